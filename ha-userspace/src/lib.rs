@@ -1,0 +1,13 @@
+//! The library behind `xvrrp`: everything that touches the outside world.
+//!
+//! Protocol decisions live in `ha-common`; this crate reads the configuration, owns sockets, netlink, BPF maps,
+//! scripts and the control socket, and drives one state machine per virtual router from one loop.
+
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod logging;
+pub mod net;
+pub mod runtime;
+pub mod track;
+pub mod xdp;

@@ -1,0 +1,5 @@
+//! The `xvrrp` binary.
+
+fn main() -> std::process::ExitCode {
+    ha_userspace::cli::main()
+}

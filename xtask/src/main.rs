@@ -1,0 +1,3 @@
+//! `cargo xtask`: everything that a developer types.
+
+fn main() {}

@@ -1,7 +1,52 @@
-//! Not written yet.
+//! The command line: parses it and hands over to one module per subcommand.
 
-/// Parse the command line and run.
+pub mod check;
+pub mod counters;
+pub mod reload;
+pub mod run;
+pub mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Where the configuration is looked for.
+pub const DEFAULT_CONFIG: &str = "/etc/keepalived/keepalived.conf";
+/// Where the control socket, the pid file and the lock live.
+pub const DEFAULT_RUN_DIR: &str = "/run/xvrrp";
+/// Where the BPF file system is mounted.
+pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
+
+/// VRRP for Linux that reads keepalived.conf and notices a dead master through XDP.
+#[derive(Debug, Parser)]
+#[command(name = "xvrrp", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground.
+    Run(run::Args),
+    /// Check a configuration and explain what is wrong with it.
+    Check(check::Args),
+    /// Show instances, masters and how adverts are received.
+    Status(status::Args),
+    /// Show what happened to received frames.
+    Counters(counters::Args),
+    /// Make the running daemon read its configuration again; changes only what changed.
+    Reload(reload::Args),
+}
+
+/// Parse the command line and run it.
 #[must_use]
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Counters(args) => counters::run(&args),
+        Command::Reload(args) => reload::run(&args),
+    }
 }

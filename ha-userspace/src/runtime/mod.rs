@@ -1,1 +1,170 @@
-//! Not written yet.
+//! The running daemon: one loop that drives one state machine per virtual router.
+//!
+//! [`start`] sets everything up and runs until the stop. What lives here: the order in which things happen. What must
+//! not: protocol decisions (`ha-common`), system calls ([`crate::net`], [`crate::xdp`]).
+
+mod bursts;
+mod daemon;
+mod interface;
+mod links;
+mod note;
+mod reload;
+mod report;
+mod router;
+mod source;
+mod turn;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::config::Loaded;
+use crate::config::model::Config;
+use crate::control::runlock::RunLock;
+use crate::control::server::Server;
+use crate::net::addresses::{AddressSpec, Addresses, Removal};
+use crate::net::announce::Announcer;
+use crate::net::monitor::Monitor;
+use crate::net::timer::Timer;
+use crate::net::{clock, process};
+use crate::track::script::Runner;
+use daemon::{Daemon, Inputs, Signals};
+use interface::Setup;
+
+/// SCHED_FIFO priority of the loop: above interrupt threads (50), so that a packet flood does not delay an advert.
+const REALTIME_PRIORITY: u8 = 51;
+
+/// What the command line says.
+pub struct Options {
+    /// Configuration file, for messages.
+    pub config_file: PathBuf,
+    /// Reads that file; called again for every reload, on another thread.
+    pub read: Arc<dyn Fn() -> Loaded + Send + Sync>,
+    /// Directory of the control socket and the pid file.
+    pub run_dir: PathBuf,
+    /// Mount point of the BPF file system; `None` for no pins.
+    pub bpffs: Option<PathBuf>,
+    /// Level of the XDP program's own messages.
+    pub bpf_log: Option<aya_log::Level>,
+}
+
+/// Runs the daemon with a configuration that was read, until it is told to stop.
+///
+/// # Errors
+///
+/// What keeps it from starting. Once it runs, it goes on with what it has.
+pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
+    // Children must not inherit what follows, and the script thread is one of them: it is started first.
+    let lock = RunLock::acquire(&options.run_dir)?;
+    let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
+    let mut warnings = Vec::new();
+    let prepared = [
+        process::exact_timers().map_err(anyhow::Error::from),
+        process::raise_memlock().map_err(anyhow::Error::from),
+        process::set_realtime(REALTIME_PRIORITY).map_err(anyhow::Error::from),
+    ];
+    for refusal in prepared.into_iter().filter_map(Result::err) {
+        warn(&mut warnings, refusal.to_string());
+    }
+    runner.apply(&config.scripts, &config.global);
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .build()
+        .context("the event loop cannot be made")?;
+    runtime.block_on(async {
+        let signals = Signals::new().context("signals cannot be handled")?;
+        let monitor = Monitor::start().await?;
+        let mut addresses = Addresses::open()?;
+        remove_leftovers(&mut addresses, &monitor, &config);
+        let server = Server::bind(&options.run_dir)?;
+        let (calls, serving) = server.serve();
+        tokio::spawn(serving);
+
+        let setup = Setup {
+            fingerprint_key: random_key().context("/dev/urandom cannot be read")?,
+            bpffs: options.bpffs,
+            bpf_log: options.bpf_log,
+        };
+        let mut daemon = Daemon {
+            config_file: options.config_file,
+            config: Config { scripts: config.scripts.clone(), global: config.global.clone(), ..Config::default() },
+            setup,
+            started: clock::now(),
+            monitor,
+            addresses,
+            announcer: Announcer::open()?,
+            timer: Timer::new().context("the timer cannot be made")?,
+            runner,
+            interfaces: Vec::new(),
+            routers: Vec::new(),
+            read: options.read,
+            reading: None,
+            warnings,
+            stopping: false,
+            notes: Vec::new(),
+            frames: Vec::new(),
+            obsolete: Vec::new(),
+            announce_failure: None,
+        };
+        daemon.adopt(config);
+        tracing::info!(
+            "xvrrp {} runs {} instances of {}",
+            env!("CARGO_PKG_VERSION"),
+            daemon.routers.len(),
+            daemon.config_file.display()
+        );
+        // Start-up is over: what it left in the allocator goes back first.
+        if let Err(refusal) = process::lock_memory() {
+            warn(&mut daemon.warnings, refusal.to_string());
+        }
+        daemon.run(Inputs { scripts, calls, signals }).await;
+        let Daemon { runner, interfaces, .. } = daemon;
+        drop(interfaces);
+        runner.stop();
+        anyhow::Ok(())
+    })?;
+    drop(lock);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn warn(warnings: &mut Vec<String>, text: String) {
+    tracing::warn!("{text}");
+    warnings.push(text);
+}
+
+/// Removes addresses that an earlier run added and could not remove, on the interfaces of this configuration.
+fn remove_leftovers(addresses: &mut Addresses, monitor: &Monitor, config: &Config) {
+    let ours = match addresses.ours() {
+        Ok(ours) => ours,
+        Err(error) => {
+            tracing::error!("leftover addresses of an earlier run cannot be listed: {error}");
+            return;
+        }
+    };
+    let concerns = |spec: &AddressSpec| {
+        let Some(link) = monitor.links().get(spec.ifindex) else { return false };
+        config.instances.iter().any(|instance| {
+            instance.interface == link.name
+                || links::vips(instance).any(|vip| vip.device.as_deref() == Some(link.name.as_str()))
+        })
+    };
+    let leftovers: Vec<AddressSpec> = ours.into_iter().filter(concerns).collect();
+    for (removal, spec) in addresses.remove(&leftovers).into_iter().zip(&leftovers) {
+        match removal {
+            Removal::Removed => tracing::warn!("removed {}/{}, left by an earlier run", spec.address, spec.prefix),
+            Removal::Failed(error) => tracing::error!("{error}"),
+            Removal::NotThere | Removal::Foreign => {}
+        }
+    }
+}
+
+fn random_key() -> std::io::Result<[u64; 2]> {
+    use std::io::Read;
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytemuck::cast(bytes))
+}

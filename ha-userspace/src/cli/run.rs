@@ -1,0 +1,83 @@
+//! `xvrrp run`: reads the configuration, sets up logging, and runs the daemon in the foreground.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::{DEFAULT_BPFFS, DEFAULT_CONFIG, DEFAULT_RUN_DIR};
+use crate::config::{self, LoadOptions};
+use crate::logging;
+use crate::runtime;
+
+/// Options of `xvrrp run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Configuration file.
+    #[arg(short = 'f', long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    use_file: PathBuf,
+    /// Directory of the control socket and the pid file.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]
+    run_dir: PathBuf,
+    /// Mount point of the BPF file system, where the maps are pinned.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
+    bpffs: PathBuf,
+    /// Let the XDP program itself log, at this level: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", value_parser = bpf_level)]
+    bpf_log: Option<aya_log::Level>,
+    /// Level of the log: error, warn, info, debug or trace [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Log to syslog, also from a terminal.
+    #[arg(long)]
+    syslog: bool,
+    /// Configuration id for @id lines [default: the short host name].
+    #[arg(short = 'i', long, value_name = "ID")]
+    config_id: Option<String>,
+}
+
+fn bpf_level(word: &str) -> Result<aya_log::Level, String> {
+    Ok(match word {
+        "error" => aya_log::Level::Error,
+        "warn" => aya_log::Level::Warn,
+        "info" => aya_log::Level::Info,
+        "debug" => aya_log::Level::Debug,
+        "trace" => aya_log::Level::Trace,
+        _ => return Err("one of error, warn, info, debug, trace".to_owned()),
+    })
+}
+
+/// Runs the daemon.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    let logging = match logging::init(&logging::Options { level: args.log_level.clone(), syslog: args.syslog }) {
+        Ok(logging) => logging,
+        Err(error) => {
+            eprintln!("xvrrp: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let (file, options) = (args.use_file.clone(), LoadOptions { config_id: args.config_id.clone() });
+    let read = Arc::new(move || config::load(&file, &options));
+    let loaded = read();
+    for line in loaded.lines() {
+        tracing::warn!("{line}");
+    }
+    if loaded.fatal {
+        tracing::error!("{} cannot be used; `xvrrp check` explains", args.use_file.display());
+        drop(logging);
+        return ExitCode::from(4);
+    }
+    let options = runtime::Options {
+        config_file: args.use_file.clone(),
+        read,
+        run_dir: args.run_dir.clone(),
+        bpffs: Some(args.bpffs.clone()),
+        bpf_log: args.bpf_log,
+    };
+    let ended = runtime::start(options, loaded.config);
+    if let Err(error) = &ended {
+        tracing::error!("{error:#}");
+    }
+    drop(logging);
+    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,174 @@
+//! When to repeat gratuitous ARPs and neighbour advertisements.
+//!
+//! Pure: told about transitions and asked at a time, it answers how many rounds are due. One round is one message
+//! of each form for every address. Words and defaults are keepalived's (`garp_master_*`, keepalived.conf(5)).
+
+use ha_common::time::{Span, Time};
+
+/// Settings of one kind of message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Rounds in a burst.
+    pub repeat: u32,
+    /// Pause between two rounds of one burst; zero sends them back to back.
+    pub interval: Span,
+    /// A second burst this long after the first; zero for none.
+    pub delay: Span,
+    /// A refresh this often; zero for never.
+    pub refresh: Span,
+    /// Rounds in a refresh.
+    pub refresh_repeat: u32,
+}
+
+/// The schedule of one kind of message for one virtual router.
+#[derive(Clone, Copy, Debug)]
+pub struct Bursts {
+    settings: Settings,
+    /// Rounds left of the burst under way, and when the next one is due.
+    under_way: Option<(u32, Time)>,
+    /// A burst that starts later, and its rounds.
+    later: Option<(u32, Time)>,
+    refresh_at: Option<Time>,
+}
+
+impl Bursts {
+    /// A schedule on which nothing is due.
+    #[must_use]
+    pub const fn new(settings: Settings) -> Self {
+        Self { settings, under_way: None, later: None, refresh_at: None }
+    }
+
+    /// New settings after a reload; a burst under way goes on with them.
+    pub const fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// The router became master: a burst now, another after `delay`, and the refresh from now on.
+    pub fn start(&mut self, now: Time) {
+        self.burst(now, self.settings.repeat);
+        let delay = self.settings.delay;
+        self.later = (delay > Span::ZERO).then(|| (self.settings.repeat, now.after(delay)));
+        let refresh = self.settings.refresh;
+        self.refresh_at = (refresh > Span::ZERO).then(|| now.after(refresh));
+    }
+
+    /// Another router claimed the addresses: a burst of `repeat` rounds `after` from now, unless one is due sooner.
+    pub fn again(&mut self, now: Time, after: Span, repeat: u32) {
+        let at = now.after(after);
+        if repeat > 0 && self.later.is_none_or(|(_, due)| due > at) {
+            self.later = Some((repeat, at));
+        }
+    }
+
+    /// The router is master no more.
+    pub const fn stop(&mut self) {
+        self.under_way = None;
+        self.later = None;
+        self.refresh_at = None;
+    }
+
+    /// When [`Bursts::rounds`] next has something to send; `None` for never.
+    #[must_use]
+    pub fn next(&self) -> Option<Time> {
+        [self.under_way.map(|(_, at)| at), self.later.map(|(_, at)| at), self.refresh_at].into_iter().flatten().min()
+    }
+
+    /// How many rounds are due at `now`. Asked twice, they are due once.
+    pub fn rounds(&mut self, now: Time) -> u32 {
+        if let Some((repeat, _)) = self.later.take_if(|(_, at)| *at <= now) {
+            self.burst(now, repeat);
+        }
+        if self.refresh_at.is_some_and(|at| at <= now) {
+            self.refresh_at = Some(now.after(self.settings.refresh));
+            if self.under_way.is_none() {
+                self.burst(now, self.settings.refresh_repeat);
+            }
+        }
+        let Some((left, at)) = self.under_way else { return 0 };
+        if at > now {
+            return 0;
+        }
+        if self.settings.interval == Span::ZERO || left <= 1 {
+            self.under_way = None;
+            return left;
+        }
+        // Counted from now: rounds that were missed by a stall are not made up for in a heap.
+        self.under_way = Some((left - 1, now.after(self.settings.interval)));
+        1
+    }
+
+    fn burst(&mut self, now: Time, rounds: u32) {
+        if rounds > 0 {
+            self.under_way = Some((rounds, now));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: Settings = Settings {
+        repeat: 5,
+        interval: Span::ZERO,
+        delay: Span::from_secs(5),
+        refresh: Span::ZERO,
+        refresh_repeat: 1,
+    };
+
+    fn at(ms: u64) -> Time {
+        Time(ms * 1_000_000)
+    }
+
+    #[test]
+    fn s33_burst_at_once_and_again_after_the_delay() {
+        let mut bursts = Bursts::new(SETTINGS);
+        assert_eq!(bursts.next(), None);
+        bursts.start(at(10));
+        assert_eq!(bursts.rounds(at(10)), 5);
+        assert_eq!(bursts.rounds(at(10)), 0);
+        assert_eq!(bursts.next(), Some(at(5010)));
+        assert_eq!(bursts.rounds(at(5009)), 0);
+        assert_eq!(bursts.rounds(at(5010)), 5);
+        assert_eq!(bursts.next(), None);
+    }
+
+    #[test]
+    fn s33_interval_spaces_the_rounds() {
+        let mut bursts = Bursts::new(Settings { interval: Span::from_millis(100), delay: Span::ZERO, ..SETTINGS });
+        bursts.start(at(0));
+        let mut sent = Vec::new();
+        while let Some(due) = bursts.next() {
+            sent.push((due, bursts.rounds(due)));
+        }
+        assert_eq!(sent, [0, 100, 200, 300, 400].map(|ms| (at(ms), 1)));
+    }
+
+    #[test]
+    fn s33_refresh_goes_on_until_the_stop() {
+        let mut bursts =
+            Bursts::new(Settings { refresh: Span::from_secs(10), refresh_repeat: 2, delay: Span::ZERO, ..SETTINGS });
+        bursts.start(at(0));
+        assert_eq!(bursts.rounds(at(0)), 5);
+        assert_eq!(bursts.next(), Some(at(10_000)));
+        assert_eq!(bursts.rounds(at(10_000)), 2);
+        assert_eq!(bursts.next(), Some(at(20_000)));
+        bursts.stop();
+        assert_eq!(bursts.next(), None);
+        assert_eq!(bursts.rounds(at(60_000)), 0);
+    }
+
+    #[test]
+    fn a_competing_claim_is_answered_by_a_burst_of_its_own() {
+        let mut bursts = Bursts::new(Settings { delay: Span::ZERO, ..SETTINGS });
+        bursts.start(at(0));
+        let _ = bursts.rounds(at(0));
+        bursts.again(at(100), Span::from_millis(50), 3);
+        // A later one does not push it back.
+        bursts.again(at(100), Span::from_millis(500), 9);
+        assert_eq!(bursts.rounds(at(149)), 0);
+        assert_eq!(bursts.rounds(at(150)), 3);
+        bursts.again(at(200), Span::ZERO, 0);
+        assert_eq!(bursts.next(), None, "no repeat, no burst");
+    }
+}

@@ -1,0 +1,221 @@
+//! The daemon: what it owns, and the loop that waits and works.
+//!
+//! One thread, one loop. Whatever wakes it, the whole turn is done (see [`super::turn`]); nothing in it blocks for
+//! longer than a system call. Scripts and log lines are written by threads of their own, and a configuration is read
+//! on yet another.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ha_common::machine::{Input, State};
+use ha_common::time::Time;
+use nix::errno::Errno;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use super::interface::{Frame, Interface, Setup};
+use super::note::Note;
+use super::router::Router;
+use crate::config::Loaded;
+use crate::config::model::Config;
+use crate::control::protocol::{Failure, Request, Response};
+use crate::control::server::Call;
+use crate::net::addresses::{AddressSpec, Addresses};
+use crate::net::announce::Announcer;
+use crate::net::clock;
+use crate::net::monitor::{Change, Monitor};
+use crate::net::timer::Timer;
+use crate::track::script::{Runner, ScriptEvent};
+
+/// A configuration that is being read, and who asked for it.
+pub(super) type Reading = (tokio::task::JoinHandle<Loaded>, Option<oneshot::Sender<Response>>);
+
+/// Everything that the daemon owns.
+pub(super) struct Daemon {
+    pub(super) config_file: PathBuf,
+    pub(super) config: Config,
+    pub(super) setup: Setup,
+    pub(super) started: Time,
+    pub(super) monitor: Monitor,
+    pub(super) addresses: Addresses,
+    pub(super) announcer: Announcer,
+    pub(super) timer: Timer,
+    pub(super) runner: Runner,
+    pub(super) interfaces: Vec<Interface>,
+    pub(super) routers: Vec<Router>,
+    /// Reads a configuration; runs on another thread.
+    pub(super) read: Arc<dyn Fn() -> Loaded + Send + Sync>,
+    pub(super) reading: Option<Reading>,
+    pub(super) warnings: Vec<String>,
+    pub(super) stopping: bool,
+    /// For the turn that is under way.
+    pub(super) notes: Vec<Note>,
+    pub(super) frames: Vec<Frame>,
+    /// Addresses that a reload has taken out of the configuration.
+    pub(super) obsolete: Vec<AddressSpec>,
+    pub(super) announce_failure: Option<Errno>,
+}
+
+/// What the loop listens to besides its own interfaces.
+pub(super) struct Inputs {
+    pub(super) scripts: mpsc::Receiver<ScriptEvent>,
+    pub(super) calls: mpsc::Receiver<Call>,
+    pub(super) signals: Signals,
+}
+
+/// Signals, as keepalived has them.
+pub(super) struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    dump: Signal,
+    statistics: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            dump: signal(SignalKind::user_defined1())?,
+            statistics: signal(SignalKind::user_defined2())?,
+        })
+    }
+}
+
+/// Why the loop woke up.
+enum Wake {
+    /// A deadline, or packets: the turn does the rest.
+    Turn,
+    Links(Vec<Change>),
+    Script(ScriptEvent),
+    Call(Call),
+    Reload,
+    Read(Option<Loaded>),
+    Stop,
+    Dump,
+}
+
+impl Daemon {
+    /// Runs until the daemon has stopped gracefully.
+    pub(super) async fn run(&mut self, mut inputs: Inputs) {
+        self.reconsider();
+        loop {
+            self.turn();
+            self.forget_retired();
+            if self.stopping && self.routers.iter().all(|router| router.machine.state() == State::Init) {
+                return;
+            }
+            match self.wait(&mut inputs).await {
+                Wake::Turn => {}
+                Wake::Links(changes) => self.links_changed(&changes),
+                Wake::Script(event) => {
+                    tracing::info!("script {} is {}: {}", event.name, event.state.word(), event.cause);
+                    self.reconsider();
+                }
+                Wake::Call(call) => self.answer(call),
+                Wake::Reload => self.start_reading(None),
+                Wake::Read(loaded) => self.finish_reading(loaded),
+                Wake::Stop => self.stop(),
+                Wake::Dump => self.dump(),
+            }
+        }
+    }
+
+    async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
+        let Self { timer, interfaces, monitor, reading, .. } = self;
+        let Inputs { scripts, calls, signals } = inputs;
+        let readable = std::future::poll_fn(|context| {
+            let mut ready = false;
+            for interface in interfaces.iter() {
+                ready |= interface.poll_readable(context).is_ready();
+            }
+            if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        });
+        let read = async {
+            match reading {
+                Some((task, _)) => task.await.ok(),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = timer.expired() => Wake::Turn,
+            () = readable => Wake::Turn,
+            changes = monitor.changed() => match changes {
+                Ok(changes) => Wake::Links(changes),
+                Err(error) => {
+                    tracing::error!("{error}");
+                    Wake::Turn
+                }
+            },
+            Some(event) = scripts.recv() => Wake::Script(event),
+            _ = signals.terminate.recv() => Wake::Stop,
+            _ = signals.interrupt.recv() => Wake::Stop,
+            _ = signals.hangup.recv() => Wake::Reload,
+            _ = signals.dump.recv() => Wake::Dump,
+            _ = signals.statistics.recv() => Wake::Dump,
+            Some(call) = calls.recv() => Wake::Call(call),
+            loaded = read => Wake::Read(loaded),
+        }
+    }
+
+    fn answer(&mut self, (request, reply): Call) {
+        // A client that has gone away wants no answer.
+        let _ = match request {
+            Request::Status => reply.send(Response::Status(self.status())),
+            Request::Counters => reply.send(Response::Counters(self.counters())),
+            Request::Reload => return self.start_reading(Some(reply)),
+            Request::Stop => {
+                self.stop();
+                reply.send(Response::Stopping)
+            }
+        };
+    }
+
+    /// Graceful stop; asked for twice, at once.
+    fn stop(&mut self) {
+        if self.stopping {
+            tracing::info!("stopping at once");
+        } else {
+            tracing::info!("stopping: virtual addresses are handed over first");
+        }
+        self.stopping = true;
+        let now = clock::now();
+        for n in 0..self.routers.len() {
+            self.feed(n, Input::Stop, now, None);
+        }
+    }
+
+    fn forget_retired(&mut self) {
+        self.routers.retain(|router| {
+            !(router.retired && router.machine.state() == State::Init && !router.installed)
+        });
+    }
+
+    /// Starts to read the configuration, on another thread: a large file must not delay an advert.
+    fn start_reading(&mut self, reply: Option<oneshot::Sender<Response>>) {
+        if self.reading.is_some() || self.stopping {
+            let reason = if self.stopping { "the daemon is stopping" } else { "a reload is under way already" };
+            tracing::warn!("no reload: {reason}");
+            if let Some(reply) = reply {
+                let _ = reply.send(Response::Error(Failure::new(reason)));
+            }
+            return;
+        }
+        let read = Arc::clone(&self.read);
+        self.reading = Some((tokio::task::spawn_blocking(move || read()), reply));
+    }
+
+    fn finish_reading(&mut self, loaded: Option<Loaded>) {
+        let reply = self.reading.take().and_then(|(_, reply)| reply);
+        let response = match loaded {
+            Some(loaded) => self.apply(loaded),
+            None => Response::Error(Failure::new("the configuration could not be read: its reader failed")),
+        };
+        if let Some(reply) = reply {
+            let _ = reply.send(response);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! One interface that virtual routers use: how adverts come in and go out through it.
+//!
+//! Receives through XDP where it can be attached, else through raw sockets, and says which. The daemon drains what
+//! arrived and judges it; nothing is judged here.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::task::{Context, Poll};
+
+use ha_common::classify::{Origin, parse_ip_packet};
+use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
+use ha_common::packet::Endpoints;
+use ha_common::time::Time;
+use ha_common::types::{Family, Vrid};
+
+use crate::config::model::XdpMode;
+use crate::net::advert_rx::{AdvertRx, Membership};
+use crate::net::advert_tx::AdvertTx;
+use crate::net::error::SendFailure;
+use crate::net::monitor::Link;
+use crate::xdp::{self, XdpInterface};
+
+/// Frames that are taken from one interface in one go. More than the ring of the XDP program holds.
+const DRAIN_LIMIT: usize = 8192;
+
+/// What the daemon was started with, as far as interfaces care.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    pub(super) fingerprint_key: [u64; 2],
+    pub(super) bpffs: Option<PathBuf>,
+    pub(super) bpf_log: Option<aya_log::Level>,
+}
+
+/// A packet to be judged, from either way of receiving.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) at: Time,
+    /// Zero where it came through a socket.
+    pub(super) fingerprint: u64,
+    pub(super) endpoints: Endpoints,
+    pub(super) ttl: u8,
+    pub(super) pdu: Vec<u8>,
+}
+
+impl Frame {
+    /// Virtual router that the packet claims to be for.
+    pub(super) fn router(&self) -> Option<(Family, Vrid)> {
+        Some((self.endpoints.family(), Vrid::new(*self.pdu.get(1)?)?))
+    }
+}
+
+/// How adverts come in.
+#[derive(Debug)]
+enum Receive {
+    /// Not at all: the interface does not exist, or sockets failed too.
+    Nothing,
+    Xdp(Box<XdpInterface>),
+    Sockets(Vec<AdvertRx>),
+}
+
+/// An interface of the configuration, whether or not it exists.
+#[derive(Debug)]
+pub(super) struct Interface {
+    pub(super) name: String,
+    /// Index while it exists.
+    pub(super) index: Option<u32>,
+    /// Up with carrier.
+    pub(super) up: bool,
+    pub(super) mac: Option<[u8; 6]>,
+    /// Addresses on it that are no virtual addresses: whoever else sends from one of them has a problem.
+    pub(super) own: Vec<IpAddr>,
+    /// Why adverts are not received through XDP in native mode; empty where they are.
+    pub(super) why: String,
+    receive: Receive,
+    members: Vec<(Family, Membership)>,
+    senders: Vec<AdvertTx>,
+    /// Packets that the sockets lost.
+    socket_losses: u64,
+    /// What was decided about frames while there is no map to count in, by [`Counter::index`].
+    counted: [u64; Counter::COUNT],
+    /// What [`Interface::lost`] said last time.
+    pub(super) lost_before: u64,
+}
+
+impl Interface {
+    /// An interface of which nothing is known yet.
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            index: None,
+            up: false,
+            mac: None,
+            own: Vec::new(),
+            why: String::new(),
+            receive: Receive::Nothing,
+            members: Vec::new(),
+            senders: Vec::new(),
+            socket_losses: 0,
+            lost_before: 0,
+            counted: [0; Counter::COUNT],
+        }
+    }
+
+    /// Opens what is needed on an interface that exists. Each string returned is a line for the log.
+    pub(super) fn open(&mut self, link: &Link, mode: XdpMode, families: &[Family], setup: &Setup) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.index != Some(link.index) {
+            self.close();
+            self.index = Some(link.index);
+            self.attach(link.index, mode, setup, &mut lines);
+        }
+        for &family in families {
+            if !self.senders.iter().any(|sender| sender.family() == family) {
+                match AdvertTx::open(link.index, family) {
+                    Ok(sender) => self.senders.push(sender),
+                    Err(error) => lines.push(format!("{}: {error}", self.name)),
+                }
+            }
+            if let Err(error) = self.listen(link.index, family) {
+                lines.push(format!("{}: {error}", self.name));
+            }
+        }
+        lines
+    }
+
+    fn attach(&mut self, index: u32, mode: XdpMode, setup: &Setup, lines: &mut Vec<String>) {
+        let options = xdp::Options {
+            vlan: 0,
+            fingerprint_key: setup.fingerprint_key,
+            bpffs: setup.bpffs.as_deref(),
+            bpf_log: setup.bpf_log,
+        };
+        match XdpInterface::attach(&self.name, index, mode, options) {
+            Ok(mut interface) => {
+                self.why = interface.notes().join("; ");
+                lines.push(format!("{}: adverts are read through XDP ({})", self.name, interface.attached().word()));
+                lines.extend(interface.notes().iter().cloned());
+                if let Some(log) = interface.log.take() {
+                    tokio::spawn(log.forward());
+                }
+                self.receive = Receive::Xdp(Box::new(interface));
+            }
+            Err(error) => {
+                self.why = error.to_string();
+                lines.push(format!("{error}; adverts are received through raw sockets instead"));
+                self.receive = Receive::Sockets(Vec::new());
+            }
+        }
+    }
+
+    fn listen(&mut self, index: u32, family: Family) -> Result<(), crate::net::error::SocketError> {
+        match &mut self.receive {
+            Receive::Nothing => {}
+            Receive::Xdp(_) => {
+                if !self.members.iter().any(|(joined, _)| *joined == family) {
+                    self.members.push((family, Membership::join(index, family)?));
+                }
+            }
+            Receive::Sockets(sockets) => {
+                if !sockets.iter().any(|socket| socket.family() == family) {
+                    sockets.push(AdvertRx::open(index, family)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives everything back: the interface is gone, or no virtual router uses it any more.
+    pub(super) fn close(&mut self) {
+        let Self { name, .. } = self;
+        *self = Self::new(&std::mem::take(name));
+    }
+
+    /// The word for `status`: how adverts are received.
+    pub(super) fn receives(&self) -> &'static str {
+        match &self.receive {
+            Receive::Nothing => "nothing",
+            Receive::Xdp(interface) => interface.attached().word(),
+            Receive::Sockets(_) => "raw-socket",
+        }
+    }
+
+    /// The XDP program's memory, where there is one.
+    pub(super) fn xdp(&self) -> Option<&XdpInterface> {
+        match &self.receive {
+            Receive::Xdp(interface) => Some(interface),
+            Receive::Nothing | Receive::Sockets(_) => None,
+        }
+    }
+
+    /// Ready when there may be something to drain.
+    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut ready = false;
+        match &self.receive {
+            Receive::Nothing => {}
+            Receive::Xdp(interface) => ready |= interface.events.poll_readable(context).is_ready(),
+            Receive::Sockets(sockets) => {
+                for socket in sockets {
+                    ready |= socket.poll_readable(context).is_ready();
+                }
+            }
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Takes all packets that are queued, oldest first.
+    pub(super) fn drain(&mut self, frames: &mut Vec<Frame>) {
+        match &mut self.receive {
+            Receive::Nothing => {}
+            Receive::Xdp(interface) => {
+                let XdpInterface { events, judged, .. } = &mut **interface;
+                events.drain(DRAIN_LIMIT, |event| match parse_ip_packet(event.packet, Origin::Xdp) {
+                    Ok(packet) => frames.push(Frame {
+                        at: event.at,
+                        fingerprint: event.fingerprint,
+                        endpoints: packet.endpoints,
+                        ttl: packet.ttl,
+                        pdu: packet.pdu.to_vec(),
+                    }),
+                    Err(reason) => judged.count(reason),
+                });
+            }
+            Receive::Sockets(sockets) => {
+                for socket in sockets {
+                    for _ in 0..DRAIN_LIMIT {
+                        let Ok(Some(received)) = socket.try_recv() else { break };
+                        frames.push(Frame {
+                            at: received.at,
+                            fingerprint: 0,
+                            endpoints: received.endpoints,
+                            ttl: received.ttl,
+                            pdu: received.pdu,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many frames were lost on the way to user space, ever. Costs a system call.
+    pub(super) fn lost(&mut self) -> u64 {
+        match &mut self.receive {
+            Receive::Nothing => 0,
+            Receive::Xdp(interface) => interface.counters.read().map_or(0, |counters| counters.ring_full),
+            Receive::Sockets(sockets) => {
+                self.socket_losses += sockets.iter_mut().map(|socket| u64::from(socket.take_lost())).sum::<u64>();
+                self.socket_losses
+            }
+        }
+    }
+
+    /// Counts what user space decided about a frame.
+    pub(super) fn count(&mut self, counter: Counter) {
+        match (&self.receive, self.counted.get_mut(counter.index() as usize)) {
+            (Receive::Xdp(interface), _) => interface.judged.count(counter),
+            (_, Some(count)) => *count += 1,
+            (_, None) => {}
+        }
+    }
+
+    /// Every counter with its value.
+    pub(super) fn counters(&self) -> Vec<(Counter, u64)> {
+        let Some(interface) = self.xdp() else {
+            return Counter::ALL.iter().copied().zip(self.counted).collect();
+        };
+        let decided: [u64; XdpCounters::ALL.len()] = bytemuck::cast(interface.counters.read().unwrap_or_default());
+        let judged: [u64; JudgedCounters::ALL.len()] = bytemuck::cast(interface.judged.read());
+        let both = XdpCounters::ALL.iter().zip(decided).chain(JudgedCounters::ALL.iter().zip(judged));
+        both.map(|(counter, value)| (*counter, value)).collect()
+    }
+
+    /// Queues an advert; `tag` comes back with a failure.
+    pub(super) fn queue(&mut self, tag: usize, endpoints: Endpoints, ttl: u8, pdu: &[u8]) {
+        if let Some(sender) = self.senders.iter_mut().find(|sender| sender.family() == endpoints.family()) {
+            // The family fits, and no advert is longer than an IP packet.
+            let _ = sender.queue(tag, endpoints, ttl, pdu);
+        }
+    }
+
+    /// Sends all queued adverts with one system call for each family.
+    pub(super) fn flush(&mut self) -> Vec<SendFailure> {
+        self.senders.iter_mut().flat_map(AdvertTx::flush).collect()
+    }
+}

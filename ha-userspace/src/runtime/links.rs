@@ -1,0 +1,132 @@
+//! What the daemon does when interfaces, addresses or trackers change.
+
+use std::net::IpAddr;
+
+use ha_common::machine::Input;
+use ha_common::types::Family;
+
+use super::daemon::Daemon;
+use super::source;
+use crate::config::model::{Instance, Vip};
+use crate::net::clock;
+use crate::net::monitor::{Change, What};
+use crate::track::priority::effective;
+
+impl Daemon {
+    /// Takes notice of changed links, then looks at everything that depends on them.
+    pub(super) fn links_changed(&mut self, changes: &[Change]) {
+        for change in changes {
+            let used = self.interfaces.iter().any(|interface| interface.name == change.name);
+            if !used {
+                continue;
+            }
+            match &change.what {
+                What::Appeared => tracing::info!("{}: appeared (index {})", change.name, change.index),
+                What::Gone => tracing::warn!("{}: is gone", change.name),
+                What::Up => tracing::info!("{}: up", change.name),
+                What::Down => tracing::warn!("{}: down", change.name),
+                What::Renamed { from } => tracing::info!("{from} is called {} now", change.name),
+                What::Mac | What::Mtu | What::Addresses => {}
+            }
+        }
+        self.notice_missing_addresses();
+        self.reconsider();
+    }
+
+    /// Opens and closes interfaces, recomputes priorities and sources, and tells the machines.
+    ///
+    /// Cheap enough to be done for everything whenever anything changes, and so nothing can be forgotten.
+    pub(super) fn reconsider(&mut self) {
+        self.refresh_interfaces();
+        let virtual_addresses = self.virtual_addresses();
+        let now = clock::now();
+        for n in 0..self.routers.len() {
+            let router = &mut self.routers[n];
+            let links = self.monitor.links();
+            let link = links.by_name(&router.config.interface);
+            router.source = link.and_then(|link| source::of(&router.config, link, &virtual_addresses));
+            router.effective = effective(
+                router.config.priority,
+                &router.config.track_scripts,
+                &router.config.track_interfaces,
+                |script| self.runner.state(script),
+                |name| links.by_name(name).is_some_and(|link| link.up),
+            );
+            let mut fault = source::obstacles(&router.config, link, router.source);
+            fault.extend(router.effective.fault.iter().flatten().cloned());
+            let ready = fault.is_empty();
+            router.noted.fault = fault;
+            let (priority, address) = (router.effective.priority, router.source);
+            if let Some(address) = address {
+                self.feed(n, Input::SetAddress(address), now, None);
+            }
+            self.feed(n, Input::SetPriority(priority), now, None);
+            self.feed(n, Input::Ready(ready), now, None);
+        }
+    }
+
+    fn refresh_interfaces(&mut self) {
+        let virtual_addresses = self.virtual_addresses();
+        for at in 0..self.interfaces.len() {
+            let families = self.families(at);
+            let mode = self.xdp_mode(at);
+            let interface = &mut self.interfaces[at];
+            let Some(link) = self.monitor.links().by_name(&interface.name) else {
+                if interface.index.is_some() {
+                    interface.close();
+                }
+                continue;
+            };
+            let fresh = interface.index != Some(link.index);
+            for line in interface.open(link, mode, &families, &self.setup) {
+                tracing::info!("{line}");
+            }
+            interface.up = link.up;
+            interface.mac = link.mac;
+            let v4 = link.v4.iter().map(|held| IpAddr::V4(held.address));
+            let v6 = link.v6.iter().map(|held| IpAddr::V6(held.address));
+            interface.own = v4.chain(v6).filter(|address| !virtual_addresses.contains(address)).collect();
+            if fresh && let Some(xdp) = interface.xdp() {
+                for router in self.routers.iter().filter(|router| router.interface == at) {
+                    xdp.adverts.configure(router.slot(), true);
+                }
+            }
+        }
+    }
+
+    /// Families of the virtual routers on an interface.
+    fn families(&self, interface: usize) -> Vec<Family> {
+        let mut families = Vec::new();
+        for router in self.routers.iter().filter(|router| router.interface == interface) {
+            if !families.contains(&router.config.family) {
+                families.push(router.config.family);
+            }
+        }
+        families
+    }
+
+    /// All virtual addresses of the configuration: none of them is a source of adverts.
+    fn virtual_addresses(&self) -> Vec<IpAddr> {
+        self.routers.iter().flat_map(|router| vips(&router.config)).map(|vip| vip.address).collect()
+    }
+
+    /// A virtual address that somebody removed, or that went with an interface, is put back by the next turn.
+    fn notice_missing_addresses(&mut self) {
+        let links = self.monitor.links();
+        for router in self.routers.iter_mut().filter(|router| router.holding && router.installed) {
+            let missing = vips(&router.config).any(|vip| {
+                let device = vip.device.as_deref().unwrap_or(&router.config.interface);
+                links.by_name(device).is_some_and(|link| match vip.address {
+                    IpAddr::V4(address) => !link.v4.iter().any(|held| held.address == address),
+                    IpAddr::V6(address) => !link.v6.iter().any(|held| held.address == address),
+                })
+            });
+            router.installed = !missing;
+        }
+    }
+}
+
+/// Every virtual address of an instance.
+pub(super) fn vips(config: &Instance) -> impl Iterator<Item = &Vip> {
+    config.vips.iter().chain(&config.excluded)
+}

@@ -1,0 +1,101 @@
+//! What happened in a turn and is to be logged, once the turn's work has been done.
+//!
+//! Writing a log line may take longer than the whole takeover, so nothing is written before it.
+
+use std::net::IpAddr;
+
+use ha_common::counter::Counter;
+use ha_common::machine::{Reason, State};
+use ha_common::time::Span;
+use ha_common::types::{Centis, Priority};
+use tracing::{error, info, warn};
+
+use super::interface::Interface;
+use super::router::Router;
+use crate::net::addresses::AddressError;
+use crate::net::error::SendFailure;
+
+/// A line for the log. `router` is the position in the daemon's list.
+#[derive(Debug)]
+pub(super) enum Note {
+    Transition { router: usize, from: State, to: State, reason: Reason, priority: Priority, cause: String },
+    Rejected { router: usize, source: IpAddr, reason: Counter, quiet: u64 },
+    AddressesDiffer { router: usize, source: IpAddr },
+    IntervalLearned { router: usize, source: IpAddr, interval: Centis },
+    Duplicate { router: usize },
+    FramesLost { interface: usize },
+    SendFailure { router: usize, failure: SendFailure },
+    AnnounceFailure { failure: SendFailure },
+    NoDevice { router: usize, device: String },
+    ForeignAddress { router: usize, address: IpAddr },
+    Address { router: usize, error: AddressError },
+    NotRemoved { error: AddressError },
+    Installed { added: usize, took: Span },
+}
+
+impl Note {
+    pub(super) fn log(self, routers: &[Router], interfaces: &[Interface]) {
+        let name = |n: usize| routers.get(n).map_or("?", |router| router.config.name.as_str());
+        match self {
+            Self::Transition { router, from, to, reason, priority, cause } => {
+                let cause = if cause.is_empty() { reason.word().to_owned() } else { cause };
+                let line = format!("({}) {from} -> {to}: {cause}; priority {priority}", name(router));
+                if to == State::Fault { warn!("{line}") } else { info!("{line}") }
+            }
+            Self::Rejected { router, source, reason, quiet } => {
+                let vrid = routers.get(router).map_or(0, |router| router.config.vrid.get());
+                let more = if quiet > 0 { format!("; {quiet} other kinds before it") } else { String::new() };
+                warn!("({}) advert from {source} for VRID {vrid} dropped: {}{more}", name(router), explain(reason));
+            }
+            Self::AddressesDiffer { router, source } => {
+                warn!("({}) {source} advertises other addresses than this router has", name(router));
+            }
+            Self::IntervalLearned { router, source, interval } => info!(
+                "({}) {source} advertises every {} ms, which is followed instead of our own interval",
+                name(router),
+                u32::from(interval.get()) * 10
+            ),
+            Self::Duplicate { router } => {
+                error!("({}) another router sends adverts from this router's own address", name(router));
+            }
+            Self::FramesLost { interface } => warn!(
+                "{}: adverts came faster than they could be judged; masters get another interval to be heard",
+                interfaces.get(interface).map_or("?", |interface| interface.name.as_str())
+            ),
+            Self::SendFailure { router, failure } => error!("({}) advert: {failure}", name(router)),
+            Self::AnnounceFailure { failure } => error!("gratuitous ARP or NA: {failure}"),
+            Self::NoDevice { router, device } => {
+                error!("({}) no interface {device} to put an address on", name(router));
+            }
+            Self::ForeignAddress { router, address } => warn!(
+                "({}) {address} was on the interface before and is not removed when this router stops",
+                name(router)
+            ),
+            Self::Address { router, error } => error!("({}) {error}", name(router)),
+            Self::NotRemoved { error } => error!("{error}"),
+            Self::Installed { added, took } => {
+                let addresses = if added == 1 { "address" } else { "addresses" };
+                info!("{added} virtual {addresses} added in {} us", took.0 / 1000);
+            }
+        }
+    }
+}
+
+/// A reject reason in a sentence, with what to do.
+fn explain(reason: Counter) -> String {
+    let hint = match reason {
+        Counter::AuthFailure => "the password differs; is it a neighbour's virtual router with the same VRID?",
+        Counter::AuthTypeMismatch => "one side has authentication and the other has not, or another kind",
+        Counter::BadTtl => "the TTL is not 255, so it may have come through a router",
+        Counter::BadVersion => "it is of the other VRRP version; compare vrrp_version or version of both routers",
+        Counter::IntervalMismatch => "advert_int differs, and VRRPv2 wants it to be the same on all routers",
+        Counter::BadChecksum => "the checksum is wrong",
+        Counter::Carp => "it is CARP, which uses the same protocol number",
+        Counter::MulticastAtUnicast => "it is multicast, and this router has unicast_peer",
+        Counter::UnicastAtMulticast => "it is unicast, and this router has no unicast_peer",
+        Counter::UnknownPeer => "the sender is not among unicast_peer",
+        Counter::OwnPacket => "it has our own source address: a loop, or another host with our address",
+        _ => return reason.word().to_owned(),
+    };
+    format!("{} ({hint})", reason.word())
+}

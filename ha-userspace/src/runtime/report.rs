@@ -1,0 +1,133 @@
+//! What `xvrrp status` and `xvrrp counters` show.
+
+use ha_common::counter::Counter;
+use ha_common::machine::State;
+use ha_common::time::{Span, Time};
+use ha_common::types::Family;
+
+use super::daemon::Daemon;
+use super::interface::Interface;
+use super::links::vips;
+use super::router::Router;
+use crate::control::protocol::{
+    CounterValue, Counters, FORMAT, InstanceStatus, InterfaceCounters, InterfaceStatus, MasterStatus,
+    PriorityChange, PriorityStatus, Status,
+};
+use crate::net::clock;
+
+impl Daemon {
+    /// The whole state.
+    pub(super) fn status(&self) -> Status {
+        let now = clock::now();
+        Status {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_ms_ago: millis(now.span_since(self.started)),
+            config: self.config_file.display().to_string(),
+            instances: self.routers.iter().map(|router| self.instance(router, now)).collect(),
+            interfaces: self.interfaces.iter().map(interface).collect(),
+            scripts: self.runner.status(),
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    fn instance(&self, router: &Router, now: Time) -> InstanceStatus {
+        let on = &self.interfaces[router.interface];
+        let config = &router.config;
+        let machine = &router.machine;
+        let stamped = on.xdp().map(|xdp| xdp.adverts.last_seen(router.slot()));
+        let mut stats = router.stats;
+        stats.advert_rcvd += stamped.map_or(0, |seen| seen.count);
+        InstanceStatus {
+            name: config.name.clone(),
+            interface: config.interface.clone(),
+            vrid: config.vrid.get(),
+            family: family(config.family).to_owned(),
+            vrrp_version: config.version.number(),
+            state: machine.state().word().to_owned(),
+            since_ms: millis(now.span_since(machine.since())),
+            reason: machine.reason().word().to_owned(),
+            priority: PriorityStatus {
+                effective: machine.priority().get(),
+                configured: config.priority.get(),
+                changes: router
+                    .effective
+                    .changes
+                    .iter()
+                    .map(|change| PriorityChange { by: change.by.clone(), weight: change.weight })
+                    .collect(),
+            },
+            fault: if machine.state() == State::Fault { router.noted.fault.clone() } else { Vec::new() },
+            master: machine.master().map(|master| {
+                let seen = stamped.map_or(master.last_seen, |seen| seen.at.max(master.last_seen));
+                MasterStatus {
+                    address: master.address.to_string(),
+                    priority: master.priority,
+                    interval_ms: millis(master.interval),
+                    last_advert_age_ms: age_ms(now, seen),
+                }
+            }),
+            vips: vips(config).map(|vip| format!("{}/{}", vip.address, vip.prefix)).collect(),
+            receive: on.receives().to_owned(),
+            stats,
+        }
+    }
+
+    /// Every counter of every interface.
+    pub(super) fn counters(&self) -> Counters {
+        Counters { format: FORMAT, interfaces: self.interfaces.iter().map(counters).collect() }
+    }
+
+    /// SIGUSR1, SIGUSR2: the state into the log.
+    pub(super) fn dump(&self) {
+        let status = self.status();
+        for instance in &status.instances {
+            tracing::info!(
+                "({}) {} on {}, VRID {}, priority {}, {} adverts received, {} sent, {} times master",
+                instance.name,
+                instance.state,
+                instance.interface,
+                instance.vrid,
+                instance.priority.effective,
+                instance.stats.advert_rcvd,
+                instance.stats.advert_sent,
+                instance.stats.become_master,
+            );
+        }
+    }
+}
+
+fn interface(interface: &Interface) -> InterfaceStatus {
+    InterfaceStatus {
+        name: interface.name.clone(),
+        index: interface.index.unwrap_or(0),
+        up: interface.up,
+        xdp: interface.xdp().map_or("none", |xdp| xdp.attached().word()).to_owned(),
+        xdp_reason: interface.why.clone(),
+    }
+}
+
+fn counters(interface: &Interface) -> InterfaceCounters {
+    let value = |(counter, value): (Counter, u64)| CounterValue { name: counter.word().to_owned(), value };
+    InterfaceCounters {
+        interface: interface.name.clone(),
+        counters: interface.counters().into_iter().map(value).collect(),
+    }
+}
+
+fn family(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
+    }
+}
+
+fn millis(span: Span) -> u64 {
+    span.0 / 1_000_000
+}
+
+/// Milliseconds with a fraction; a stamp that is newer than `now` has age zero.
+fn age_ms(now: Time, seen: Time) -> f64 {
+    std::time::Duration::from_nanos(now.span_since(seen).0).as_secs_f64() * 1000.0
+}

@@ -1,0 +1,254 @@
+//! One virtual router: its state machine, its settings, its announcements and its statistics.
+//!
+//! No I/O happens here. The daemon hands in what arrived and carries out what comes out; see [`super::daemon`].
+
+use std::net::IpAddr;
+
+use ha_common::counter::Counter;
+use ha_common::layout::advert_slot;
+use ha_common::machine::{Machine, Params, State};
+use ha_common::packet::{Advert, Endpoints};
+use ha_common::time::{Span, Time};
+use ha_common::types::ADVERT_TTL;
+use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate};
+
+use super::bursts::{Bursts, Settings};
+use crate::config::model::{Garp, Instance};
+use crate::control::protocol::InstanceStats;
+use crate::logging::limit::Limiter;
+use crate::track::priority::Effective;
+
+/// The longest PDU: VRRPv3 with 255 IPv6 addresses.
+pub(super) const MAX_PDU: usize = 8 + 255 * 16;
+
+/// A virtual router of the configuration, running.
+#[derive(Debug)]
+pub(super) struct Router {
+    pub(super) config: Instance,
+    /// Position of the interface in the daemon's list.
+    pub(super) interface: usize,
+    /// No longer in the configuration: it leaves, and is forgotten once it has left.
+    pub(super) retired: bool,
+    pub(super) machine: Machine,
+    /// Trackers' work; recomputed when one of them changes.
+    pub(super) effective: Effective,
+    /// Source of our adverts, once the interface has an address of the family.
+    pub(super) source: Option<IpAddr>,
+    /// The addresses should be on the interface now.
+    pub(super) holding: bool,
+    /// They are there, as far as we know.
+    pub(super) installed: bool,
+    pub(super) arp: Bursts,
+    pub(super) na: Bursts,
+    pub(super) stats: InstanceStats,
+    pub(super) noted: Noted,
+    addresses: Vec<IpAddr>,
+    peers: Vec<Peer>,
+}
+
+/// What has been logged and is not logged again until it changes.
+#[derive(Debug)]
+pub(super) struct Noted {
+    pub(super) addresses_differ: Option<IpAddr>,
+    pub(super) interval_differs: Option<(IpAddr, u16)>,
+    pub(super) duplicate: bool,
+    /// Rejected packets: at most a few lines a minute, whatever arrives.
+    pub(super) rejected: Option<(IpAddr, Counter)>,
+    pub(super) rejections: Limiter,
+    pub(super) send_failure: Option<nix::errno::Errno>,
+    pub(super) fault: Vec<String>,
+}
+
+impl Default for Noted {
+    fn default() -> Self {
+        Self {
+            addresses_differ: None,
+            interval_differs: None,
+            duplicate: false,
+            rejected: None,
+            rejections: Limiter::new(5, Span::from_secs(60)),
+            send_failure: None,
+            fault: Vec::new(),
+        }
+    }
+}
+
+impl Router {
+    pub(super) fn new(config: Instance, interface: usize, now: Time) -> Self {
+        let effective = Effective { priority: config.priority, changes: Vec::new(), fault: None };
+        let mut router = Self {
+            machine: Machine::new(params(&config), config.priority, now),
+            effective,
+            interface,
+            retired: false,
+            source: None,
+            holding: false,
+            installed: false,
+            arp: Bursts::new(arp_settings(&config.garp)),
+            na: Bursts::new(na_settings(&config.garp)),
+            stats: InstanceStats::default(),
+            noted: Noted::default(),
+            addresses: Vec::new(),
+            peers: Vec::new(),
+            config,
+        };
+        router.derive();
+        router
+    }
+
+    /// Takes new settings, keeping state, timers and statistics. The caller feeds the machine.
+    pub(super) fn configure(&mut self, config: Instance) {
+        self.arp.configure(arp_settings(&config.garp));
+        self.na.configure(na_settings(&config.garp));
+        self.noted = Noted { fault: std::mem::take(&mut self.noted.fault), ..Noted::default() };
+        self.config = config;
+        self.derive();
+    }
+
+    fn derive(&mut self) {
+        self.addresses.clear();
+        for vip in &self.config.vips {
+            if !self.addresses.contains(&vip.address) {
+                self.addresses.push(vip.address);
+            }
+        }
+        self.peers = self.config.unicast.as_ref().map_or_else(Vec::new, |unicast| {
+            let peer = |peer: &crate::config::model::UnicastPeer| Peer {
+                address: peer.address,
+                min_ttl: peer.min_ttl.unwrap_or(0),
+                max_ttl: peer.max_ttl.unwrap_or(u8::MAX),
+            };
+            unicast.peers.iter().map(peer).collect()
+        });
+    }
+
+    /// Index of this router's entry in `HA_ADVERTS`.
+    pub(super) fn slot(&self) -> u32 {
+        advert_slot(self.config.family, self.config.vrid)
+    }
+
+    /// Settings for the machine.
+    pub(super) fn params(&self) -> Params {
+        params(&self.config)
+    }
+
+    /// Judges a packet that is for this VRID and family. `own` are the addresses of the interface.
+    pub(super) fn judge(&mut self, meta: &Meta, pdu: &[u8], own: &[IpAddr]) -> Result<Judged, Counter> {
+        let transport = match &self.config.unicast {
+            Some(unicast) => Transport::Unicast { peers: &self.peers, check_source: unicast.check_source },
+            None => Transport::Multicast { group: standard_group(self.config.family) },
+        };
+        let rules = Rules {
+            vrid: self.config.vrid,
+            family: self.config.family,
+            version: self.config.version,
+            interval: self.config.interval,
+            auth: self.config.auth,
+            transport,
+            addresses: &self.addresses,
+            own_addresses: own,
+        };
+        let judged = validate(&rules, meta, pdu);
+        match &judged {
+            Ok(judged) => {
+                self.stats.advert_rcvd += 1;
+                self.stats.addr_list_err += u64::from(!judged.addresses_match);
+                self.stats.pri_zero_rcvd += u64::from(judged.advert.priority == 0);
+            }
+            Err(reason) => self.count_reject(*reason),
+        }
+        judged
+    }
+
+    fn count_reject(&mut self, reason: Counter) {
+        let field = match reason {
+            Counter::BadLength | Counter::NoAddresses => &mut self.stats.packet_len_err,
+            Counter::BadInterval | Counter::IntervalMismatch => &mut self.stats.advert_interval_err,
+            Counter::BadTtl => &mut self.stats.ip_ttl_err,
+            Counter::BadType => &mut self.stats.invalid_type_rcvd,
+            Counter::InvalidAuthType => &mut self.stats.invalid_authtype,
+            Counter::AuthTypeMismatch => &mut self.stats.authtype_mismatch,
+            Counter::AuthFailure => &mut self.stats.auth_failure,
+            _ => return,
+        };
+        *field += 1;
+    }
+
+    /// Builds the advert that goes out now, once for each destination, and hands each to `send`.
+    pub(super) fn adverts(&mut self, priority: u8, mut send: impl FnMut(Endpoints, u8, &[u8])) {
+        let Some(source) = self.source else { return };
+        let advert = Advert {
+            vrid: self.config.vrid,
+            priority,
+            interval: self.config.interval,
+            version: self.config.version,
+            family: self.config.family,
+        };
+        let mut buffer = [0; MAX_PDU];
+        let mut emit = |destination: IpAddr, ttl: u8| {
+            let Some(endpoints) = Endpoints::new(source, destination) else { return };
+            let (auth, form) = (self.config.auth, self.config.checksum);
+            // A configuration that was checked never leads to an error here, and there is nobody to tell in this path.
+            if let Ok(len) = advert.emit(&self.addresses, auth, form, &endpoints, &mut buffer) {
+                send(endpoints, ttl, &buffer[..len]);
+            }
+        };
+        match &self.config.unicast {
+            Some(unicast) => unicast.peers.iter().for_each(|peer| emit(peer.address, unicast.ttl)),
+            None => emit(standard_group(self.config.family), ADVERT_TTL),
+        }
+        self.stats.advert_sent += 1;
+        self.stats.pri_zero_sent += u64::from(priority == 0);
+    }
+
+    /// Statistics of a transition.
+    pub(super) fn count_transition(&mut self, from: State, to: State) {
+        self.stats.become_master += u64::from(to == State::Master);
+        self.stats.release_master += u64::from(from == State::Master);
+    }
+
+    /// The earliest time at which this router wants to be woken.
+    pub(super) fn next_deadline(&self) -> Time {
+        [self.arp.next(), self.na.next()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Time::NEVER)
+            .min(self.machine.next_deadline())
+    }
+}
+
+fn span(duration: std::time::Duration) -> Span {
+    Span(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn params(config: &Instance) -> Params {
+    Params {
+        interval: config.interval.span(),
+        preempt: config.preempt,
+        preempt_delay: span(config.preempt_delay),
+        lower_prio_no_advert: config.lower_prio_no_advert,
+        higher_prio_send_advert: config.higher_prio_send_advert,
+        down_timer_adverts: config.down_timer_adverts,
+        ..Params::new(config.vrid, config.family, config.version)
+    }
+}
+
+fn arp_settings(garp: &Garp) -> Settings {
+    Settings {
+        repeat: garp.repeat,
+        interval: span(garp.arp_interval),
+        delay: span(garp.delay),
+        refresh: span(garp.refresh),
+        refresh_repeat: garp.refresh_repeat,
+    }
+}
+
+fn na_settings(garp: &Garp) -> Settings {
+    Settings { interval: span(garp.na_interval), ..arp_settings(garp) }
+}
+
+/// The pause before, and the rounds of, the burst that follows a competing claim.
+pub(super) fn contested(garp: &Garp) -> (Span, u32) {
+    (span(garp.lower_prio_delay), garp.lower_prio_repeat)
+}

@@ -1,0 +1,363 @@
+//! One turn of the loop: judge what arrived, read the stamps, serve the timers, then carry out what follows.
+//!
+//! The order is the contract of [`ha_common::machine`]. What follows is collected first and carried out together:
+//! all adverts, then all addresses in one netlink batch, then all announcements in one system call, then log lines.
+//! A hundred virtual routers that lose their master at once cost little more than one.
+
+use std::net::IpAddr;
+
+use ha_common::arp::{self, Form};
+use ha_common::counter::Counter;
+use ha_common::machine::{Action, Effect, Input, Reason, State};
+use ha_common::ndp;
+use ha_common::time::Time;
+use ha_common::validate::Meta;
+
+use super::daemon::Daemon;
+use super::interface::{Frame, Interface};
+use super::links::vips;
+use super::note::Note;
+use super::router::{self, Router};
+use crate::config::model::Vip;
+use crate::net::addresses::{AddressSpec, Outcome, Removal};
+use crate::net::announce::Burst;
+use crate::net::clock;
+use crate::net::monitor::Links;
+
+impl Daemon {
+    /// Does everything that is due now and arms the timer for what is due next.
+    pub(super) fn turn(&mut self) {
+        self.judge_frames();
+        self.read_stamps();
+        self.serve_timers();
+        self.carry_out();
+        let next = self.routers.iter().map(Router::next_deadline).min();
+        if let Err(error) = self.timer.arm(next) {
+            tracing::error!("the timer cannot be armed: {error}");
+        }
+    }
+
+    fn judge_frames(&mut self) {
+        let mut frames = std::mem::take(&mut self.frames);
+        for at in 0..self.interfaces.len() {
+            self.interfaces[at].drain(&mut frames);
+            for frame in frames.drain(..) {
+                self.judge(at, &frame);
+            }
+        }
+        self.frames = frames;
+    }
+
+    fn judge(&mut self, interface: usize, frame: &Frame) {
+        let Self { routers, interfaces, notes, .. } = self;
+        let on = &mut interfaces[interface];
+        let found = frame.router().and_then(|id| {
+            routers.iter().position(|router| {
+                router.interface == interface && (router.config.family, router.config.vrid) == id && !router.retired
+            })
+        });
+        let Some(n) = found else {
+            on.count(Counter::UnknownVrid);
+            return;
+        };
+        let router = &mut routers[n];
+        let meta = Meta { endpoints: frame.endpoints, ttl: frame.ttl };
+        let judged = match router.judge(&meta, &frame.pdu, &on.own) {
+            Ok(judged) => judged,
+            Err(reason) => {
+                on.count(reason);
+                let source = frame.endpoints.source();
+                if router.noted.rejected.replace((source, reason)) != Some((source, reason))
+                    && let Some(quiet) = router.noted.rejections.allow(clock::now())
+                {
+                    notes.push(Note::Rejected { router: n, source, reason, quiet });
+                }
+                return;
+            }
+        };
+        on.count(Counter::Accepted);
+        if judged.advert.priority == 0 {
+            on.count(Counter::PriorityZero);
+        }
+        if !judged.addresses_match {
+            on.count(Counter::AddressListMismatch);
+        }
+        let differs = (!judged.addresses_match).then_some(judged.source);
+        if std::mem::replace(&mut router.noted.addresses_differ, differs) != differs && differs.is_some() {
+            notes.push(Note::AddressesDiffer { router: n, source: judged.source });
+        }
+        if judged.interval_differs {
+            on.count(Counter::IntervalLearned);
+        }
+        let learned = judged.interval_differs.then(|| (judged.source, judged.advert.interval.get()));
+        if std::mem::replace(&mut router.noted.interval_differs, learned) != learned && learned.is_some() {
+            notes.push(Note::IntervalLearned {
+                router: n,
+                source: judged.source,
+                interval: judged.advert.interval,
+            });
+        }
+        let input = Input::Advert {
+            source: judged.source,
+            priority: judged.advert.priority,
+            interval: judged.advert.interval.span(),
+            at: frame.at,
+        };
+        self.feed(n, input, clock::now(), Some(frame));
+    }
+
+    /// Deadlines of all backups move on together, however many there are, so that one wake-up serves them all.
+    fn read_stamps(&mut self) {
+        let now = clock::now();
+        for n in 0..self.routers.len() {
+            let router = &self.routers[n];
+            if router.machine.state() == State::Backup
+                && router.machine.master().is_some()
+                && let Some(xdp) = self.interfaces[router.interface].xdp()
+            {
+                let stamp = xdp.adverts.last_seen(router.slot()).at;
+                self.feed(n, Input::Seen(stamp), now, None);
+            }
+        }
+    }
+
+    fn serve_timers(&mut self) {
+        let now = clock::now();
+        let overdue = |router: &Router| {
+            router.machine.state() == State::Backup && router.machine.next_deadline() <= now
+        };
+        for at in 0..self.interfaces.len() {
+            if !self.routers.iter().any(|router| router.interface == at && overdue(router)) {
+                continue;
+            }
+            // Only now that a master may be declared dead is it worth asking whether its advert was lost here.
+            let lost = self.interfaces[at].lost();
+            if std::mem::replace(&mut self.interfaces[at].lost_before, lost) == lost {
+                continue;
+            }
+            self.notes.push(Note::FramesLost { interface: at });
+            for n in 0..self.routers.len() {
+                if self.routers[n].interface == at {
+                    self.feed(n, Input::FramesLost, now, None);
+                }
+            }
+        }
+        for n in 0..self.routers.len() {
+            if self.routers[n].machine.next_deadline() <= now {
+                self.feed(n, Input::Timer, now, None);
+            }
+        }
+    }
+
+    /// Feeds one machine and takes what it wants done. `frame` is the packet being judged.
+    pub(super) fn feed(&mut self, n: usize, input: Input, now: Time, frame: Option<&Frame>) {
+        let Self { routers, interfaces, notes, .. } = self;
+        let router = &mut routers[n];
+        let interface = &mut interfaces[router.interface];
+        router.machine.handle(input, now);
+        while let Some(action) = router.machine.poll_action() {
+            match action {
+                Action::SendAdvert { priority } => {
+                    router.adverts(priority, |endpoints, ttl, pdu| interface.queue(n, endpoints, ttl, pdu));
+                }
+                Action::Transition { from, to, reason } => {
+                    transition(router, from, to, now);
+                    let priority = router.machine.priority();
+                    notes.push(Note::Transition { router: n, from, to, reason, priority, cause: cause(router, reason) });
+                }
+                Action::Track => track(router, interface, frame),
+                Action::Untrack => {
+                    if let Some(xdp) = interface.xdp() {
+                        xdp.adverts.untrack(router.slot());
+                    }
+                }
+                Action::DuplicateAddress => {
+                    if !std::mem::replace(&mut router.noted.duplicate, true) {
+                        notes.push(Note::Duplicate { router: n });
+                    }
+                }
+                Action::Contested => {
+                    let (after, repeat) = router::contested(&router.config.garp);
+                    router.arp.again(now, after, repeat);
+                    router.na.again(now, after, repeat);
+                }
+            }
+        }
+    }
+
+    /// Adverts first: the old master must let go before hosts learn the new MAC address.
+    fn carry_out(&mut self) {
+        self.send_adverts();
+        let taken = self.install();
+        self.announce();
+        self.uninstall();
+        if let Some(took) = taken {
+            self.notes.push(took);
+        }
+        for note in std::mem::take(&mut self.notes) {
+            note.log(&self.routers, &self.interfaces);
+        }
+    }
+
+    fn send_adverts(&mut self) {
+        for interface in &mut self.interfaces {
+            for failure in interface.flush() {
+                let Some(router) = self.routers.get_mut(failure.tag) else { continue };
+                if router.noted.send_failure.replace(failure.errno) != Some(failure.errno) {
+                    self.notes.push(Note::SendFailure { router: failure.tag, failure });
+                }
+            }
+        }
+    }
+
+    fn install(&mut self) -> Option<Note> {
+        let Self { routers, addresses, monitor, notes, .. } = self;
+        let (mut specs, mut owners) = (Vec::new(), Vec::new());
+        for (n, router) in routers.iter_mut().enumerate() {
+            if router.holding && !router.installed {
+                router.installed = true;
+                specs.extend(router_specs(router, monitor.links(), |missing| {
+                    notes.push(Note::NoDevice { router: n, device: missing.to_owned() });
+                }));
+                owners.resize(specs.len(), n);
+            }
+        }
+        if specs.is_empty() {
+            return None;
+        }
+        let start = clock::now();
+        let outcomes = addresses.add(&specs);
+        let took = clock::now().span_since(start);
+        let mut added = 0;
+        for ((outcome, spec), n) in outcomes.into_iter().zip(&specs).zip(owners) {
+            match outcome {
+                Outcome::Added => added += 1,
+                Outcome::AlreadyThere { ours: true } => {}
+                Outcome::AlreadyThere { ours: false } => {
+                    notes.push(Note::ForeignAddress { router: n, address: spec.address });
+                }
+                Outcome::Failed(error) => notes.push(Note::Address { router: n, error }),
+            }
+        }
+        (added > 0).then_some(Note::Installed { added, took })
+    }
+
+    fn uninstall(&mut self) {
+        let mut specs = std::mem::take(&mut self.obsolete);
+        let links = self.monitor.links();
+        for router in &mut self.routers {
+            if !router.holding && router.installed {
+                router.installed = false;
+                specs.extend(router_specs(router, links, |_| {}));
+            }
+        }
+        if !specs.is_empty() {
+            for removal in self.addresses.remove(&specs) {
+                if let Removal::Failed(error) = removal {
+                    self.notes.push(Note::NotRemoved { error });
+                }
+            }
+        }
+    }
+
+    /// Gratuitous ARP and NA. One round of everything goes out before the second round of anything.
+    fn announce(&mut self) {
+        let now = clock::now();
+        let mut due: Vec<(usize, u32, u32)> = Vec::new();
+        for (n, router) in self.routers.iter_mut().enumerate() {
+            let (arp, na) = (router.arp.rounds(now), router.na.rounds(now));
+            if router.holding && (arp > 0 || na > 0) {
+                due.push((n, arp, na));
+            }
+        }
+        let mut round = 0;
+        while !due.is_empty() {
+            let mut bursts = Vec::new();
+            for &(n, arp, na) in &due {
+                let router = &self.routers[n];
+                announcements(router, self.monitor.links(), round < arp, round < na, &mut bursts);
+            }
+            for failure in self.announcer.send(bursts.iter().map(|(_, burst)| burst)) {
+                if self.announce_failure.replace(failure.errno) != Some(failure.errno) {
+                    self.notes.push(Note::AnnounceFailure { failure });
+                }
+            }
+            round += 1;
+            due.retain(|&(_, arp, na)| round < arp.max(na));
+        }
+    }
+}
+
+fn transition(router: &mut Router, from: State, to: State, now: Time) {
+    router.count_transition(from, to);
+    router.holding = to.holds_addresses();
+    match Effect::of(from, to) {
+        Effect::TakeOver => {
+            router.arp.start(now);
+            router.na.start(now);
+        }
+        Effect::Release => {
+            router.arp.stop();
+            router.na.stop();
+        }
+        Effect::Keep => {}
+    }
+}
+
+/// What the log adds to the machine's word.
+fn cause(router: &Router, reason: Reason) -> String {
+    if reason == Reason::NotReady { router.noted.fault.join("; ") } else { String::new() }
+}
+
+fn track(router: &Router, interface: &Interface, frame: Option<&Frame>) {
+    if let Some(frame) = frame.filter(|frame| frame.fingerprint != 0)
+        && let Some(xdp) = interface.xdp()
+    {
+        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, frame.endpoints.source());
+    }
+}
+
+/// Every virtual address of a router with the device that it belongs on; `missing` hears of devices that are not there.
+fn router_specs(router: &Router, links: &Links, missing: impl FnMut(&str)) -> Vec<AddressSpec> {
+    specs(&router.config.interface, vips(&router.config), links, missing)
+}
+
+/// Virtual addresses with their devices, `interface` where they name none.
+pub(super) fn specs<'a>(
+    interface: &str,
+    vips: impl Iterator<Item = &'a Vip>,
+    links: &Links,
+    mut missing: impl FnMut(&str),
+) -> Vec<AddressSpec> {
+    vips.filter_map(|vip| {
+        let device = vip.device.as_deref().unwrap_or(interface);
+        let link = links.by_name(device);
+        if link.is_none() {
+            missing(device);
+        }
+        link.map(|link| AddressSpec::new(link.index, vip))
+    })
+    .collect()
+}
+
+/// Adds one round of a router's announcements to `bursts`, one burst per device.
+fn announcements(router: &Router, links: &Links, arp: bool, na: bool, bursts: &mut Vec<(u32, Burst)>) {
+    for vip in vips(&router.config) {
+        let device = vip.device.as_deref().unwrap_or(&router.config.interface);
+        let Some(link) = links.by_name(device) else { continue };
+        let Some(mac) = link.mac else { continue };
+        let at = bursts.iter().position(|(index, _)| *index == link.index).unwrap_or_else(|| {
+            bursts.push((link.index, Burst::new(link.index)));
+            bursts.len() - 1
+        });
+        let burst = &mut bursts[at].1;
+        match vip.address {
+            IpAddr::V4(address) if arp => {
+                burst.push(&arp::gratuitous(Form::Request, mac, address));
+                burst.push(&arp::gratuitous(Form::Reply, mac, address));
+            }
+            IpAddr::V6(address) if na => burst.push(&ndp::unsolicited(mac, address)),
+            IpAddr::V4(_) | IpAddr::V6(_) => {}
+        }
+    }
+}

@@ -30,6 +30,8 @@ pub use emit::EmitError;
 #[cfg(test)]
 pub(crate) mod captures;
 #[cfg(test)]
+pub(crate) mod generate;
+#[cfg(test)]
 mod tests;
 
 /// Bytes in front of the addresses.

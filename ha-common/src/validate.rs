@@ -18,6 +18,8 @@ use crate::packet::{Advert, Auth, ChecksumForm, Endpoints, Packet};
 use crate::types::{ADVERT_TTL, Centis, Family, IPPROTO_VRRP, MULTICAST_V4, MULTICAST_V6, Version, Vrid};
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 /// What an instance accepts.

@@ -51,7 +51,7 @@ pub struct Advert {
     pub vrid: Vrid,
     /// Priority on the wire; zero means that the master resigns.
     pub priority: u8,
-    /// Advertisement interval. VRRPv2 carries whole seconds.
+    /// Advertisement interval. VRRPv2 carries whole seconds, of which there is room for 40 here.
     pub interval: Centis,
     /// Version.
     pub version: Version,

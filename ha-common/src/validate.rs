@@ -98,6 +98,9 @@ pub struct Judged {
 
 /// Judges `pdu`, the payload of an IP packet with `meta` in its header, without Ethernet padding.
 ///
+/// What comes from one of our own addresses is [`Counter::OwnPacket`], whatever it says: a loop in the network, or a
+/// second router with our address.
+///
 /// VRRPv3 over IPv4 is accepted with either form of checksum. The price is that a damaged packet of one form can,
 /// for about one pair of endpoints in 65,536 and one change each, pass as the other form.
 ///

@@ -172,8 +172,11 @@ fn s12_another_version_or_type_is_dropped_both_ways() {
     assert_eq!(reason(&RULES_V3, &META, &KEEPALIVED_V2_PASS), Some(Counter::BadVersion));
     assert_eq!(reason(&RULES, &META, &KEEPALIVED_V3_V4), Some(Counter::BadVersion));
     assert_eq!(reason(&RULES, &META, &sealed(with(FRR_V2, 0, 0x11))), Some(Counter::BadVersion));
-    assert_eq!(reason(&RULES, &META, &sealed(with(FRR_V2, 0, 0x22))), Some(Counter::BadType));
-    assert_eq!(reason(&RULES_V3, &META, &sealed(with(FRR_V3_V4, 0, 0x3e))), Some(Counter::BadType));
+    for kind in (0..16).filter(|kind| *kind != 1) {
+        let (v2, v3) = (with(FRR_V2, 0, 0x20 | kind), with(FRR_V3_V4, 0, 0x30 | kind));
+        assert_eq!(reason(&RULES, &META, &sealed(v2)), Some(Counter::BadType), "type {kind}");
+        assert_eq!(reason(&RULES_V3, &META, &sealed(v3)), Some(Counter::BadType), "type {kind}");
+    }
 }
 
 #[test]

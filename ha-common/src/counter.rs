@@ -86,6 +86,8 @@ counters! {
     MulticastAtUnicast = "multicast_at_unicast",
     /// Unicast advert for a multicast instance.
     UnicastAtMulticast = "unicast_at_multicast",
+    /// Multicast advert to another group than the instance's: another set of virtual routers.
+    OtherGroup = "other_group",
     /// Source is not among `unicast_peer`, where `check_unicast_src` is set.
     UnknownPeer = "unknown_peer",
     /// Our own advert came back (a bridge loop, or a mirrored port).

@@ -159,7 +159,10 @@ impl Backup {
     /// "If the Priority in the ADVERTISEMENT is zero, then: Set the Active_Down_Timer to Skew_Time."
     fn resigned(&mut self, heard: &Heard, params: &Params, priority: Priority) -> Verdict {
         let tracked = self.master.is_some();
-        if self.master.is_some_and(|master| master.address != heard.source) {
+        let another = self.master.is_some_and(|master| master.address != heard.source);
+        // Heard again since: the stamp may overtake a resignation that waits in the queue.
+        let outdated = heard.at < self.anchor;
+        if another || outdated {
             return Verdict::Nothing;
         }
         let skew = skew_time(params.version, priority, self.interval(params));

@@ -11,10 +11,16 @@
 //! ahead of `now`. The same inputs give the same actions.
 //!
 //! Liveness is lazy. While a master is tracked, the XDP program stamps its adverts into a map and nobody is woken.
-//! When a deadline passes the driver must, in this order: judge every frame that is already queued
-//! ([`Input::Advert`]), say so if the queue had overflowed ([`Input::FramesLost`]), read the stamp from the map
-//! ([`Input::Seen`]), and only then feed [`Input::Timer`]. Reading a stamp costs nothing, so a driver with many
-//! machines feeds `Seen` to all of them whenever it wakes up: their deadlines then move on together.
+//! Whenever the driver wakes up it must, in this order:
+//!
+//! 1. read the stamp from the map ([`Input::Seen`]), before any queued frame changes what is tracked: a master
+//!    that resigned and came back, both while the driver was stalled, is alive;
+//! 2. judge every frame that is already queued ([`Input::Advert`]);
+//! 3. say so if the queue had overflowed ([`Input::FramesLost`]);
+//! 4. read the stamp again, and only then, if a deadline has passed, feed [`Input::Timer`].
+//!
+//! Reading a stamp costs nothing, so a driver with many machines feeds `Seen` to all of them whenever it wakes
+//! up: their deadlines then move on together, and a hundred machines cost the wake-ups of one.
 //!
 //! Silence is measured between times that the kernel took. A driver that runs late finds the evidence of the
 //! meantime in its queue or in the map; that the kernel itself may have been late is what the grace period is for.

@@ -37,7 +37,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         },
     );
     prop_oneof![
-        4 => any::<bool>().prop_map(|up| Input::Ready(up)),
+        4 => any::<bool>().prop_map(Input::Ready),
         20 => advert,
         10 => stamp.prop_map(Input::Seen),
         40 => Just(Input::Timer),

@@ -126,7 +126,19 @@ impl Backup {
     }
 
     /// RFC 9568 section 6.4.2, an advert.
-    pub(super) fn advert(&mut self, heard: &Heard, params: &Params, priority: Priority) -> Verdict {
+    pub(super) fn advert(
+        &mut self,
+        heard: &Heard,
+        params: &Params,
+        priority: Priority,
+        now: Time,
+    ) -> Verdict {
+        self.grace_if_late(params, priority, now);
+        // The tracked master was heard since (its stamp overtakes frames that wait in the queue): what they say
+        // about resignations and other masters is outdated.
+        if self.master.is_some() && heard.at < self.anchor {
+            return Verdict::Nothing;
+        }
         if heard.priority == 0 {
             return self.resigned(heard, params, priority);
         }
@@ -159,17 +171,13 @@ impl Backup {
     /// "If the Priority in the ADVERTISEMENT is zero, then: Set the Active_Down_Timer to Skew_Time."
     fn resigned(&mut self, heard: &Heard, params: &Params, priority: Priority) -> Verdict {
         let tracked = self.master.is_some();
-        let another = self.master.is_some_and(|master| master.address != heard.source);
-        // Heard again since: the stamp may overtake a resignation that waits in the queue.
-        let outdated = heard.at < self.anchor;
-        if another || outdated {
+        if self.master.is_some_and(|master| master.address != heard.source) {
             return Verdict::Nothing;
         }
         let skew = skew_time(params.version, priority, self.interval(params));
         if heard.at.after(skew) < self.down_at(params, priority) {
             self.anchor = heard.at;
             self.wait = Wait::Skew;
-            self.grace_until = None;
         }
         self.master = None;
         self.lower_since = None;
@@ -177,7 +185,10 @@ impl Backup {
     }
 
     /// The map's stamp. Without a tracked master it belongs to one that is gone.
-    pub(super) fn seen(&mut self, stamp: Time) {
+    pub(super) fn seen(&mut self, stamp: Time, params: &Params, priority: Priority, now: Time) {
+        if self.master.is_some() {
+            self.grace_if_late(params, priority, now);
+        }
         if let Some(master) = &mut self.master {
             master.last_seen = master.last_seen.max(stamp);
             self.refresh(stamp);
@@ -195,19 +206,25 @@ impl Backup {
     fn refresh(&mut self, at: Time) {
         if at > self.anchor {
             self.anchor = at;
-            self.grace_until = None;
             self.graces = 0;
         }
     }
 
-    pub(super) fn timer(&mut self, params: &Params, priority: Priority, now: Time) -> Verdict {
-        let deadline = self.judged_at(params, priority);
-        if now < deadline {
-            return self.reassess(params, priority, now);
-        }
-        if now.span_since(deadline) > LATE && self.graces < MAX_GRACES {
+    /// Grants a grace if the driver has missed the deadline by more than [`LATE`].
+    ///
+    /// Every input asks this before it moves the deadline: a stamp that is fed after a stall may move it to a
+    /// moment before now, and it would look as if the driver had been in time.
+    fn grace_if_late(&mut self, params: &Params, priority: Priority, now: Time) -> bool {
+        let late = now.span_since(self.judged_at(params, priority)) > LATE && self.graces < MAX_GRACES;
+        if late {
             self.graces += 1;
             self.grace_until = Some(now.after(GRACE));
+        }
+        late
+    }
+
+    pub(super) fn timer(&mut self, params: &Params, priority: Priority, now: Time) -> Verdict {
+        if now < self.judged_at(params, priority) || self.grace_if_late(params, priority, now) {
             return self.reassess(params, priority, now);
         }
         Verdict::Dead(match self.wait {

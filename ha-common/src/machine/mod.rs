@@ -139,7 +139,7 @@ impl Machine {
             }
             Input::Seen(stamp) => {
                 if let Phase::Backup(backup) = &mut self.phase {
-                    backup.seen(stamp);
+                    backup.seen(stamp, &self.params, self.priority, now);
                 }
             }
             Input::Timer => self.timer(now),
@@ -287,7 +287,7 @@ impl Machine {
         match self.phase {
             Phase::Init | Phase::Fault => {}
             Phase::Backup(mut backup) => {
-                let verdict = backup.advert(&heard, &self.params, self.priority);
+                let verdict = backup.advert(&heard, &self.params, self.priority, now);
                 self.phase = Phase::Backup(backup);
                 self.tracking(verdict);
             }

@@ -11,8 +11,10 @@ pub(super) struct Witness {
     started: Time,
     /// Latest arrival of an advert that a backup must respect.
     heard: Option<Heard>,
-    /// Latest resignation of that master.
+    /// First resignation of that master since.
     resigned: Option<Time>,
+    /// Shortest interval of a lower-priority master that a preemption delay protects.
+    taught: Option<Span>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +27,7 @@ struct Heard {
 impl Witness {
     /// The router begins to watch; what was said before does not concern it.
     pub(super) const fn start(&mut self, now: Time) {
-        *self = Self { started: now, heard: None, resigned: None };
+        *self = Self { started: now, heard: None, resigned: None, taught: None };
     }
 
     /// An advert arrived. `lost` where the queue had no room for it: it is evidence, but teaches no interval.
@@ -41,12 +43,16 @@ impl Witness {
         let (own_priority, params) = ours;
         if priority == 0 {
             if self.heard.is_none_or(|heard| heard.from == from) && !lost {
-                self.resigned = Some(at);
+                self.resigned.get_or_insert(at);
             }
         } else if priority >= own_priority || !params.preempt {
             let known = self.heard.map_or(params.interval, |heard| heard.interval);
             self.heard = Some(Heard { at, from, interval: if lost { known } else { interval } });
             self.resigned = None;
+            self.taught = None;
+        } else if params.preempt_delay > Span::ZERO {
+            // A router that holds back its preemption listens to this one too, and may learn its interval.
+            self.taught = Some(self.taught.map_or(interval, |known| known.min(interval)));
         }
     }
 
@@ -54,7 +60,10 @@ impl Witness {
     pub(super) fn objection(&self, priority: u8, params: &Params, now: Time) -> Option<String> {
         let interval = match params.version {
             Version::V2 => params.interval,
-            Version::V3 => self.heard.map_or(params.interval, |heard| heard.interval),
+            Version::V3 => {
+                let interval = self.heard.map_or(params.interval, |heard| heard.interval);
+                self.taught.map_or(interval, |taught| taught.min(interval))
+            }
         };
         let base = match params.version {
             Version::V2 => 1_000_000_000,

@@ -121,6 +121,7 @@ impl Node {
         self.queue_lost = false;
         self.fingerprint = None;
         self.pending.clear();
+        self.undelivered = 0;
     }
 
     /// Whether an advert is one that this router, as backup, must respect.
@@ -181,6 +182,8 @@ impl Node {
         }
         self.feed_stamp(now, sinks)?;
         for input in std::mem::take(&mut self.pending) {
+            // With another priority the card's adverts may be of no concern.
+            self.undelivered = 0;
             self.feed(input, None, now, sinks)?;
         }
         let Some(machine) = &self.machine else { return Ok(()) };
@@ -215,7 +218,7 @@ impl Node {
         let Some(mut machine) = self.machine.take() else { return Ok(()) };
         // Every 16th step or so, the same inputs must give the same actions.
         let mut twin = now.0.is_multiple_of(16).then(|| machine.clone());
-        let deadline = machine.next_deadline();
+        let (before, deadline) = (machine.state(), machine.next_deadline());
         let mut sent = Vec::new();
         machine.handle(input, now);
         if let Some(twin) = &mut twin {
@@ -246,11 +249,12 @@ impl Node {
             }
         }
         for priority in sent {
+            // `higher_prio_send_advert`: a master's last word.
             let allowed = match priority {
-                0 => State::Leaving,
-                _ => State::Master,
+                0 => machine.state() == State::Leaving,
+                _ => before == State::Master || machine.state() == State::Master,
             };
-            if machine.state() != allowed {
+            if !allowed {
                 return Err(format!("r{} sent {priority} as {}", self.id, machine.state()));
             }
             if self.link_up {

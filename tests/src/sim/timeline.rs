@@ -21,6 +21,7 @@ pub(super) enum Note {
     Judged { node: usize, from: usize, priority: u8, at: Time },
     TimerFired { node: usize, next: Time },
     FramesLost { node: usize },
+    Resumed { node: usize, held: usize },
     Tracks { node: usize, from: usize },
     Untracks { node: usize },
     State { node: usize, from: State, to: State, reason: Reason },
@@ -70,6 +71,7 @@ fn line(at: Time, note: &Note) -> String {
             )
         }
         Note::FramesLost { node } => format!("r{node} is told that frames were lost"),
+        Note::Resumed { node, held } => format!("r{node} has the CPU again, {held} frames on its card"),
         Note::Tracks { node, from } => format!("r{node} tracks r{from}"),
         Note::Untracks { node } => format!("r{node} tracks nobody"),
         Note::State { node, from, to, reason } => format!("r{node} {from} -> {to}: {reason}"),

@@ -29,7 +29,7 @@ pub(super) struct Weather {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    Arrive { to: usize, index: usize, from_card: bool },
+    Arrive { to: usize, index: usize, counted: bool },
     Wake { node: usize },
     Resume { node: usize },
     Fault { index: usize },
@@ -107,10 +107,10 @@ impl World {
 
     fn step(&mut self, event: Event) -> Result<(), String> {
         match event {
-            Event::Arrive { to, index, from_card } => {
+            Event::Arrive { to, index, counted } => {
                 let frame = self.frames[index];
                 let node = &mut self.nodes[to];
-                if from_card && node.respects(&frame) {
+                if counted {
                     node.undelivered = node.undelivered.saturating_sub(1);
                 }
                 if node.arrive(frame, self.now, &mut self.log) {
@@ -167,7 +167,7 @@ impl World {
             for _ in 0..copies {
                 let wire = self.rng.span(Span::from_micros(50), Span::from_micros(500));
                 let delay = wire.plus(self.rng.span(Span::ZERO, self.weather.delay));
-                self.push(self.now.after(delay), Event::Arrive { to, index, from_card: false });
+                self.push(self.now.after(delay), Event::Arrive { to, index, counted: false });
             }
         }
     }
@@ -186,6 +186,7 @@ impl World {
 
     fn resume(&mut self, id: usize) {
         let node = &mut self.nodes[id];
+        self.log.note(self.now, Note::Resumed { node: id, held: node.card.len() });
         if node.frozen {
             node.frozen = false;
             let held: Vec<Frame> = node.card.drain(..).collect();
@@ -194,13 +195,13 @@ impl World {
                 node.machine.as_ref().map_or(Time::NEVER, ha_common::machine::Machine::next_deadline);
             let race = deadline.after(CARD_DELAY) < self.now;
             let delay = if race { self.rng.span(Span::ZERO, CARD_DELAY) } else { Span::ZERO };
-            for frame in held {
-                if self.nodes[id].respects(&frame) {
-                    self.nodes[id].undelivered += 1;
-                }
+            // One after the other, as the kernel's time stamps are.
+            for (frame, nth) in held.into_iter().zip(0..) {
+                let counted = self.nodes[id].respects(&frame);
+                self.nodes[id].undelivered += usize::from(counted);
                 self.frames.push(frame);
                 let index = self.frames.len() - 1;
-                self.push(self.now.after(delay), Event::Arrive { to: id, index, from_card: true });
+                self.push(self.now.after(delay.plus(Span(nth))), Event::Arrive { to: id, index, counted });
             }
         }
         self.wake_soon(id);

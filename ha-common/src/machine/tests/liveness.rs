@@ -121,3 +121,14 @@ fn s41_a_master_that_resigned_and_came_back_during_a_stall_is_alive() {
     assert_eq!(rig.feed(Input::Timer), []);
     assert_eq!(rig.remaining(), Span(34_093_750));
 }
+
+#[test]
+fn s41_a_stamp_that_was_just_too_old_does_not_hide_a_stall() {
+    let mut rig = watching();
+    rig.pass(500);
+    // 36.1 ms of silence: the deadline that the stamp makes is not missed by much, but the driver was not there.
+    let stamp = Time(rig.now.0 - 36_100_000);
+    rig.feed(Input::Seen(stamp));
+    assert_eq!(rig.feed(Input::Timer), []);
+    assert_eq!(rig.remaining(), GRACE);
+}

@@ -1,0 +1,255 @@
+//! A backup's watch over its master: the down timer, the grace after a stall, and the preemption delay.
+//!
+//! What must not live here: the change of state itself. [`super::Machine`] calls this and acts on the
+//! [`Verdict`].
+
+use super::Heard;
+use super::io::{Params, Tracked};
+use super::state::Reason;
+use super::timers::{master_down_interval, skew_time};
+use crate::time::{Span, Time};
+use crate::types::{Priority, Version};
+
+/// A timer that fires later than this says that the machine (or its virtual host) had no CPU. Above what a
+/// loaded kernel with a coarse tick does to a healthy process most of the time; a false alarm costs [`GRACE`].
+pub(super) const LATE: Span = Span::from_millis(2);
+
+/// After a stall, time for the kernel to deliver what the network card holds: a few softirq rounds and a
+/// scheduler tick of a 250 Hz kernel.
+pub(super) const GRACE: Span = Span::from_millis(5);
+
+/// Graces in a row. A machine that never gets its CPU in time must still believe in a death some day.
+pub(super) const MAX_GRACES: u8 = 3;
+
+/// Restarts of the down timer in a row because frames were lost. Among the frames that were not lost there is
+/// an advert of a living master sooner or later, and that one starts the count anew.
+pub(super) const MAX_LOSSES: u8 = 3;
+
+/// What the down timer measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Silence of the master.
+    MasterDown,
+    /// The skew time after the master's resignation.
+    Skew,
+}
+
+/// What the machine must do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Nothing,
+    Track,
+    Untrack,
+    Dead(Reason),
+}
+
+/// State of the watch. Deadlines are computed from it when asked for, so that a reload or a tracker changes them
+/// without restarting anything.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backup {
+    /// From when the silence counts: kernel time of the latest advert, or the start.
+    anchor: Time,
+    wait: Wait,
+    /// Learned interval (VRRPv3); outlives the master that it was learned from (RFC: `Active_Adver_Interval`).
+    learned: Option<Span>,
+    master: Option<Tracked>,
+    /// First advert of the lower-priority master that preemption is held back from.
+    lower_since: Option<Time>,
+    grace_until: Option<Time>,
+    graces: u8,
+    losses: u8,
+}
+
+impl Backup {
+    /// A watch that has heard nothing yet.
+    pub(super) const fn new(now: Time) -> Self {
+        Self {
+            anchor: now,
+            wait: Wait::MasterDown,
+            learned: None,
+            master: None,
+            lower_since: None,
+            grace_until: None,
+            graces: 0,
+            losses: 0,
+        }
+    }
+
+    /// The watch of a master that has just yielded to `heard`.
+    pub(super) const fn watching(heard: &Heard) -> Self {
+        let mut backup = Self::new(heard.at);
+        backup.learned = Some(heard.interval);
+        backup.master = Some(tracked(heard));
+        backup
+    }
+
+    pub(super) const fn master(&self) -> Option<Tracked> {
+        self.master
+    }
+
+    /// The interval in force: learned in VRRPv3, configured in VRRPv2.
+    pub(super) fn interval(&self, params: &Params) -> Span {
+        match params.version {
+            Version::V2 => params.interval,
+            Version::V3 => self.learned.unwrap_or(params.interval),
+        }
+    }
+
+    /// When the master is due to be given up, graces aside.
+    fn down_at(&self, params: &Params, priority: Priority) -> Time {
+        let interval = self.interval(params);
+        self.anchor.after(match self.wait {
+            Wait::MasterDown => {
+                master_down_interval(params.version, priority, interval, params.down_timer_adverts)
+            }
+            Wait::Skew => skew_time(params.version, priority, interval),
+        })
+    }
+
+    /// The same with a grace that is running.
+    fn judged_at(&self, params: &Params, priority: Priority) -> Time {
+        let down = self.down_at(params, priority);
+        self.grace_until.map_or(down, |grace| grace.max(down))
+    }
+
+    /// When a lower-priority master is no longer left alone.
+    fn preempt_at(&self, params: &Params) -> Option<Time> {
+        self.lower_since.map(|since| since.after(params.preempt_delay))
+    }
+
+    pub(super) fn next_deadline(&self, params: &Params, priority: Priority) -> Time {
+        let down = self.judged_at(params, priority);
+        match self.preempt_at(params) {
+            Some(at) if self.master.is_some() => down.min(at),
+            Some(_) | None => down,
+        }
+    }
+
+    /// RFC 9568 section 6.4.2, an advert.
+    pub(super) fn advert(
+        &mut self,
+        heard: &Heard,
+        params: &Params,
+        priority: Priority,
+        now: Time,
+    ) -> Verdict {
+        self.grace_if_late(params, priority, now);
+        // The tracked master was heard since (its stamp overtakes frames that wait in the queue): what they say
+        // about resignations and other masters is outdated.
+        if self.master.is_some() && heard.at < self.anchor {
+            return Verdict::Nothing;
+        }
+        if heard.priority == 0 {
+            return self.resigned(heard, params, priority);
+        }
+        if heard.priority >= priority.get() || !params.preempt {
+            self.lower_since = None;
+        } else {
+            // "Else, if Preempt_Mode is True and the priority is lower: discard."
+            if params.preempt_delay == Span::ZERO {
+                return Verdict::Nothing;
+            }
+            let since = *self.lower_since.get_or_insert(heard.at);
+            if heard.at >= since.after(params.preempt_delay) {
+                return Verdict::Nothing;
+            }
+        }
+        self.learned = Some(heard.interval);
+        self.losses = 0;
+        let mut master = tracked(heard);
+        if let Some(known) = self.master
+            && known.address == master.address
+        {
+            master.last_seen = master.last_seen.max(known.last_seen);
+        }
+        self.master = Some(master);
+        self.wait = Wait::MasterDown;
+        self.refresh(heard.at);
+        Verdict::Track
+    }
+
+    /// "If the Priority in the ADVERTISEMENT is zero, then: Set the Active_Down_Timer to Skew_Time."
+    fn resigned(&mut self, heard: &Heard, params: &Params, priority: Priority) -> Verdict {
+        let tracked = self.master.is_some();
+        if self.master.is_some_and(|master| master.address != heard.source) {
+            return Verdict::Nothing;
+        }
+        let skew = skew_time(params.version, priority, self.interval(params));
+        if heard.at.after(skew) < self.down_at(params, priority) {
+            self.anchor = heard.at;
+            self.wait = Wait::Skew;
+        }
+        self.master = None;
+        self.lower_since = None;
+        if tracked { Verdict::Untrack } else { Verdict::Nothing }
+    }
+
+    /// The map's stamp. Without a tracked master it belongs to one that is gone.
+    pub(super) fn seen(&mut self, stamp: Time, params: &Params, priority: Priority, now: Time) {
+        if self.master.is_some() {
+            self.grace_if_late(params, priority, now);
+        }
+        if let Some(master) = &mut self.master {
+            master.last_seen = master.last_seen.max(stamp);
+            self.refresh(stamp);
+        }
+    }
+
+    pub(super) fn frames_lost(&mut self, now: Time) {
+        if self.losses < MAX_LOSSES {
+            self.losses += 1;
+            self.refresh(now);
+        }
+    }
+
+    /// Moves the start of the silence, never backwards.
+    fn refresh(&mut self, at: Time) {
+        if at > self.anchor {
+            self.anchor = at;
+            self.graces = 0;
+        }
+    }
+
+    /// Grants a grace if the driver has missed the deadline by more than [`LATE`].
+    ///
+    /// Every input asks this before it moves the deadline: a stamp that is fed after a stall may move it to a
+    /// moment before now, and it would look as if the driver had been in time.
+    fn grace_if_late(&mut self, params: &Params, priority: Priority, now: Time) -> bool {
+        let late = now.span_since(self.judged_at(params, priority)) > LATE && self.graces < MAX_GRACES;
+        if late {
+            self.graces += 1;
+            self.grace_until = Some(now.after(GRACE));
+        }
+        late
+    }
+
+    pub(super) fn timer(&mut self, params: &Params, priority: Priority, now: Time) -> Verdict {
+        if now < self.judged_at(params, priority) || self.grace_if_late(params, priority, now) {
+            return self.reassess(params, priority, now);
+        }
+        Verdict::Dead(match self.wait {
+            Wait::MasterDown => Reason::MasterDown,
+            Wait::Skew => Reason::MasterResigned,
+        })
+    }
+
+    /// Whether the tracked master may still be tracked: after a change of either priority or of the settings,
+    /// and when the preemption delay is over. If not, its adverts no longer count and the down timer runs out.
+    pub(super) fn reassess(&mut self, params: &Params, priority: Priority, now: Time) -> Verdict {
+        let Some(master) = self.master else { return Verdict::Nothing };
+        if master.priority >= priority.get() || !params.preempt {
+            self.lower_since = None;
+            return Verdict::Nothing;
+        }
+        let since = *self.lower_since.get_or_insert(now);
+        if now < since.after(params.preempt_delay) {
+            return Verdict::Nothing;
+        }
+        self.master = None;
+        Verdict::Untrack
+    }
+}
+
+const fn tracked(heard: &Heard) -> Tracked {
+    Tracked { address: heard.source, priority: heard.priority, interval: heard.interval, last_seen: heard.at }
+}

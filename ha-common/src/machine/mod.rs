@@ -1,0 +1,434 @@
+//! The VRRP state machine of one virtual router (RFC 9568 section 6.4).
+//!
+//! What lives here: which state the router is in, when that changes, and which adverts are due. What must not: a
+//! clock, packets, addresses on interfaces. The daemon's driver and the cluster simulation call it.
+//!
+//! # Contract
+//!
+//! A [`Machine`] is a value. The driver feeds it with [`Machine::handle`], then drains [`Machine::poll_action`]
+//! until it returns `None`, then arms one timer for [`Machine::next_deadline`]. Time is monotonic and comes in as
+//! an argument. A timer that fires early or twice is a no-op, and after [`Input::Timer`] the next deadline lies
+//! ahead of `now`. The same inputs give the same actions.
+//!
+//! Liveness is lazy. While a master is tracked, the XDP program stamps its adverts into a map and nobody is woken.
+//! Whenever the driver wakes up it must, in this order:
+//!
+//! 1. read the stamp from the map ([`Input::Seen`]), before any queued frame changes what is tracked: a master
+//!    that resigned and came back, both while the driver was stalled, is alive;
+//! 2. judge every frame that is already queued ([`Input::Advert`]);
+//! 3. say so if the queue had overflowed ([`Input::FramesLost`]);
+//! 4. read the stamp again, and only then, if a deadline has passed, feed [`Input::Timer`].
+//!
+//! Reading a stamp costs nothing, so a driver with many machines feeds `Seen` to all of them whenever it wakes
+//! up: their deadlines then move on together, and a hundred machines cost the wake-ups of one.
+//!
+//! Silence is measured between times that the kernel took. A driver that runs late finds the evidence of the
+//! meantime in its queue or in the map; that the kernel itself may have been late is what the grace period is for.
+//!
+//! A master that was frozen is still master when it runs again. It judges what was queued first, as above, and so
+//! yields to a better router before it has sent anything.
+//!
+//! # Where this differs from RFC 9568
+//!
+//! - Priority 0 from another router than the tracked master is ignored: its master is somebody else, alive.
+//! - Priority 0 never postpones the takeover of a router that would have taken over sooner.
+//! - A master that changes its interval advertises at once: the backups' patience is for the old interval.
+//! - An advert that arrived before our own latest one went out is not answered again. Otherwise a master that
+//!   was frozen would answer every advert of the meantime.
+//! - A router that becomes owner (priority 255) by a reload does not wait for the down timer.
+
+mod backup;
+mod io;
+mod queue;
+mod state;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+use core::net::IpAddr;
+
+pub use io::{Action, Input, Params, Tracked};
+pub use state::{Effect, Reason, State};
+pub use timers::{master_down_interval, skew_time};
+
+use crate::time::{Span, Time};
+use crate::types::{Priority, Version};
+use backup::Backup;
+use queue::Queue;
+use timers::{MAX_INTERVAL, MIN_INTERVAL, next_advert};
+
+/// What a leaving master waits for beyond the slowest successor's skew time: the delivery of its priority 0, the
+/// successor's wake-up and the delivery of its first advert.
+pub const LEAVE_MARGIN: Span = Span::from_millis(50);
+
+/// A state and what belongs to it.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Init,
+    Fault,
+    Backup(Backup),
+    Master {
+        /// When the next advert is due.
+        due: Time,
+        /// When the latest one was sent.
+        sent: Time,
+    },
+    Leaving {
+        /// When priority 0 was sent.
+        resigned: Time,
+        /// When to stop waiting for a successor.
+        until: Time,
+    },
+}
+
+/// An advert, taken apart.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    source: IpAddr,
+    priority: u8,
+    interval: Span,
+    at: Time,
+}
+
+/// One virtual router's state machine. The module's documentation has the contract.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    params: Params,
+    priority: Priority,
+    address: Option<IpAddr>,
+    phase: Phase,
+    since: Time,
+    reason: Reason,
+    /// Set by [`Input::Stop`]; nothing starts the machine again.
+    stopped: bool,
+    actions: Queue,
+}
+
+impl Machine {
+    /// A machine in [`State::Init`]. It starts with `Ready(true)`.
+    #[must_use]
+    pub fn new(params: Params, priority: Priority, now: Time) -> Self {
+        Self {
+            params: believable(params),
+            priority,
+            address: None,
+            phase: Phase::Init,
+            since: now,
+            reason: Reason::Started,
+            stopped: false,
+            actions: Queue::default(),
+        }
+    }
+
+    /// Takes one input. `now` is the driver's clock; it never runs backwards.
+    pub fn handle(&mut self, input: Input, now: Time) {
+        if self.stopped && !matches!(self.phase, Phase::Leaving { .. }) {
+            return;
+        }
+        match input {
+            Input::Ready(true) => self.ready(now),
+            Input::Ready(false) => self.not_ready(now),
+            Input::Advert { source, priority, interval, at } => {
+                let interval = match self.params.version {
+                    Version::V2 => self.params.interval,
+                    Version::V3 if interval == Span::ZERO => self.params.interval,
+                    Version::V3 => interval.clamp(MIN_INTERVAL, MAX_INTERVAL),
+                };
+                self.advert(Heard { source, priority, interval, at }, now);
+            }
+            Input::Seen(stamp) => {
+                if let Phase::Backup(backup) = &mut self.phase {
+                    backup.seen(stamp, &self.params, self.priority, now);
+                }
+            }
+            Input::Timer => self.timer(now),
+            Input::FramesLost => {
+                if let Phase::Backup(backup) = &mut self.phase {
+                    backup.frames_lost(now);
+                }
+            }
+            Input::SetPriority(priority) => self.set_priority(priority, now),
+            Input::Reconfigure(params) => self.reconfigure(params, now),
+            Input::SetAddress(address) => self.address = Some(address),
+            Input::Stop => self.stop(now),
+        }
+    }
+
+    /// The next thing that the driver must do. To be drained after each input.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop()
+    }
+
+    /// When [`Input::Timer`] is wanted; [`Time::NEVER`] where it is not.
+    #[must_use]
+    pub fn next_deadline(&self) -> Time {
+        match &self.phase {
+            Phase::Init | Phase::Fault => Time::NEVER,
+            Phase::Backup(backup) => backup.next_deadline(&self.params, self.priority),
+            Phase::Master { due, .. } => *due,
+            Phase::Leaving { until, .. } => *until,
+        }
+    }
+
+    /// The state.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        match self.phase {
+            Phase::Init => State::Init,
+            Phase::Fault => State::Fault,
+            Phase::Backup(_) => State::Backup,
+            Phase::Master { .. } => State::Master,
+            Phase::Leaving { .. } => State::Leaving,
+        }
+    }
+
+    /// When the state was entered.
+    #[must_use]
+    pub const fn since(&self) -> Time {
+        self.since
+    }
+
+    /// Why the state was entered.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// Effective priority.
+    #[must_use]
+    pub const fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// Settings in force.
+    #[must_use]
+    pub const fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Whether the machine was stopped: it is leaving, or in [`State::Init`] for good.
+    #[must_use]
+    pub const fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// The tracked master; `None` unless this router is a backup that has accepted an advert.
+    #[must_use]
+    pub const fn master(&self) -> Option<Tracked> {
+        match &self.phase {
+            Phase::Backup(backup) => backup.master(),
+            Phase::Init | Phase::Fault | Phase::Master { .. } | Phase::Leaving { .. } => None,
+        }
+    }
+
+    /// The interval that goes into adverts. A master advertises its own, whatever it learned as backup.
+    #[must_use]
+    pub const fn interval(&self) -> Span {
+        self.params.interval
+    }
+
+    /// `Active_Down_Interval` with the interval in force (learned in VRRPv3): for `status`.
+    #[must_use]
+    pub fn master_down_interval(&self) -> Span {
+        let interval = match &self.phase {
+            Phase::Backup(backup) => backup.interval(&self.params),
+            Phase::Init | Phase::Fault | Phase::Master { .. } | Phase::Leaving { .. } => self.params.interval,
+        };
+        master_down_interval(self.params.version, self.priority, interval, self.params.down_timer_adverts)
+    }
+
+    /// RFC 9568 section 6.4.1.
+    fn ready(&mut self, now: Time) {
+        let reason = match self.phase {
+            Phase::Init => Reason::Started,
+            Phase::Fault => Reason::Recovered,
+            Phase::Backup(_) | Phase::Master { .. } | Phase::Leaving { .. } => return,
+        };
+        if self.priority == Priority::OWNER {
+            self.become_master(Reason::Owner, now);
+        } else {
+            self.enter(Phase::Backup(Backup::new(now)), reason, now);
+        }
+    }
+
+    fn not_ready(&mut self, now: Time) {
+        match self.phase {
+            Phase::Fault => {}
+            Phase::Init | Phase::Backup(_) | Phase::Master { .. } => {
+                self.enter(Phase::Fault, Reason::NotReady, now)
+            }
+            Phase::Leaving { .. } => self.enter(Phase::Init, Reason::NotReady, now),
+        }
+    }
+
+    fn stop(&mut self, now: Time) {
+        self.stopped = true;
+        match self.phase {
+            Phase::Init => {}
+            Phase::Fault | Phase::Backup(_) | Phase::Leaving { .. } => {
+                self.enter(Phase::Init, Reason::Stopped, now)
+            }
+            Phase::Master { .. } => {
+                // "If a Shutdown event is received, then: [...] Send an ADVERTISEMENT with Priority = 0" (6.4.3).
+                self.actions.push(Action::SendAdvert { priority: 0 });
+                let slowest = Priority::new(1).unwrap_or(Priority::DEFAULT);
+                let wait = skew_time(self.params.version, slowest, self.params.interval).plus(LEAVE_MARGIN);
+                let leaving = Phase::Leaving { resigned: now, until: now.after(wait) };
+                self.enter(leaving, Reason::Stopped, now);
+            }
+        }
+    }
+
+    fn advert(&mut self, heard: Heard, now: Time) {
+        if self.address == Some(heard.source) {
+            self.actions.push(Action::DuplicateAddress);
+        }
+        match self.phase {
+            Phase::Init | Phase::Fault => {}
+            Phase::Backup(mut backup) => {
+                let verdict = backup.advert(&heard, &self.params, self.priority, now);
+                self.phase = Phase::Backup(backup);
+                self.tracking(verdict);
+            }
+            Phase::Master { sent, .. } => self.advert_as_master(&heard, sent, now),
+            Phase::Leaving { resigned, .. } => {
+                // What arrived before our resignation is not its answer.
+                if heard.priority > 0 && heard.at > resigned {
+                    self.enter(Phase::Init, Reason::SuccessorHeard, now);
+                }
+            }
+        }
+    }
+
+    /// RFC 9568 section 6.4.3.
+    fn advert_as_master(&mut self, heard: &Heard, sent: Time, now: Time) {
+        let ours = self.priority.get();
+        let higher_address = self.address.is_none_or(|address| heard.source > address);
+        let reason = if heard.priority > ours {
+            Some(Reason::HigherPriority)
+        } else if heard.priority == ours && higher_address {
+            Some(Reason::HigherAddress)
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            if self.params.higher_prio_send_advert {
+                self.actions.push(Action::SendAdvert { priority: ours });
+            }
+            self.enter(Phase::Backup(Backup::watching(heard)), reason, now);
+            self.actions.push(Action::Track);
+            return;
+        }
+        // Two routers with one address and one priority would answer each other for ever.
+        let duplicate = self.address == Some(heard.source);
+        if duplicate || heard.at <= sent {
+            return;
+        }
+        if heard.priority > 0 {
+            self.actions.push(Action::Contested);
+            if self.params.lower_prio_no_advert {
+                return;
+            }
+        }
+        self.send(now);
+    }
+
+    fn timer(&mut self, now: Time) {
+        match self.phase {
+            Phase::Init | Phase::Fault => {}
+            Phase::Backup(mut backup) => {
+                let verdict = backup.timer(&self.params, self.priority, now);
+                self.phase = Phase::Backup(backup);
+                self.tracking(verdict);
+                if let backup::Verdict::Dead(reason) = verdict {
+                    self.become_master(reason, now);
+                }
+            }
+            Phase::Master { due, .. } if now >= due => {
+                self.actions.push(Action::SendAdvert { priority: self.priority.get() });
+                self.phase = Phase::Master { due: next_advert(due, now, self.params.interval), sent: now };
+            }
+            Phase::Leaving { until, .. } if now >= until => {
+                self.enter(Phase::Init, Reason::SuccessorTimeout, now)
+            }
+            Phase::Master { .. } | Phase::Leaving { .. } => {}
+        }
+    }
+
+    fn set_priority(&mut self, priority: Priority, now: Time) {
+        if priority == self.priority {
+            return;
+        }
+        self.priority = priority;
+        if let Phase::Backup(mut backup) = self.phase {
+            if priority == Priority::OWNER {
+                self.become_master(Reason::Owner, now);
+                return;
+            }
+            let verdict = backup.reassess(&self.params, priority, now);
+            self.phase = Phase::Backup(backup);
+            self.tracking(verdict);
+        }
+    }
+
+    fn reconfigure(&mut self, params: Params, now: Time) {
+        let params = believable(params);
+        let interval_changed = params.interval != self.params.interval;
+        self.params = params;
+        match self.phase {
+            Phase::Backup(mut backup) => {
+                let verdict = backup.reassess(&self.params, self.priority, now);
+                self.phase = Phase::Backup(backup);
+                self.tracking(verdict);
+            }
+            Phase::Master { .. } if interval_changed => self.send(now),
+            Phase::Init | Phase::Fault | Phase::Master { .. } | Phase::Leaving { .. } => {}
+        }
+    }
+
+    /// "Send an ADVERTISEMENT", "Set the Adver_Timer to Advertisement_Interval".
+    fn send(&mut self, now: Time) {
+        self.actions.push(Action::SendAdvert { priority: self.priority.get() });
+        self.phase = Phase::Master { due: next_advert(now, now, self.params.interval), sent: now };
+    }
+
+    /// The advert comes first: the old master must let go before hosts learn the new MAC address.
+    fn become_master(&mut self, reason: Reason, now: Time) {
+        let from = self.phase;
+        self.send(now);
+        let master = self.phase;
+        self.phase = from;
+        self.enter(master, reason, now);
+    }
+
+    /// Passes a backup's change of mind on to whoever holds the fingerprint.
+    fn tracking(&mut self, verdict: backup::Verdict) {
+        match verdict {
+            backup::Verdict::Nothing | backup::Verdict::Dead(_) => {}
+            backup::Verdict::Track => self.actions.push(Action::Track),
+            backup::Verdict::Untrack => self.actions.push(Action::Untrack),
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, reason: Reason, now: Time) {
+        let from = self.state();
+        let tracked = self.master().is_some();
+        self.phase = phase;
+        self.since = now;
+        self.reason = reason;
+        self.actions.push(Action::Transition { from, to: self.state(), reason });
+        if tracked {
+            self.actions.push(Action::Untrack);
+        }
+    }
+}
+
+/// `params` with an interval that timers can work with, and at least one advert to miss.
+fn believable(params: Params) -> Params {
+    Params {
+        interval: params.interval.clamp(MIN_INTERVAL, MAX_INTERVAL),
+        down_timer_adverts: params.down_timer_adverts.max(1),
+        ..params
+    }
+}

@@ -23,12 +23,11 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use ha_common::classify::{Packet, Verdict, classify, fingerprint};
 use ha_common::counter::Counter;
-use ha_common::layout::{InterfaceConfig, advert_slot};
-use ha_common::rate::Window;
+use ha_common::layout::{EventHeader, InterfaceConfig, advert_slot};
 
 use crate::frame::ContextFrame;
 
-/// The licences of aya's helpers' callers: some helpers are for GPL-compatible programs only.
+/// Some helpers are for GPL-compatible programs only.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
@@ -59,43 +58,36 @@ pub fn ha_xdp(context: XdpContext) -> u32 {
 #[inline(always)]
 fn recognise(context: &XdpContext, config: &InterfaceConfig, packet: &Packet) -> Counter {
     let index = advert_slot(packet.family, packet.vrid);
-    let Some(slot) = maps::HA_ADVERTS.get_ptr_mut(index) else {
+    let Some(slot) = maps::advert_slot(index) else {
         return Counter::UnknownVrid;
     };
-    // SAFETY: the kernel gave the pointer and keeps the entry for the life of the map.
-    let slot = unsafe { &mut *slot };
-    if slot.configured == 0 {
+    if slot.configured() == 0 {
         log::unknown(context, packet);
         return Counter::UnknownVrid;
     }
-    // SAFETY: as above, and nobody else on this CPU can run before this program has ended.
-    let Some(scratch) = maps::SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch }) else {
+    let Some(scratch) = maps::scratch() else {
         return Counter::Truncated;
     };
     if !scratch.load(context, packet) {
         return Counter::Truncated;
     }
+    let tracked = slot.fingerprint();
     let fingerprint = fingerprint(config.fingerprint_key, packet, |n| scratch.pair(n));
     // SAFETY: the helper has no conditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    if fingerprint == slot.fingerprint {
-        slot.last_seen_ns = now_ns;
-        slot.count += 1;
+    if fingerprint == tracked {
+        slot.stamp(now_ns);
         return Counter::Stamped;
     }
 
-    slot.last_other_ns = now_ns;
-    let tracked = slot.fingerprint != 0 && scratch.is_from(packet.family, &slot.source);
-    let window = Window { start_ns: slot.window_start_ns, used: slot.window_used };
-    let Some(window) = window.admit(now_ns, tracked) else {
+    slot.set_last_other_ns(now_ns);
+    let from_tracked = tracked != 0 && scratch.is_from(packet.family, &slot);
+    let Some(window) = slot.window().admit(now_ns, from_tracked) else {
         return Counter::RateLimited;
     };
-    slot.window_start_ns = window.start_ns;
-    slot.window_used = window.used;
-    scratch.header.ktime_ns = now_ns;
-    scratch.header.fingerprint = fingerprint;
-    scratch.header.slot = index;
-    if scratch.send() { Counter::ToUser } else { Counter::RingFull }
+    slot.set_window(window);
+    let header = EventHeader { ktime_ns: now_ns, fingerprint, len: 0, slot: index };
+    if scratch.send(packet, header) { Counter::ToUser } else { Counter::RingFull }
 }
 
 /// The compiler wants one; nothing in here can panic, and the verifier would refuse an endless loop.

@@ -1,3 +1,365 @@
 //! What kind of frame is this, and which virtual router is it for?
 //!
-//! The XDP program and the host run the same function over the same bytes; the test suite compares the verdicts.
+//! The XDP program and the host run the same functions over the same bytes; the test suite compares the verdicts.
+//! Only lengths and identities are looked at. Whether a packet is acceptable is [`crate::validate`]'s job, except
+//! that the checks which the kernel's IP layer makes after XDP are made up for in [`parse_ip_packet`].
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::counter::Counter;
+use crate::frame::Frame;
+use crate::layout::{EVENT_DATA, EVENT_HEADERS};
+use crate::packet::Endpoints;
+use crate::siphash::SipHash;
+use crate::types::{Family, IPPROTO_VRRP, Vrid};
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// Customer and service tags. (IEEE 802.1Q; 0x88a8 is 802.1ad.)
+const ETHERTYPE_VLAN: u16 = 0x8100;
+const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
+const ETHERNET_HEADER: usize = 14;
+/// Tags that are looked behind.
+const MAX_TAGS: usize = 2;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION_OPTIONS: u8 = 60;
+/// IPv6 extension headers that are looked behind. RFC 8200 section 4.1 knows four that can precede an unfragmented
+/// payload, one of them twice.
+const MAX_EXTENSIONS: usize = 5;
+
+const IPV4_HEADER: usize = 20;
+const IPV6_HEADER: usize = 40;
+/// The part of a VRRP PDU that every version and type has.
+const MIN_PDU: usize = 8;
+
+/// Where things are in a frame that carries VRRP. All of it lies inside the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Family of the IP header.
+    pub family: Family,
+    /// Virtual router.
+    pub vrid: Vrid,
+    /// Offset of the IP header in the frame.
+    pub ip_at: usize,
+    /// Bytes of the IP packet, header included, Ethernet padding not; at most [`EVENT_DATA`].
+    pub ip_len: usize,
+    /// Offset of the VRRP PDU from the IP header; a multiple of four and at most [`EVENT_HEADERS`].
+    pub pdu_at: usize,
+    /// Bytes of the VRRP PDU, at least eight.
+    pub pdu_len: usize,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// An IP authentication header (RFC 2338 section 5.3.6.3) precedes the PDU. Nobody has checked it.
+    pub authenticated: bool,
+}
+
+/// What a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Ordinary traffic.
+    NotVrrp,
+    /// VRRP, or something that pretends to be, that nobody needs to look at.
+    Rejected(Counter),
+    /// VRRP.
+    Vrrp(Packet),
+}
+
+/// Classifies an Ethernet frame of an interface whose traffic carries the VLAN tag `vlan` (0: none).
+#[inline(always)]
+pub fn classify<F: Frame + ?Sized>(frame: &F, vlan: u16) -> Verdict {
+    let mut at = ETHERNET_HEADER - 2;
+    let mut seen = 0;
+    let mut tags = 0;
+    let family = loop {
+        let Some(ethertype) = read_u16(frame, at) else {
+            return Verdict::NotVrrp;
+        };
+        at += 2;
+        match ethertype {
+            ETHERTYPE_IPV4 => break Family::V4,
+            ETHERTYPE_IPV6 => break Family::V6,
+            ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN if tags < MAX_TAGS => {
+                let Some(tag) = read_u16(frame, at) else {
+                    return Verdict::NotVrrp;
+                };
+                at += 2;
+                tags += 1;
+                // VID 0 is a priority tag: it belongs to no VLAN. Two VIDs belong to nobody here: 0xffff is no VID.
+                seen = match (seen, tag & 0x0fff) {
+                    (seen, 0) => seen,
+                    (0, vid) => vid,
+                    _ => 0xffff,
+                };
+            }
+            _ => return Verdict::NotVrrp,
+        }
+    };
+    let verdict = classify_ip(frame, at, family);
+    if seen != vlan && verdict != Verdict::NotVrrp { Verdict::Rejected(Counter::OtherVlan) } else { verdict }
+}
+
+/// Classifies what starts at offset `at` of a frame, an IP header of `family` according to what precedes it.
+#[inline(always)]
+fn classify_ip<F: Frame + ?Sized>(frame: &F, at: usize, family: Family) -> Verdict {
+    match family {
+        Family::V4 => classify_ipv4(frame, at),
+        Family::V6 => classify_ipv6(frame, at),
+    }
+}
+
+#[inline(always)]
+fn classify_ipv4<F: Frame + ?Sized>(frame: &F, at: usize) -> Verdict {
+    let protocol = match read_u8(frame, at + 9) {
+        Some(protocol @ (IPPROTO_VRRP | AUTHENTICATION)) => protocol,
+        _ => return Verdict::NotVrrp,
+    };
+    let Some(header) = frame.read::<IPV4_HEADER>(at) else {
+        return Verdict::Rejected(Counter::Truncated);
+    };
+    let header_len = usize::from(header[0] & 0x0f) * 4;
+    let ip_len = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    // "More fragments", or an offset.
+    let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0;
+    let ttl = header[8];
+
+    let mut pdu_at = header_len;
+    if protocol == AUTHENTICATION {
+        // Other users of the authentication header are ordinary traffic, and so is what cannot be told.
+        match read_extension(frame, at + pdu_at) {
+            Some((IPPROTO_VRRP, len)) if !fragment => pdu_at += authentication_len(len),
+            _ => return Verdict::NotVrrp,
+        }
+    }
+    if header[0] >> 4 != 4 || header_len < IPV4_HEADER {
+        return Verdict::Rejected(Counter::Truncated);
+    }
+    if fragment {
+        return Verdict::Rejected(Counter::Fragment);
+    }
+    let authenticated = protocol == AUTHENTICATION;
+    finish(frame, Parts { family: Family::V4, at, ip_len, pdu_at, ttl, authenticated })
+}
+
+#[inline(always)]
+fn classify_ipv6<F: Frame + ?Sized>(frame: &F, at: usize) -> Verdict {
+    let Some(mut next) = read_u8(frame, at + 6) else {
+        return Verdict::NotVrrp;
+    };
+    let mut pdu_at = IPV6_HEADER;
+    let mut authenticated = false;
+    let mut extensions = 0;
+    while next != IPPROTO_VRRP {
+        if !matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS) {
+            return Verdict::NotVrrp;
+        }
+        if extensions == MAX_EXTENSIONS {
+            return Verdict::Rejected(Counter::ExtensionHeaders);
+        }
+        let Some((following, len)) = read_extension(frame, at + pdu_at) else {
+            return Verdict::NotVrrp;
+        };
+        if next == FRAGMENT {
+            // Also an "atomic" fragment (RFC 6946), which is none: no router sends it.
+            return match following {
+                IPPROTO_VRRP => Verdict::Rejected(Counter::Fragment),
+                _ => Verdict::NotVrrp,
+            };
+        }
+        if next == AUTHENTICATION {
+            authenticated = true;
+            pdu_at += authentication_len(len);
+        } else {
+            pdu_at += (usize::from(len) + 1) * 8;
+        }
+        next = following;
+        extensions += 1;
+    }
+
+    let Some(header) = frame.read::<8>(at) else {
+        return Verdict::Rejected(Counter::Truncated);
+    };
+    if header[0] >> 4 != 6 {
+        return Verdict::Rejected(Counter::Truncated);
+    }
+    let ip_len = IPV6_HEADER + usize::from(u16::from_be_bytes([header[4], header[5]]));
+    finish(frame, Parts { family: Family::V6, at, ip_len, pdu_at, ttl: header[7], authenticated })
+}
+
+/// What is known of a packet before its lengths have been compared.
+struct Parts {
+    family: Family,
+    at: usize,
+    ip_len: usize,
+    pdu_at: usize,
+    ttl: u8,
+    authenticated: bool,
+}
+
+#[inline(always)]
+fn finish<F: Frame + ?Sized>(frame: &F, parts: Parts) -> Verdict {
+    let Parts { family, at, ip_len, pdu_at, ttl, authenticated } = parts;
+    if ip_len < pdu_at + MIN_PDU || at + ip_len > frame.size() {
+        return Verdict::Rejected(Counter::Truncated);
+    }
+    if ip_len > EVENT_DATA {
+        return Verdict::Rejected(Counter::Oversized);
+    }
+    if pdu_at > EVENT_HEADERS {
+        return Verdict::Rejected(Counter::ExtensionHeaders);
+    }
+    let Some(vrid) = read_u8(frame, at + pdu_at + 1) else {
+        return Verdict::Rejected(Counter::Truncated);
+    };
+    let Some(vrid) = Vrid::new(vrid) else {
+        return Verdict::Rejected(Counter::UnknownVrid);
+    };
+    let pdu_len = ip_len - pdu_at;
+    Verdict::Vrrp(Packet { family, vrid, ip_at: at, ip_len, pdu_at, pdu_len, ttl, authenticated })
+}
+
+#[inline(always)]
+fn read_u8<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<u8> {
+    frame.read::<1>(at).map(|[byte]| byte)
+}
+
+#[inline(always)]
+fn read_u16<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<u16> {
+    frame.read::<2>(at).map(u16::from_be_bytes)
+}
+
+/// The next header and the length field of an extension header.
+#[inline(always)]
+fn read_extension<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<(u8, u8)> {
+    frame.read::<2>(at).map(|[next, len]| (next, len))
+}
+
+/// Length of an authentication header in bytes (RFC 4302 section 2.2: in words, less two).
+#[inline(always)]
+fn authentication_len(field: u8) -> usize {
+    (usize::from(field) + 2) * 4
+}
+
+/// The fingerprint of an advert: SipHash-1-3 over everything that judging it depends on, never zero.
+///
+/// That is both addresses (a multicast and a unicast copy differ), TTL or hop limit, and the whole PDU with its
+/// length. The Internet checksum would not do: it does not see the order of words, so two passwords can share one.
+///
+/// `pair(n)` yields bytes 4n to 4n + 7 of the IP packet as a little-endian number; bytes behind the packet's end
+/// may be anything. (PDUs start at multiples of four, and this is what the XDP program can read with one check.)
+#[inline(always)]
+pub fn fingerprint(key: [u64; 2], packet: &Packet, pair: impl Fn(usize) -> u64) -> u64 {
+    let Packet { family, pdu_at, pdu_len, ttl, authenticated, .. } = *packet;
+
+    // The first word fixes the layout of those that follow.
+    let shape = u64::from(ttl)
+        | (u64::from(authenticated) << 8)
+        | (u64::from(family == Family::V6) << 16)
+        | ((pdu_len as u64) << 32);
+    let mut hash = SipHash::<1, 3>::new(key).word(shape);
+    let mut hashed = 8;
+    // Source and destination, which are neighbours in both headers.
+    hash = hash.word(pair(if family == Family::V4 { 3 } else { 2 }));
+    hashed += 8;
+    if family == Family::V6 {
+        hash = hash.word(pair(4)).word(pair(6)).word(pair(8));
+        hashed += 24;
+    }
+
+    let first = pdu_at / 4;
+    let mut at = 0;
+    // The bound is the verifier's: `pdu_len` never reaches it.
+    while at < EVENT_DATA && at + 8 <= pdu_len {
+        hash = hash.word(pair(first + at / 4));
+        at += 8;
+    }
+    let rest = pdu_len - at;
+    // `rest` is below eight; the mask says so to the compiler.
+    let tail = if rest == 0 { 0 } else { pair(first + at / 4) & ((1 << ((rest & 7) * 8)) - 1) };
+    match hash.finish(hashed + pdu_len as u64, tail) {
+        0 => 1,
+        hash => hash,
+    }
+}
+
+/// Where an IP packet came from, which decides what the kernel has checked already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From the XDP program, ahead of the kernel's IP layer: the IPv4 header checksum is checked here.
+    Xdp,
+    /// From a socket.
+    Socket,
+}
+
+/// A VRRP packet taken apart, on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpPacket<'a> {
+    /// Source and destination.
+    pub endpoints: Endpoints,
+    /// The VRRP PDU, without Ethernet padding.
+    pub pdu: &'a [u8],
+    /// Virtual router, TTL and the rest.
+    pub packet: Packet,
+}
+
+/// Takes a packet apart that starts at its IP header.
+///
+/// # Errors
+///
+/// The counter of what is wrong with it; [`Counter::Truncated`] also for what is not VRRP at all.
+pub fn parse_ip_packet(bytes: &[u8], origin: Origin) -> Result<IpPacket<'_>, Counter> {
+    let family = match bytes.first().map(|byte| byte >> 4) {
+        Some(4) => Family::V4,
+        Some(6) => Family::V6,
+        _ => return Err(Counter::Truncated),
+    };
+    let packet = match classify_ip(bytes, 0, family) {
+        Verdict::Vrrp(packet) => packet,
+        Verdict::Rejected(counter) => return Err(counter),
+        Verdict::NotVrrp => return Err(Counter::Truncated),
+    };
+    let address = |at| bytes.read::<4>(at).ok_or(Counter::Truncated);
+    let address6 = |at| bytes.read::<16>(at).ok_or(Counter::Truncated);
+    let endpoints = match family {
+        Family::V4 => {
+            let header_len = usize::from(bytes[0] & 0x0f) * 4;
+            let header = bytes.get(..header_len).ok_or(Counter::Truncated)?;
+            if origin == Origin::Xdp && !header_checksum_holds(header) {
+                return Err(Counter::BadChecksum);
+            }
+            Endpoints::V4 { source: Ipv4Addr::from(address(12)?), destination: Ipv4Addr::from(address(16)?) }
+        }
+        Family::V6 => {
+            Endpoints::V6 { source: Ipv6Addr::from(address6(8)?), destination: Ipv6Addr::from(address6(24)?) }
+        }
+    };
+    let pdu = bytes.get(packet.pdu_at..packet.ip_len).ok_or(Counter::Truncated)?;
+    Ok(IpPacket { endpoints, pdu, packet })
+}
+
+/// The fingerprint of a packet that starts at its IP header and for which [`parse_ip_packet`] gave `packet`.
+#[must_use]
+pub fn fingerprint_of(key: [u64; 2], packet: &Packet, bytes: &[u8]) -> u64 {
+    fingerprint(key, packet, |n| {
+        let mut pair = [0; 8];
+        for (to, from) in pair.iter_mut().zip(bytes.iter().skip(n * 4)) {
+            *to = *from;
+        }
+        u64::from_le_bytes(pair)
+    })
+}
+
+/// Whether the ones' complement sum of an IPv4 header is right (RFC 791 section 3.1).
+fn header_checksum_holds(header: &[u8]) -> bool {
+    let (words, _) = header.as_chunks::<2>();
+    // At most 30 words: the sum fits, and folding twice is enough.
+    let sum: u32 = words.iter().map(|word| u32::from(u16::from_be_bytes(*word))).sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    (sum & 0xffff) + (sum >> 16) == 0xffff
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,101 +1,138 @@
 //! One flat list of everything that can happen to a received frame.
 //!
-//! The same list is the index of the map `HA_COUNTERS` (one entry each, per CPU), the reject reason that user
-//! space reports, and the word in logs, in `xvrrp counters` and in `bpftool map dump`.
+//! The same list is the counters of the map `HA_COUNTERS` (what the XDP program decides) and of `HA_JUDGED` (what
+//! user space decides), the reject reason that user space reports, and the word in logs, in `xvrrp counters` and
+//! in `bpftool map dump`: each map has one entry, a structure with one field per counter, because bpftool prints
+//! the names of fields and not those of array indices.
+
+use bytemuck::{Pod, Zeroable};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident = $word:literal,)+) => {
-        /// What happened to a frame. The discriminant is the index in `HA_COUNTERS`.
+    ($($(#[$struct_doc:meta])* $struct:ident { $($(#[$doc:meta])* $name:ident = $word:ident,)+ })+) => {
+        /// What happened to a frame.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u32)]
-        pub enum Counter { $($(#[$doc])* $name,)+ }
+        pub enum Counter { $($($(#[$doc])* $name,)+)+ }
 
         impl Counter {
             /// Every counter, in the order of the indices.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+            pub const ALL: &'static [Self] = &[$($(Self::$name,)+)+];
 
-            /// How many there are: the size of `HA_COUNTERS`.
+            /// How many there are.
             pub const COUNT: usize = Self::ALL.len();
 
             /// The counter's word in logs and output.
             #[must_use]
             pub const fn word(self) -> &'static str {
-                match self { $(Self::$name => $word,)+ }
+                match self { $($(Self::$name => stringify!($word),)+)+ }
             }
 
-            /// The index in `HA_COUNTERS`.
+            /// The index in [`Counter::ALL`].
             #[must_use]
             pub const fn index(self) -> u32 {
                 self as u32
             }
         }
+
+        $(
+            $(#[$struct_doc])*
+            #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+            #[repr(C)]
+            pub struct $struct { $($(#[$doc])* pub $word: u64,)+ }
+
+            impl $struct {
+                /// The counters in here, in the order of the fields.
+                pub const ALL: &'static [Counter] = &[$(Counter::$name,)+];
+            }
+        )+
     };
 }
 
 counters! {
-    // Counted by the XDP program alone.
-    /// Not VRRP: ordinary traffic. (Counted only for what gets past the first look; see `ha-ebpf`.)
-    NotVrrp = "not_vrrp",
-    /// Advert with the fingerprint of the tracked master: stamped, nobody woken.
-    Stamped = "stamped",
-    /// Handed to user space through the ring buffer.
-    ToUser = "to_user",
-    /// Would have gone to user space, but the VRID's rate limit was used up.
-    RateLimited = "rate_limited",
-    /// Would have gone to user space, but the ring buffer was full.
-    RingFull = "ring_full",
-    /// VRRP for a VRID that is not configured on this interface.
-    UnknownVrid = "unknown_vrid",
-    /// VRRP inside a VLAN that is not this interface's.
-    OtherVlan = "other_vlan",
-    /// A fragment of a VRRP packet, which no router sends.
-    Fragment = "fragment",
-    /// Too short for the headers that it claims to have.
-    Truncated = "truncated",
-    /// An IPv6 extension header chain that is longer than any router sends.
-    ExtensionHeaders = "extension_headers",
+    /// What the XDP program counts: the one entry of `HA_COUNTERS`, per CPU, and the start of [`Counter::ALL`].
+    XdpCounters {
+        /// Advert with the fingerprint of the tracked master: stamped, nobody woken.
+        Stamped = stamped,
+        /// Handed to user space through the ring buffer.
+        ToUser = to_user,
+        /// Would have gone to user space, but the VRID's rate limit was used up.
+        RateLimited = rate_limited,
+        /// Would have gone to user space, but the ring buffer was full.
+        RingFull = ring_full,
+        /// VRRP for a VRID that is not configured on this interface, or for VRID 0, which no router has.
+        UnknownVrid = unknown_vrid,
+        /// VRRP inside a VLAN that is not this interface's.
+        OtherVlan = other_vlan,
+        /// A fragment of a VRRP packet, which no router sends.
+        Fragment = fragment,
+        /// Too short for the headers that it claims to have, or headers that contradict themselves.
+        Truncated = truncated,
+        /// A chain of IP extension headers that is longer than any router sends.
+        ExtensionHeaders = extension_headers,
+        /// VRRP in a packet longer than 255 addresses need, which no router sends.
+        Oversized = oversized,
+    }
 
-    // Judged by user space (and by the raw-socket fallback).
-    /// A valid advert that was accepted.
-    Accepted = "accepted",
-    /// TTL or hop limit is not 255 (RFC 9568 section 7.1), or outside min_ttl/max_ttl on unicast.
-    BadTtl = "bad_ttl",
-    /// Version is not the configured one.
-    BadVersion = "bad_version",
-    /// Type is not 1 (ADVERTISEMENT).
-    BadType = "bad_type",
-    /// Length does not fit the address count, or trailing bytes.
-    BadLength = "bad_length",
-    /// Checksum does not match.
-    BadChecksum = "bad_checksum",
-    /// Address count zero.
-    NoAddresses = "no_addresses",
-    /// VRRPv3 interval zero.
-    BadInterval = "bad_interval",
-    /// VRRPv2 interval differs from the local one (RFC 3768 section 7.1).
-    IntervalMismatch = "interval_mismatch",
-    /// VRRPv2 authentication type is none of the known ones.
-    InvalidAuthType = "invalid_auth_type",
-    /// VRRPv2 authentication type differs from the configured one.
-    AuthTypeMismatch = "auth_type_mismatch",
-    /// VRRPv2 password or authentication header does not match.
-    AuthFailure = "auth_failure",
-    /// CARP, which uses protocol 112 and 224.0.0.18 too.
-    Carp = "carp",
-    /// Multicast advert for a unicast instance.
-    MulticastAtUnicast = "multicast_at_unicast",
-    /// Unicast advert for a multicast instance.
-    UnicastAtMulticast = "unicast_at_multicast",
-    /// Multicast advert to another group than the instance's: another set of virtual routers.
-    OtherGroup = "other_group",
-    /// Source is not among `unicast_peer`, where `check_unicast_src` is set.
-    UnknownPeer = "unknown_peer",
-    /// Our own advert came back (a bridge loop, or a mirrored port).
-    OwnPacket = "own_packet",
-    /// Address list differs from ours: accepted all the same, counted once per advert judged.
-    AddressListMismatch = "address_list_mismatch",
-    /// VRRPv3 interval differs from ours: accepted and learned.
-    IntervalLearned = "interval_learned",
-    /// Priority zero received: the master resigned.
-    PriorityZero = "priority_zero",
+    /// What user space counts after judging (events and the raw-socket fallback alike): the one entry of
+    /// `HA_JUDGED`, and the rest of [`Counter::ALL`].
+    JudgedCounters {
+        /// A valid advert that was accepted.
+        Accepted = accepted,
+        /// TTL or hop limit is not 255 (RFC 9568 section 7.1), or outside min_ttl/max_ttl on unicast.
+        BadTtl = bad_ttl,
+        /// Version is not the configured one.
+        BadVersion = bad_version,
+        /// Type is not 1 (ADVERTISEMENT).
+        BadType = bad_type,
+        /// Length does not fit the address count, or trailing bytes.
+        BadLength = bad_length,
+        /// Checksum does not match.
+        BadChecksum = bad_checksum,
+        /// Address count zero.
+        NoAddresses = no_addresses,
+        /// VRRPv3 interval zero.
+        BadInterval = bad_interval,
+        /// VRRPv2 interval differs from the local one (RFC 3768 section 7.1).
+        IntervalMismatch = interval_mismatch,
+        /// VRRPv2 authentication type is none of the known ones.
+        InvalidAuthType = invalid_auth_type,
+        /// VRRPv2 authentication type differs from the configured one.
+        AuthTypeMismatch = auth_type_mismatch,
+        /// VRRPv2 password or authentication header does not match.
+        AuthFailure = auth_failure,
+        /// CARP, which uses protocol 112 and 224.0.0.18 too.
+        Carp = carp,
+        /// Multicast advert for a unicast instance.
+        MulticastAtUnicast = multicast_at_unicast,
+        /// Unicast advert for a multicast instance.
+        UnicastAtMulticast = unicast_at_multicast,
+        /// Multicast advert for another group than the instance's.
+        OtherGroup = other_group,
+        /// Source is not among `unicast_peer`, where `check_unicast_src` is set.
+        UnknownPeer = unknown_peer,
+        /// Our own advert came back (a bridge loop, or a mirrored port).
+        OwnPacket = own_packet,
+        /// Address list differs from ours: accepted all the same, counted once per advert judged.
+        AddressListMismatch = address_list_mismatch,
+        /// VRRPv3 interval differs from ours: accepted and learned.
+        IntervalLearned = interval_learned,
+        /// Priority zero received: the master resigned.
+        PriorityZero = priority_zero,
+    }
+}
+
+const _: () = assert!(size_of::<XdpCounters>() == XdpCounters::ALL.len() * size_of::<u64>());
+const _: () = assert!(size_of::<JudgedCounters>() == JudgedCounters::ALL.len() * size_of::<u64>());
+const _: () = assert!(XdpCounters::ALL[0].index() == 0);
+const _: () = assert!(JudgedCounters::ALL[0].index() as usize == XdpCounters::ALL.len());
+
+#[cfg(feature = "user")]
+#[expect(unsafe_code, reason = "aya's marker trait has no derive")]
+mod user {
+    use super::{JudgedCounters, XdpCounters};
+
+    // SAFETY: plain integers without padding, as bytemuck's derive checked.
+    unsafe impl aya::Pod for XdpCounters {}
+    // SAFETY: plain integers without padding, as bytemuck's derive checked.
+    unsafe impl aya::Pod for JudgedCounters {}
 }

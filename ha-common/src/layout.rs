@@ -13,11 +13,27 @@ pub const ABI_VERSION: u32 = 1;
 /// Entries of `HA_ADVERTS`: 256 VRIDs for each of two families.
 pub const ADVERT_SLOTS: u32 = 512;
 
-/// Bytes of a frame that an event carries at most, from the IP header on.
-pub const EVENT_DATA: usize = 1536;
+/// Bytes of the longest packet that an event carries, from the IP header on; a multiple of eight.
+///
+/// 255 IPv6 addresses make a PDU of 4088 bytes.
+pub const EVENT_DATA: usize = 4096 + EVENT_HEADERS;
+
+/// Bytes of the longest IP header, with options or extension headers, that is looked behind.
+pub const EVENT_HEADERS: usize = 256;
 
 /// Bytes of the ring buffer `HA_EVENTS`; a power of two and a multiple of the page size.
 pub const EVENT_RING_BYTES: u32 = 256 * 1024;
+
+/// Length of a window of the rate limit: short, so that a sender who found the budget used up is heard soon.
+pub const RATE_WINDOW_NS: u64 = 100_000_000;
+
+/// Frames of the tracked source that are handed up per window. At the shortest interval (10 ms) a master sends ten
+/// adverts per window; only those that differ from the tracked one come here.
+pub const RATE_TRACKED: u32 = 16;
+
+/// Frames of all other sources that are handed up per window: three routers contending at 10 ms. A flood costs the
+/// daemon at most 480 wake-ups a second and virtual router.
+pub const RATE_OTHERS: u32 = 32;
 
 /// Index in `HA_ADVERTS`.
 #[must_use]

@@ -18,6 +18,7 @@ pub mod layout;
 pub mod machine;
 pub mod ndp;
 pub mod packet;
+pub mod rate;
 pub mod siphash;
 pub mod time;
 pub mod types;

@@ -1,1 +1,25 @@
-//! Not written yet.
+//! The XDP program on an interface: loaded, attached, its maps mapped and pinned.
+//!
+//! What lives here: everything that touches BPF. What must not: any judgement of what a frame says; frames are
+//! handed on as they came. The runtime calls this once per interface and keeps the [`XdpInterface`] for as long as
+//! it uses the interface; dropping it detaches the program and removes the pins.
+//!
+//! Kernel 5.18 or later is needed (multi-buffer XDP, `bpf_xdp_load_bytes`). Where that, the permission or the
+//! driver is missing, [`XdpInterface::attach`] says so and the caller receives through sockets.
+
+mod driver;
+mod events;
+mod interface;
+mod loader;
+mod log;
+mod maps;
+mod occupant;
+mod pins;
+mod watch;
+
+pub use events::{Event, Events};
+pub use interface::{AttachError, Attached, Options, XdpInterface};
+pub use loader::{LoadError, Program};
+pub use log::BpfLog;
+pub use maps::{Adverts, Counters, Judged, Seen, Slot};
+pub use pins::{PinError, Pins};

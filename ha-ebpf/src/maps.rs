@@ -1,0 +1,193 @@
+//! The maps, and what is done with them.
+
+use core::ffi::c_void;
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::btf_maps::{Array, PerCpuArray, RingBuf};
+use aya_ebpf::helpers::bpf_ringbuf_output;
+use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
+use aya_ebpf::macros::btf_map;
+use aya_ebpf::programs::XdpContext;
+use ha_common::classify::Packet;
+use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
+use ha_common::layout::{
+    ADVERT_SLOTS, AdvertSlot, EVENT_DATA, EVENT_HEADERS, EVENT_RING_BYTES, EventHeader, InterfaceConfig,
+};
+use ha_common::rate::Window;
+use ha_common::types::Family;
+
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+/// Settings of the interface.
+#[btf_map]
+pub(crate) static HA_CONFIG: Array<InterfaceConfig, 1> = Array::new();
+
+/// One slot for each virtual router and family, mapped into the daemon's memory.
+#[btf_map]
+static HA_ADVERTS: Array<AdvertSlot, { ADVERT_SLOTS as usize }, MMAPABLE> = Array::new();
+
+/// What this program decided.
+#[btf_map]
+static HA_COUNTERS: PerCpuArray<XdpCounters, 1> = PerCpuArray::new();
+
+/// What the daemon decided. This program does not touch it: the map is here to be seen beside the others.
+#[btf_map]
+static HA_JUDGED: Array<JudgedCounters, 1, MMAPABLE> = Array::new();
+
+/// Frames for the daemon to judge: an [`EventHeader`] and the IP packet each.
+#[btf_map]
+static HA_EVENTS: RingBuf<EventHeader, { EVENT_RING_BYTES as usize }> = RingBuf::new();
+
+/// Where a packet is laid out for hashing and sending; it is too large for the stack.
+#[btf_map]
+static HA_SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// Counts one frame on this CPU.
+#[inline(always)]
+pub(crate) fn count(counter: Counter) {
+    let index = counter.index() as usize;
+    if index >= XdpCounters::ALL.len() {
+        return;
+    }
+    if let Some(counters) = HA_COUNTERS.get_ptr_mut(0) {
+        // SAFETY: the fields are as many u64 in the order of the indices, and this CPU's copy is nobody else's.
+        unsafe { *counters.cast::<u64>().add(index) += 1 };
+    }
+}
+
+/// A virtual router's slot. The daemon and other CPUs use it at the same time, hence no reference.
+pub(crate) struct Slot(*mut AdvertSlot);
+
+/// The slot at `index`; the map has them all.
+#[inline(always)]
+pub(crate) fn advert_slot(index: u32) -> Option<Slot> {
+    HA_ADVERTS.get_ptr_mut(index).map(Slot)
+}
+
+macro_rules! fields {
+    ($($get:ident $(/ $set:ident)?: $type:ty,)+) => {
+        $(
+            #[inline(always)]
+            pub(crate) fn $get(&self) -> $type {
+                // SAFETY: the kernel keeps the entry for the life of the map.
+                unsafe { (&raw const (*self.0).$get).read_volatile() }
+            }
+
+            $(
+                #[inline(always)]
+                pub(crate) fn $set(&self, value: $type) {
+                    // SAFETY: as for reading.
+                    unsafe { (&raw mut (*self.0).$get).write_volatile(value) }
+                }
+            )?
+        )+
+    };
+}
+
+impl Slot {
+    fields! {
+        fingerprint: u64,
+        configured: u32,
+        last_seen_ns / set_last_seen_ns: u64,
+        last_other_ns / set_last_other_ns: u64,
+        count / set_count: u64,
+        window_start_ns / set_window_start_ns: u64,
+        window_used / set_window_used: u32,
+    }
+
+    /// The tracked master is alive. (Two CPUs may do this at once, and one of the counts is lost: a NIC gives the
+    /// packets of one sender to one CPU.)
+    #[inline(always)]
+    pub(crate) fn stamp(&self, now_ns: u64) {
+        self.set_last_seen_ns(now_ns);
+        self.set_count(self.count() + 1);
+    }
+
+    #[inline(always)]
+    pub(crate) fn window(&self) -> Window {
+        Window { start_ns: self.window_start_ns(), used: self.window_used() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_window(&self, window: Window) {
+        self.set_window_start_ns(window.start_ns);
+        self.set_window_used(window.used);
+    }
+
+    /// The tracked master's address in words, as they lie in memory.
+    #[inline(always)]
+    fn source(&self) -> *const [u32; 4] {
+        // SAFETY: the field is inside the entry; nothing is read yet.
+        unsafe { (&raw const (*self.0).source).cast() }
+    }
+}
+
+const PACKET_WORDS: usize = (EVENT_DATA + EVENT_HEADERS + 8) / 4;
+
+/// A record of [`HA_EVENTS`] in the making.
+#[repr(C)]
+pub(crate) struct Scratch {
+    header: EventHeader,
+    /// With room behind the longest packet: the verifier adds up the largest offset of a PDU and the longest PDU.
+    packet: [u32; PACKET_WORDS],
+}
+
+/// This CPU's scratch memory. Called once per run.
+#[inline(always)]
+pub(crate) fn scratch() -> Option<&'static mut Scratch> {
+    // SAFETY: the entry lives as long as the map, and nobody else on this CPU runs before this program has ended.
+    HA_SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+}
+
+impl Scratch {
+    /// Copies the IP packet in. False where the frame does not have it.
+    #[inline(always)]
+    pub(crate) fn load(&mut self, context: &XdpContext, packet: &Packet) -> bool {
+        let len = packet.ip_len;
+        if len == 0 || len > EVENT_DATA {
+            return false;
+        }
+        let target = (&raw mut self.packet).cast::<c_void>();
+        // SAFETY: `len` bytes fit behind `target`.
+        unsafe { bpf_xdp_load_bytes(context.ctx, packet.ip_at as u32, target, len as u32) == 0 }
+    }
+
+    /// The packet's bytes 4n to 4n + 7.
+    #[inline(always)]
+    pub(crate) fn pair(&self, n: usize) -> u64 {
+        if n + 1 >= PACKET_WORDS {
+            return 0;
+        }
+        u64::from(u32::from_le(self.packet[n])) | (u64::from(u32::from_le(self.packet[n + 1])) << 32)
+    }
+
+    /// Whether the packet comes from the tracked master's address.
+    #[inline(always)]
+    pub(crate) fn is_from(&self, family: Family, slot: &Slot) -> bool {
+        // SAFETY: inside the entry, and four bytes aligned like the fields in front of it.
+        let source = unsafe { slot.source().read_volatile() };
+        match family {
+            Family::V4 => self.packet[3] == source[0],
+            Family::V6 => {
+                self.packet[2] == source[0]
+                    && self.packet[3] == source[1]
+                    && self.packet[4] == source[2]
+                    && self.packet[5] == source[3]
+            }
+        }
+    }
+
+    /// Sends the packet to the daemon. False where the ring has no room.
+    #[inline(always)]
+    pub(crate) fn send(&mut self, packet: &Packet, header: EventHeader) -> bool {
+        let len = packet.ip_len;
+        if len > EVENT_DATA {
+            return false;
+        }
+        self.header = EventHeader { len: len as u32, ..header };
+        let record = (&raw mut *self).cast::<c_void>();
+        let ring = (&raw const HA_EVENTS).cast_mut().cast::<c_void>();
+        // SAFETY: the record is as long as the header and `len`, which was checked against the array behind it.
+        unsafe { bpf_ringbuf_output(ring, record, (size_of::<EventHeader>() + len) as u64, 0) == 0 }
+    }
+}

@@ -1,0 +1,314 @@
+//! The program on one interface, from attaching to detaching.
+
+use std::io;
+use std::path::Path;
+
+use aya::programs::links::FdLink;
+use aya::programs::{ProgramError, XdpError, XdpMode as AyaMode};
+
+use super::driver::{self, Driver};
+use super::events::Events;
+use super::loader::{LoadError, Program};
+use super::log::BpfLog;
+use super::maps::{Adverts, Counters, Judged};
+use super::occupant;
+use super::pins::Pins;
+use crate::config::model::XdpMode;
+
+/// Settings of [`XdpInterface::attach`].
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// VLAN tag that the interface's frames carry: zero, unless the interface is the parent of the VLAN that is meant.
+    pub vlan: u16,
+    /// Key of the fingerprints, random per run.
+    pub fingerprint_key: [u64; 2],
+    /// Mount point of the BPF file system, or `None` for no pins.
+    pub bpffs: Option<&'a Path>,
+    /// Level of the program's own messages (`--bpf-log`).
+    pub bpf_log: Option<aya_log::Level>,
+}
+
+/// How the program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// In the driver.
+    Native,
+    /// In the kernel's stack, on any driver.
+    Generic,
+}
+
+impl Attached {
+    /// The word for logs and `status`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+
+    const fn aya(self) -> AyaMode {
+        match self {
+            Self::Native => AyaMode::Driver,
+            Self::Generic => AyaMode::Skb,
+        }
+    }
+}
+
+/// There is no XDP on this interface; the caller receives through sockets.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The configuration says so.
+    #[error("{interface}: XDP is switched off by xdp_mode")]
+    Off {
+        /// Interface.
+        interface: String,
+    },
+    /// The interface has gone.
+    #[error("{interface}: no such interface")]
+    NoInterface {
+        /// Interface.
+        interface: String,
+    },
+    /// Frames without Ethernet headers.
+    #[error("{interface}: not an Ethernet interface, XDP is not used on it")]
+    NotEthernet {
+        /// Interface.
+        interface: String,
+    },
+    /// Another program is there.
+    #[error(
+        "{interface}: {occupant} is attached already and is left alone; detach it with `ip link set dev {interface} \
+         xdp off` (or `bpftool link detach`), or set `xdp_mode off` to silence this message"
+    )]
+    Busy {
+        /// Interface.
+        interface: String,
+        /// What is known of the other program.
+        occupant: String,
+    },
+    /// The kernel lets us load programs, but not attach them.
+    #[error(
+        "{interface}: no permission to attach an XDP program; run as root or with CAP_BPF and CAP_NET_ADMIN"
+    )]
+    Permission {
+        /// Interface.
+        interface: String,
+    },
+    /// The program cannot be loaded.
+    #[error("{interface}: {source}")]
+    Load {
+        /// Interface.
+        interface: String,
+        /// Why.
+        source: LoadError,
+    },
+    /// The kernel or the driver refuses.
+    #[error("{interface}: cannot attach the XDP program in {mode} mode: {reason}", mode = mode.word())]
+    Refused {
+        /// Interface.
+        interface: String,
+        /// In which mode.
+        mode: Attached,
+        /// What the kernel says.
+        reason: String,
+    },
+}
+
+/// The program on an interface, and its maps. Dropping it detaches the program and removes the pins.
+#[derive(Debug)]
+pub struct XdpInterface {
+    name: String,
+    ifindex: u32,
+    attached: Attached,
+    notes: Vec<String>,
+    pins: Option<Pins>,
+    /// Keeps the program attached. A kernel link, so that it can be pinned.
+    _link: FdLink,
+    /// The virtual routers' slots.
+    pub adverts: Adverts,
+    /// Frames to be judged.
+    pub events: Events,
+    /// What the program decided.
+    pub counters: Counters,
+    /// What user space decided.
+    pub judged: Judged,
+    /// The program's messages, where they were asked for: to be taken and forwarded by a task.
+    pub log: Option<BpfLog>,
+}
+
+impl XdpInterface {
+    /// Loads the program and attaches it. Must be called inside a tokio runtime.
+    ///
+    /// In mode `auto` the attempts are native, where the driver is known to be good for it, then generic.
+    ///
+    /// # Errors
+    ///
+    /// See [`AttachError`]. Nothing stays attached or pinned then.
+    pub fn attach(
+        name: &str,
+        ifindex: u32,
+        mode: XdpMode,
+        options: Options<'_>,
+    ) -> Result<Self, AttachError> {
+        let interface = || name.to_owned();
+        let failed = |source| AttachError::Load { interface: interface(), source };
+        if mode == XdpMode::Off {
+            return Err(AttachError::Off { interface: interface() });
+        }
+        let driver = driver::query(name).map_err(|error| no_driver(name, &error))?;
+        if !driver.ethernet {
+            return Err(AttachError::NotEthernet { interface: interface() });
+        }
+
+        let mut program =
+            Program::load(options.vlan, options.fingerprint_key, options.bpf_log).map_err(failed)?;
+        let mut notes = Vec::new();
+        let (attached, link) =
+            attach_in_order(name, ifindex, attempts(mode, &driver), &mut program, &mut notes)?;
+        if attached == Attached::Native && driver.hides_vlan_tags {
+            notes.push(format!(
+                "{name}: the NIC takes VLAN tags off before XDP sees the frame; where VRRP also runs in VLANs of \
+                 this interface, switch that off with `ethtool -K {name} rxvlan off`"
+            ));
+        }
+
+        // Before the maps are taken. A failure costs the pins only.
+        let pins = options.bpffs.and_then(|bpffs| {
+            Pins::create(bpffs, name, program.maps_to_pin())
+                .map_err(|error| notes.push(format!("{name}: {error}")))
+                .ok()
+        });
+        Ok(Self {
+            name: interface(),
+            ifindex,
+            attached,
+            notes,
+            pins,
+            _link: link,
+            adverts: program.adverts().map_err(failed)?,
+            judged: program.judged().map_err(failed)?,
+            counters: program.counters().map_err(failed)?,
+            events: program.events().map_err(failed)?,
+            log: options.bpf_log.map(|_| program.log()).transpose().map_err(failed)?,
+        })
+    }
+
+    /// The interface's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The interface's index.
+    #[must_use]
+    pub const fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
+    /// The mode that was reached.
+    #[must_use]
+    pub const fn attached(&self) -> Attached {
+        self.attached
+    }
+
+    /// What to tell the operator: why a better mode was not reached, why nothing is pinned. Each starts with the
+    /// interface's name.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Where the maps are pinned.
+    #[must_use]
+    pub fn pin_directory(&self) -> Option<&Path> {
+        self.pins.as_ref().map(Pins::directory)
+    }
+}
+
+fn no_driver(name: &str, error: &io::Error) -> AttachError {
+    match error.raw_os_error() {
+        Some(libc::ENODEV) => AttachError::NoInterface { interface: name.to_owned() },
+        _ => AttachError::Refused {
+            interface: name.to_owned(),
+            mode: Attached::Generic,
+            reason: format!("its driver cannot be asked: {error}"),
+        },
+    }
+}
+
+/// The modes to try, in this order.
+fn attempts(mode: XdpMode, driver: &Driver) -> &'static [Attached] {
+    match mode {
+        XdpMode::Off => &[],
+        XdpMode::Native => &[Attached::Native],
+        XdpMode::Generic => &[Attached::Generic],
+        XdpMode::Auto if driver.native_is_sensible() => &[Attached::Native, Attached::Generic],
+        XdpMode::Auto => &[Attached::Generic],
+    }
+}
+
+/// Attaches in the first mode that works. The reasons against the others go to `notes`.
+fn attach_in_order(
+    name: &str,
+    ifindex: u32,
+    attempts: &[Attached],
+    program: &mut Program,
+    notes: &mut Vec<String>,
+) -> Result<(Attached, FdLink), AttachError> {
+    let mut last = AttachError::Off { interface: name.to_owned() };
+    for &mode in attempts {
+        match attach_once(name, ifindex, mode, program) {
+            Ok(link) => return Ok((mode, link)),
+            // The other mode would meet the same.
+            Err(
+                error @ (AttachError::Busy { .. }
+                | AttachError::Permission { .. }
+                | AttachError::NoInterface { .. }),
+            ) => {
+                return Err(error);
+            }
+            Err(error) => {
+                if attempts.len() > 1 && mode == Attached::Native {
+                    notes.push(error.to_string());
+                }
+                last = error;
+            }
+        }
+    }
+    Err(last)
+}
+
+fn attach_once(
+    name: &str,
+    ifindex: u32,
+    mode: Attached,
+    program: &mut Program,
+) -> Result<FdLink, AttachError> {
+    let interface = || name.to_owned();
+    let refused = |reason| AttachError::Refused { interface: interface(), mode, reason };
+    let xdp = program.xdp().map_err(|source| AttachError::Load { interface: interface(), source })?;
+    let link =
+        xdp.attach_to_if_index(ifindex, mode.aya()).and_then(|id| xdp.take_link(id)).map_err(|error| {
+            match os_error(&error) {
+                Some(libc::EBUSY | libc::EEXIST) => AttachError::Busy {
+                    interface: interface(),
+                    occupant: occupant::find(ifindex)
+                        .map_or_else(|| "another XDP program".to_owned(), |occupant| occupant.to_string()),
+                },
+                Some(libc::EPERM | libc::EACCES) => AttachError::Permission { interface: interface() },
+                Some(libc::ENODEV) => AttachError::NoInterface { interface: interface() },
+                Some(libc::EOPNOTSUPP) => refused("the driver does not support it".to_owned()),
+                _ => refused(error.to_string()),
+            }
+        })?;
+    FdLink::try_from(link).map_err(|error| refused(error.to_string()))
+}
+
+fn os_error(error: &ProgramError) -> Option<i32> {
+    match error {
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+        ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error(),
+        _ => None,
+    }
+}

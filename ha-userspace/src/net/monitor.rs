@@ -13,6 +13,8 @@ pub use super::links::{AddressV4, AddressV6, Change, Link, Links, What};
 
 /// Room for the notifications of some thousand addresses.
 const RECEIVE_BUFFER: usize = 4 << 20;
+/// Bounds a burst that does not end.
+const MAX_TURNS: usize = 64;
 /// Between two attempts to read the table afresh.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -114,9 +116,23 @@ impl Monitor {
             }
             let message = self.connection.messages.next().await;
             self.take(message.map(|(message, _)| message));
+            self.take_burst().await;
+        }
+    }
+
+    /// Takes what has come in by now. tokio lets the task that reads the socket go on for 128 messages at a time, so
+    /// it is given the turn again until it has nothing more.
+    async fn take_burst(&mut self) {
+        for turn in 0..MAX_TURNS {
+            let mut idle = turn > 0;
             while let Some(Some((message, _))) = self.connection.messages.next().now_or_never() {
                 self.take(Some(message));
+                idle = false;
             }
+            if idle {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
     }
 

@@ -1,1 +1,21 @@
-//! Not written yet.
+//! Everything that talks to the kernel's network stack, and the clock, timer and scheduling calls next to it.
+//!
+//! What lives here: link and address monitoring ([`monitor`]), the takeover batch of addresses ([`addresses`]),
+//! sockets that send and receive adverts ([`advert_tx`], [`advert_rx`]), the sender of gratuitous ARP and
+//! unsolicited NA frames ([`announce`]), the clock ([`clock`]) and the one deadline timer ([`timer`]), and the
+//! process-wide settings of a real-time daemon ([`process`]).
+//!
+//! What must not: a decision of the protocol, or a BPF map. The runtime calls everything here; nothing here
+//! calls back.
+
+pub mod addresses;
+pub mod advert_rx;
+pub mod advert_tx;
+pub mod announce;
+pub mod clock;
+pub mod error;
+mod links;
+pub mod monitor;
+pub mod process;
+mod sys;
+pub mod timer;

@@ -1,0 +1,287 @@
+//! Adds and removes virtual addresses: the takeover path, synchronous, one system call for all of them.
+//!
+//! Every address that the daemon adds carries [`MARK`] in `IFA_PROTO` (Linux 5.18), so that leftovers of an earlier
+//! run are known after kill -9, and nothing is removed that another program added. On older kernels, which ignore
+//! the mark, only what this process added counts as ours.
+//!
+//! Removing an IPv4 address that came first in its subnet makes the kernel drop the others of that subnet too, unless
+//! `promote_secondaries` is set. Whatever is not meant to go is put back in the same system call.
+
+mod socket;
+mod wire;
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use nix::errno::Errno;
+
+use crate::config::model::Vip;
+use socket::{Answer, Socket};
+pub use wire::Batch;
+use wire::Held;
+
+use super::error::SocketError;
+
+/// Owner mark of the addresses that the daemon adds (`IFA_PROTO`): VRRP's protocol number.
+pub const MARK: u8 = 112;
+
+/// An address on an interface, with all that netlink is told about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressSpec {
+    /// Interface.
+    pub ifindex: u32,
+    /// Address.
+    pub address: IpAddr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// Broadcast address, IPv4 only.
+    pub broadcast: Option<Ipv4Addr>,
+    /// Scope (rtnetlink(7)): 0 global, 253 link, 254 host. The kernel derives it itself for IPv6.
+    pub scope: u8,
+    /// Label, IPv4 only.
+    pub label: Option<String>,
+    /// No route for the prefix.
+    pub noprefixroute: bool,
+    /// Not used as a source of new connections (`preferred_lft 0`).
+    pub deprecated: bool,
+}
+
+impl AddressSpec {
+    /// The virtual address as the configuration has it, on the interface that its device is at the moment.
+    ///
+    /// An IPv6 address with a prefix of 128 is deprecated, as keepalived.conf(5) has it.
+    #[must_use]
+    pub fn new(ifindex: u32, vip: &Vip) -> Self {
+        Self {
+            ifindex,
+            address: vip.address,
+            prefix: vip.prefix,
+            broadcast: vip.broadcast,
+            scope: vip.scope,
+            label: vip.label.clone(),
+            noprefixroute: vip.noprefixroute,
+            deprecated: vip.address.is_ipv6() && vip.prefix == 128,
+        }
+    }
+
+    /// What makes it the same address to the kernel.
+    fn key(&self) -> Key {
+        (self.ifindex, self.address, self.prefix)
+    }
+}
+
+type Key = (u32, IpAddr, u8);
+
+/// What became of an address that was to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is there, and ours.
+    Added,
+    /// It was there before.
+    AlreadyThere {
+        /// The daemon added it, now or in an earlier run; otherwise somebody else did, and it stays at the stop.
+        ours: bool,
+    },
+    /// It is not there.
+    Failed(AddressError),
+}
+
+/// What became of an address that was to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// It was not there.
+    NotThere,
+    /// Somebody else's: left alone.
+    Foreign,
+    /// It is still there.
+    Failed(AddressError),
+}
+
+/// Why the kernel did not do as it was told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot {verb} {address}/{prefix} on interface {ifindex}: {}{}{}", errno.desc(), said(.message), hint(*errno))]
+pub struct AddressError {
+    /// "add" or "remove".
+    pub verb: &'static str,
+    /// Interface.
+    pub ifindex: u32,
+    /// Address.
+    pub address: IpAddr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// The kernel's answer.
+    pub errno: Errno,
+    /// The kernel's own words, where it has some.
+    pub message: Option<String>,
+}
+
+fn said(message: &Option<String>) -> String {
+    message.as_ref().map_or_else(String::new, |message| format!(" ({message})"))
+}
+
+fn hint(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EPERM => "; run as root or give the daemon CAP_NET_ADMIN",
+        Errno::EACCES => "; IPv6 is switched off there, see sysctl net.ipv6.conf.*.disable_ipv6",
+        Errno::ENODEV => "; the interface is gone",
+        Errno::EINVAL | Errno::ERANGE => "; check prefix, broadcast address and label in the configuration",
+        Errno::ENOBUFS | Errno::ENOMEM => "; the kernel is short of memory",
+        Errno::ETIMEDOUT => "; the kernel did not answer in time",
+        _ => "",
+    }
+}
+
+/// A netlink socket for addresses.
+#[derive(Debug)]
+pub struct Addresses {
+    socket: Socket,
+    /// The kernel keeps `IFA_PROTO`.
+    keeps_marks: bool,
+    /// Added by this process: consulted only where the kernel keeps no marks.
+    added: HashSet<Key>,
+}
+
+impl Addresses {
+    /// Opens the socket and finds out whether the kernel keeps marks.
+    ///
+    /// # Errors
+    /// No netlink.
+    pub fn open() -> Result<Self, SocketError> {
+        Ok(Self { socket: Socket::open()?, keeps_marks: kernel_keeps_marks(), added: HashSet::new() })
+    }
+
+    /// Adds all addresses; the outcomes are in the order of `specs`.
+    pub fn add(&mut self, specs: &[AddressSpec]) -> Vec<Outcome> {
+        self.run(&Batch::prepare(specs))
+    }
+
+    /// Adds all addresses of a batch that was prepared beforehand; the outcomes are in its order.
+    ///
+    /// One sendmsg for up to 1024 addresses, and one answer where all went well. Only when an address was there
+    /// already is the kernel asked once more, whose it is.
+    pub fn run(&mut self, batch: &Batch) -> Vec<Outcome> {
+        let answers = self.socket.exchange(batch.chunks());
+        let existing = answers.iter().any(|answer| answer.errno() == Some(Errno::EEXIST));
+        let held = if existing { self.held().unwrap_or_default() } else { Vec::new() };
+        let mut outcomes = Vec::with_capacity(answers.len());
+        for (spec, answer) in batch.specs().iter().zip(answers) {
+            outcomes.push(match answer {
+                Answer::Done => {
+                    if !self.keeps_marks {
+                        self.added.insert(spec.key());
+                    }
+                    Outcome::Added
+                }
+                Answer::Refused { errno: Errno::EEXIST, .. } => {
+                    let same = |held: &&Held| {
+                        (held.spec.ifindex, held.spec.address) == (spec.ifindex, spec.address)
+                            // To IPv4 the prefix is part of the address; an IPv6 address exists once.
+                            && (spec.address.is_ipv6() || held.spec.prefix == spec.prefix)
+                    };
+                    let ours = held.iter().find(same).is_some_and(|held| self.is_ours(held));
+                    Outcome::AlreadyThere { ours }
+                }
+                Answer::Refused { errno, message } => Outcome::Failed(failure("add", spec, errno, message)),
+            });
+        }
+        outcomes
+    }
+
+    /// Removes those of the addresses that are ours; the results are in the order of `specs`.
+    pub fn remove(&mut self, specs: &[AddressSpec]) -> Vec<Removal> {
+        let held = match self.held() {
+            Ok(held) => held,
+            Err(errno) => {
+                return specs
+                    .iter()
+                    .map(|spec| Removal::Failed(failure("remove", spec, errno, None)))
+                    .collect();
+            }
+        };
+        let mut results = vec![Removal::NotThere; specs.len()];
+        let mut going = Vec::new();
+        for (position, (spec, result)) in specs.iter().zip(&mut results).enumerate() {
+            match held.iter().find(|held| held.spec.key() == spec.key()) {
+                Some(held) if self.is_ours(held) => going.push((position, held)),
+                Some(_) => *result = Removal::Foreign,
+                None => {}
+            }
+        }
+        let staying = wire::dropped_along(&held, going.iter().map(|(_, held)| *held));
+        let batch = wire::removal(going.iter().map(|(_, held)| *held), &staying);
+        let answers = self.socket.exchange(batch.chunks());
+        for ((position, held), answer) in going.iter().zip(&answers) {
+            self.added.remove(&held.spec.key());
+            let Some(result) = results.get_mut(*position) else { continue };
+            *result = match answer {
+                // Gone along with the first address of its subnet, a moment ago.
+                Answer::Done | Answer::Refused { errno: Errno::EADDRNOTAVAIL, .. } => Removal::Removed,
+                Answer::Refused { errno, message } => {
+                    Removal::Failed(failure("remove", &held.spec, *errno, message.clone()))
+                }
+            };
+        }
+        for (held, answer) in staying.iter().zip(answers.get(going.len()..).unwrap_or(&[])) {
+            match answer.errno() {
+                // The kernel kept it, because promote_secondaries is set.
+                None | Some(Errno::EEXIST) => {}
+                Some(errno) => {
+                    tracing::error!("{}", failure("put back", &held.spec, errno, None));
+                }
+            }
+        }
+        results
+    }
+
+    /// All addresses that are ours: what an earlier run left behind, or what this one has added.
+    ///
+    /// On kernels that keep no marks leftovers of an earlier run cannot be told from foreign addresses.
+    ///
+    /// # Errors
+    /// The kernel cannot list its addresses.
+    pub fn ours(&mut self) -> nix::Result<Vec<AddressSpec>> {
+        let held = self.held()?;
+        Ok(held.into_iter().filter(|held| self.is_ours(held)).map(|held| held.spec).collect())
+    }
+
+    /// Whether leftovers of an earlier run can be recognised (Linux 5.18 and later).
+    #[must_use]
+    pub fn keeps_marks(&self) -> bool {
+        self.keeps_marks
+    }
+
+    fn is_ours(&self, held: &Held) -> bool {
+        held.protocol == MARK || (!self.keeps_marks && self.added.contains(&held.spec.key()))
+    }
+
+    fn held(&mut self) -> nix::Result<Vec<Held>> {
+        let held = self.socket.dump()?;
+        // Distributions take features into older kernels.
+        self.keeps_marks |= held.iter().any(|held| held.protocol != 0);
+        Ok(held)
+    }
+}
+
+fn failure(verb: &'static str, spec: &AddressSpec, errno: Errno, message: Option<String>) -> AddressError {
+    let AddressSpec { ifindex, address, prefix, .. } = *spec;
+    AddressError { verb, ifindex, address, prefix, errno, message }
+}
+
+/// Linux 5.18 and later store IFA_PROTO; earlier ones ignore the attribute.
+fn kernel_keeps_marks() -> bool {
+    let Ok(name) = nix::sys::utsname::uname() else { return false };
+    release_keeps_marks(&name.release().to_string_lossy())
+}
+
+fn release_keeps_marks(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (5, 18),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! What makes the process fit for deadlines: real-time scheduling, memory that stays, exact timers.
+//!
+//! Nothing of it is needed to run; each refusal is one warning. Scripts that the daemon starts get none of it:
+//! scheduling is reset on fork, locks end at exec, and [`Inherited::restore`] undoes the rest in the child.
+
+use std::io;
+
+use nix::errno::Errno;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
+
+use super::sys;
+
+/// Something that the kernel refused; the text says what that means and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// SCHED_FIFO.
+    #[error("no real-time scheduling (SCHED_FIFO {priority}): {source}; {}", realtime_hint(*source))]
+    Realtime {
+        /// Priority asked for.
+        priority: i32,
+        /// The kernel's answer.
+        #[source]
+        source: Errno,
+    },
+    /// mlockall.
+    #[error(
+        "memory is not locked: {source}; the daemon may have to wait for the disk when memory is short. \
+         Run as root, give it CAP_IPC_LOCK, or raise LimitMEMLOCK= of the service"
+    )]
+    Memory {
+        /// The kernel's answer.
+        #[source]
+        source: Errno,
+    },
+}
+
+fn realtime_hint(errno: Errno) -> &'static str {
+    if errno != Errno::EPERM {
+        return "the priority must lie between 1 and 99";
+    }
+    // sched(7): without CAP_SYS_NICE the limit decides; with it only a cgroup without a share can be the cause.
+    if getrlimit(Resource::RLIMIT_RTPRIO).is_ok_and(|(soft, _)| soft == 0)
+        && !nix::unistd::geteuid().is_root()
+    {
+        "run as root, give it CAP_SYS_NICE, or set LimitRTPRIO= of the service. Deadlines are met late under load"
+    } else {
+        "either CAP_SYS_NICE is missing, or the kernel has RT_GROUP_SCHED and this process is in a cpu cgroup \
+         without a real-time share: move it to the root cgroup, or write one to cpu.rt_runtime_us. Deadlines are \
+         met late under load"
+    }
+}
+
+/// Gives the calling thread SCHED_FIFO with `priority` (1 to 99), which its children do not inherit.
+///
+/// # Errors
+/// Refused; the thread keeps its scheduling.
+pub fn set_realtime(priority: u8) -> Result<(), ProcessError> {
+    let priority = i32::from(priority);
+    sys::schedule_fifo(priority).map_err(|source| ProcessError::Realtime { priority, source })
+}
+
+/// Locks the memory of the process, each page from its first use on, so that resident memory stays small.
+///
+/// Also gives back what start-up left in the allocator: call it when start-up is over.
+///
+/// # Errors
+/// Refused; nothing is locked.
+pub fn lock_memory() -> Result<(), ProcessError> {
+    sys::settle_allocator();
+    // Needed only without CAP_IPC_LOCK; where that is refused too, mlockall says so.
+    let _ = raise_memlock();
+    sys::lock_memory_on_fault().map_err(|source| ProcessError::Memory { source })
+}
+
+/// Raises RLIMIT_MEMLOCK as far as allowed: kernels before 5.11 count BPF maps against it.
+///
+/// # Errors
+/// The limit stays as it is.
+pub fn raise_memlock() -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
+    if setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_err() {
+        setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard)?;
+    }
+    Ok(())
+}
+
+/// Timers of the calling thread fire when they are due, not up to 50 µs later (prctl(2), PR_SET_TIMERSLACK).
+///
+/// # Errors
+/// None in practice.
+pub fn exact_timers() -> io::Result<()> {
+    sys::set_timer_slack(1)
+}
+
+/// What children inherit and must not keep: read it before anything of this module is called.
+#[derive(Clone, Copy, Debug)]
+pub struct Inherited {
+    memlock: (rlim_t, rlim_t),
+    timer_slack: u64,
+}
+
+impl Inherited {
+    /// The settings as the process was started with them.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn read() -> io::Result<Self> {
+        Ok(Self {
+            memlock: getrlimit(Resource::RLIMIT_MEMLOCK)?,
+            timer_slack: u64::try_from(nix::sys::prctl::get_timerslack()?).unwrap_or(50_000),
+        })
+    }
+
+    /// Puts them back: for `pre_exec` of a child, before it changes its user. Async-signal-safe, does not allocate.
+    ///
+    /// # Errors
+    /// None in practice: a limit is only lowered.
+    pub fn restore(&self) -> io::Result<()> {
+        let (soft, hard) = self.memlock;
+        setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard)?;
+        sys::set_timer_slack(self.timer_slack)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_priority_out_of_range_is_named() {
+        let error = set_realtime(100).expect_err("99 is the highest");
+        assert!(error.to_string().contains("between 1 and 99"), "{error}");
+    }
+
+    #[test]
+    fn children_are_scheduled_as_usual() {
+        if let Err(error) = set_realtime(50) {
+            assert!(error.to_string().contains("real-time"), "{error}");
+            return;
+        }
+        let policy = sys::scheduler().expect("readable");
+        assert_eq!(policy, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
+        let child = std::thread::spawn(sys::scheduler).join().expect("no panic").expect("readable");
+        assert_eq!(child, libc::SCHED_OTHER);
+    }
+
+    #[test]
+    fn timer_slack_and_limits_are_put_back() {
+        let inherited = Inherited::read().expect("readable");
+        exact_timers().expect("allowed");
+        assert_eq!(nix::sys::prctl::get_timerslack().expect("readable"), 1);
+        inherited.restore().expect("allowed");
+        assert_eq!(nix::sys::prctl::get_timerslack().expect("readable"), 50_000);
+    }
+}

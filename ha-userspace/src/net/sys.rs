@@ -1,0 +1,133 @@
+//! The few system calls that neither nix nor socket2 wraps. The only `unsafe` of the network modules.
+
+#![expect(
+    unsafe_code,
+    reason = "system calls that no safe wrapper offers: sendmmsg with one address per packet, sched_setscheduler, mlockall with MCL_ONFAULT, mallopt"
+)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+use socket2::{SockAddr, SockAddrStorage};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Registers `owner`'s descriptor with the tokio runtime, for reading.
+pub(super) fn watch_readable<T: AsFd + AsRawFd + Send + 'static>(owner: T) -> io::Result<AsyncFd<T>> {
+    // SAFETY: the callers pass types that own their descriptor, return the same one from `as_raw_fd` each time
+    // and close it only when they are dropped, which is after the registration.
+    Ok(unsafe { AsyncFd::register_with_interest(owner, Interest::READABLE) }?)
+}
+
+/// The kernel takes no more messages than this in one call (`UIO_MAXIOV`); it silently cuts the rest.
+const MAX_MESSAGES: usize = 1024;
+
+/// One packet of [`send_each`]: bytes and destination.
+pub(super) type Message<'a> = (&'a [u8], &'a SockAddr);
+
+/// Sends all messages with as few sendmmsg(2) calls as possible and without ever blocking.
+///
+/// The kernel stops at the first packet that it refuses and reports the reason only when that packet is the
+/// first of a call; so each refusal costs one more call. `failed` gets position and reason of each.
+pub(super) fn send_each(fd: BorrowedFd<'_>, messages: &[Message<'_>], mut failed: impl FnMut(usize, Errno)) {
+    let mut vectors: Vec<libc::iovec> = messages
+        .iter()
+        .map(|(bytes, _)| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() })
+        .collect();
+    let mut headers: Vec<libc::mmsghdr> = messages
+        .iter()
+        .zip(vectors.iter_mut())
+        .map(|((_, address), vector)| {
+            // SAFETY: msghdr is plain data for which all zeros mean "no name, no data, no control messages".
+            let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+            header.msg_hdr.msg_name = address.as_ptr().cast_mut().cast();
+            header.msg_hdr.msg_namelen = address.len();
+            header.msg_hdr.msg_iov = vector;
+            header.msg_hdr.msg_iovlen = 1;
+            header
+        })
+        .collect();
+
+    let mut next = 0;
+    while let Some(rest) = headers.get_mut(next..).filter(|rest| !rest.is_empty()) {
+        let count = u32::try_from(rest.len().min(MAX_MESSAGES)).unwrap_or(1);
+        // SAFETY: `rest` has at least `count` headers; each points at a vector and an address that outlive the
+        // call, and the kernel only reads through these pointers. It writes `msg_len` of each header.
+        let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), rest.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+        match usize::try_from(sent) {
+            // Zero cannot happen for a non-zero count; do not loop should it.
+            Ok(0) => break,
+            Ok(sent) => next += sent,
+            Err(_) => match Errno::last() {
+                Errno::EINTR => {}
+                errno => {
+                    failed(next, errno);
+                    next += 1;
+                }
+            },
+        }
+    }
+}
+
+/// A link-layer destination for packet(7) sockets: only the interface matters for a `SOCK_RAW` one.
+pub(super) fn link_address(ifindex: u32) -> SockAddr {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as libc::sa_family_t,
+        sll_protocol: 0,
+        sll_ifindex: ifindex.cast_signed(),
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 6,
+        sll_addr: [0; 8],
+    };
+    let mut storage = SockAddrStorage::zeroed();
+    // SAFETY: sockaddr_ll is one of the address types that sockaddr_storage can hold.
+    unsafe { *storage.view_as::<libc::sockaddr_ll>() = address };
+    let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or(0);
+    // SAFETY: the storage holds a sockaddr_ll with its family set, and `length` is its size.
+    unsafe { SockAddr::new(storage, length) }
+}
+
+/// SCHED_FIFO with `priority` for the calling thread; children start with the ordinary policy.
+pub(super) fn schedule_fifo(priority: i32) -> nix::Result<()> {
+    // SAFETY: sched_param is plain data.
+    let mut parameter: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameter.sched_priority = priority;
+    // SAFETY: the kernel reads the structure during the call; pid 0 is the calling thread.
+    let result = unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameter)
+    };
+    Errno::result(result).map(drop)
+}
+
+/// Scheduling policy of the calling thread, with the reset-on-fork bit, as sched_getscheduler(2) has it.
+#[cfg(test)]
+pub(super) fn scheduler() -> nix::Result<i32> {
+    // SAFETY: no pointers; pid 0 is the calling thread.
+    Errno::result(unsafe { libc::sched_getscheduler(0) })
+}
+
+/// Locks what is mapped now and later into memory, each page once it has been touched.
+pub(super) fn lock_memory_on_fault() -> nix::Result<()> {
+    // SAFETY: no pointers; the call changes no content of memory.
+    Errno::result(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) })
+        .map(drop)
+}
+
+/// Keeps the allocator small and steady: one arena for all threads, and what start-up left goes back.
+pub(super) fn settle_allocator() {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: both calls are thread-safe and only tune the allocator.
+        unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, 1);
+            libc::malloc_trim(0);
+        }
+    }
+}
+
+/// Timer slack of the calling thread. Async-signal-safe.
+pub(super) fn set_timer_slack(nanoseconds: libc::c_ulong) -> io::Result<()> {
+    Ok(nix::sys::prctl::set_timerslack(nanoseconds)?)
+}

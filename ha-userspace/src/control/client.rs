@@ -79,7 +79,11 @@ pub fn request(run_dir: &Path, request: Request) -> Result<Response, ClientError
     let garbled = |source| ClientError::Garbled { path: path.clone(), source };
     let mut line = serde_json::to_vec(&request).map_err(garbled)?;
     line.push(b'\n');
-    stream.write_all(&line).map_err(io)?;
+    match stream.write_all(&line) {
+        // The daemon refused before it read: its answer says why.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written.map_err(io)?,
+    }
     let mut answer = Vec::new();
     BufReader::new(stream.take(LONGEST_ANSWER)).read_until(b'\n', &mut answer).map_err(io)?;
     if answer.is_empty() {

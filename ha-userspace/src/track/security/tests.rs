@@ -69,7 +69,7 @@ fn unsafe_part(files: &Fake, program: &str) -> Option<(String, &'static str)> {
 
 #[test]
 fn every_component_is_looked_at() {
-    let table: Vec<(Fake, &str, Option<(&str, &str)>)> = vec![
+    let table = [
         (tree(), "/etc/chk", None),
         (tree(), "/etc/./../etc//chk", None),
         (tree().file("/etc/chk", 0o757, 0, 0), "/etc/chk", Some(("/etc/chk", "chmod go-w"))),

@@ -1,1 +1,20 @@
-//! Not written yet.
+//! The control socket: how `xvrrp status`, `counters`, `reload` and `stop` reach the daemon.
+//!
+//! The daemon side ([`server`], [`runlock`]) hands every request to the main loop and never answers by itself;
+//! the command line side ([`client`]) blocks. Nothing here knows what a virtual router is.
+
+pub mod client;
+pub mod protocol;
+pub mod runlock;
+pub mod server;
+
+use std::path::{Path, PathBuf};
+
+/// Where the daemon keeps its lock and its socket unless `--run-dir` says otherwise.
+pub const DEFAULT_RUN_DIR: &str = "/run/xvrrp";
+
+/// The control socket of the daemon that uses this run directory.
+#[must_use]
+pub fn socket_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("control.sock")
+}

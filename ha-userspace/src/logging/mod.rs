@@ -1,1 +1,61 @@
-//! Not written yet.
+//! Where messages go: the terminal, the journal or syslog. Nothing that is logged ever holds up the daemon.
+//!
+//! Every record is formatted where it happens and put into a bounded queue; one thread writes. A full pipe, a
+//! stopped terminal or a syslog daemon that hangs fills the queue, further lines are dropped and counted, and the
+//! count is logged when lines can be written again. [`limit`] keeps the network from filling logs.
+
+mod clock;
+mod layer;
+pub mod limit;
+mod sink;
+
+pub use sink::{Logging, Target};
+
+/// What the command line says about logging.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `--log-level`: a level, or `RUST_LOG`'s `target=level,…`. The variable `RUST_LOG` where absent, else `info`.
+    pub level: Option<String>,
+    /// `--syslog`: to syslog, also with a terminal.
+    pub syslog: bool,
+}
+
+/// Sets up logging for the process. Call it once, first; keep the result until the end, since dropping it writes
+/// what is left in the queue (for at most half a second).
+///
+/// # Errors
+/// The level cannot be understood, or logging was set up before; logging then goes nowhere.
+pub fn init(options: &Options) -> Result<Logging, InitError> {
+    use tracing_subscriber::layer::SubscriberExt;
+
+    let text =
+        options.level.clone().or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| "info".to_owned());
+    let filter: tracing_subscriber::filter::Targets =
+        text.parse().map_err(|_| InitError::Level { text: text.clone() })?;
+    let target = Target::choose(options.syslog);
+    let (logging, queue) = Logging::start(target).map_err(InitError::Thread)?;
+    let subscriber = tracing_subscriber::registry().with(filter).with(layer::QueueLayer::new(queue));
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| InitError::Twice)?;
+    // Records of crates that use `log`. Fails only where a logger is set already, and then that one has them.
+    let _ = tracing_log::LogTracer::init();
+    Ok(logging)
+}
+
+/// Why logging was not set up.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// Not a level.
+    #[error(
+        "log level '{text}' is none of error, warn, info, debug, trace (or target=level, separated by commas)"
+    )]
+    Level {
+        /// What was given.
+        text: String,
+    },
+    /// No thread.
+    #[error("the log thread cannot be started: {0}")]
+    Thread(std::io::Error),
+    /// Set up before.
+    #[error("logging is set up already")]
+    Twice,
+}

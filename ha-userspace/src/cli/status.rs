@@ -1,0 +1,235 @@
+//! `xvrrp status`: the state of every virtual router, for people or as JSON.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::control::protocol::{InstanceStatus, PriorityStatus, Request, Response, ScriptStatus, Status};
+use crate::control::{DEFAULT_RUN_DIR, client};
+
+/// Options of `xvrrp status`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Run directory of the daemon.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]
+    pub run_dir: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Prints the state. Fails where the daemon is not running or does not answer.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    match ask(&args.run_dir, Request::Status) {
+        Ok(Response::Status(status)) if args.json => print_json(&status),
+        Ok(Response::Status(status)) => print(&render(&status)),
+        Ok(other) => unexpected(other),
+        Err(code) => code,
+    }
+}
+
+/// Sends a request; tells the user what went wrong.
+pub(super) fn ask(run_dir: &Path, request: Request) -> Result<Response, ExitCode> {
+    client::request(run_dir, request).map_err(|error| {
+        eprintln!("xvrrp: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints text. A reader that went away (`| head`) is no failure.
+pub(super) fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Prints a value as JSON.
+pub(super) fn print_json(value: &impl serde::Serialize) -> ExitCode {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => print(&(text + "\n")),
+        Err(error) => {
+            eprintln!("xvrrp: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The daemon refused, or answered something else than was asked.
+pub(super) fn unexpected(response: Response) -> ExitCode {
+    match response {
+        Response::Error(failure) => {
+            for diagnostic in &failure.diagnostics {
+                eprintln!("{}", diagnostic.trim_end());
+            }
+            eprintln!("xvrrp: {}", failure.message);
+        }
+        _ => eprintln!("xvrrp: the daemon answered another question; are both of one version?"),
+    }
+    ExitCode::FAILURE
+}
+
+/// The whole page.
+fn render(status: &Status) -> String {
+    let mut out = String::new();
+    let age = span(status.started_ms_ago);
+    let _ = writeln!(out, "xvrrp {}, pid {}, up {age}, {}", status.version, status.pid, status.config);
+    let _ = writeln!(out, "\n{}", table(&overview(status)).trim_end());
+    for instance in &status.instances {
+        out.push('\n');
+        out.push_str(&details(instance));
+    }
+    if !status.interfaces.is_empty() {
+        let mut rows = vec![row(["INTERFACE", "INDEX", "LINK", "XDP", ""])];
+        rows.extend(status.interfaces.iter().map(|interface| {
+            let index = if interface.index == 0 { "-".to_owned() } else { interface.index.to_string() };
+            let link = if interface.up { "up" } else { "down" };
+            row([&interface.name, &index, link, &interface.xdp, &interface.xdp_reason])
+        }));
+        let _ = write!(out, "\n{}", table(&rows));
+    }
+    if !status.scripts.is_empty() {
+        let mut rows = vec![row(["SCRIPT", "STATE", "RUNS", "FAILED", "LAST"])];
+        rows.extend(status.scripts.iter().map(script));
+        let _ = write!(out, "\n{}", table(&rows));
+    }
+    if !status.warnings.is_empty() {
+        out.push_str("\nwarnings\n");
+        for warning in &status.warnings {
+            let _ = writeln!(out, "  {warning}");
+        }
+    }
+    out
+}
+
+/// One line per instance.
+fn overview(status: &Status) -> Vec<Vec<String>> {
+    let mut rows = vec![row(["INSTANCE", "STATE", "SINCE", "PRIO", "MASTER", "ADVERT", "VIP"])];
+    for instance in &status.instances {
+        let (master, age) = match (&instance.master, instance.state.as_str()) {
+            (_, "MASTER") => ("this host".to_owned(), "-".to_owned()),
+            (Some(master), _) => (master.address.clone(), format!("{:.1} ms", master.last_advert_age_ms)),
+            (None, _) => ("-".to_owned(), "-".to_owned()),
+        };
+        let vip = match instance.vips.as_slice() {
+            [] => "-".to_owned(),
+            [vip] => vip.clone(),
+            [vip, more @ ..] => format!("{vip} +{}", more.len()),
+        };
+        let prio = instance.priority.effective.to_string();
+        rows.push(row([
+            &instance.name,
+            &instance.state,
+            &span(instance.since_ms),
+            &prio,
+            &master,
+            &age,
+            &vip,
+        ]));
+    }
+    rows
+}
+
+/// What does not fit into one line.
+fn details(instance: &InstanceStatus) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{}: VRRPv{} {} vrid {} on {}, receives by {}",
+        instance.name,
+        instance.vrrp_version,
+        instance.family,
+        instance.vrid,
+        instance.interface,
+        instance.receive
+    );
+    let mut line = |name: &str, text: &str| {
+        let _ = writeln!(out, "  {name:<9} {text}");
+    };
+    line("state", &format!("{} for {}: {}", instance.state, span(instance.since_ms), instance.reason));
+    line("priority", &priority(&instance.priority));
+    for fault in &instance.fault {
+        line("fault", fault);
+    }
+    if let Some(master) = &instance.master {
+        line(
+            "master",
+            &format!(
+                "{} priority {}, adverts every {} ms, last {:.1} ms ago",
+                master.address, master.priority, master.interval_ms, master.last_advert_age_ms
+            ),
+        );
+    }
+    for (index, vip) in instance.vips.iter().enumerate() {
+        line(if index == 0 { "vips" } else { "" }, vip);
+    }
+    let stats = &instance.stats;
+    line(
+        "adverts",
+        &format!(
+            "{} received, {} sent; became master {} times, gave it up {} times",
+            stats.advert_rcvd, stats.advert_sent, stats.become_master, stats.release_master
+        ),
+    );
+    out
+}
+
+/// `105 = 100 configured, +5 script web`.
+fn priority(priority: &PriorityStatus) -> String {
+    let mut out = priority.effective.to_string();
+    if !priority.changes.is_empty() {
+        let _ = write!(out, " = {} configured", priority.configured);
+        for change in &priority.changes {
+            let _ = write!(out, ", {:+} {}", change.weight, change.by);
+        }
+    }
+    out
+}
+
+fn script(script: &ScriptStatus) -> Vec<String> {
+    let mut last = script.last_result.clone().unwrap_or_else(|| "not run yet".to_owned());
+    if let (Some(took), Some(ago)) = (script.last_duration_ms, script.last_run_ms_ago) {
+        let _ = write!(last, ", took {took} ms, {} ago", span(ago));
+    }
+    row([&script.name, &script.state, &script.runs.to_string(), &script.failures.to_string(), &last])
+}
+
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
+}
+
+/// Aligns columns. The last one is not padded.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        out.push_str(cells.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// A length of time in at most two units.
+fn span(ms: u64) -> String {
+    let s = ms / 1000;
+    match s {
+        0 => format!("{ms} ms"),
+        1..=59 => format!("{}.{} s", s, ms % 1000 / 100),
+        60..=3599 => format!("{}m{:02}s", s / 60, s % 60),
+        3600..=86_399 => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
+        _ => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! The page that people read.
+
+use super::*;
+use crate::control::protocol::{InterfaceStatus, MasterStatus, PriorityChange};
+
+fn sample() -> Status {
+    let backup = InstanceStatus {
+        name: "VI_1".to_owned(),
+        interface: "ens160".to_owned(),
+        vrid: 51,
+        family: "ipv4".to_owned(),
+        vrrp_version: 2,
+        state: "BACKUP".to_owned(),
+        since_ms: 3_723_000,
+        reason: "172.16.1.21 has priority 101".to_owned(),
+        priority: PriorityStatus {
+            effective: 98,
+            configured: 100,
+            changes: vec![PriorityChange { by: "script check_web".to_owned(), weight: -2 }],
+        },
+        master: Some(MasterStatus {
+            address: "172.16.1.21".to_owned(),
+            priority: 101,
+            interval_ms: 1000,
+            last_advert_age_ms: 412.04,
+        }),
+        vips: vec!["172.16.1.25/24".to_owned(), "172.16.1.26/24".to_owned()],
+        receive: "native".to_owned(),
+        ..InstanceStatus::default()
+    };
+    let fault = InstanceStatus {
+        name: "VI_2".to_owned(),
+        state: "FAULT".to_owned(),
+        fault: vec!["interface eth1 is down".to_owned()],
+        priority: PriorityStatus { effective: 150, configured: 150, changes: Vec::new() },
+        ..backup.clone()
+    };
+    let fault = InstanceStatus { master: None, vips: Vec::new(), since_ms: 900, ..fault };
+    Status {
+        format: 1,
+        version: "0.1.0".to_owned(),
+        pid: 4242,
+        started_ms_ago: 90_061_000,
+        config: "/etc/keepalived/keepalived.conf".to_owned(),
+        instances: vec![backup, fault],
+        interfaces: vec![InterfaceStatus {
+            name: "ens160".to_owned(),
+            index: 2,
+            up: true,
+            xdp: "generic".to_owned(),
+            xdp_reason: "the driver (veth) loses XDP_TX".to_owned(),
+        }],
+        scripts: vec![ScriptStatus {
+            name: "check_web".to_owned(),
+            state: "bad".to_owned(),
+            last_result: Some("exit 1".to_owned()),
+            last_duration_ms: Some(12),
+            last_run_ms_ago: Some(1_500),
+            runs: 30,
+            failures: 4,
+            skipped: 0,
+        }],
+        warnings: vec!["bpffs is not mounted".to_owned()],
+    }
+}
+
+#[test]
+fn the_page_says_who_is_what_and_why_within_80_columns() {
+    let page = render(&sample());
+    let expected = "\
+xvrrp 0.1.0, pid 4242, up 1d01h, /etc/keepalived/keepalived.conf
+
+INSTANCE  STATE   SINCE   PRIO  MASTER       ADVERT    VIP
+VI_1      BACKUP  1h02m   98    172.16.1.21  412.0 ms  172.16.1.25/24 +1
+VI_2      FAULT   900 ms  150   -            -         -
+
+VI_1: VRRPv2 ipv4 vrid 51 on ens160, receives by native
+  state     BACKUP for 1h02m: 172.16.1.21 has priority 101
+  priority  98 = 100 configured, -2 script check_web
+  master    172.16.1.21 priority 101, adverts every 1000 ms, last 412.0 ms ago
+  vips      172.16.1.25/24
+            172.16.1.26/24
+  adverts   0 received, 0 sent; became master 0 times, gave it up 0 times
+
+VI_2: VRRPv2 ipv4 vrid 51 on ens160, receives by native
+  state     FAULT for 900 ms: 172.16.1.21 has priority 101
+  priority  150
+  fault     interface eth1 is down
+  adverts   0 received, 0 sent; became master 0 times, gave it up 0 times
+
+INTERFACE  INDEX  LINK  XDP
+ens160     2      up    generic  the driver (veth) loses XDP_TX
+
+SCRIPT     STATE  RUNS  FAILED  LAST
+check_web  bad    30    4       exit 1, took 12 ms, 1.5 s ago
+
+warnings
+  bpffs is not mounted
+";
+    assert_eq!(page, expected);
+    for line in page.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn the_json_is_read_back_and_unknown_or_missing_fields_do_no_harm() {
+    let status = sample();
+    let text = serde_json::to_string(&Response::Status(status.clone())).expect("serializable");
+    assert!(text.starts_with(r#"{"answer":"status","format":1,"version":"0.1.0","pid":4242"#), "{text}");
+    assert_eq!(serde_json::from_str::<Response>(&text).ok(), Some(Response::Status(status)));
+    let newer = r#"{"answer":"status","pid":7,"colour":"blue"}"#;
+    let read = serde_json::from_str::<Response>(newer).ok();
+    assert_eq!(read, Some(Response::Status(Status { pid: 7, ..Status::default() })));
+}
+
+#[test]
+fn spans_have_at_most_two_units() {
+    let table = [
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (1_000, "1.0 s"),
+        (59_999, "59.9 s"),
+        (60_000, "1m00s"),
+        (3_599_999, "59m59s"),
+        (3_600_000, "1h00m"),
+        (86_400_000, "1d00h"),
+        (u64::MAX, "213503982334d14h"),
+    ];
+    for (ms, text) in table {
+        assert_eq!(span(ms), text);
+    }
+}

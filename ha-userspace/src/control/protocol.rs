@@ -1,0 +1,251 @@
+//! What travels over the control socket: one JSON object per line, one answer per request.
+//!
+//! These types are also what `xvrrp status --json` prints, so a field is added, never renamed or given another
+//! meaning, without raising [`FORMAT`]. All ages are in milliseconds and relative to the answer, so that no reader
+//! has to share a clock with the daemon.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the JSON that [`Status`] and [`Counters`] have.
+pub const FORMAT: u32 = 1;
+
+/// A request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "cmd", rename_all = "lowercase")]
+pub enum Request {
+    /// The whole state, for people and for monitoring.
+    Status,
+    /// The XDP program's and the receiver's counters, per interface.
+    Counters,
+    /// Read the configuration again and apply what changed.
+    Reload,
+    /// Stop gracefully: the VIPs go to the other router.
+    Stop,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "lowercase")]
+pub enum Response {
+    /// To [`Request::Status`].
+    Status(Status),
+    /// To [`Request::Counters`].
+    Counters(Counters),
+    /// To [`Request::Reload`], where the new configuration is in force.
+    Reloaded(Reloaded),
+    /// To [`Request::Stop`]; the daemon ends after this.
+    Stopping,
+    /// The request could not be carried out; nothing changed.
+    Error(Failure),
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failure {
+    /// One sentence.
+    pub message: String,
+    /// Rendered diagnostics of a configuration that was refused, each of one or more lines.
+    pub diagnostics: Vec<String>,
+}
+
+impl Failure {
+    /// A failure without diagnostics.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), diagnostics: Vec::new() }
+    }
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reloaded {
+    /// One sentence per thing that changed; empty where the files say what they said before.
+    pub changes: Vec<String>,
+    /// Rendered warnings of the new configuration.
+    pub diagnostics: Vec<String>,
+}
+
+/// The whole state of the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// [`FORMAT`] of the daemon.
+    pub format: u32,
+    /// Version of the daemon.
+    pub version: String,
+    /// Process id of the daemon.
+    pub pid: u32,
+    /// Time since the daemon started.
+    pub started_ms_ago: u64,
+    /// Configuration file in force.
+    pub config: String,
+    /// Virtual routers, in file order.
+    pub instances: Vec<InstanceStatus>,
+    /// Interfaces that virtual routers use.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Tracked scripts, in file order.
+    pub scripts: Vec<ScriptStatus>,
+    /// What an operator should know: degraded XDP, disabled scripts, dropped log lines.
+    pub warnings: Vec<String>,
+}
+
+/// One virtual router.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InstanceStatus {
+    /// Name in the configuration.
+    pub name: String,
+    /// Interface.
+    pub interface: String,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// 2 or 3.
+    pub vrrp_version: u8,
+    /// `INIT`, `FAULT`, `BACKUP`, `MASTER` or `LEAVING`.
+    pub state: String,
+    /// Time in that state.
+    pub since_ms: u64,
+    /// Why it is in that state.
+    pub reason: String,
+    /// The priority and what makes it.
+    pub priority: PriorityStatus,
+    /// What holds the instance in FAULT; empty where nothing does.
+    pub fault: Vec<String>,
+    /// The master that this router follows.
+    pub master: Option<MasterStatus>,
+    /// Virtual addresses with prefix, those of `virtual_ipaddress_excluded` last.
+    pub vips: Vec<String>,
+    /// How adverts are received: `native`, `generic` or `raw-socket`.
+    pub receive: String,
+    /// keepalived's statistics.
+    pub stats: InstanceStats,
+}
+
+/// A priority and what makes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PriorityStatus {
+    /// What the adverts carry.
+    pub effective: u8,
+    /// What the file says.
+    pub configured: u8,
+    /// Trackers that make the difference.
+    pub changes: Vec<PriorityChange>,
+}
+
+/// A tracker that changes a priority.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PriorityChange {
+    /// `script NAME` or `interface NAME`.
+    pub by: String,
+    /// What it adds now.
+    pub weight: i32,
+}
+
+/// The master that a backup follows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MasterStatus {
+    /// Source address of its adverts.
+    pub address: String,
+    /// Priority in its adverts.
+    pub priority: u8,
+    /// Interval that its adverts are expected at.
+    pub interval_ms: u64,
+    /// Age of its last accepted advert, from the kernel's stamp.
+    pub last_advert_age_ms: f64,
+}
+
+/// keepalived's statistics of an instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the names are those of keepalived's statistics")]
+pub struct InstanceStats {
+    pub advert_rcvd: u64,
+    pub advert_sent: u64,
+    pub become_master: u64,
+    pub release_master: u64,
+    pub packet_len_err: u64,
+    pub advert_interval_err: u64,
+    pub ip_ttl_err: u64,
+    pub invalid_type_rcvd: u64,
+    pub addr_list_err: u64,
+    pub invalid_authtype: u64,
+    pub authtype_mismatch: u64,
+    pub auth_failure: u64,
+    pub pri_zero_rcvd: u64,
+    pub pri_zero_sent: u64,
+}
+
+/// One interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InterfaceStatus {
+    /// Name.
+    pub name: String,
+    /// Kernel index; zero while it does not exist.
+    pub index: u32,
+    /// Up and with carrier.
+    pub up: bool,
+    /// `native`, `generic` or `none`.
+    pub xdp: String,
+    /// Why it is not native; empty where it is.
+    pub xdp_reason: String,
+}
+
+/// One tracked script.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScriptStatus {
+    /// Name in the configuration.
+    pub name: String,
+    /// `pending`, `good`, `bad` or `disabled`.
+    pub state: String,
+    /// How the last run ended: `exit 0`, `signal 9`, `timeout`, or why it could not run.
+    pub last_result: Option<String>,
+    /// How long the last run took.
+    pub last_duration_ms: Option<u64>,
+    /// Time since the last run began.
+    pub last_run_ms_ago: Option<u64>,
+    /// Runs that ended.
+    pub runs: u64,
+    /// Runs of those that failed.
+    pub failures: u64,
+    /// Starts that were left out because the run before was still going.
+    pub skipped: u64,
+}
+
+/// Counters of all interfaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// [`FORMAT`] of the daemon.
+    pub format: u32,
+    /// One entry per interface.
+    pub interfaces: Vec<InterfaceCounters>,
+}
+
+/// Counters of one interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InterfaceCounters {
+    /// Name of the interface.
+    pub interface: String,
+    /// Every counter, in the order of `HA_COUNTERS`.
+    pub counters: Vec<CounterValue>,
+}
+
+/// One counter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CounterValue {
+    /// Word of [`ha_common::counter::Counter`].
+    pub name: String,
+    /// Frames since the program was loaded.
+    pub value: u64,
+}

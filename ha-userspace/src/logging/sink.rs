@@ -1,0 +1,249 @@
+//! The queue of log lines, the thread that empties it, and the three forms that a line takes.
+
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing::Level;
+
+use super::clock::time_of_day;
+
+/// Lines that wait to be written.
+const QUEUE: usize = 1024;
+/// How long the end of the process waits for them.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Syslog facility daemon (RFC 5424 section 6.2.1).
+const FACILITY: u8 = 3 << 3;
+/// Where syslog listens.
+const DEV_LOG: &str = "/dev/log";
+
+/// One record.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) at: SystemTime,
+    pub(super) level: Level,
+    pub(super) text: String,
+}
+
+/// Where lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Standard error for people: time, level, message; colours where it is a terminal.
+    Stderr {
+        /// Whether to colour the level.
+        colour: bool,
+    },
+    /// Standard error that systemd reads: `<6>message` (sd-daemon(3)); time and name are the journal's.
+    Journal,
+    /// `/dev/log`, facility daemon, name `xvrrp`.
+    Syslog,
+}
+
+impl Target {
+    /// Syslog where it is asked for; the journal where standard error is the stream that `JOURNAL_STREAM` names;
+    /// standard error otherwise.
+    #[must_use]
+    pub fn choose(syslog: bool) -> Self {
+        if syslog {
+            Self::Syslog
+        } else if is_journal() {
+            Self::Journal
+        } else {
+            Self::Stderr { colour: std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+        }
+    }
+}
+
+/// `JOURNAL_STREAM` is `device:inode` of the stream (systemd.exec(5)); a redirected standard error is another one.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    std::fs::metadata("/proc/self/fd/2").is_ok_and(|meta| stream == format!("{}:{}", meta.dev(), meta.ino()))
+}
+
+/// The near end of the queue.
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    lines: SyncSender<Option<Line>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Queue {
+    /// Queues a line or, where the queue is full, counts it.
+    pub(super) fn put(&self, line: Line) {
+        if self.lines.try_send(Some(line)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Keeps logging going; dropping it writes what is left.
+#[derive(Debug)]
+pub struct Logging {
+    target: Target,
+    queue: Queue,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Logging {
+    pub(super) fn start(target: Target) -> std::io::Result<(Self, Queue)> {
+        Self::start_with(target, Box::new(std::io::stderr()), Path::new(DEV_LOG))
+    }
+
+    fn start_with(
+        target: Target,
+        stderr: Box<dyn Write + Send>,
+        syslog: &Path,
+    ) -> std::io::Result<(Self, Queue)> {
+        let (sender, receiver) = sync_channel(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut writer = Writer { target, stderr, socket: None, path: syslog.to_owned() };
+        let (counter, stopped) = (Arc::clone(&dropped), Arc::clone(&stop));
+        let thread = std::thread::Builder::new()
+            .name("xvrrp-log".to_owned())
+            .spawn(move || writer.run(&receiver, &counter, &stopped))?;
+        let queue = Queue { lines: sender, dropped };
+        Ok((Self { target, queue: queue.clone(), stop, thread: Some(thread) }, queue))
+    }
+
+    /// Where lines go.
+    #[must_use]
+    pub const fn target(&self) -> Target {
+        self.target
+    }
+
+    /// Lines lost because they could not be written in time, not yet told in the log itself.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        // Wakes a thread that waits; one that has a full queue looks at the flag.
+        let _ = self.queue.lines.try_send(None);
+        let Some(thread) = self.thread.take() else { return };
+        let deadline = Instant::now() + LAST_WORDS;
+        while !thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// The far end: only the log thread has it, and it may block.
+struct Writer {
+    target: Target,
+    stderr: Box<dyn Write + Send>,
+    socket: Option<UnixDatagram>,
+    path: std::path::PathBuf,
+}
+
+impl Writer {
+    fn run(&mut self, lines: &Receiver<Option<Line>>, dropped: &AtomicU64, stop: &AtomicBool) {
+        loop {
+            let next = if stop.load(Ordering::Acquire) { lines.try_recv().ok() } else { lines.recv().ok() };
+            match next {
+                Some(Some(line)) => self.write(&line),
+                Some(None) => continue,
+                None => return,
+            }
+            // A line is only dropped while the queue is full, so one always follows that lets us come by here.
+            let lost = dropped.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                let text = format!("{lost} log lines were lost because they could not be written in time");
+                self.write(&Line { at: SystemTime::now(), level: Level::WARN, text });
+            }
+        }
+    }
+
+    /// Writes a record. There is nobody to tell about an error.
+    fn write(&mut self, line: &Line) {
+        if self.target == Target::Syslog && self.syslog(line) {
+            return;
+        }
+        let _ = self.stderr.write_all(render(self.target, line).as_bytes());
+        let _ = self.stderr.flush();
+    }
+
+    /// One datagram per line of text; false where there is no syslog, and standard error has to do.
+    fn syslog(&mut self, line: &Line) -> bool {
+        line.text.lines().all(|text| {
+            let datagram =
+                format!("<{}>xvrrp[{}]: {text}", FACILITY | severity(line.level), std::process::id());
+            // A syslog daemon that was restarted has a new socket.
+            for _ in 0..2 {
+                if self.socket.is_none() {
+                    self.socket = UnixDatagram::unbound()
+                        .and_then(|socket| {
+                            socket.connect(&self.path)?;
+                            Ok(socket)
+                        })
+                        .ok();
+                }
+                match self.socket.as_ref().map(|socket| socket.send(datagram.as_bytes())) {
+                    Some(Ok(_)) => return true,
+                    Some(Err(_)) => self.socket = None,
+                    None => return false,
+                }
+            }
+            false
+        })
+    }
+}
+
+/// Severity (RFC 5424 section 6.2.1), which the journal uses too.
+const fn severity(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+/// A record as standard error takes it. Control characters, which a peer may have sent, never reach a terminal.
+fn render(target: Target, line: &Line) -> String {
+    let mut out = String::new();
+    for (index, text) in line.text.lines().enumerate() {
+        let text: String = text.chars().map(|c| if c.is_control() && c != '\t' { '�' } else { c }).collect();
+        match target {
+            Target::Journal => out.push_str(&format!("<{}>{text}\n", severity(line.level))),
+            Target::Stderr { .. } | Target::Syslog if index > 0 => {
+                out.push_str(&format!("{:19}{text}\n", ""))
+            }
+            Target::Stderr { .. } | Target::Syslog => {
+                let (on, off) = match target {
+                    Target::Stderr { colour: true } => (colour(line.level), "\x1b[0m"),
+                    _ => ("", ""),
+                };
+                out.push_str(&format!(
+                    "{} {on}{:<5}{off} {text}\n",
+                    time_of_day(line.at),
+                    line.level.as_str()
+                ));
+            }
+        }
+    }
+    out
+}
+
+const fn colour(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "\x1b[31m",
+        Level::WARN => "\x1b[33m",
+        Level::INFO => "\x1b[32m",
+        Level::DEBUG | Level::TRACE => "\x1b[2m",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! Lines, and what happens when they cannot be written.
+
+use std::sync::mpsc::{Sender, channel};
+
+use super::*;
+
+fn line(level: Level, text: &str) -> Line {
+    Line { at: SystemTime::now(), level, text: text.to_owned() }
+}
+
+/// Hands what is written to a test.
+struct Tap(Sender<String>);
+
+impl Write for Tap {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn forms_of_a_line() {
+    let both = line(Level::WARN, "one\ntwo");
+    assert_eq!(render(Target::Journal, &both), "<4>one\n<4>two\n");
+    let text = render(Target::Stderr { colour: false }, &both);
+    assert_eq!(&text[12..], " WARN  one\n                   two\n");
+    assert_eq!(text.split(' ').next().map(|time| time.matches([':', '.']).count()), Some(3));
+    assert!(render(Target::Stderr { colour: true }, &both).contains("\x1b[33mWARN \x1b[0m one"));
+    // A peer must not be able to send escape sequences to the operator's terminal.
+    assert!(!render(Target::Stderr { colour: false }, &line(Level::INFO, "\x1b[2Jx\r\x07")).contains('\x1b'));
+}
+
+#[test]
+fn a_full_pipe_never_holds_up_the_caller_and_the_loss_is_told() {
+    let (read, write) = nix::unistd::pipe().expect("a pipe");
+    let pipe = std::fs::File::from(write);
+    let (logging, queue) =
+        Logging::start_with(Target::Journal, Box::new(pipe), Path::new("/nonexistent")).expect("started");
+    let start = Instant::now();
+    let text = "x".repeat(1000);
+    for _ in 0..20_000 {
+        queue.put(line(Level::INFO, &text));
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // The pipe holds 64 lines and the queue 1024; the rest is lost.
+    let lost = logging.dropped();
+    assert!((15_000..20_000).contains(&lost), "{lost}");
+    // Somebody reads again: the loss is told.
+    let reader = std::thread::spawn(move || std::io::read_to_string(std::fs::File::from(read)));
+    drop(queue);
+    drop(logging);
+    let all = reader.join().expect("no panic").expect("readable");
+    assert!(all.contains("<4>") && all.contains("log lines were lost"), "{} bytes", all.len());
+}
+
+#[test]
+fn dropping_does_not_wait_for_a_reader_that_never_comes() {
+    let (read, write) = nix::unistd::pipe().expect("a pipe");
+    let pipe = std::fs::File::from(write);
+    let (logging, queue) =
+        Logging::start_with(Target::Journal, Box::new(pipe), Path::new("/x")).expect("started");
+    for _ in 0..3_000 {
+        queue.put(line(Level::INFO, &"x".repeat(1000)));
+    }
+    let start = Instant::now();
+    drop(logging);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    drop(read);
+}
+
+#[test]
+fn last_words_are_written() {
+    let (sender, receiver) = channel();
+    let (logging, queue) =
+        Logging::start_with(Target::Journal, Box::new(Tap(sender)), Path::new("/x")).expect("started");
+    // Let the thread go to sleep on an empty queue first.
+    queue.put(line(Level::INFO, "first"));
+    assert_eq!(receiver.recv().ok().as_deref(), Some("<6>first\n"));
+    for n in 0..100 {
+        queue.put(line(Level::ERROR, &n.to_string()));
+    }
+    drop(logging);
+    assert_eq!(receiver.try_iter().collect::<String>().lines().count(), 100);
+}
+
+#[test]
+fn syslog_gets_name_facility_and_severity_and_survives_its_daemon() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    let (sender, stderr) = channel();
+    let mut writer =
+        Writer { target: Target::Syslog, stderr: Box::new(Tap(sender)), socket: None, path: path.clone() };
+    // No syslog: standard error has to do.
+    writer.write(&line(Level::INFO, "nobody there"));
+    assert!(stderr.try_recv().is_ok_and(|text| text.ends_with("INFO  nobody there\n")));
+    let receive = |socket: &UnixDatagram| {
+        let mut buffer = [0; 200];
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("settable");
+        let length = socket.recv(&mut buffer).expect("a datagram");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let daemon = UnixDatagram::bind(&path).expect("bound");
+    writer.write(&line(Level::ERROR, "one\ntwo"));
+    let pid = std::process::id();
+    assert_eq!(receive(&daemon), format!("<27>xvrrp[{pid}]: one"));
+    assert_eq!(receive(&daemon), format!("<27>xvrrp[{pid}]: two"));
+    drop(daemon);
+    std::fs::remove_file(&path).expect("removed");
+    let daemon = UnixDatagram::bind(&path).expect("bound");
+    writer.write(&line(Level::INFO, "again"));
+    assert_eq!(receive(&daemon), format!("<30>xvrrp[{pid}]: again"));
+    assert!(stderr.try_recv().is_err());
+}

@@ -1,0 +1,272 @@
+//! Starting one script: who it runs as, and a clean process around it.
+//!
+//! A script gets: its own session and process group; `/dev/null` as standard input, output and error; no other
+//! descriptor of the daemon; the directory `/`; umask 077; default signal dispositions and an empty signal mask;
+//! `SCHED_OTHER` and nice 0, whatever the daemon has; ordinary resource limits; its user's supplementary groups;
+//! SIGTERM when the daemon dies; the daemon's environment without what only concerns the daemon's own service.
+//! (keepalived 2.2.7 was seen to do the same, with umask 177.)
+
+#![expect(
+    unsafe_code,
+    reason = "the child is prepared between fork and exec, where only system calls are allowed"
+)]
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Group, Uid, User, getpid, getppid, setgroups, setresgid, setresuid, setsid};
+use tokio::process::{Child, Command};
+
+use super::security::{self, Identity, RealFiles, Refusal};
+use crate::config::model::{Script, ScriptUser};
+
+/// keepalived's default user for scripts; root where it does not exist.
+pub const DEFAULT_USER: &str = "keepalived_script";
+
+/// Where plain names are searched for when the daemon has no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Variables that belong to the daemon's service and not to its scripts.
+const PRIVATE_VARIABLES: [&str; 8] = [
+    "JOURNAL_STREAM",
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "RUST_LOG",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
+/// Why a script cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// No such user.
+    #[error("there is no user '{0}'; run: useradd --system --no-create-home {0}")]
+    NoUser(String),
+    /// No such group.
+    #[error("there is no group '{0}'; run: groupadd --system {0}")]
+    NoGroup(String),
+    /// The user database did not answer.
+    #[error("user '{user}' cannot be looked up: {source}")]
+    Lookup {
+        /// User or group.
+        user: String,
+        /// Why.
+        source: Errno,
+    },
+    /// The daemon is not root and cannot become somebody else.
+    #[error("it is to run as user '{0}', which a daemon that is not root cannot do")]
+    NotRoot(String),
+    /// The program cannot or must not be run.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// A script that was found and whose user is known.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    program: PathBuf,
+    argv: Vec<String>,
+    identity: Identity,
+    secure: bool,
+}
+
+/// Looks up the user, finds the program and checks it. `secure` is `enable_script_security`.
+///
+/// # Errors
+/// See [`Unusable`].
+pub fn prepare(
+    script: &Script,
+    default_user: Option<&ScriptUser>,
+    secure: bool,
+) -> Result<Prepared, Unusable> {
+    let identity = identity(script.user.as_ref().or(default_user))?;
+    let name = script.argv.first().map_or("", String::as_str);
+    let path = std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned());
+    let program = security::find(&RealFiles, name, &path)?;
+    let prepared = Prepared { program, argv: script.argv.clone(), identity, secure };
+    prepared.check()?;
+    Ok(prepared)
+}
+
+/// The user that scripts run as: the given one, else [`DEFAULT_USER`] where it exists, else the daemon's own.
+///
+/// # Errors
+/// [`Unusable::NoUser`], [`Unusable::NoGroup`], [`Unusable::Lookup`], [`Unusable::NotRoot`].
+pub fn identity(wanted: Option<&ScriptUser>) -> Result<Identity, Unusable> {
+    let lookup = |name: &str| {
+        User::from_name(name).map_err(|source| Unusable::Lookup { user: name.to_owned(), source })
+    };
+    let own = Uid::effective();
+    let user = match wanted {
+        Some(wanted) => Some(lookup(&wanted.user)?.ok_or_else(|| Unusable::NoUser(wanted.user.clone()))?),
+        None if own.is_root() => lookup(DEFAULT_USER)?,
+        None => None,
+    };
+    let user = match user {
+        Some(user) => user,
+        None => {
+            match User::from_uid(own).map_err(|source| Unusable::Lookup { user: own.to_string(), source })? {
+                Some(user) => user,
+                None => return Err(Unusable::NoUser(own.to_string())),
+            }
+        }
+    };
+    if !own.is_root() && own != user.uid {
+        return Err(Unusable::NotRoot(user.name));
+    }
+    let gid = match wanted.and_then(|wanted| wanted.group.as_deref()) {
+        Some(name) => {
+            Group::from_name(name)
+                .map_err(|source| Unusable::Lookup { user: name.to_owned(), source })?
+                .ok_or_else(|| Unusable::NoGroup(name.to_owned()))?
+                .gid
+        }
+        None => user.gid,
+    };
+    let groups = CString::new(user.name.as_str())
+        .ok()
+        .and_then(|name| nix::unistd::getgrouplist(&name, gid).ok())
+        .map_or_else(|| vec![gid.as_raw()], |groups| groups.into_iter().map(Gid::as_raw).collect());
+    Ok(Identity { name: user.name, uid: user.uid.as_raw(), gid: gid.as_raw(), groups })
+}
+
+impl Prepared {
+    /// The check that precedes every run.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn check(&self) -> Result<(), Refusal> {
+        security::check(&RealFiles, &self.program, &self.identity, self.secure)
+    }
+
+    /// Starts the program. The thread that calls this must outlive the script: the script is told when it ends.
+    ///
+    /// # Errors
+    /// `fork` or `execve` failed.
+    pub fn spawn(&self) -> io::Result<Child> {
+        let mut command = Command::new(&self.program);
+        if let Some((name, arguments)) = self.argv.split_first() {
+            command.arg0(name).args(arguments);
+        }
+        for name in PRIVATE_VARIABLES {
+            command.env_remove(name);
+        }
+        if std::env::var_os("PATH").is_none() {
+            command.env("PATH", DEFAULT_PATH);
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .current_dir("/")
+            .kill_on_drop(true);
+        let switch = Uid::effective().is_root();
+        let parent = getpid();
+        let (uid, gid) = (Uid::from_raw(self.identity.uid), Gid::from_raw(self.identity.gid));
+        let groups: Vec<Gid> = self.identity.groups.iter().copied().map(Gid::from_raw).collect();
+        // SAFETY: the closure runs in the forked child of a process with several threads. It makes system calls
+        // only; it allocates nothing, takes no lock and touches no shared state: `groups` was built before.
+        unsafe {
+            command.pre_exec(move || {
+                setsid()?;
+                plain_process()?;
+                if switch {
+                    setgroups(&groups)?;
+                    setresgid(gid, gid, gid)?;
+                    setresuid(uid, uid, uid)?;
+                }
+                // After setresuid, which clears it.
+                nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
+                if getppid() != parent {
+                    return Err(Errno::ESRCH.into());
+                }
+                Ok(())
+            });
+        }
+        command.spawn()
+    }
+}
+
+/// Undoes what the daemon did to itself: scheduling, limits, signals, descriptors. Runs in the child.
+fn plain_process() -> io::Result<()> {
+    // SAFETY: plain system calls with valid arguments. Only the signal mask matters enough to fail for; the rest
+    // cannot fail here, or is no worse than it was.
+    unsafe {
+        let normal: libc::sched_param = std::mem::zeroed();
+        libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const normal);
+        libc::setpriority(libc::PRIO_PROCESS, 0, 0);
+        for signal in 1..libc::SIGRTMAX() {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        // From the kernel's `close_range(2)`: everything above standard error closes at exec.
+        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+    umask(Mode::from_bits_truncate(0o077));
+    let limits = [
+        (Resource::RLIMIT_NOFILE, 1024),
+        (Resource::RLIMIT_MEMLOCK, 8 << 20),
+        (Resource::RLIMIT_CORE, 0),
+        (Resource::RLIMIT_RTPRIO, 0),
+    ];
+    for (resource, most) in limits {
+        if let Ok((_, hard)) = getrlimit(resource) {
+            let _ = setrlimit(resource, hard.min(most), hard);
+        }
+    }
+    Ok(())
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It exited with this code.
+    Exit(i32),
+    /// This signal killed it.
+    Signal(i32),
+    /// It was killed because it ran longer than this.
+    Timeout(std::time::Duration),
+    /// It could not be run; the text says why.
+    NotRun(String),
+}
+
+impl Outcome {
+    /// From what `wait` says.
+    #[must_use]
+    pub fn from_status(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Exit(code),
+            (None, Some(signal)) => Self::Signal(signal),
+            (None, None) => Self::NotRun("ended in an unknown way".to_owned()),
+        }
+    }
+
+    /// Only exit code 0 is success (keepalived.conf(5), SCRIPTS).
+    #[must_use]
+    pub const fn is_success(&self) -> bool {
+        matches!(self, Self::Exit(0))
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exit(code) => write!(f, "exit {code}"),
+            Self::Signal(signal) => match Signal::try_from(*signal) {
+                Ok(known) => write!(f, "signal {signal} ({known})"),
+                Err(_) => write!(f, "signal {signal}"),
+            },
+            Self::Timeout(after) => write!(f, "timeout after {after:?}"),
+            Self::NotRun(why) => f.write_str(why),
+        }
+    }
+}

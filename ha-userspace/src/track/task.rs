@@ -1,0 +1,188 @@
+//! One script over time: start it at every interval, never twice at once, kill it when it takes too long.
+//!
+//! Only the script thread runs this. A script's own children that outlive it are left alone (check scripts restart
+//! services); on a timeout the whole process group goes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+use tokio::process::Child;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::exec::{self, Outcome, Prepared};
+use super::judge::Judge;
+use super::script::{Board, Job, ScriptEvent};
+use super::{ScriptState, script::Record};
+
+/// Time between SIGTERM and SIGKILL.
+pub(super) const KILL_GRACE: Duration = Duration::from_millis(500);
+/// How long a stop waits for the script thread: the grace, and some for the kernel to do its work.
+pub(super) const STOP_PATIENCE: Duration = Duration::from_millis(1000);
+/// No script is started more often than this.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+/// How often a script that could not be used is looked at again.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// The work of one task.
+struct Task {
+    name: Arc<str>,
+    job: Job,
+    events: mpsc::Sender<ScriptEvent>,
+    board: Board,
+    cancelled: watch::Receiver<()>,
+}
+
+/// Runs a script until it is cancelled (the sender of `cancelled` is dropped).
+pub(super) async fn run(
+    name: Arc<str>,
+    job: Job,
+    events: mpsc::Sender<ScriptEvent>,
+    board: Board,
+    cancelled: watch::Receiver<()>,
+) {
+    let mut task = Task { name, job, events, board, cancelled };
+    // `None` means cancelled.
+    let _ = task.run().await;
+}
+
+impl Task {
+    async fn run(&mut self) -> Option<()> {
+        let prepared = self.prepare().await?;
+        let known = self.board.lock().get(&self.name).map_or(ScriptState::Pending, |record| record.state);
+        let script = &self.job.script;
+        let mut judge = Judge::new(script.rise, script.fall, script.init_fail).inherit(known);
+        let period = script.interval.max(SHORTEST_INTERVAL);
+        let mut ticker = interval(period);
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                _ = ticker.tick() => {}
+                _ = self.cancelled.changed() => return None,
+            }
+            let start = Instant::now();
+            let outcome = self.one_run(&prepared).await?;
+            let duration = start.elapsed();
+            let change = judge.record(outcome.is_success());
+            self.note(|record| {
+                record.state = judge.state();
+                record.last_result = Some(outcome.to_string());
+                record.last_start = Some(start);
+                record.last_duration = Some(duration);
+                record.runs = record.runs.saturating_add(1);
+                record.failures = record.failures.saturating_add(u64::from(!outcome.is_success()));
+                let skipped = duration.as_nanos() / period.as_nanos().max(1);
+                record.skipped = record.skipped.saturating_add(u64::try_from(skipped).unwrap_or(u64::MAX));
+            });
+            if let Some(state) = change {
+                self.tell(state, outcome.to_string()).await?;
+            }
+        }
+    }
+
+    /// Finds the program and its user. A script that cannot be used is disabled and looked at again later.
+    async fn prepare(&mut self) -> Option<Prepared> {
+        let mut told = String::new();
+        loop {
+            let why = match exec::prepare(&self.job.script, self.job.default_user.as_ref(), self.job.security)
+            {
+                Ok(prepared) => {
+                    if !told.is_empty() {
+                        tracing::info!("script {} can be used now", self.name);
+                        let start =
+                            if self.job.script.init_fail { ScriptState::Bad } else { ScriptState::Pending };
+                        self.note(|record| record.state = start);
+                    }
+                    return Some(prepared);
+                }
+                Err(why) => why.to_string(),
+            };
+            if told != why {
+                self.note(|record| {
+                    record.state = ScriptState::Disabled;
+                    record.last_result = Some(why.clone());
+                });
+                self.tell(ScriptState::Disabled, why.clone()).await?;
+                told = why;
+            }
+            tokio::select! {
+                () = sleep(RETRY.max(self.job.script.interval)) => {}
+                _ = self.cancelled.changed() => return None,
+            }
+        }
+    }
+
+    /// One run from start to end. `None` where the task was cancelled, after the script is gone.
+    async fn one_run(&mut self, prepared: &Prepared) -> Option<Outcome> {
+        if let Err(refusal) = prepared.check() {
+            return Some(Outcome::NotRun(refusal.to_string()));
+        }
+        let mut child = match prepared.spawn() {
+            Ok(child) => child,
+            Err(error) => return Some(Outcome::NotRun(format!("cannot be started: {error}"))),
+        };
+        let limit = self.job.script.timeout.max(Duration::from_millis(1));
+        tokio::select! {
+            ended = timeout(limit, child.wait()) => match ended {
+                Ok(Ok(status)) => return Some(Outcome::from_status(status)),
+                Ok(Err(error)) => return Some(Outcome::NotRun(format!("cannot be waited for: {error}"))),
+                Err(_) => {}
+            },
+            _ = self.cancelled.changed() => {
+                kill(&mut child).await;
+                return None;
+            }
+        }
+        kill(&mut child).await;
+        Some(Outcome::Timeout(limit))
+    }
+
+    /// Writes into the record, unless the script was removed or redefined meanwhile.
+    fn note(&self, write: impl FnOnce(&mut Record)) {
+        if self.cancelled.has_changed().is_ok()
+            && let Some(record) = self.board.lock().get_mut(&self.name)
+        {
+            write(record);
+        }
+    }
+
+    /// Logs a change and hands it to the main loop.
+    async fn tell(&mut self, state: ScriptState, cause: String) -> Option<()> {
+        match state {
+            ScriptState::Good => tracing::info!("script {} succeeds ({cause})", self.name),
+            ScriptState::Bad => tracing::warn!("script {} fails ({cause})", self.name),
+            ScriptState::Disabled => tracing::error!(
+                "script {} ({}) is disabled, what tracks it ignores it: {cause}",
+                self.name,
+                self.job.script.place
+            ),
+            ScriptState::Pending => {}
+        }
+        let event = ScriptEvent { name: Arc::clone(&self.name), state, cause };
+        tokio::select! {
+            sent = self.events.send(event) => sent.ok(),
+            _ = self.cancelled.changed() => None,
+        }
+    }
+}
+
+/// Ends a script's process group: SIGTERM, a grace, SIGKILL. Returns when the script itself is gone.
+async fn kill(child: &mut Child) {
+    // An id means that the process has not been reaped, so that its number cannot have been given to another.
+    let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw) else { return };
+    let _ = killpg(group, Signal::SIGTERM);
+    let deadline = Instant::now() + KILL_GRACE;
+    while Instant::now() < deadline {
+        // Looks without reaping, so that the group can still be named afterwards.
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        if !matches!(waitid(Id::Pid(group), flags), Ok(WaitStatus::StillAlive)) {
+            break;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    let _ = killpg(group, Signal::SIGKILL);
+    let _ = child.wait().await;
+}

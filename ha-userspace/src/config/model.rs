@@ -156,6 +156,8 @@ pub struct Instance {
     pub track_scripts: Vec<TrackScript>,
     /// `track_interface`.
     pub track_interfaces: Vec<TrackInterface>,
+    /// `xdp_mode` of the instance, or else the global one. Instances of one interface share one program.
+    pub xdp_mode: XdpMode,
     /// Where the instance was defined, for messages.
     pub place: Place,
 }

@@ -1,0 +1,78 @@
+//! The stable names of all findings. A code is never given a second meaning.
+//!
+//! 01 files, 02 syntax, 03 keywords, 04 values, 05 instances, 06 scripts and tracking, 07 analysis.
+
+/// Name of a kind of finding, such as `XV0101`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(pub &'static str);
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident = $text:literal, $doc:literal;)*) => {
+        $(#[doc = $doc] pub const $name: Code = Code($text);)*
+        /// All codes with their meaning, in order.
+        pub const ALL: &[(Code, &str)] = &[$(($name, $doc)),*];
+    };
+}
+
+codes! {
+    FILE_UNREADABLE = "XV0101", "A file cannot be read.";
+    FILE_NOT_TEXT = "XV0102", "A file is not a text file.";
+    FILE_TOO_BIG = "XV0103", "The files hold more than a configuration can.";
+    FILE_EMPTY = "XV0104", "The configuration says nothing.";
+    INCLUDE_NOTHING = "XV0105", "An include matches no file.";
+    INCLUDE_RECURSIVE = "XV0106", "A file includes itself.";
+    INCLUDE_TOO_DEEP = "XV0107", "Includes are nested too deeply.";
+    INCLUDE_BAD = "XV0108", "An include line is malformed.";
+    QUOTE_OPEN = "XV0201", "A quote is not closed on its line.";
+    BLOCK_OPEN = "XV0202", "A block is never closed.";
+    BRACE_EXTRA = "XV0203", "A brace has no counterpart.";
+    TOO_DEEP = "XV0204", "Blocks are nested too deeply.";
+    MERGE_CONFLICT = "XV0205", "A merge conflict was left in the file.";
+    DEFINITION_BAD = "XV0206", "A definition is malformed or expands without end.";
+    SEQUENCE_BAD = "XV0207", "A ~SEQ or ~LST is malformed.";
+    ENV_MISSING = "XV0208", "An environment variable is not set.";
+    UNKNOWN_KEYWORD = "XV0301", "A keyword is unknown.";
+    NOT_IMPLEMENTED = "XV0302", "A keyword of keepalived that is not implemented yet.";
+    LVS = "XV0303", "Load balancing is out of scope.";
+    MISPLACED_KEYWORD = "XV0304", "A keyword that belongs in another block.";
+    MISSING_PARAMETER = "XV0305", "A keyword lacks its parameter.";
+    EXTRA_WORDS = "XV0306", "Words are left on the line.";
+    BLOCK_MISSING = "XV0307", "A keyword lacks its block, or has one that it cannot have.";
+    NOT_NEEDED = "XV0308", "A keyword that has no effect here.";
+    NAME_MISSING = "XV0309", "A block lacks its name.";
+    BAD_NUMBER = "XV0401", "Not a number, or out of range.";
+    BAD_BOOLEAN = "XV0402", "Not a boolean.";
+    BAD_ADDRESS = "XV0403", "Not an address, or not of the right family.";
+    BAD_PREFIX = "XV0404", "Not a prefix length.";
+    BAD_WORD = "XV0405", "Not one of the words that may stand here.";
+    ROUNDED = "XV0406", "A value was rounded or cut.";
+    NAME_TOO_LONG = "XV0407", "A name is longer than the kernel allows.";
+    NO_INTERFACE = "XV0501", "An instance has no interface.";
+    NO_VRID = "XV0502", "An instance has no virtual router id.";
+    NO_VIP = "XV0503", "An instance has no virtual address.";
+    DUPLICATE_VRID = "XV0504", "Two instances use one VRID on one interface.";
+    DUPLICATE_NAME = "XV0505", "A name is used twice.";
+    DUPLICATE_VIP = "XV0506", "An address stands twice.";
+    MIXED_FAMILIES = "XV0507", "IPv4 and IPv6 in one list.";
+    TOO_MANY_VIPS = "XV0508", "More addresses than an advert holds.";
+    AUTH_UNUSABLE = "XV0509", "The instance cannot authenticate as configured.";
+    AUTH_IGNORED = "XV0510", "Authentication is ignored.";
+    PREEMPT_CONFLICT = "XV0511", "Preemption settings contradict each other.";
+    UNICAST_WITHOUT_PEER = "XV0512", "A unicast keyword without peers.";
+    OWNER_PRIORITY = "XV0513", "Priority 255 is for the address owner.";
+    INTERVAL_UNSUPPORTED = "XV0514", "An advertisement interval that cannot be represented.";
+    REPEATED_KEYWORD = "XV0515", "A keyword stands twice; the last one counts.";
+    SCRIPT_INCOMPLETE = "XV0601", "A script block names no script.";
+    SCRIPT_UNKNOWN = "XV0602", "A tracker names an unknown script.";
+    SCRIPT_INSECURE = "XV0603", "Scripts without enable_script_security.";
+    SCRIPT_REFUSED = "XV0604", "A script may not or cannot be run.";
+    TRACKER_TWICE = "XV0605", "A tracker stands twice.";
+    WEIGHT_CANNOT_DECIDE = "XV0701", "A weight can hardly or never change the master.";
+    STRICT_UNPINGABLE = "XV0702", "vrrp_strict makes the addresses unreachable.";
+}

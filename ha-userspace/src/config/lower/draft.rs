@@ -1,0 +1,270 @@
+//! The lines of a `vrrp_instance`, read one by one. What they mean together is [`super::instance`]'s job.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ha_common::types::{Priority, Version, Vrid};
+
+use super::garp::{self, GarpDraft};
+use super::keyword::{self, Action};
+use super::{global, script, track, unicast, value, vip};
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords::Context;
+use crate::config::lexer::Word;
+use crate::config::model::{TrackInterface, TrackScript, UnicastPeer, Vip, XdpMode};
+use crate::config::source::Span;
+use crate::config::tree::Statement;
+
+/// An address with its place.
+pub(super) type Placed<T> = (T, Span);
+
+/// What was written, checked line by line.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) master: bool,
+    pub(super) interface: Option<Placed<String>>,
+    /// A bad interface or VRID was written, and has been reported.
+    pub(super) broken: bool,
+    pub(super) vrid: Option<Placed<Vrid>>,
+    pub(super) priority: Option<Placed<Priority>>,
+    pub(super) interval: Option<Placed<Duration>>,
+    pub(super) auth_type: Option<Word>,
+    pub(super) auth_pass: Option<Word>,
+    pub(super) auth: Option<Span>,
+    pub(super) vips: Vec<Placed<Vip>>,
+    pub(super) excluded: Vec<Placed<Vip>>,
+    pub(super) mcast_source: Option<Placed<IpAddr>>,
+    pub(super) unicast_source: Option<Placed<IpAddr>>,
+    pub(super) unicast_keyword: Option<Span>,
+    pub(super) peers: Vec<Placed<UnicastPeer>>,
+    pub(super) unicast_ttl: Option<u8>,
+    pub(super) check_source: bool,
+    pub(super) nopreempt: Option<Span>,
+    pub(super) preempt_delay: Option<Placed<Duration>>,
+    pub(super) version: Option<Version>,
+    pub(super) native_ipv6: Option<Span>,
+    pub(super) dont_track_primary: bool,
+    pub(super) scripts: Vec<Placed<TrackScript>>,
+    pub(super) interfaces: Vec<Placed<TrackInterface>>,
+    pub(super) garp: GarpDraft,
+    pub(super) lower_prio_no_advert: Option<bool>,
+    pub(super) higher_prio_send_advert: Option<bool>,
+    pub(super) down_timer_adverts: Option<u8>,
+    pub(super) xdp_mode: Option<XdpMode>,
+    pub(super) checksum_as_v2: bool,
+    pub(super) strict: Option<(bool, Span)>,
+}
+
+/// Keywords that have one value: a second one is worth a note.
+const SINGLE: &[&str] = &[
+    "state",
+    "interface",
+    "virtual_router_id",
+    "priority",
+    "advert_int",
+    "version",
+    "preempt_delay",
+    "mcast_src_ip",
+    "unicast_src_ip",
+    "unicast_ttl",
+];
+
+/// Longest interval that keepalived reads, in microseconds.
+const MAX_INTERVAL: u64 = 255_000_000;
+
+impl Draft {
+    /// Read all lines of an instance.
+    pub(super) fn read(
+        statements: &[Statement],
+        known: &HashMap<String, script::Lowered>,
+        diags: &mut Diagnostics,
+    ) -> Self {
+        let mut draft = Self::default();
+        let mut seen: HashMap<&'static str, Span> = HashMap::new();
+        for stmt in statements {
+            if keyword::check(Context::Instance, stmt, diags) == Action::Skip {
+                // A peer on another group is not heard: running would make two masters.
+                draft.broken |= stmt.keyword().is("mcast_dst_ip");
+                continue;
+            }
+            let keyword = stmt.keyword();
+            if let Some(name) = SINGLE.iter().find(|name| keyword.is(name))
+                && let Some(first) = seen.insert(name, keyword.span)
+            {
+                value::repeated(name, keyword.span, first, diags);
+            }
+            draft.line(stmt, known, diags);
+        }
+        draft
+    }
+
+    fn line(&mut self, stmt: &Statement, known: &HashMap<String, script::Lowered>, diags: &mut Diagnostics) {
+        match &*stmt.keyword().bytes {
+            b"state" => self.state(stmt, diags),
+            b"interface" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    let name = value::interface(word, diags);
+                    self.broken |= name.is_none();
+                    self.interface = name.map(|name| (name, word.span));
+                }
+            }
+            b"virtual_router_id" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    let id =
+                        value::small(word, "virtual_router_id", 1..=255, "the instance does not run", diags);
+                    self.vrid = id.and_then(Vrid::new).map(|id| (id, word.span));
+                    self.broken |= self.vrid.is_none();
+                }
+            }
+            b"priority" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    let value = value::small(word, "priority", 1..=255, "the default 100 is used", diags);
+                    let value = value.and_then(Priority::new).unwrap_or(Priority::DEFAULT);
+                    self.priority = Some((value, word.span));
+                }
+            }
+            b"advert_int" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    let range = 10_000..=MAX_INTERVAL;
+                    let value = value::seconds(word, "advert_int", range, "the default 1 s is used", diags);
+                    self.interval = value.map(|value| (value, word.span));
+                }
+            }
+            b"authentication" => self.authentication(stmt, diags),
+            b"virtual_ipaddress" => vips(stmt, &mut self.vips, diags),
+            b"virtual_ipaddress_excluded" => vips(stmt, &mut self.excluded, diags),
+            b"mcast_src_ip" => self.mcast_source = unicast::source(stmt, diags).or(self.mcast_source),
+            b"unicast_src_ip" => {
+                self.unicast_keyword.get_or_insert(stmt.keyword().span);
+                self.unicast_source = unicast::source(stmt, diags).or(self.unicast_source);
+            }
+            b"unicast_peer" => {
+                self.unicast_keyword = Some(stmt.keyword().span);
+                unicast::peers(stmt, &mut self.peers, diags);
+            }
+            b"unicast_ttl" => {
+                self.unicast_keyword.get_or_insert(stmt.keyword().span);
+                if let Some(word) = value::one(stmt, diags) {
+                    self.unicast_ttl = value::small(word, "unicast_ttl", 0..=255, "255 is used", diags);
+                }
+            }
+            b"check_unicast_src" => {
+                value::flag(stmt, diags);
+                self.unicast_keyword.get_or_insert(stmt.keyword().span);
+                self.check_source = true;
+            }
+            b"nopreempt" => {
+                value::flag(stmt, diags);
+                self.nopreempt = Some(stmt.keyword().span);
+            }
+            b"preempt" => {
+                value::flag(stmt, diags);
+                self.nopreempt = None;
+            }
+            b"preempt_delay" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    let value = value::seconds(word, "preempt_delay", 0..=1_000_000_000, "ignored", diags);
+                    self.preempt_delay = value.map(|value| (value, word.span));
+                }
+            }
+            b"version" => self.version = global::version(stmt, diags).or(self.version),
+            b"native_ipv6" => {
+                value::flag(stmt, diags);
+                self.native_ipv6 = Some(stmt.keyword().span);
+            }
+            b"dont_track_primary" => {
+                value::flag(stmt, diags);
+                self.dont_track_primary = true;
+            }
+            b"track_script" => track::scripts(stmt, known, &mut self.scripts, diags),
+            b"track_interface" => track::interfaces(stmt, &mut self.interfaces, diags),
+            b"lower_prio_no_advert" => {
+                self.lower_prio_no_advert = value::boolean(stmt, diags).or(self.lower_prio_no_advert);
+            }
+            b"higher_prio_send_advert" => {
+                self.higher_prio_send_advert = value::boolean(stmt, diags).or(self.higher_prio_send_advert);
+            }
+            b"down_timer_adverts" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    self.down_timer_adverts =
+                        value::small(word, "down_timer_adverts", 1..=100, "the default is used", diags);
+                }
+            }
+            b"xdp_mode" => self.xdp_mode = global::xdp_mode(stmt, diags).or(self.xdp_mode),
+            b"v3_checksum_as_v2" => self.checksum_as_v2 = value::boolean(stmt, diags).unwrap_or(false),
+            b"strict_mode" => {
+                if let Some(on) = value::boolean(stmt, diags) {
+                    self.strict = Some((on, stmt.keyword().span));
+                }
+            }
+            // The default: packets to the virtual addresses are accepted.
+            b"accept" => value::flag(stmt, diags),
+            _ => garp::setting(stmt, "", &mut self.garp, diags),
+        }
+    }
+
+    fn state(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
+        let Some(word) = value::one(stmt, diags) else { return };
+        match &*word.bytes {
+            b"MASTER" => self.master = true,
+            b"BACKUP" => self.master = false,
+            _ => {
+                self.master = false;
+                value::bad_word(word, &["MASTER", "BACKUP"], "the instance starts as BACKUP", diags);
+            }
+        }
+    }
+
+    fn authentication(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
+        value::extra(stmt, 0, diags);
+        let Some(statements) = value::block(stmt, diags) else { return };
+        self.auth = Some(stmt.keyword().span);
+        for stmt in statements {
+            if keyword::check(Context::Authentication, stmt, diags) == Action::Skip {
+                continue;
+            }
+            let Some(word) = value::one(stmt, diags) else { continue };
+            if stmt.keyword().is("auth_type") {
+                self.auth_type = Some(word.clone());
+            } else {
+                self.auth_pass = Some(word.clone());
+            }
+        }
+    }
+}
+
+fn vips(stmt: &Statement, out: &mut Vec<Placed<Vip>>, diags: &mut Diagnostics) {
+    value::extra(stmt, 0, diags);
+    let Some(statements) = value::block(stmt, diags) else { return };
+    for stmt in statements {
+        let Some(vip) = vip::lower(stmt, diags) else { continue };
+        out.push((vip, stmt.keyword().span));
+    }
+    dedupe(out, diags);
+}
+
+/// The kernel holds an address with its prefix once per interface.
+fn dedupe(list: &mut Vec<Placed<Vip>>, diags: &mut Diagnostics) {
+    let mut first: HashMap<(IpAddr, Option<String>), Span> = HashMap::new();
+    list.retain(|(vip, span)| {
+        let key = (vip.address, vip.device.clone());
+        match first.get(&key) {
+            // A second block of the same instance goes over the first one's addresses again.
+            Some(earlier) if earlier != span => {
+                let message = format!("{} stands twice", vip.address);
+                diags.push(
+                    Diagnostic::note(codes::DUPLICATE_VIP, *span, message)
+                        .cause("this one is ignored")
+                        .related(*earlier, "the first one stands at"),
+                );
+                false
+            }
+            _ => {
+                first.insert(key, *span);
+                true
+            }
+        }
+    });
+}

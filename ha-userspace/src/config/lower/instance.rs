@@ -1,0 +1,298 @@
+//! `vrrp_instance`: what its lines mean together.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ha_common::packet::{Auth, ChecksumForm};
+use ha_common::types::{Centis, Family, Priority, Version};
+
+use super::draft::{Draft, Placed};
+use super::global::Globals;
+use super::{addresses, garp, script, value};
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::model::Instance;
+use crate::config::source::Span;
+use crate::config::tree::Statement;
+
+/// An instance, and where its parts stand.
+#[derive(Debug)]
+pub(super) struct Lowered {
+    pub(super) instance: Instance,
+    /// The block's name.
+    pub(super) name: Span,
+    /// The VRID's number.
+    pub(super) vrid: Span,
+    /// The trackers, in the order of the model.
+    pub(super) scripts: Vec<Span>,
+    /// The interface trackers, in the order of the model.
+    pub(super) interfaces: Vec<Span>,
+}
+
+/// Read one block; `None` where the instance cannot run, which has been reported.
+pub(super) fn lower(
+    stmt: &Statement,
+    globals: &Globals,
+    known: &HashMap<String, script::Lowered>,
+    diags: &mut Diagnostics,
+) -> Option<Lowered> {
+    let Some(name) = stmt.args().first() else {
+        let message = "vrrp_instance must have a name";
+        diags.push(
+            Diagnostic::error(codes::NAME_MISSING, stmt.keyword().span, message)
+                .cause("the block is skipped"),
+        );
+        return None;
+    };
+    value::extra(stmt, 1, diags);
+    let statements = value::block(stmt, diags)?;
+    let draft = Draft::read(statements, known, diags);
+    finish(name.text().into_owned(), name.span, draft, globals, diags)
+}
+
+fn finish(
+    name: String,
+    at: Span,
+    mut draft: Draft,
+    globals: &Globals,
+    diags: &mut Diagnostics,
+) -> Option<Lowered> {
+    let strict = match draft.strict {
+        Some((on, span)) => on.then_some(span),
+        None => globals.strict,
+    };
+    let family = addresses::family(&draft);
+    let version = version(&draft, family, globals, at, diags);
+    let interval = interval(&draft, version, diags);
+    let auth = auth(&draft, version, strict, &name, diags);
+    addresses::check(&mut draft, family, &name, at, diags);
+    let unicast = addresses::unicast(&mut draft, family, globals, diags);
+    let source = addresses::source(&draft, family, unicast.is_some(), diags);
+    let preempt_delay = preemption(&mut draft, diags);
+    owner(&draft, diags);
+    identity(&draft, &name, at, diags);
+    if draft.broken {
+        return None;
+    }
+    // The rest is there, or else it has been reported above.
+    let (interface, (vrid, vrid_span)) = (draft.interface?.0, draft.vrid?);
+    let (interval, auth) = (interval?, auth?);
+    let (vips, excluded) = (strip(draft.vips), strip(draft.excluded));
+    let (track_scripts, scripts) = draft.scripts.into_iter().unzip();
+    let (track_interfaces, interfaces) = draft.interfaces.into_iter().unzip();
+    let checksum = if draft.checksum_as_v2 { ChecksumForm::MessageOnly } else { ChecksumForm::PseudoHeader };
+    let instance = Instance {
+        name,
+        interface,
+        vrid,
+        family,
+        version,
+        priority: draft.priority.map_or(Priority::DEFAULT, |(priority, _)| priority),
+        starts_as_master: draft.master,
+        interval,
+        auth,
+        checksum,
+        vips,
+        excluded,
+        source,
+        unicast,
+        preempt: draft.nopreempt.is_none(),
+        preempt_delay,
+        track_primary: !draft.dont_track_primary,
+        lower_prio_no_advert: draft
+            .lower_prio_no_advert
+            .or(globals.lower_prio_no_advert)
+            .unwrap_or(strict.is_some()),
+        higher_prio_send_advert: draft.higher_prio_send_advert.unwrap_or(globals.higher_prio_send_advert),
+        down_timer_adverts: draft.down_timer_adverts.or(globals.down_timer_adverts).unwrap_or(3),
+        garp: garp::finish(&draft.garp, &globals.garp),
+        track_scripts,
+        track_interfaces,
+        xdp_mode: draft.xdp_mode.unwrap_or(globals.global.xdp_mode),
+        place: diags.sources.place(at),
+    };
+    Some(Lowered { instance, name: at, vrid: vrid_span, scripts, interfaces })
+}
+
+fn strip<T>(list: Vec<Placed<T>>) -> Vec<T> {
+    list.into_iter().map(|(value, _)| value).collect()
+}
+
+/// Interface and VRID must be there. keepalived takes unicast instances without an interface; not yet here.
+fn identity(draft: &Draft, name: &str, at: Span, diags: &mut Diagnostics) {
+    if draft.interface.is_none() && !draft.broken {
+        let message = format!("instance `{name}` has no interface");
+        diags.push(
+            Diagnostic::error(codes::NO_INTERFACE, at, message)
+                .cause("it does not run")
+                .help("add a line such as: interface eth0"),
+        );
+    }
+    if draft.vrid.is_none() && !draft.broken {
+        let message = format!("instance `{name}` has no virtual_router_id");
+        diags.push(
+            Diagnostic::error(codes::NO_VRID, at, message)
+                .cause("it does not run")
+                .help("add a line such as: virtual_router_id 51, the same on all routers"),
+        );
+    }
+}
+
+fn version(draft: &Draft, family: Family, globals: &Globals, at: Span, diags: &mut Diagnostics) -> Version {
+    if family == Family::V6 {
+        if draft.version == Some(Version::V2) {
+            let message = "IPv6 always uses VRRP version 3";
+            diags.push(Diagnostic::note(codes::NOT_NEEDED, at, message).cause("version 2 is ignored"));
+        }
+        return Version::V3;
+    }
+    draft.version.or(globals.version).unwrap_or(Version::V2)
+}
+
+/// The interval in units that the version can send.
+fn interval(draft: &Draft, version: Version, diags: &mut Diagnostics) -> Option<Centis> {
+    let Some((wanted, span)) = draft.interval else { return Some(Centis::DEFAULT) };
+    let micros = u64::try_from(wanted.as_micros()).unwrap_or(u64::MAX);
+    let unit = match version {
+        Version::V2 => 1_000_000,
+        Version::V3 => 10_000,
+    };
+    let mut rounded = (micros.saturating_add(unit / 2) / unit).max(1) * unit;
+    let limit = u64::from(Centis::MAX.get()) * 10_000;
+    if version == Version::V3 && rounded > limit {
+        rounded = limit;
+    }
+    let used = Duration::from_micros(rounded).as_secs_f64();
+    if rounded != micros {
+        let (message, help) = match version {
+            Version::V2 => {
+                ("VRRP version 2 advertises in whole seconds", "use version 3 for fractions of a second")
+            }
+            Version::V3 => {
+                ("VRRP version 3 advertises in steps of 0.01 s up to 40.95 s", "write such a step")
+            }
+        };
+        diags.push(
+            Diagnostic::warning(codes::ROUNDED, span, message)
+                .cause(format!("{} s becomes {used} s", wanted.as_secs_f64()))
+                .help(help),
+        );
+    }
+    let centis = u16::try_from(rounded / 10_000).ok().and_then(Centis::new);
+    if centis.is_none() {
+        diags.push(
+            Diagnostic::error(
+                codes::INTERVAL_UNSUPPORTED,
+                span,
+                "an interval above 40 s is not implemented yet",
+            )
+            .cause("the instance does not run: with another interval its peers would not hear it")
+            .help("use an advert_int of at most 40 on all routers"),
+        );
+    }
+    centis
+}
+
+/// VRRPv2 authentication. `None` where the instance cannot authenticate as configured.
+fn auth(
+    draft: &Draft,
+    version: Version,
+    strict: Option<Span>,
+    name: &str,
+    diags: &mut Diagnostics,
+) -> Option<Auth> {
+    let Some(at) = draft.auth else { return Some(Auth::None) };
+    let mut ignored = |cause: &str, help: &str| {
+        let message = format!("authentication of instance `{name}` is ignored");
+        diags.push(Diagnostic::warning(codes::AUTH_IGNORED, at, message).cause(cause).help(help));
+        Some(Auth::None)
+    };
+    if version == Version::V3 {
+        return ignored("VRRP version 3 has none", "remove the block, or use version 2");
+    }
+    if strict.is_some() {
+        return ignored(
+            "vrrp_strict does not allow it, in keepalived too",
+            "remove the block, or vrrp_strict",
+        );
+    }
+    let Some(kind) = &draft.auth_type else {
+        return ignored("auth_type is missing", "add a line auth_type PASS");
+    };
+    match &*kind.bytes {
+        b"PASS" => {}
+        b"AH" => {
+            diags.push(
+                Diagnostic::error(codes::AUTH_UNUSABLE, kind.span, "auth_type AH is not implemented yet")
+                    .cause(format!("instance `{name}` does not run: its adverts would be unauthenticated"))
+                    .help("use auth_type PASS on all routers"),
+            );
+            return None;
+        }
+        _ => {
+            value::bad_word(kind, &["PASS", "AH"], "the instance runs without authentication", diags);
+            return Some(Auth::None);
+        }
+    }
+    let Some(pass) = draft.auth_pass.as_ref().filter(|pass| !pass.bytes.is_empty()) else {
+        return ignored("auth_pass is missing", "add a line auth_pass with at most eight bytes");
+    };
+    let mut password = [0; 8];
+    for (to, from) in password.iter_mut().zip(&pass.bytes) {
+        *to = *from;
+    }
+    if pass.bytes.len() > password.len() {
+        diags.push(
+            Diagnostic::warning(codes::ROUNDED, pass.span, "auth_pass is longer than eight bytes")
+                .cause("only the first eight are sent and compared")
+                .help("shorten it to eight bytes; this changes nothing for the peers"),
+        );
+    }
+    Some(Auth::Password(password))
+}
+
+/// `nopreempt` and `preempt_delay` against `state MASTER` and each other, as keepalived resolves them.
+fn preemption(draft: &mut Draft, diags: &mut Diagnostics) -> Duration {
+    if draft.master {
+        let mut refuse = |span: Span, keyword: &str| {
+            let message = format!("{keyword} does not work with state MASTER");
+            diags.push(
+                Diagnostic::error(codes::PREEMPT_CONFLICT, span, message)
+                    .cause(format!("{keyword} is cleared"))
+                    .help("write state BACKUP on all routers; priorities decide who becomes master"),
+            );
+        };
+        if let Some(span) = draft.nopreempt.take() {
+            refuse(span, "nopreempt");
+        }
+        if let Some((_, span)) = draft.preempt_delay.take_if(|(delay, _)| !delay.is_zero()) {
+            refuse(span, "preempt_delay");
+        }
+    }
+    if draft.nopreempt.is_some()
+        && let Some((_, span)) = draft.preempt_delay.take_if(|(delay, _)| !delay.is_zero())
+    {
+        diags.push(
+            Diagnostic::warning(codes::PREEMPT_CONFLICT, span, "preempt_delay means nothing with nopreempt")
+                .cause("preempt_delay is cleared"),
+        );
+    }
+    draft.preempt_delay.map_or(Duration::ZERO, |(delay, _)| delay)
+}
+
+/// Priority 255 claims the addresses as this router's own.
+fn owner(draft: &Draft, diags: &mut Diagnostics) {
+    let Some((priority, span)) = draft.priority else { return };
+    if priority != Priority::OWNER {
+        return;
+    }
+    diags.push(
+        Diagnostic::note(
+            codes::OWNER_PRIORITY,
+            span,
+            "priority 255 is for the router that owns the addresses",
+        )
+        .cause("it becomes master at once, and trackers do not change its priority")
+        .help("use at most 254 unless the virtual address is this router's real one"),
+    );
+}

@@ -1,0 +1,134 @@
+//! `vrrp_script`.
+
+use std::time::Duration;
+
+use super::keyword::{self, Action};
+use super::{global, track, value};
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords::Context;
+use crate::config::lexer;
+use crate::config::model::{Script, Weight};
+use crate::config::source::Span;
+use crate::config::tree::Statement;
+
+/// Longest interval and timeout in seconds; keepalived keeps microseconds in 32 bits.
+const MAX_SECONDS: i64 = 4294;
+
+/// A script, and where its parts stand.
+#[derive(Debug)]
+pub(super) struct Lowered {
+    pub(super) script: Script,
+    /// The block's name.
+    pub(super) name: Span,
+    /// The `weight` line.
+    pub(super) weight: Option<Span>,
+    /// The `script` line's command.
+    pub(super) command: Span,
+}
+
+/// Read one block; `None` where it names no usable script.
+pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered> {
+    let Some(name) = stmt.args().first() else {
+        let message = "vrrp_script must have a name";
+        diags.push(
+            Diagnostic::error(codes::NAME_MISSING, stmt.keyword().span, message)
+                .cause("the block is skipped"),
+        );
+        return None;
+    };
+    value::extra(stmt, 1, diags);
+    let statements = value::block(stmt, diags)?;
+    let mut script = Script {
+        name: name.text().into_owned(),
+        argv: Vec::new(),
+        interval: Duration::from_secs(1),
+        timeout: Duration::ZERO,
+        weight: Weight::default(),
+        rise: 1,
+        fall: 1,
+        user: None,
+        init_fail: false,
+        place: diags.sources.place(name.span),
+    };
+    let (mut timeout, mut weight, mut command) = (None, None, None);
+    for stmt in statements {
+        if keyword::check(Context::Script, stmt, diags) == Action::Skip {
+            continue;
+        }
+        match &*stmt.keyword().bytes {
+            b"script" => {
+                if let Some((argv, span)) = argv(stmt, diags) {
+                    script.argv = argv;
+                    command = Some(span);
+                }
+            }
+            b"interval" => script.interval = whole_seconds(stmt, diags).unwrap_or(Duration::from_secs(1)),
+            b"timeout" => timeout = Some(whole_seconds(stmt, diags).unwrap_or(Duration::from_secs(1))),
+            b"weight" => {
+                if let Some(value) = track::weight(stmt, diags) {
+                    script.weight = value;
+                    weight = Some(stmt.span());
+                }
+            }
+            b"rise" => script.rise = count(stmt, diags),
+            b"fall" => script.fall = count(stmt, diags),
+            b"user" => script.user = global::script_user(stmt, diags),
+            b"init_fail" => {
+                value::flag(stmt, diags);
+                script.init_fail = true;
+            }
+            _ => {}
+        }
+    }
+    let Some(command) = command else {
+        let message = format!("vrrp_script `{}` names no script", name.text());
+        diags.push(
+            Diagnostic::error(codes::SCRIPT_INCOMPLETE, name.span, message)
+                .cause("the block is skipped")
+                .help("add a line such as: script \"/usr/bin/pgrep nginx\""),
+        );
+        return None;
+    };
+    script.timeout = timeout.unwrap_or(script.interval);
+    Some(Lowered { script, name: name.span, weight, command })
+}
+
+/// Program and arguments. Only the first word counts, quoted or not: keepalived 2.2.7 ignores the rest (tried).
+fn argv(stmt: &Statement, diags: &mut Diagnostics) -> Option<(Vec<String>, Span)> {
+    value::no_block(stmt, diags);
+    // keepalived goes on without the script.
+    let word = stmt.args().first()?;
+    if let (Some(first), Some(last)) = (stmt.args().get(1), stmt.args().last()) {
+        let message = "words are left behind the script";
+        let help = if word.quoted {
+            "write `#` before a comment; arguments belong inside the quotes"
+        } else {
+            "put quotes round script and arguments: script \"/path/to/script argument\""
+        };
+        diags.push(
+            Diagnostic::warning(codes::EXTRA_WORDS, first.span.to(last.span), message)
+                .cause("ignored: the script gets no such arguments")
+                .help(help),
+        );
+    }
+    let argv: Vec<String> = lexer::command(&word.bytes)
+        .into_iter()
+        .map(|part| String::from_utf8_lossy(&part).into_owned())
+        .collect();
+    (argv.first().is_some_and(|program| !program.is_empty())).then_some((argv, word.span))
+}
+
+fn whole_seconds(stmt: &Statement, diags: &mut Diagnostics) -> Option<Duration> {
+    let word = value::one(stmt, diags)?;
+    let what = stmt.keyword().text();
+    let seconds: u64 = value::small(word, &what, 1..=MAX_SECONDS, "set to 1", diags)?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn count(stmt: &Statement, diags: &mut Diagnostics) -> u32 {
+    let what = stmt.keyword().text().into_owned();
+    value::one(stmt, diags)
+        .and_then(|word| value::small(word, &what, 1..=i64::from(i32::MAX), "set to 1", diags))
+        .unwrap_or(1)
+}

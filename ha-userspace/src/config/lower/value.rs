@@ -1,0 +1,241 @@
+//! Parameters of keywords: exactly one, a number in a range, a time, a boolean, an address.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords;
+use crate::config::lexer::Word;
+use crate::config::source::Span;
+use crate::config::tree::Statement;
+
+/// Interface names, labels: at most this many bytes (IFNAMSIZ without the terminator).
+pub(super) const MAX_IFNAME: usize = 15;
+
+/// The parameter of a keyword that has exactly one.
+///
+/// keepalived cannot run a file in which a parameter is missing, so neither does this.
+pub(super) fn one<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<&'a Word> {
+    no_block(stmt, diags);
+    let Some(word) = stmt.args().first() else {
+        missing(stmt, diags);
+        return None;
+    };
+    extra(stmt, 1, diags);
+    Some(word)
+}
+
+/// Say that the parameter is missing.
+pub(super) fn missing(stmt: &Statement, diags: &mut Diagnostics) {
+    let keyword = stmt.keyword();
+    let message = format!("`{}` lacks its parameter", keyword.text());
+    diags.push_fatal(
+        Diagnostic::error(codes::MISSING_PARAMETER, keyword.span, message)
+            .cause("the configuration cannot be run")
+            .help("add the value, or remove the line"),
+    );
+}
+
+/// Say that words behind the first `wanted` parameters are ignored.
+pub(super) fn extra(stmt: &Statement, wanted: usize, diags: &mut Diagnostics) {
+    let Some(rest) = stmt.args().get(wanted..) else { return };
+    let (Some(first), Some(last)) = (rest.first(), rest.last()) else { return };
+    let count = rest.len();
+    let words = if count == 1 { "a word is".to_owned() } else { format!("{count} words are") };
+    let message = format!("{words} left on the line of `{}`", stmt.keyword().text());
+    diags.push(
+        Diagnostic::warning(codes::EXTRA_WORDS, first.span.to(last.span), message)
+            .cause("ignored")
+            .help("write `#` before a comment; put quotes round a value that has blanks"),
+    );
+}
+
+/// Say so where a keyword has a block that cannot have one.
+pub(super) fn no_block(stmt: &Statement, diags: &mut Diagnostics) {
+    if let Some(block) = &stmt.block {
+        let message = format!("`{}` has no block", stmt.keyword().text());
+        diags
+            .push(Diagnostic::error(codes::BLOCK_MISSING, block.open, message).cause("the block is ignored"));
+    }
+}
+
+/// The block of a keyword that needs one.
+pub(super) fn block<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<&'a [Statement]> {
+    if let Some(block) = &stmt.block {
+        return Some(&block.statements);
+    }
+    let keyword = stmt.keyword();
+    let message = format!("`{}` lacks its block", keyword.text());
+    diags.push(Diagnostic::error(codes::BLOCK_MISSING, keyword.span, message).cause("ignored").help(
+        format!("write `{} {{ … }}`", stmt.words.iter().map(|w| w.text()).collect::<Vec<_>>().join(" ")),
+    ));
+    None
+}
+
+/// A decimal number; leading zeros are fine, so `09` is nine.
+pub(super) fn parse_number(bytes: &[u8]) -> Option<i64> {
+    let (negative, digits) = bytes.strip_prefix(b"-").map_or((false, bytes), |rest| (true, rest));
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = digits
+        .iter()
+        .fold(0_i64, |sum, digit| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
+    Some(if negative { -value } else { value })
+}
+
+/// A number within `range`; otherwise an error that says what happens `instead`.
+pub(super) fn number(
+    word: &Word,
+    what: &str,
+    range: RangeInclusive<i64>,
+    instead: &str,
+    diags: &mut Diagnostics,
+) -> Option<i64> {
+    let value = parse_number(&word.bytes);
+    if let Some(value) = value.filter(|value| range.contains(value)) {
+        return Some(value);
+    }
+    let (low, high) = range.into_inner();
+    let message = match value {
+        Some(_) => format!("{what} {} is out of range", word.text()),
+        None => format!("{what} `{}` is not a number", word.text()),
+    };
+    diags.push(
+        Diagnostic::error(codes::BAD_NUMBER, word.span, message)
+            .cause(instead)
+            .help(format!("write a whole number from {low} to {high}")),
+    );
+    None
+}
+
+/// A number that fits `T`.
+pub(super) fn small<T: TryFrom<i64>>(
+    word: &Word,
+    what: &str,
+    range: RangeInclusive<i64>,
+    instead: &str,
+    diags: &mut Diagnostics,
+) -> Option<T> {
+    number(word, what, range, instead, diags).and_then(|value| T::try_from(value).ok())
+}
+
+/// Seconds with up to six digits behind the point that count (keepalived.conf(5), TIMER), in microseconds.
+pub(super) fn parse_micros(bytes: &[u8]) -> Option<u64> {
+    let mut parts = bytes.splitn(2, |byte| *byte == b'.');
+    let (whole, fraction) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let add = |sum: u64, digit: u8| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+    let whole = whole.iter().fold(0, |sum, digit| add(sum, *digit));
+    let padded = fraction.iter().copied().chain(std::iter::repeat(b'0')).take(6);
+    Some(whole.saturating_mul(1_000_000).saturating_add(padded.fold(0, add)))
+}
+
+/// A time within `range` (in microseconds).
+pub(super) fn seconds(
+    word: &Word,
+    what: &str,
+    range: RangeInclusive<u64>,
+    instead: &str,
+    diags: &mut Diagnostics,
+) -> Option<Duration> {
+    let value = parse_micros(&word.bytes);
+    if let Some(value) = value.filter(|value| range.contains(value)) {
+        return Some(Duration::from_micros(value));
+    }
+    let message = match value {
+        Some(_) => format!("{what} {} is out of range", word.text()),
+        None => format!("{what} `{}` is not a time in seconds", word.text()),
+    };
+    let (low, high) = range.into_inner();
+    let show = |micros: u64| Duration::from_micros(micros).as_secs_f64();
+    diags.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).cause(instead).help(format!(
+        "write seconds from {} to {}",
+        show(low),
+        show(high)
+    )));
+    None
+}
+
+/// `on|off|true|false|yes|no`, or nothing, which means on. `None` after an error.
+pub(super) fn boolean(stmt: &Statement, diags: &mut Diagnostics) -> Option<bool> {
+    no_block(stmt, diags);
+    extra(stmt, 1, diags);
+    let Some(word) = stmt.args().first() else { return Some(true) };
+    match &*word.bytes {
+        b"on" | b"true" | b"yes" => Some(true),
+        b"off" | b"false" | b"no" => Some(false),
+        _ => {
+            let message = format!("`{}` is neither on nor off", word.text());
+            diags.push(
+                Diagnostic::error(codes::BAD_BOOLEAN, word.span, message)
+                    .cause(format!("`{}` is ignored", stmt.keyword().text()))
+                    .help("write on, off, true, false, yes or no"),
+            );
+            None
+        }
+    }
+}
+
+/// A keyword that stands alone.
+pub(super) fn flag(stmt: &Statement, diags: &mut Diagnostics) {
+    no_block(stmt, diags);
+    extra(stmt, 0, diags);
+}
+
+/// An address.
+pub(super) fn address(word: &Word, instead: &str, diags: &mut Diagnostics) -> Option<IpAddr> {
+    let parsed = std::str::from_utf8(&word.bytes).ok().and_then(|text| text.parse().ok());
+    if parsed.is_none() {
+        diags.push(
+            Diagnostic::error(codes::BAD_ADDRESS, word.span, format!("`{}` is not an address", word.text()))
+                .cause(instead.to_owned())
+                .help("write an IPv4 or IPv6 address such as 192.0.2.1 or fe80::1"),
+        );
+    }
+    parsed
+}
+
+/// An interface name.
+pub(super) fn interface(word: &Word, diags: &mut Diagnostics) -> Option<String> {
+    let text = word.text();
+    let why = if word.bytes.is_empty() {
+        "it is empty".to_owned()
+    } else if word.bytes.len() > MAX_IFNAME {
+        format!("it is longer than {MAX_IFNAME} bytes")
+    } else if word.bytes.iter().any(|byte| *byte == b'/' || byte.is_ascii_whitespace())
+        || std::str::from_utf8(&word.bytes).is_err()
+    {
+        "interface names have no slash, blank or invalid UTF-8".to_owned()
+    } else {
+        return Some(text.into_owned());
+    };
+    let message = format!("`{text}` cannot be an interface");
+    diags.push(Diagnostic::error(codes::NAME_TOO_LONG, word.span, message).cause(why));
+    None
+}
+
+/// Say that `word` is none of `choices`.
+pub(super) fn bad_word(word: &Word, choices: &[&'static str], instead: &str, diags: &mut Diagnostics) {
+    let text = word.text();
+    let help = match keywords::closest(&text, choices.iter().copied()) {
+        Some(choice) => format!("did you mean `{choice}`?"),
+        None => format!("write one of {}", choices.join(", ")),
+    };
+    let message = format!("`{text}` may not stand here");
+    diags.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause(instead).help(help));
+}
+
+/// Say that a keyword stands twice. The last one counts, as in keepalived.
+pub(super) fn repeated(keyword: &str, span: Span, first: Span, diags: &mut Diagnostics) {
+    diags.push(
+        Diagnostic::note(codes::REPEATED_KEYWORD, span, format!("`{keyword}` stands twice"))
+            .cause("this one counts")
+            .related(first, "the first one stands at"),
+    );
+}

@@ -1,0 +1,226 @@
+//! One line of `virtual_ipaddress` or `virtual_ipaddress_excluded`.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::value;
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::lexer::Word;
+use crate::config::model::Vip;
+use crate::config::tree::Statement;
+
+/// Read one address line; `None` where there is no usable address on it.
+pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Vip> {
+    value::no_block(stmt, diags);
+    let first = stmt.keyword();
+    let (address, prefix) = prefixed(first, diags)?;
+    let mut vip = Vip {
+        address,
+        prefix,
+        device: None,
+        broadcast: None,
+        scope: default_scope(address),
+        label: None,
+        noprefixroute: false,
+        place: diags.sources.place(first.span),
+    };
+    let mut words = stmt.args().iter();
+    while let Some(word) = words.next() {
+        option(word, &mut words, &mut vip, diags)?;
+    }
+    Some(vip)
+}
+
+/// `ADDRESS[/LENGTH]`. A bad length is replaced by that of a host, as keepalived does.
+fn prefixed(word: &Word, diags: &mut Diagnostics) -> Option<(IpAddr, u8)> {
+    let text = word.text();
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (&*text, None),
+    };
+    let Ok(address) = address.parse::<IpAddr>() else {
+        diags.push(
+            Diagnostic::error(codes::BAD_ADDRESS, word.span, format!("`{text}` is not an address"))
+                .cause("the line is ignored")
+                .help("write ADDRESS or ADDRESS/LENGTH, such as 192.0.2.1/24"),
+        );
+        return None;
+    };
+    let full = if address.is_ipv4() { 32 } else { 128 };
+    let Some(length) = length else { return Some((address, full)) };
+    let number = value::parse_number(length.as_bytes()).and_then(|length| u8::try_from(length).ok());
+    if let Some(number) = number.filter(|number| *number <= full) {
+        return Some((address, number));
+    }
+    let mask = length.parse::<Ipv4Addr>().ok().map(|mask| mask.to_bits());
+    let help = match mask {
+        Some(mask) if address.is_ipv4() && mask.leading_ones() + mask.trailing_zeros() >= 32 => {
+            format!("write /{} for this mask", mask.leading_ones())
+        }
+        _ => format!("write a number from 0 to {full}"),
+    };
+    diags.push(
+        Diagnostic::error(codes::BAD_PREFIX, word.span, format!("`{length}` is not a prefix length"))
+            .cause(format!("/{full} is used"))
+            .help(help),
+    );
+    Some((address, full))
+}
+
+/// Loopback addresses get scope host, link-local ones scope link, as `ip address add` does.
+fn default_scope(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(address) if address.is_loopback() => 254,
+        IpAddr::V4(_) => 0,
+        IpAddr::V6(address) if address.is_loopback() => 254,
+        IpAddr::V6(address) if address.is_unicast_link_local() => 253,
+        IpAddr::V6(_) => 0,
+    }
+}
+
+/// One option; `None` where the address has to be given up.
+fn option<'a>(
+    word: &'a Word,
+    rest: &mut impl Iterator<Item = &'a Word>,
+    vip: &mut Vip,
+    diags: &mut Diagnostics,
+) -> Option<()> {
+    let mut argument = |diags: &mut Diagnostics| {
+        let next = rest.next();
+        if next.is_none() {
+            let message = format!("`{}` lacks its parameter", word.text());
+            diags.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).cause("ignored"));
+        }
+        next
+    };
+    match &*word.bytes {
+        b"dev" => {
+            if let Some(word) = argument(diags) {
+                vip.device = value::interface(word, diags);
+                // An address on the wrong interface is worse than none.
+                vip.device.as_ref()?;
+            }
+        }
+        b"brd" | b"broadcast" => {
+            if let Some(word) = argument(diags) {
+                vip.broadcast = broadcast(word, vip, diags);
+            }
+        }
+        b"scope" => {
+            if let Some(word) = argument(diags) {
+                vip.scope = scope(word, diags).unwrap_or(vip.scope);
+            }
+        }
+        b"label" => {
+            if let Some(word) = argument(diags) {
+                vip.label = Some(label(word, diags)?);
+            }
+        }
+        b"noprefixroute" => vip.noprefixroute = true,
+        // IPv6 addresses are always added without DAD.
+        b"-nodad" => {}
+        b"preferred_lft" => {
+            if let Some(word) = argument(diags)
+                && word.is("forever").then_some(0).or_else(|| value::parse_number(&word.bytes)).is_none()
+            {
+                value::bad_word(word, &["forever", "0"], "the default is used", diags);
+            }
+        }
+        b"home" | b"mngtmpaddr" | b"autojoin" | b"no_track" => {
+            let message = format!("`{}` is not implemented yet", word.text());
+            diags.push(Diagnostic::note(codes::NOT_IMPLEMENTED, word.span, message).cause("ignored"));
+        }
+        b"use_vmac" => {
+            let message = "`use_vmac` is not implemented yet";
+            diags.push(
+                Diagnostic::warning(codes::NOT_IMPLEMENTED, word.span, message)
+                    .cause("the interface's own MAC address is used"),
+            );
+        }
+        b"peer" => {
+            argument(diags);
+            let message = "`peer` is not implemented yet";
+            diags.push(
+                Diagnostic::warning(codes::NOT_IMPLEMENTED, word.span, message)
+                    .cause("the address is added without a peer"),
+            );
+        }
+        _ => {
+            const WORDS: &[&str] =
+                &["dev", "brd", "scope", "label", "noprefixroute", "-nodad", "preferred_lft"];
+            let another = word.text().split('/').next().is_some_and(|text| text.parse::<IpAddr>().is_ok());
+            if another {
+                let message = format!("a second address `{}` on the line", word.text());
+                diags.push(
+                    Diagnostic::warning(codes::EXTRA_WORDS, word.span, message)
+                        .cause("ignored")
+                        .help("write one address on a line"),
+                );
+            } else {
+                let mut finding = Diagnostic::warning(
+                    codes::UNKNOWN_KEYWORD,
+                    word.span,
+                    format!("unknown address option `{}`", word.text()),
+                )
+                .cause("ignored");
+                if let Some(near) = crate::config::keywords::closest(&word.text(), WORDS.iter().copied()) {
+                    finding = finding.help(format!("did you mean `{near}`?"));
+                }
+                diags.push(finding);
+            }
+        }
+    }
+    Some(())
+}
+
+fn broadcast(word: &Word, vip: &Vip, diags: &mut Diagnostics) -> Option<Ipv4Addr> {
+    let IpAddr::V4(address) = vip.address else {
+        let message = "IPv6 has no broadcast address";
+        diags.push(Diagnostic::warning(codes::BAD_ADDRESS, word.span, message).cause("ignored"));
+        return None;
+    };
+    let hosts = u32::MAX.checked_shr(u32::from(vip.prefix)).unwrap_or(0);
+    match &*word.bytes {
+        b"+" => Some(Ipv4Addr::from_bits(address.to_bits() | hosts)),
+        b"-" => Some(Ipv4Addr::from_bits(address.to_bits() & !hosts)),
+        _ => match value::address(word, "no broadcast address is set", diags)? {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => {
+                let message = "an IPv4 address has an IPv4 broadcast address";
+                diags.push(Diagnostic::error(codes::BAD_ADDRESS, word.span, message).cause("ignored"));
+                None
+            }
+        },
+    }
+}
+
+fn scope(word: &Word, diags: &mut Diagnostics) -> Option<u8> {
+    Some(match &*word.bytes {
+        b"global" => 0,
+        b"site" => 200,
+        b"link" => 253,
+        b"host" => 254,
+        b"nowhere" => 255,
+        other => match value::parse_number(other).and_then(|number| u8::try_from(number).ok()) {
+            Some(number) => number,
+            None => {
+                value::bad_word(word, &["global", "site", "link", "host", "nowhere"], "ignored", diags);
+                return None;
+            }
+        },
+    })
+}
+
+/// keepalived removes an address whose label is too long, because the kernel would refuse it.
+fn label(word: &Word, diags: &mut Diagnostics) -> Option<String> {
+    if word.bytes.len() > value::MAX_IFNAME {
+        let message = format!("label `{}` is too long", word.text());
+        diags.push(
+            Diagnostic::error(codes::NAME_TOO_LONG, word.span, message)
+                .cause("the address is not used")
+                .help(format!("a label has at most {} bytes", value::MAX_IFNAME)),
+        );
+        return None;
+    }
+    Some(word.text().into_owned())
+}

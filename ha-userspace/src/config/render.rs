@@ -1,0 +1,108 @@
+//! Print diagnostics: the line with a caret, the cause, the next step.
+//!
+//! Only the line of the caret is handed to the renderer, so printing costs nothing per byte of the file.
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use super::diag::{Diagnostic, Diagnostics, Severity};
+use super::source::{Sources, Span, to_usize};
+
+/// Findings beyond this number are summed up in a line.
+const MAX_PRINTED: usize = 100;
+/// Bytes of a line that are shown around the caret.
+const WINDOW: usize = 240;
+
+impl Diagnostics {
+    /// All findings as text for a terminal (`color`) or a file.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        let mut out = String::new();
+        for diagnostic in self.iter().take(MAX_PRINTED) {
+            out.push_str(&renderer.render(&report(&self.sources, diagnostic)));
+            out.push_str("\n\n");
+        }
+        let more = self.iter().len().saturating_sub(MAX_PRINTED) + self.dropped();
+        if more > 0 {
+            out.push_str(&format!("and {more} more\n"));
+        }
+        out
+    }
+
+    /// One finding on one line, for a log: `file:line:column: warning[XV0301]: message (cause). help`.
+    #[must_use]
+    pub fn one_line(&self, diagnostic: &Diagnostic) -> String {
+        let place = self.sources.place(diagnostic.span);
+        let word = match diagnostic.severity {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        let mut line = format!("{place}: {word}[{}]: {}", diagnostic.code, diagnostic.message);
+        if let Some(cause) = &diagnostic.cause {
+            line.push_str(&format!(" ({cause})"));
+        }
+        if let Some(help) = &diagnostic.help {
+            line.push_str(&format!("; {help}"));
+        }
+        line
+    }
+}
+
+fn report<'a>(sources: &'a Sources, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
+    let level = match diagnostic.severity {
+        Severity::Note => Level::NOTE,
+        Severity::Warning => Level::WARNING,
+        Severity::Error => Level::ERROR,
+    };
+    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.0);
+    let mut group = title.element(snippet(sources, diagnostic.span, diagnostic.cause.as_deref()));
+    if let Some((span, text)) = &diagnostic.related {
+        let place = sources.place(*span);
+        group = group.element(Level::NOTE.message(format!("{text}: {place}")));
+    }
+    for span in sources.include_chain(diagnostic.span.file) {
+        let place = sources.place(span);
+        group = group.element(
+            Origin::path(place.file.display().to_string())
+                .line(line_number(place.line))
+                .char_column(line_number(place.column)),
+        );
+    }
+    if let Some(help) = &diagnostic.help {
+        group = group.element(Level::HELP.message(help.as_str()));
+    }
+    vec![group]
+}
+
+fn line_number(number: u32) -> usize {
+    to_usize(number)
+}
+
+fn snippet<'a>(
+    sources: &Sources,
+    span: Span,
+    label: Option<&'a str>,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let Some(file) = sources.file(span.file) else { return Snippet::source("") };
+    let (line, mut start, mut end) = file.line_at(span.start);
+    let caret = to_usize(span.start).clamp(start, end);
+    let caret_end = to_usize(span.end).clamp(caret, end);
+    start = start.max(caret.saturating_sub(WINDOW));
+    end = end.min(caret.saturating_add(WINDOW)).max(caret);
+    let caret_end = caret_end.min(end);
+    let text = |from: usize, to: usize| printable(file.bytes.get(from..to).unwrap_or_default());
+    let (before, marked, after) = (text(start, caret), text(caret, caret_end), text(caret_end, end));
+    let range = before.len()..before.len() + marked.len();
+    let annotation = AnnotationKind::Primary.span(range).label(label);
+    Snippet::source(format!("{before}{marked}{after}"))
+        .line_start(line + 1)
+        .path(file.name.display().to_string())
+        .annotation(annotation)
+}
+
+/// Bytes as text that cannot disturb a terminal.
+pub(super) fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,73 @@
+//! The verdict on a configuration, as `keepalived -t` gives it, and the text that `xvrrp check` prints.
+
+use super::diag::{Diagnostics, Severity};
+use super::{Loaded, model::Config};
+
+/// Whether a configuration runs. The numbers are `keepalived -t`'s exit codes by behaviour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing to complain about; notes may have been printed.
+    Good = 0,
+    /// It cannot run.
+    CannotRun = 4,
+    /// It runs, with complaints.
+    Complaints = 5,
+    /// It runs scripts without `enable_script_security`, with or without other complaints.
+    Insecure = 6,
+}
+
+impl Verdict {
+    /// The exit code.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::CannotRun => 4,
+            Self::Complaints => 5,
+            Self::Insecure => 6,
+        }
+    }
+}
+
+/// The verdict on what was loaded.
+#[must_use]
+pub fn verdict(loaded: &Loaded) -> Verdict {
+    let diags = &loaded.diagnostics;
+    if loaded.fatal {
+        Verdict::CannotRun
+    } else if diags.has_unprotected_scripts() {
+        Verdict::Insecure
+    } else if diags.worst() >= Some(Severity::Warning) {
+        Verdict::Complaints
+    } else {
+        Verdict::Good
+    }
+}
+
+/// All findings and a last line that sums up.
+#[must_use]
+pub fn text(loaded: &Loaded, color: bool) -> String {
+    let mut out = loaded.diagnostics.render(color);
+    out.push_str(&summary(&loaded.config, &loaded.diagnostics, verdict(loaded)));
+    out.push('\n');
+    out
+}
+
+fn summary(config: &Config, diags: &Diagnostics, verdict: Verdict) -> String {
+    let count = |severity| diags.iter().filter(|finding| finding.severity == severity).count();
+    let plural = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
+    let verdict = match verdict {
+        Verdict::Good => "good",
+        Verdict::CannotRun => "cannot run",
+        Verdict::Complaints => "runs, with complaints",
+        Verdict::Insecure => "runs, but scripts are not protected",
+    };
+    format!(
+        "{verdict}: {}, {}; {}, {}, {}",
+        plural(config.instances.len(), "instance"),
+        plural(config.scripts.len(), "script"),
+        plural(count(Severity::Error), "error"),
+        plural(count(Severity::Warning), "warning"),
+        plural(count(Severity::Note), "note"),
+    )
+}

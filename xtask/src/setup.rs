@@ -54,7 +54,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
 pub(crate) fn ensure(need: Need) -> Result<()> {
     let way = toolchain::ensure()?;
     if way == Way::Debian {
-        println!("note: the eBPF side is built by Debian's Rust ({})", toolchain::DEBIAN_TOOLCHAIN);
+        toolchain::choose_debian();
     }
     if need > Need::Build {
         packages::ensure(need)?;

@@ -2,11 +2,11 @@
 //!
 //! First choice: the pinned toolchain with its rust-src from rustup, and the bpf-linker that uses this
 //! toolchain's own LLVM. Where rustup has no server to ask, Debian has a matching set (Rust, its source and
-//! LLVM 22), which becomes a rustup toolchain of its own that builds the eBPF side only. The choice is
-//! written to [`record_file`], where the build script of ha-userspace finds it.
+//! LLVM 22), which becomes a rustup toolchain of its own that builds the eBPF side only. The build
+//! script of ha-userspace reads its name from the environment variable [`VARIABLE`].
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
 
@@ -19,8 +19,10 @@ use crate::sys;
 const LINKER: &str = "0.10.4";
 /// The bpf-linker for Debian's LLVM 22.
 const DEBIAN_LINKER: &str = "0.13.0";
+/// Read by the build script of ha-userspace: the rustup name of the toolchain for the eBPF side.
+const VARIABLE: &str = "XVRRP_RUST_TOOLCHAIN";
 /// The name under which rustup knows Debian's Rust.
-pub(super) const DEBIAN_TOOLCHAIN: &str = "xvrrp-bpf";
+const DEBIAN_TOOLCHAIN: &str = "xvrrp-bpf";
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "llvm-22-dev"];
 const DEBIAN_LLVM: &str = "/usr/lib/llvm-22";
 /// Below a sysroot: present if and only if rust-src is.
@@ -78,6 +80,17 @@ pub(super) fn ensure() -> Result<Way> {
         get_linker(way)?;
     }
     Ok(way)
+}
+
+/// Tells every cargo that this xtask starts to build the eBPF side with Debian's Rust.
+#[expect(unsafe_code, reason = "set_var: the only way to reach the children of every subcommand")]
+pub(super) fn choose_debian() {
+    // Who set it by hand knows better.
+    if env::var_os(VARIABLE).is_none() {
+        println!("note: {VARIABLE}={DEBIAN_TOOLCHAIN}; give it to a plain `cargo build` too");
+        // SAFETY: subcommands start threads only after the setup, so this process has one thread.
+        unsafe { env::set_var(VARIABLE, DEBIAN_TOOLCHAIN) };
+    }
 }
 
 /// Where the choice is kept: one line, the name of a rustup toolchain; absent means the pinned one.

@@ -114,10 +114,17 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
     sys::run(&title, &mut install).with_context(|| format!("install them by hand:\n{by_hand}"))?;
     drop(policy);
 
-    if !services.is_empty() && sys::find("systemctl").is_some() {
-        let mut disable = sys::tool("systemctl");
-        disable.arg("disable").args(&services);
-        if let Err(error) = sys::run("Keeping the services from starting at boot", &mut disable) {
+    for service in services {
+        let mut disable = if sys::find("systemctl").is_some() {
+            let mut systemctl = sys::tool("systemctl");
+            systemctl.args(["disable", service]);
+            systemctl
+        } else {
+            let mut update_rc = sys::tool(sys::find("update-rc.d").unwrap_or_else(|| "update-rc.d".into()));
+            update_rc.args([service, "disable"]);
+            update_rc
+        };
+        if let Err(error) = sys::run(&format!("Keeping {service} from starting at boot"), &mut disable) {
             println!("    {error:#}");
         }
     }
@@ -154,8 +161,8 @@ impl Policy {
                         != Some(101)
                     {
                         bail!(
-                            "{POLICY} exists here and lets {service} start when it is installed; it is not \
-                             mine to change. Install by hand:\n{by_hand}"
+                            "{POLICY} exists here and lets {service} start when it is installed; this setup does not \
+                             change it. Install by hand:\n{by_hand}"
                         );
                     }
                 }

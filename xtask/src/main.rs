@@ -1,3 +1,54 @@
 //! `cargo xtask`: everything that a developer types.
+//!
+//! It builds without the eBPF toolchain, which it is there to install; so neither it nor the lab that it
+//! links (ha-tests) may depend on ha-userspace.
 
-fn main() {}
+mod ci;
+mod lab;
+mod run;
+mod setup;
+mod sys;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// What a developer of xvrrp types. Every command gets what it needs by itself.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    /// Get what building and testing need (done by the other commands when something is missing)
+    Setup(setup::Args),
+    /// Show a failover in a lab of network namespaces, or run the daemon on this host
+    Run(run::Args),
+    /// Run the tests
+    Test(test::Args),
+    /// The lab by hand
+    Lab(lab::Args),
+    /// Every check that a change must pass
+    Ci(ci::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::Setup(args) => setup::main(&args),
+        Command::Run(args) => with(setup::Need::Lab, || run::main(args)),
+        Command::Test(args) => test::main(&args),
+        Command::Lab(args) => with(setup::Need::Lab, || lab::main(args)),
+        Command::Ci(args) => ci::main(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn with(need: setup::Need, main: impl FnOnce() -> Result<()>) -> Result<()> {
+    setup::ensure(need)?;
+    main()
+}

@@ -1,0 +1,212 @@
+//! `cargo xtask test`: every test there is, one summary.
+//!
+//! A failing step does not keep the later ones from running; the exit status and the last line speak for
+//! all of them. Whether a single test can run here (root, kernel features) is for that test to say: it then
+//! counts as skipped.
+
+mod leftovers;
+mod tally;
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    setup::{self, Need},
+    sys,
+};
+use leftovers::Leftovers;
+use tally::{Counts, Line, read_line};
+
+/// Arguments of `cargo xtask test`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Only what needs no lab: unit, property and simulation tests, the latter with fewer seeds
+    #[arg(long)]
+    quick: bool,
+    /// Only tests whose name contains this
+    filter: Option<String>,
+}
+
+/// One step, as the summary shows it.
+struct Step {
+    name: &'static str,
+    took: Duration,
+    counts: Counts,
+    /// Names of failed tests.
+    failed: Vec<String>,
+    /// What went wrong besides failed tests: a build error, a crash.
+    broken: Option<String>,
+}
+
+/// Runs the tests and prints the summary.
+///
+/// # Errors
+/// When anything failed; the summary has been printed by then.
+pub(crate) fn main(args: &Args) -> Result<()> {
+    prepare(args)?;
+    let mut steps = vec![
+        tests("unit tests", args, &["--workspace", "--exclude", "ha-ebpf", "--exclude", "ha-tests"], None),
+        tests("simulation", args, &["--package", "ha-tests", "--lib"], None),
+    ];
+    if !args.quick {
+        end_to_end(args, &mut steps)?;
+    }
+    let total = summary(&steps);
+    println!("{total}");
+    if total.failed > 0 { bail!("{} failed", total.failed) } else { Ok(()) }
+}
+
+fn prepare(args: &Args) -> Result<()> {
+    if args.quick {
+        return setup::ensure(Need::Build);
+    }
+    setup::ensure(Need::Build)?;
+    // Without other daemons and tools there still is much to test, but a CI run must not lose them quietly.
+    if let Err(error) = setup::ensure(Need::Test) {
+        if env::var_os("CI").is_some() {
+            return Err(error);
+        }
+        println!("note: {error:#}\nnote: tests that need these programs will count as skipped");
+    }
+    if !sys::is_root() {
+        println!(
+            "note: tests in network namespaces need root and will count as skipped; for all of them run\n    \
+             sudo -E env \"PATH=$PATH\" cargo xtask test"
+        );
+    }
+    Ok(())
+}
+
+/// The release daemon, then the tests that run it.
+fn end_to_end(args: &Args, steps: &mut Vec<Step>) -> Result<()> {
+    let build = build_daemon();
+    let built = build.broken.is_none();
+    steps.push(build);
+    if !has_end_to_end()? {
+        return Ok(());
+    }
+    let name = "end to end";
+    if !built {
+        let broken = Some("not run: there is no daemon to run".to_owned());
+        steps.push(Step {
+            name,
+            took: Duration::ZERO,
+            counts: Counts::default(),
+            failed: Vec::new(),
+            broken,
+        });
+        return Ok(());
+    }
+    let before = Leftovers::now();
+    let daemon = sys::target_dir()?.join("release/xvrrp");
+    let mut step = tests(name, args, &["--package", "ha-tests", "--test", "*"], Some(&daemon));
+    if let Some(new) = Leftovers::now().since(&before) {
+        println!("note: left behind, or started by somebody else meanwhile: {new}");
+        // On a developer's machine it may well be somebody else's; in CI there is nobody else.
+        if env::var_os("CI").is_some() {
+            step.broken.get_or_insert(format!("left behind: {new}"));
+        }
+    }
+    steps.push(step);
+    Ok(())
+}
+
+fn build_daemon() -> Step {
+    let start = Instant::now();
+    let mut build = sys::cargo();
+    build.args(["build", "--release", "--package", "ha-userspace"]);
+    let broken =
+        sys::run("Building the daemon (release)", &mut build).err().map(|error| format!("{error:#}"));
+    let took = start.elapsed();
+    Step { name: "daemon", took, counts: Counts::default(), failed: Vec::new(), broken }
+}
+
+/// Whether the package ha-tests has test targets besides its library.
+fn has_end_to_end() -> Result<bool> {
+    let mut metadata = sys::cargo();
+    metadata.args(["metadata", "--format-version", "1", "--no-deps", "--offline"]);
+    let json: serde_json::Value = serde_json::from_str(&sys::output(&mut metadata)?)?;
+    let mut packages = json["packages"].as_array().into_iter().flatten();
+    let package = packages.find(|package| package["name"] == "ha-tests").context("no package ha-tests")?;
+    let mut targets = package["targets"].as_array().into_iter().flatten();
+    Ok(targets.any(|target| target["kind"][0] == "test"))
+}
+
+/// Runs `cargo test` with these arguments, counting while its output goes by.
+fn tests(name: &'static str, args: &Args, cargo_args: &[&str], daemon: Option<&Path>) -> Step {
+    let mut command = sys::cargo();
+    if let Some(daemon) = daemon {
+        command.env("XVRRP_BIN", daemon);
+    }
+    if args.quick {
+        command.env("XVRRP_TEST_QUICK", "1");
+    }
+    command.args(["test", "--no-fail-fast"]).args(cargo_args).args(&args.filter);
+    if sys::on_terminal() {
+        command.args(["--", "--color=always"]);
+    }
+    sys::announce(&format!("Running: {name}"), &sys::show(&command));
+    let start = Instant::now();
+    let mut counts = Counts::default();
+    let mut failed = Vec::new();
+    let end = stream(&mut command, |line| match read_line(line) {
+        Line::Result(more) => counts += more,
+        Line::Failed(test) => failed.push(test),
+        Line::Other => {}
+    });
+    let broken = match end {
+        Err(error) => Some(format!("{error:#}")),
+        // A build error, or a test that took its whole program down: nothing counted it.
+        Ok(status) if !status.success() && counts.failed == 0 => {
+            Some(format!("cargo ended with {status} without a failed test; see above"))
+        }
+        Ok(_) => None,
+    };
+    Step { name, took: start.elapsed(), counts, failed, broken }
+}
+
+/// Runs a command, passing its standard output on line by line and to `each`.
+fn stream(command: &mut Command, mut each: impl FnMut(&str)) -> Result<std::process::ExitStatus> {
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let mut reader = BufReader::new(child.stdout.take().context("no pipe")?);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        let mut out = std::io::stdout().lock();
+        out.write_all(&line)?;
+        out.flush()?;
+        each(String::from_utf8_lossy(&line).trim_end());
+        line.clear();
+    }
+    Ok(child.wait()?)
+}
+
+/// Prints a line for each step and returns the sum; what is broken counts as a failure.
+fn summary(steps: &[Step]) -> Counts {
+    println!("\nSummary");
+    let mut total = Counts::default();
+    for step in steps {
+        let counted = step.counts != Counts::default();
+        let text = match (&step.broken, counted) {
+            (None, false) if step.name == "daemon" => "built".to_owned(),
+            (None, _) => step.counts.to_string(),
+            (Some(why), false) => why.clone(),
+            (Some(why), true) => format!("{}; {why}", step.counts),
+        };
+        println!("  {:<12} {:>12}   {text}", step.name, sys::seconds(step.took));
+        for test in &step.failed {
+            println!("  {:<12} {:>12}   FAILED {test}", "", "");
+        }
+        total += step.counts;
+        total.failed += u64::from(step.broken.is_some());
+    }
+    let took = steps.iter().map(|step| step.took).sum();
+    println!("  {:<12} {:>12}\n", "total", sys::seconds(took));
+    total
+}

@@ -1,1 +1,3 @@
 //! The network-namespace lab and the simulated cluster.
+
+pub mod lab;

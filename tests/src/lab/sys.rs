@@ -1,4 +1,4 @@
-//! The three system calls that have no safe wrapper in the crates used here. Nothing else belongs in this
+//! The system calls that have no safe wrapper in the crates used here. Nothing else belongs in this
 //! file; `namespace` and the measuring threads call it.
 
 #![expect(unsafe_code, reason = "pre_exec hooks and sched_setscheduler have no safe wrapper in nix")]
@@ -10,6 +10,7 @@ use std::process::Command;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{getppid, setsid};
+use socket2::SockAddr;
 
 /// Makes the kernel kill the child of `command` when the **thread** that spawns it ends, however it ends.
 pub(super) fn die_with_parent(command: &mut Command) {
@@ -47,4 +48,23 @@ pub(super) fn realtime_thread(priority: i32) -> io::Result<()> {
     // SAFETY: `param` is a valid sched_param that outlives the call; pid 0 is the calling thread.
     let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &param) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The address of the link layer on interface `index`, for binding a packet socket to it and to frames of
+/// `ethertype`.
+pub(super) fn link_address(index: u32, ethertype: u16) -> io::Result<SockAddr> {
+    // SAFETY: the closure writes a whole sockaddr_ll, which is smaller than sockaddr_storage, and sets the
+    // length to exactly what it wrote.
+    let (_, address) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            let mut link: libc::sockaddr_ll = std::mem::zeroed();
+            link.sll_family = u16::try_from(libc::AF_PACKET).unwrap_or(0);
+            link.sll_protocol = ethertype.to_be();
+            link.sll_ifindex = i32::try_from(index).unwrap_or(0);
+            storage.cast::<libc::sockaddr_ll>().write(link);
+            *length = u32::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or(0);
+            Ok(())
+        })
+    }?;
+    Ok(address)
 }

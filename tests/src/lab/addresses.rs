@@ -55,10 +55,19 @@ impl Lab {
         let mut log = Vec::new();
         for host in self.hosts() {
             let index = host.interface_index()?;
-            sources.push(Source { host: host.name().to_owned(), socket: host.inside(open)??, index, up: true });
+            sources.push(Source {
+                host: host.name().to_owned(),
+                socket: host.inside(open)??,
+                index,
+                up: true,
+            });
             let at = Moment::now();
             let there = host.addresses()?.into_iter();
-            log.extend(there.map(|ip| ChangeAt { at, host: host.name().to_owned(), change: Change::Added(ip) }));
+            log.extend(there.map(|ip| ChangeAt {
+                at,
+                host: host.name().to_owned(),
+                change: Change::Added(ip),
+            }));
         }
         let (log, stop) = (Arc::new(Mutex::new(log)), Arc::new(AtomicBool::new(false)));
         let (writer, ended) = (Arc::clone(&log), Arc::clone(&stop));

@@ -139,21 +139,21 @@ pub(super) fn filter() -> Vec<SockFilter> {
     let op = SockFilter::new;
     vec![
         op(LOAD_HALF, 0, 0, 12),
-        op(IF_EQUAL, 14, 0, 0x0806),        // ARP: accept
-        op(IF_EQUAL, 0, 6, 0x0800),         // not IPv4: look at IPv6
-        op(LOAD_BYTE, 0, 0, 23),            // IPv4 protocol
-        op(IF_EQUAL, 11, 0, 112),           // VRRP: accept
-        op(IF_EQUAL, 0, 11, 1),             // not ICMP: drop
+        op(IF_EQUAL, 14, 0, 0x0806), // ARP: accept
+        op(IF_EQUAL, 0, 6, 0x0800),  // not IPv4: look at IPv6
+        op(LOAD_BYTE, 0, 0, 23),     // IPv4 protocol
+        op(IF_EQUAL, 11, 0, 112),    // VRRP: accept
+        op(IF_EQUAL, 0, 11, 1),      // not ICMP: drop
         op(IP_HEADER_TO_X, 0, 0, 14),
-        op(LOAD_BYTE_INDIRECT, 0, 0, 14),   // ICMP type
-        op(IF_EQUAL, 7, 8, 3),              // unreachable: accept, else drop
-        op(IF_EQUAL, 0, 7, 0x86dd),         // not IPv6: drop
-        op(LOAD_BYTE, 0, 0, 20),            // IPv6 next header
-        op(IF_EQUAL, 4, 0, 112),            // VRRP: accept
-        op(IF_EQUAL, 0, 4, 58),             // not ICMPv6: drop
-        op(LOAD_BYTE, 0, 0, 54),            // ICMPv6 type
-        op(IF_EQUAL, 1, 0, 1),              // unreachable: accept
-        op(IF_EQUAL, 0, 1, 136),            // neighbour advertisement: accept, else drop
+        op(LOAD_BYTE_INDIRECT, 0, 0, 14), // ICMP type
+        op(IF_EQUAL, 7, 8, 3),            // unreachable: accept, else drop
+        op(IF_EQUAL, 0, 7, 0x86dd),       // not IPv6: drop
+        op(LOAD_BYTE, 0, 0, 20),          // IPv6 next header
+        op(IF_EQUAL, 4, 0, 112),          // VRRP: accept
+        op(IF_EQUAL, 0, 4, 58),           // not ICMPv6: drop
+        op(LOAD_BYTE, 0, 0, 54),          // ICMPv6 type
+        op(IF_EQUAL, 1, 0, 1),            // unreachable: accept
+        op(IF_EQUAL, 0, 1, 136),          // neighbour advertisement: accept, else drop
         op(RETURN, 0, 0, 200),
         op(RETURN, 0, 0, 0),
     ]

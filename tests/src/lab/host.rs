@@ -24,8 +24,8 @@ pub struct Host {
 
 impl Host {
     pub(super) fn create(spec: HostSpec, interface: &str, detached: bool) -> Result<Self> {
-        let namespace =
-            Namespace::create(Kind::Host, detached).with_context(|| format!("creating host {}", spec.name))?;
+        let namespace = Namespace::create(Kind::Host, detached)
+            .with_context(|| format!("creating host {}", spec.name))?;
         Ok(Self { spec, interface: interface.to_owned(), namespace, detached })
     }
 
@@ -153,10 +153,6 @@ impl Host {
     /// Sets a kernel parameter of the host's network, such as `net.ipv4.ip_forward`.
     pub fn sysctl(&self, name: &str, value: &str) -> Result<()> {
         set_sysctl(&self.namespace, name, value).with_context(|| format!("in {}", self.name()))
-    }
-
-    pub(super) fn end(&mut self) {
-        self.namespace.end();
     }
 }
 

@@ -18,10 +18,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, waitpid};
 
-use super::process::as_pid;
 use super::sys;
 
 /// Sleeps for ever and reaps what is reparented to it; the shell does the reaping.
@@ -65,7 +62,11 @@ impl Namespace {
             }
             let mut holder = Command::new("sh");
             holder.args(["-c", HOLDER]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            if detached { sys::detach(&mut holder) } else { sys::die_with_parent(&mut holder) }
+            if detached {
+                sys::detach(&mut holder)
+            } else {
+                sys::die_with_parent(&mut holder)
+            }
             let child = holder.current_dir("/").spawn().context("starting the holder process")?;
             if kind == Kind::Host {
                 let status = Command::new("mount").args(["-t", "proc", "proc", "/proc"]).status();
@@ -141,7 +142,11 @@ impl Namespace {
             command.current_dir("/");
         }
         self.inside(move || {
-            if detached { sys::detach(&mut command) } else { sys::die_with_parent(&mut command) }
+            if detached {
+                sys::detach(&mut command)
+            } else {
+                sys::die_with_parent(&mut command)
+            }
             command.spawn()
         })?
         .with_context(|| format!("starting {name}"))
@@ -152,31 +157,18 @@ impl Namespace {
         let relative = inside.strip_prefix("/").unwrap_or(inside);
         PathBuf::from(format!("/proc/{}/root", self.holder_pid)).join(relative)
     }
-
-    /// Ends the holder and with it everything inside.
-    pub(super) fn end(&mut self) {
-        self.jobs = None;
-        match self.holder.take() {
-            Some(mut child) => {
-                // It may have ended already; both calls then fail harmlessly.
-                let _gone = child.kill();
-                let _status = child.wait();
-            }
-            None => {
-                let _gone = kill(as_pid(self.holder_pid), Signal::SIGKILL);
-                let _not_ours = waitpid(as_pid(self.holder_pid), Some(WaitPidFlag::WNOHANG));
-            }
-        }
-        if let Some(worker) = self.worker.take() {
-            let _panicked = worker.join();
-        }
-    }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        if !self.detached {
-            self.end();
+        if let (Some(mut child), false) = (self.holder.take(), self.detached) {
+            // It may have ended already; both calls then fail harmlessly.
+            let _gone = child.kill();
+            let _status = child.wait();
+        }
+        self.jobs = None;
+        if let Some(worker) = self.worker.take() {
+            let _panicked = worker.join();
         }
     }
 }

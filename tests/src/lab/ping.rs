@@ -13,9 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::libc;
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -129,11 +127,8 @@ fn stream(socket: &Socket, shared: &Shared, interval: Duration, longest: Duratio
         tick = tick.plus(interval);
         // After a stall the missed ticks are left out rather than made up for by a burst.
         tick = tick.max(Moment::now());
-        let _interrupted = clock_nanosleep(
-            ClockId::CLOCK_MONOTONIC,
-            ClockNanosleepFlags::TIMER_ABSTIME,
-            &tick.timespec(),
-        );
+        let _interrupted =
+            clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &tick.timespec());
     }
     std::thread::sleep(Duration::from_millis(20));
     receive(socket, shared.target, &mut shared.echoes.lock().unwrap_or_else(PoisonError::into_inner));
@@ -148,7 +143,8 @@ fn request(target: IpAddr, number: usize) -> [u8; 16] {
     packet[8..].copy_from_slice(&number.to_be_bytes());
     if target.is_ipv4() {
         // ICMPv6 checksums are the kernel's job.
-        let sum: u32 = packet.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+        let sum: u32 =
+            packet.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
         let folded = (sum & 0xffff) + (sum >> 16);
         let folded = (folded & 0xffff) + (folded >> 16);
         let checksum = !u16::try_from(folded).unwrap_or(0);

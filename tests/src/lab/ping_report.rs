@@ -91,11 +91,15 @@ impl PingReport {
         self.echoes.windows(2).map(|pair| pair[1].sent.since(pair[0].sent)).max().unwrap_or_default()
     }
 
-    /// Round trip at `percent` of the answered packets, such as 50 or 99.
+    /// Round trip at `percent` of the packets answered within 100 ms, such as 50 or 99.
     #[must_use]
     pub fn round_trip(&self, percent: usize) -> Option<Duration> {
-        let mut times: Vec<_> =
-            self.echoes.iter().filter_map(|echo| Some(echo.answered?.since(echo.sent))).collect();
+        let mut times: Vec<_> = self
+            .echoes
+            .iter()
+            .filter(|e| e.in_time())
+            .filter_map(|e| Some(e.answered?.since(e.sent)))
+            .collect();
         times.sort_unstable();
         let last = times.len().checked_sub(1)?;
         times.get(last * percent.min(100) / 100).copied()

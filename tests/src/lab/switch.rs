@@ -29,7 +29,8 @@ impl Switch {
             host.sysctl("net.ipv6.conf.default.accept_dad", "0")?;
             host.sysctl("net.ipv6.conf.default.router_solicitations", "0")?;
         }
-        let mut script = String::from("link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n");
+        let mut script =
+            String::from("link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n");
         for host in hosts {
             let mac = host.spec().mac.map(|byte| format!("{byte:02x}")).join(":");
             let (name, pid) = (host.name(), host.holder_pid());
@@ -104,8 +105,8 @@ impl Switch {
         self.output(&["bridge", "link", "set", "dev", host, "state", "3"]).map(drop)
     }
 
-    pub(super) fn end(&mut self) {
-        self.namespace.end();
+    pub(super) fn holder_pid(&self) -> u32 {
+        self.namespace.holder_pid()
     }
 }
 

@@ -1,0 +1,110 @@
+//! The lab.
+
+mod addresses;
+mod clock;
+mod daemon;
+mod frames;
+mod frr;
+mod host;
+mod namespace;
+mod persistent;
+mod ping;
+mod ping_report;
+mod process;
+mod requirements;
+mod status;
+mod switch;
+mod sys;
+mod topology;
+mod wire;
+
+use anyhow::{Context, Result};
+
+pub use addresses::{Addresses, Change, ChangeAt};
+pub use clock::Moment;
+pub use daemon::{Daemon, RUN_DIR, Running, xvrrp_binary};
+pub use frames::Frame;
+pub use host::Host;
+pub use persistent::STATE_FILE;
+pub use ping::Pinger;
+pub use ping_report::{Echo, Gap, PingReport};
+pub use process::Process;
+pub use requirements::{missing, missing_tool};
+pub use status::{InstanceStatus, InterfaceStatus, MasterStatus, PriorityChange, PriorityStatus, Status};
+pub use switch::Switch;
+pub use topology::{HostSpec, Topology};
+pub use wire::{Direction, Sighting, Wire, wait_for};
+
+/// Hosts on a switch.
+#[derive(Debug)]
+pub struct Lab {
+    topology: Topology,
+    hosts: Vec<Host>,
+    switch: Switch,
+}
+
+impl Lab {
+    /// Builds a lab that vanishes with this value, and with this process.
+    pub fn new(topology: Topology) -> Result<Self> {
+        Self::build(topology, false)
+    }
+
+    fn build(topology: Topology, detached: bool) -> Result<Self> {
+        let hosts = topology
+            .hosts
+            .iter()
+            .map(|spec| Host::create(spec.clone(), &topology.interface, detached))
+            .collect::<Result<Vec<_>>>()?;
+        let switch = Switch::create(&topology, &hosts, detached)?;
+        Ok(Self { topology, hosts, switch })
+    }
+
+    /// The host called `name`.
+    pub fn host(&self, name: &str) -> Result<&Host> {
+        self.hosts
+            .iter()
+            .find(|host| host.name() == name)
+            .with_context(|| format!("the lab has no host {name}"))
+    }
+
+    /// All hosts.
+    #[must_use]
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// The switch, with the cables.
+    #[must_use]
+    pub fn switch(&self) -> &Switch {
+        &self.switch
+    }
+
+    /// What the lab was built from.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Everything that helps to understand a failure: addresses, links and the ends of all logs.
+    #[must_use]
+    pub fn dossier(&self) -> String {
+        let mut text = String::new();
+        for host in &self.hosts {
+            text += &format!("--- {}\n", host.name());
+            text += &host.output(&["ip", "-br", "addr"]).unwrap_or_else(|error| format!("{error:#}\n"));
+            let logs = std::fs::read_dir(host.path("/run/lab")).into_iter().flatten().flatten();
+            for path in
+                logs.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "log"))
+            {
+                let bytes = std::fs::read(&path).unwrap_or_default();
+                let log = String::from_utf8_lossy(&bytes).into_owned();
+                let lines: Vec<_> = log.lines().collect();
+                text += &format!("{} (the end of it):\n", path.file_name().unwrap_or_default().display());
+                for line in lines.iter().skip(lines.len().saturating_sub(30)) {
+                    text += &format!("    {line}\n");
+                }
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,104 @@
+//! `xvrrp status --json` as the tests read it. Written against the documented output, not shared with the
+//! daemon's code, so that a change of the output is noticed.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+/// The whole answer.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Status {
+    /// Version of the daemon.
+    pub version: String,
+    /// Its process id, inside its host.
+    pub pid: u32,
+    /// All instances, in the order of the configuration.
+    pub instances: Vec<InstanceStatus>,
+    /// All interfaces that are used.
+    pub interfaces: Vec<InterfaceStatus>,
+}
+
+/// One `vrrp_instance`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct InstanceStatus {
+    /// Name in the configuration.
+    pub name: String,
+    /// Interface name.
+    pub interface: String,
+    /// Virtual router id.
+    pub vrid: u8,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// 2 or 3.
+    pub vrrp_version: u8,
+    /// `INIT`, `FAULT`, `BACKUP`, `MASTER` or `LEAVING`.
+    pub state: String,
+    /// Milliseconds in this state.
+    pub since_ms: u64,
+    /// Why it is in this state.
+    pub reason: String,
+    /// Priority and what changed it.
+    pub priority: PriorityStatus,
+    /// The master whose adverts were accepted last; none while this router is master.
+    pub master: Option<MasterStatus>,
+    /// Virtual addresses.
+    pub vips: Vec<String>,
+    /// `native`, `generic` or `raw-socket`.
+    pub receive: String,
+}
+
+/// Priority of an instance.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PriorityStatus {
+    /// What is advertised.
+    pub effective: u8,
+    /// What the configuration says.
+    pub configured: u8,
+    /// What makes the difference.
+    pub changes: Vec<PriorityChange>,
+}
+
+/// One reason for a changed priority.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PriorityChange {
+    /// Name of the tracked object.
+    pub by: String,
+    /// What it adds.
+    pub weight: i16,
+}
+
+/// The other side's master.
+#[derive(Clone, Debug, Deserialize)]
+pub struct MasterStatus {
+    /// Source of its adverts.
+    pub address: IpAddr,
+    /// Its priority.
+    pub priority: u8,
+    /// Its advertisement interval in milliseconds.
+    pub interval_ms: f64,
+    /// Age of its last advert in milliseconds, read from the map.
+    pub last_advert_age_ms: f64,
+}
+
+/// One interface.
+#[derive(Clone, Debug, Deserialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// Whether it can carry packets.
+    pub up: bool,
+    /// XDP mode, or how packets are received without.
+    pub xdp: Option<String>,
+    /// Why it is that mode.
+    pub xdp_reason: Option<String>,
+}
+
+impl Status {
+    /// The instance called `name`.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> Option<&InstanceStatus> {
+        self.instances.iter().find(|instance| instance.name == name)
+    }
+}

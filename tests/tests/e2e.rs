@@ -1,0 +1,14 @@
+//! End-to-end tests in namespaces: real daemons, real packets, measured times.
+//!
+//! `cargo test -p ha-tests --test e2e [FILTER]`. A test whose requirements are missing on this machine
+//! (root, keepalived, FRR, a built xvrrp) is listed as ignored and the reason is printed; `--ignored` and
+//! `--include-ignored` do not make it run. Timing tests run one at a time.
+
+#[path = "e2e/harness.rs"]
+mod harness;
+#[path = "e2e/two_node.rs"]
+mod two_node;
+
+fn main() -> std::process::ExitCode {
+    harness::main([two_node::tests()])
+}

@@ -1,0 +1,107 @@
+//! How end-to-end tests are listed, skipped with a reason, serialised, and explained when they fail.
+
+use std::process::ExitCode;
+use std::sync::{PoisonError, RwLock};
+
+use anyhow::{Context, Result};
+use ha_tests::lab::{self, Daemon, Lab, Topology};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Body = Box<dyn FnOnce(&Lab) -> Result<()> + Send>;
+
+/// One end-to-end test.
+pub(crate) struct Test {
+    name: String,
+    daemons: Vec<Daemon>,
+    tools: Vec<&'static str>,
+    timing: bool,
+    topology: fn() -> Topology,
+    body: Body,
+}
+
+impl Test {
+    /// A test called `name` that gets a fresh two-node lab.
+    pub(crate) fn new(
+        name: impl Into<String>,
+        body: impl FnOnce(&Lab) -> Result<()> + Send + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            daemons: Vec::new(),
+            tools: Vec::new(),
+            timing: false,
+            topology: Topology::two_node,
+            body: Box::new(body),
+        }
+    }
+
+    /// It is skipped where one of `daemons` cannot run.
+    pub(crate) fn needs(mut self, daemons: impl IntoIterator<Item = Daemon>) -> Self {
+        self.daemons.extend(daemons);
+        self
+    }
+
+    /// It is skipped where `tool` is not installed.
+    #[expect(dead_code, reason = "for tests that use tcpdump or bpftool")]
+    pub(crate) fn needs_tool(mut self, tool: &'static str) -> Self {
+        self.tools.push(tool);
+        self
+    }
+
+    /// It measures times, so no other test may run beside it.
+    pub(crate) fn timing(mut self) -> Self {
+        self.timing = true;
+        self
+    }
+
+    /// Another topology than two nodes.
+    #[expect(dead_code, reason = "for tests with other interfaces or more routers")]
+    pub(crate) fn on(mut self, topology: fn() -> Topology) -> Self {
+        self.topology = topology;
+        self
+    }
+
+    fn missing(&self) -> Option<String> {
+        lab::missing()
+            .or_else(|| self.daemons.iter().find_map(|daemon| daemon.missing()))
+            .or_else(|| self.tools.iter().find_map(|tool| lab::missing_tool(tool)))
+    }
+
+    fn run(self) -> Result<()> {
+        let lab = Lab::new((self.topology)())?;
+        (self.body)(&lab).with_context(|| lab.dossier())
+    }
+}
+
+/// Timing tests hold it alone, the others share it.
+static QUIET: RwLock<()> = RwLock::new(());
+
+/// Runs all tests that the command line asks for.
+pub(crate) fn main(groups: impl IntoIterator<Item = Vec<Test>>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Namespaces and daemons of a few tests at a time are what a small machine can bear.
+    arguments.test_threads.get_or_insert(2);
+    // An ignored test lacks something; running it nevertheless could only fail.
+    arguments.include_ignored = false;
+    let trials = groups.into_iter().flatten().map(trial).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(test: Test) -> Trial {
+    let missing = test.missing();
+    let (name, timing) = (test.name.clone(), test.timing);
+    if let Some(reason) = &missing {
+        eprintln!("ignored: {name}: {reason}");
+    }
+    let trial = Trial::test(name, move || {
+        let result = if timing {
+            let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
+            test.run()
+        } else {
+            let _shared = QUIET.read().unwrap_or_else(PoisonError::into_inner);
+            test.run()
+        };
+        result.map_err(|error| Failed::from(format!("{:#}\n\n{error}", error.root_cause())))
+    });
+    trial.with_ignored_flag(missing.is_some())
+}

@@ -1,4 +1,4 @@
 //! The network-namespace lab and the simulated cluster.
 
-pub mod sim;
 pub mod lab;
+pub mod sim;

@@ -49,19 +49,24 @@ fn bpf_level(word: &str) -> Result<aya_log::Level, String> {
 /// Runs the daemon.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    let logging = match logging::init(&logging::Options { level: args.log_level.clone(), syslog: args.syslog }) {
-        Ok(logging) => logging,
-        Err(error) => {
-            eprintln!("xvrrp: {error}");
-            return ExitCode::FAILURE;
+    let logging =
+        match logging::init(&logging::Options { level: args.log_level.clone(), syslog: args.syslog }) {
+            Ok(logging) => logging,
+            Err(error) => {
+                eprintln!("xvrrp: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+    let (file, config_id) = (args.use_file.clone(), args.config_id.clone());
+    let read = Arc::new(move || {
+        let mut options = LoadOptions::for_host();
+        if let Some(id) = &config_id {
+            options.config_id.clone_from(id);
         }
-    };
-    let (file, options) = (args.use_file.clone(), LoadOptions { config_id: args.config_id.clone() });
-    let read = Arc::new(move || config::load(&file, &options));
+        config::load(&file, &options)
+    });
     let loaded = read();
-    for line in loaded.lines() {
-        tracing::warn!("{line}");
-    }
+    runtime::log_diagnostics(&loaded);
     if loaded.fatal {
         tracing::error!("{} cannot be used; `xvrrp check` explains", args.use_file.display());
         drop(logging);

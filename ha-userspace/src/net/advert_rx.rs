@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
+use std::task::{Context, Poll, ready};
 
 use ha_common::packet::Endpoints;
 use ha_common::time::Time;
@@ -96,6 +97,26 @@ impl AdvertRx {
         inbox.ready.clear();
         let socket = sys::watch_readable(socket).map_err(at("watch the socket"))?;
         Ok(Self { socket, inbox })
+    }
+
+    /// Family of the packets.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.inbox.family
+    }
+
+    /// Ready when [`AdvertRx::try_recv`] may have something, for loops that watch several sockets. Only the latest
+    /// caller's waker is kept.
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.inbox.ready.is_empty() {
+            return Poll::Ready(());
+        }
+        match ready!(self.socket.poll_read_ready(context)) {
+            // Cleared before the socket is read: a packet that comes meanwhile makes it ready again.
+            Ok(mut guard) => guard.clear_ready(),
+            Err(_) => return Poll::Pending,
+        }
+        Poll::Ready(())
     }
 
     /// Waits for the next packet. Cancel-safe.

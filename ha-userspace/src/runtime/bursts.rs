@@ -7,22 +7,22 @@ use ha_common::time::{Span, Time};
 
 /// Settings of one kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub(super) struct Settings {
     /// Rounds in a burst.
-    pub repeat: u32,
+    pub(super) repeat: u32,
     /// Pause between two rounds of one burst; zero sends them back to back.
-    pub interval: Span,
+    pub(super) interval: Span,
     /// A second burst this long after the first; zero for none.
-    pub delay: Span,
+    pub(super) delay: Span,
     /// A refresh this often; zero for never.
-    pub refresh: Span,
+    pub(super) refresh: Span,
     /// Rounds in a refresh.
-    pub refresh_repeat: u32,
+    pub(super) refresh_repeat: u32,
 }
 
 /// The schedule of one kind of message for one virtual router.
 #[derive(Clone, Copy, Debug)]
-pub struct Bursts {
+pub(super) struct Bursts {
     settings: Settings,
     /// Rounds left of the burst under way, and when the next one is due.
     under_way: Option<(u32, Time)>,
@@ -34,17 +34,17 @@ pub struct Bursts {
 impl Bursts {
     /// A schedule on which nothing is due.
     #[must_use]
-    pub const fn new(settings: Settings) -> Self {
+    pub(super) const fn new(settings: Settings) -> Self {
         Self { settings, under_way: None, later: None, refresh_at: None }
     }
 
     /// New settings after a reload; a burst under way goes on with them.
-    pub const fn configure(&mut self, settings: Settings) {
+    pub(super) const fn configure(&mut self, settings: Settings) {
         self.settings = settings;
     }
 
     /// The router became master: a burst now, another after `delay`, and the refresh from now on.
-    pub fn start(&mut self, now: Time) {
+    pub(super) fn start(&mut self, now: Time) {
         self.burst(now, self.settings.repeat);
         let delay = self.settings.delay;
         self.later = (delay > Span::ZERO).then(|| (self.settings.repeat, now.after(delay)));
@@ -53,7 +53,7 @@ impl Bursts {
     }
 
     /// Another router claimed the addresses: a burst of `repeat` rounds `after` from now, unless one is due sooner.
-    pub fn again(&mut self, now: Time, after: Span, repeat: u32) {
+    pub(super) fn again(&mut self, now: Time, after: Span, repeat: u32) {
         let at = now.after(after);
         if repeat > 0 && self.later.is_none_or(|(_, due)| due > at) {
             self.later = Some((repeat, at));
@@ -61,7 +61,7 @@ impl Bursts {
     }
 
     /// The router is master no more.
-    pub const fn stop(&mut self) {
+    pub(super) const fn stop(&mut self) {
         self.under_way = None;
         self.later = None;
         self.refresh_at = None;
@@ -69,12 +69,15 @@ impl Bursts {
 
     /// When [`Bursts::rounds`] next has something to send; `None` for never.
     #[must_use]
-    pub fn next(&self) -> Option<Time> {
-        [self.under_way.map(|(_, at)| at), self.later.map(|(_, at)| at), self.refresh_at].into_iter().flatten().min()
+    pub(super) fn next(&self) -> Option<Time> {
+        [self.under_way.map(|(_, at)| at), self.later.map(|(_, at)| at), self.refresh_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// How many rounds are due at `now`. Asked twice, they are due once.
-    pub fn rounds(&mut self, now: Time) -> u32 {
+    pub(super) fn rounds(&mut self, now: Time) -> u32 {
         if let Some((repeat, _)) = self.later.take_if(|(_, at)| *at <= now) {
             self.burst(now, repeat);
         }
@@ -135,7 +138,8 @@ mod tests {
 
     #[test]
     fn s33_interval_spaces_the_rounds() {
-        let mut bursts = Bursts::new(Settings { interval: Span::from_millis(100), delay: Span::ZERO, ..SETTINGS });
+        let mut bursts =
+            Bursts::new(Settings { interval: Span::from_millis(100), delay: Span::ZERO, ..SETTINGS });
         bursts.start(at(0));
         let mut sent = Vec::new();
         while let Some(due) = bursts.next() {
@@ -146,8 +150,12 @@ mod tests {
 
     #[test]
     fn s33_refresh_goes_on_until_the_stop() {
-        let mut bursts =
-            Bursts::new(Settings { refresh: Span::from_secs(10), refresh_repeat: 2, delay: Span::ZERO, ..SETTINGS });
+        let mut bursts = Bursts::new(Settings {
+            refresh: Span::from_secs(10),
+            refresh_repeat: 2,
+            delay: Span::ZERO,
+            ..SETTINGS
+        });
         bursts.start(at(0));
         assert_eq!(bursts.rounds(at(0)), 5);
         assert_eq!(bursts.next(), Some(at(10_000)));

@@ -189,15 +189,15 @@ impl Daemon {
     }
 
     fn forget_retired(&mut self) {
-        self.routers.retain(|router| {
-            !(router.retired && router.machine.state() == State::Init && !router.installed)
-        });
+        self.routers
+            .retain(|router| !(router.retired && router.machine.state() == State::Init && !router.installed));
     }
 
     /// Starts to read the configuration, on another thread: a large file must not delay an advert.
     fn start_reading(&mut self, reply: Option<oneshot::Sender<Response>>) {
         if self.reading.is_some() || self.stopping {
-            let reason = if self.stopping { "the daemon is stopping" } else { "a reload is under way already" };
+            let reason =
+                if self.stopping { "the daemon is stopping" } else { "a reload is under way already" };
             tracing::warn!("no reload: {reason}");
             if let Some(reply) = reply {
                 let _ = reply.send(Response::Error(Failure::new(reason)));

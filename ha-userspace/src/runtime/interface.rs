@@ -102,7 +102,13 @@ impl Interface {
     }
 
     /// Opens what is needed on an interface that exists. Each string returned is a line for the log.
-    pub(super) fn open(&mut self, link: &Link, mode: XdpMode, families: &[Family], setup: &Setup) -> Vec<String> {
+    pub(super) fn open(
+        &mut self,
+        link: &Link,
+        mode: XdpMode,
+        families: &[Family],
+        setup: &Setup,
+    ) -> Vec<String> {
         let mut lines = Vec::new();
         if self.index != Some(link.index) {
             self.close();
@@ -133,7 +139,11 @@ impl Interface {
         match XdpInterface::attach(&self.name, index, mode, options) {
             Ok(mut interface) => {
                 self.why = interface.notes().join("; ");
-                lines.push(format!("{}: adverts are read through XDP ({})", self.name, interface.attached().word()));
+                lines.push(format!(
+                    "{}: adverts are read through XDP ({})",
+                    self.name,
+                    interface.attached().word()
+                ));
                 lines.extend(interface.notes().iter().cloned());
                 if let Some(log) = interface.log.take() {
                     tokio::spawn(log.forward());
@@ -214,7 +224,7 @@ impl Interface {
                         at: event.at,
                         fingerprint: event.fingerprint,
                         endpoints: packet.endpoints,
-                        ttl: packet.ttl,
+                        ttl: packet.packet.ttl,
                         pdu: packet.pdu.to_vec(),
                     }),
                     Err(reason) => judged.count(reason),
@@ -243,7 +253,8 @@ impl Interface {
             Receive::Nothing => 0,
             Receive::Xdp(interface) => interface.counters.read().map_or(0, |counters| counters.ring_full),
             Receive::Sockets(sockets) => {
-                self.socket_losses += sockets.iter_mut().map(|socket| u64::from(socket.take_lost())).sum::<u64>();
+                self.socket_losses +=
+                    sockets.iter_mut().map(|socket| u64::from(socket.take_lost())).sum::<u64>();
                 self.socket_losses
             }
         }
@@ -263,7 +274,8 @@ impl Interface {
         let Some(interface) = self.xdp() else {
             return Counter::ALL.iter().copied().zip(self.counted).collect();
         };
-        let decided: [u64; XdpCounters::ALL.len()] = bytemuck::cast(interface.counters.read().unwrap_or_default());
+        let decided: [u64; XdpCounters::ALL.len()] =
+            bytemuck::cast(interface.counters.read().unwrap_or_default());
         let judged: [u64; JudgedCounters::ALL.len()] = bytemuck::cast(interface.judged.read());
         let both = XdpCounters::ALL.iter().zip(decided).chain(JudgedCounters::ALL.iter().zip(judged));
         both.map(|(counter, value)| (*counter, value)).collect()

@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::config::Loaded;
 use crate::config::model::Config;
+use crate::config::{Loaded, Severity};
 use crate::control::runlock::RunLock;
 use crate::control::server::Server;
 use crate::net::addresses::{AddressSpec, Addresses, Removal};
@@ -90,7 +90,11 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
         };
         let mut daemon = Daemon {
             config_file: options.config_file,
-            config: Config { scripts: config.scripts.clone(), global: config.global.clone(), ..Config::default() },
+            config: Config {
+                scripts: config.scripts.clone(),
+                global: config.global.clone(),
+                ..Config::default()
+            },
             setup,
             started: clock::now(),
             monitor,
@@ -131,6 +135,21 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Logs what was found in a configuration, one line each, and returns the lines.
+pub fn log_diagnostics(loaded: &Loaded) -> Vec<String> {
+    let mut lines = Vec::new();
+    for diagnostic in loaded.diagnostics.iter() {
+        let line = loaded.diagnostics.one_line(diagnostic);
+        match diagnostic.severity {
+            Severity::Note => tracing::info!("{line}"),
+            Severity::Warning => tracing::warn!("{line}"),
+            Severity::Error => tracing::error!("{line}"),
+        }
+        lines.push(line);
+    }
+    lines
+}
+
 fn warn(warnings: &mut Vec<String>, text: String) {
     tracing::warn!("{text}");
     warnings.push(text);
@@ -155,7 +174,9 @@ fn remove_leftovers(addresses: &mut Addresses, monitor: &Monitor, config: &Confi
     let leftovers: Vec<AddressSpec> = ours.into_iter().filter(concerns).collect();
     for (removal, spec) in addresses.remove(&leftovers).into_iter().zip(&leftovers) {
         match removal {
-            Removal::Removed => tracing::warn!("removed {}/{}, left by an earlier run", spec.address, spec.prefix),
+            Removal::Removed => {
+                tracing::warn!("removed {}/{}, left by an earlier run", spec.address, spec.prefix)
+            }
             Removal::Failed(error) => tracing::error!("{error}"),
             Removal::NotThere | Removal::Foreign => {}
         }

@@ -45,7 +45,11 @@ impl Note {
             Self::Rejected { router, source, reason, quiet } => {
                 let vrid = routers.get(router).map_or(0, |router| router.config.vrid.get());
                 let more = if quiet > 0 { format!("; {quiet} other kinds before it") } else { String::new() };
-                warn!("({}) advert from {source} for VRID {vrid} dropped: {}{more}", name(router), explain(reason));
+                warn!(
+                    "({}) advert from {source} for VRID {vrid} dropped: {}{more}",
+                    name(router),
+                    explain(reason)
+                );
             }
             Self::AddressesDiffer { router, source } => {
                 warn!("({}) {source} advertises other addresses than this router has", name(router));
@@ -84,10 +88,14 @@ impl Note {
 /// A reject reason in a sentence, with what to do.
 fn explain(reason: Counter) -> String {
     let hint = match reason {
-        Counter::AuthFailure => "the password differs; is it a neighbour's virtual router with the same VRID?",
+        Counter::AuthFailure => {
+            "the password differs; is it a neighbour's virtual router with the same VRID?"
+        }
         Counter::AuthTypeMismatch => "one side has authentication and the other has not, or another kind",
         Counter::BadTtl => "the TTL is not 255, so it may have come through a router",
-        Counter::BadVersion => "it is of the other VRRP version; compare vrrp_version or version of both routers",
+        Counter::BadVersion => {
+            "it is of the other VRRP version; compare vrrp_version or version of both routers"
+        }
         Counter::IntervalMismatch => "advert_int differs, and VRRPv2 wants it to be the same on all routers",
         Counter::BadChecksum => "the checksum is wrong",
         Counter::Carp => "it is CARP, which uses the same protocol number",

@@ -18,10 +18,7 @@ use crate::net::clock;
 impl Daemon {
     /// Puts a configuration that was read into force, or says why not.
     pub(super) fn apply(&mut self, loaded: Loaded) -> Response {
-        let diagnostics = loaded.lines();
-        for line in &diagnostics {
-            tracing::warn!("{line}");
-        }
+        let diagnostics = super::log_diagnostics(&loaded);
         if loaded.fatal {
             let message = "the new configuration cannot be used; the old one stays in force";
             tracing::error!("{message}");
@@ -106,7 +103,11 @@ impl Daemon {
         let router = &mut self.routers[n];
         if !vips(&router.config).eq(vips(&new)) && router.installed {
             let gone: Vec<_> = vips(&router.config)
-                .filter(|old| !vips(&new).any(|vip| (vip.address, vip.prefix, &vip.device) == (old.address, old.prefix, &old.device)))
+                .filter(|old| {
+                    !vips(&new).any(|vip| {
+                        (vip.address, vip.prefix, &vip.device) == (old.address, old.prefix, &old.device)
+                    })
+                })
                 .cloned()
                 .collect();
             self.obsolete.extend(specs(&router.config.interface, gone.iter(), links, |_| {}));
@@ -120,10 +121,10 @@ impl Daemon {
         self.feed(n, Input::Reconfigure(params), now, None);
     }
 
-    /// `xdp_mode` for an interface: the first of its instances that says something, or else the global one.
+    /// `xdp_mode` for an interface: that of the first of its instances.
     pub(super) fn xdp_mode(&self, interface: usize) -> XdpMode {
-        let mut on = self.routers.iter().filter(|router| router.interface == interface);
-        on.find_map(|router| router.config.xdp_mode).unwrap_or(self.config.global.xdp_mode)
+        let first = self.routers.iter().find(|router| router.interface == interface);
+        first.map_or(self.config.global.xdp_mode, |router| router.config.xdp_mode)
     }
 }
 

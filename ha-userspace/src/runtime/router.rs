@@ -5,7 +5,6 @@
 use std::net::IpAddr;
 
 use ha_common::counter::Counter;
-use ha_common::layout::advert_slot;
 use ha_common::machine::{Machine, Params, State};
 use ha_common::packet::{Advert, Endpoints};
 use ha_common::time::{Span, Time};
@@ -17,6 +16,7 @@ use crate::config::model::{Garp, Instance};
 use crate::control::protocol::InstanceStats;
 use crate::logging::limit::Limiter;
 use crate::track::priority::Effective;
+use crate::xdp::Slot;
 
 /// The longest PDU: VRRPv3 with 255 IPv6 addresses.
 pub(super) const MAX_PDU: usize = 8 + 255 * 16;
@@ -123,8 +123,8 @@ impl Router {
     }
 
     /// Index of this router's entry in `HA_ADVERTS`.
-    pub(super) fn slot(&self) -> u32 {
-        advert_slot(self.config.family, self.config.vrid)
+    pub(super) fn slot(&self) -> Slot {
+        Slot::of(self.config.family, self.config.vrid)
     }
 
     /// Settings for the machine.

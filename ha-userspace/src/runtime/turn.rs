@@ -53,7 +53,9 @@ impl Daemon {
         let on = &mut interfaces[interface];
         let found = frame.router().and_then(|id| {
             routers.iter().position(|router| {
-                router.interface == interface && (router.config.family, router.config.vrid) == id && !router.retired
+                router.interface == interface
+                    && (router.config.family, router.config.vrid) == id
+                    && !router.retired
             })
         });
         let Some(n) = found else {
@@ -163,7 +165,14 @@ impl Daemon {
                 Action::Transition { from, to, reason } => {
                     transition(router, from, to, now);
                     let priority = router.machine.priority();
-                    notes.push(Note::Transition { router: n, from, to, reason, priority, cause: cause(router, reason) });
+                    notes.push(Note::Transition {
+                        router: n,
+                        from,
+                        to,
+                        reason,
+                        priority,
+                        cause: cause(router, reason),
+                    });
                 }
                 Action::Track => track(router, interface, frame),
                 Action::Untrack => {

@@ -81,6 +81,9 @@ impl AdvertRx {
     /// Joins the group on `ifindex` and receives it, as well as unicast packets that come in there. Must be called
     /// inside a tokio runtime.
     ///
+    /// The kernel switches time stamps on in the background when the first socket of the machine asks for them; a
+    /// packet that comes in before that bears the time of reading.
+    ///
     /// # Errors
     /// No permission, no such interface, no such address family.
     pub fn open(ifindex: u32, family: Family) -> Result<Self, SocketError> {

@@ -87,9 +87,9 @@ impl Namespace {
         for end in [self, other] {
             end.ip(&format!("link set {name} up"));
         }
-        // Two ends of one cable see each other's carrier a moment after both are up.
+        // Two ends of one cable see each other's carrier, and get their link-local addresses, a moment later.
         for end in [self, other] {
-            until(|| end.ip(&format!("-o link show {name}")).contains("LOWER_UP").then_some(()));
+            until(|| end.ip(&format!("-o -6 addr show dev {name}")).contains("fe80").then_some(()));
         }
     }
 

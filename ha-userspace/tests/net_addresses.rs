@@ -220,10 +220,10 @@ fn an_error_names_thing_place_cause_and_next_step() {
     };
     assert_eq!(
         text(&outcomes[0]),
-        "cannot add 10.1.0.1/24 on interface 4711: No such device (ipv4: Device not found); the interface is gone"
+        "cannot add 10.1.0.1/24 on interface number 4711: No such device (ipv4: Device not found); the interface is gone"
     );
     let refused = text(&outcomes[1]);
-    assert!(refused.starts_with("cannot add fd00:16::1/64 on interface"), "{refused}");
+    assert!(refused.starts_with("cannot add fd00:16::1/64 on interface ens160: "), "{refused}");
     assert!(refused.ends_with("see sysctl net.ipv6.conf.*.disable_ipv6"), "{refused}");
     assert_eq!(outcomes[2], Outcome::Added, "what is behind a refused address is added all the same");
 }

@@ -87,6 +87,7 @@ fn the_first_dump_has_everything() {
         let monitor = Monitor::start().await.expect("netlink");
         let link = monitor.links().by_name("ens160").expect("there");
         assert_eq!((link.index, link.kind.as_str(), link.up, link.mtu), (index, "veth", true, 1400));
+        assert_eq!(link.lower, None, "the other end is in another namespace");
         assert_eq!(link.mac, Some([2, 0, 0, 0, 0, 1]));
         let v4: Vec<_> = link
             .v4

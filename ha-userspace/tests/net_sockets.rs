@@ -26,6 +26,7 @@ fn main() -> std::process::ExitCode {
         the_fallback_tells_what_it_lost,
         without_membership_a_unicast_advert_is_answered_with_icmp,
         membership_drops_silently_and_keeps_icmp_away,
+        membership_and_receiver_outlive_down_and_up,
         announcements_arrive_byte_for_byte,
         announcements_through_a_dead_interface_are_told,
         how_long_510_announcements_take,
@@ -287,6 +288,25 @@ fn membership_drops_silently_and_keeps_icmp_away() {
         assert!(line.contains(" 00000000:00000000 "), "nothing waits to be read: {line}");
         drop(membership);
         assert!(!b.ip("maddr show dev ens160").contains(group), "left with the drop");
+    }
+}
+
+fn membership_and_receiver_outlive_down_and_up() {
+    for (family, group) in [(Family::V4, "224.0.0.18"), (Family::V6, "ff02::12")] {
+        let (a, b) = pair();
+        let (far, index) = (Arc::new(a), b.index("ens160"));
+        b.block_on(move || async move {
+            let _membership = Membership::join(index, family).expect("root");
+            let mut receiver = AdvertRx::open(index, family).expect("root");
+            ip("link set ens160 down");
+            ip("link set ens160 up");
+            until(|| ip("-o link show ens160").contains("LOWER_UP").then_some(()));
+            assert!(ip("maddr show dev ens160").contains(group));
+            until(|| {
+                send(&far, family, multicast(family), 1);
+                receiver.try_recv().expect("read")
+            });
+        });
     }
 }
 

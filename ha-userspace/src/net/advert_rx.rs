@@ -22,7 +22,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::advert_tx::bind_to_interface;
 use super::clock;
-use super::error::SocketError;
+use super::error::{SocketError, interface_name};
 use super::sys;
 
 /// The longest VRRPv3 advert is 8 + 255 × 16 bytes, behind at most 60 bytes of IPv4 header.
@@ -44,7 +44,7 @@ impl Membership {
     /// # Errors
     /// No permission, no such interface, no such address family.
     pub fn join(ifindex: u32, family: Family) -> Result<Self, SocketError> {
-        let thing = format!("the VRRP multicast group on interface {ifindex}");
+        let thing = format!("the VRRP multicast group on interface {}", interface_name(ifindex));
         let at = |step| SocketError::at(&thing, step);
         let socket = open(family).map_err(at("open a raw socket"))?;
         // `ret #0`: keep no byte of any packet. Before the bind, so that none slips in.
@@ -87,7 +87,7 @@ impl AdvertRx {
     /// # Errors
     /// No permission, no such interface, no such address family.
     pub fn open(ifindex: u32, family: Family) -> Result<Self, SocketError> {
-        let thing = format!("receiving adverts on interface {ifindex}");
+        let thing = format!("receiving adverts on interface {}", interface_name(ifindex));
         let at = |step| SocketError::at(&thing, step);
         let socket = open(family).map_err(at("open a raw socket"))?;
         bind_to_interface(&socket, family, ifindex).map_err(at("bind the socket"))?;

@@ -67,16 +67,20 @@ pub fn set_realtime(priority: u8) -> Result<(), ProcessError> {
 /// Refused; nothing is locked.
 pub fn lock_memory() -> Result<(), ProcessError> {
     sys::settle_allocator();
-    // Needed only without CAP_IPC_LOCK; where that is refused too, mlockall says so.
-    let _ = raise_memlock();
-    sys::lock_memory_on_fault().map_err(|source| ProcessError::Memory { source })
+    // Below a limit the lock would make later allocations fail, which is worse than no lock.
+    raise_memlock()
+        .and_then(|()| match getrlimit(Resource::RLIMIT_MEMLOCK)? {
+            (RLIM_INFINITY, _) => sys::lock_memory_on_fault(),
+            _ => Err(Errno::EPERM),
+        })
+        .map_err(|source| ProcessError::Memory { source })
 }
 
 /// Raises RLIMIT_MEMLOCK as far as allowed: kernels before 5.11 count BPF maps against it.
 ///
 /// # Errors
 /// The limit stays as it is.
-pub fn raise_memlock() -> io::Result<()> {
+pub fn raise_memlock() -> nix::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
     if setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_err() {
         setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard)?;

@@ -59,6 +59,16 @@ fn a_message_that_says_nothing_new_is_no_change() {
 }
 
 #[test]
+fn a_message_about_nothing_but_an_event_is_ignored() {
+    let mut event = LinkMessage::default();
+    event.header.index = 2;
+    let event = RouteNetlinkMessage::NewLink(event);
+    let (links, changes) = table(&[event.clone(), link(2, "ens160", UP), event]);
+    assert_eq!(changes, [What::Appeared]);
+    assert!(links.by_name("ens160").expect("there").up);
+}
+
+#[test]
 fn an_address_of_a_link_that_is_not_known_is_ignored() {
     let held = RouteNetlinkMessage::NewAddress(address("10.0.0.1", AddressFlags::empty(), 0));
     let (links, changes) = table(&[held]);

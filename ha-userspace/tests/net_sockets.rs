@@ -16,21 +16,24 @@ mod net_lab;
 use net_lab::{Namespace, ip, until};
 
 fn main() -> std::process::ExitCode {
-    net_lab::main(tests![
-        adverts_arrive_byte_for_byte_v4,
-        adverts_arrive_byte_for_byte_v6,
-        unicast_adverts_arrive,
-        a_refused_packet_is_told_and_stops_no_other,
-        a_firewall_rule_is_named_as_the_cause,
-        the_fallback_receives_with_kernel_time,
-        the_fallback_tells_what_it_lost,
-        without_membership_a_unicast_advert_is_answered_with_icmp,
-        membership_drops_silently_and_keeps_icmp_away,
-        membership_and_receiver_outlive_down_and_up,
-        announcements_arrive_byte_for_byte,
-        announcements_through_a_dead_interface_are_told,
-        how_long_510_announcements_take,
-    ])
+    net_lab::main(
+        tests![
+            adverts_arrive_byte_for_byte_v4,
+            adverts_arrive_byte_for_byte_v6,
+            unicast_adverts_arrive,
+            a_sender_does_not_hear_itself,
+            a_refused_packet_is_told_and_stops_no_other,
+            a_firewall_rule_is_named_as_the_cause,
+            the_fallback_receives_with_kernel_time,
+            without_membership_a_unicast_advert_is_answered_with_icmp,
+            membership_drops_silently_and_keeps_icmp_away,
+            membership_and_receiver_outlive_down_and_up,
+            announcements_arrive_byte_for_byte,
+            announcements_through_a_dead_interface_are_told,
+            how_long_510_announcements_take,
+        ],
+        tests![the_fallback_tells_what_it_lost],
+    )
 }
 
 const A4: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 1);
@@ -45,6 +48,14 @@ fn pair() -> (Namespace, Namespace) {
     for (host, v4, v6) in [(&a, A4, A6), (&b, B4, B6)] {
         host.ip(&format!("addr add {v4}/24 dev ens160"));
         host.ip(&format!("addr add {v6}/64 dev ens160 nodad"));
+    }
+    // Neighbour discovery would now and then hold a packet back for a second.
+    for (host, peer, v4, v6) in [(&a, &b, B4, B6), (&b, &a, A4, A6)] {
+        let text = peer.ip("-j link show dev ens160");
+        let link: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let mac = link[0]["address"].as_str().expect("a MAC");
+        host.ip(&format!("neigh replace {v4} lladdr {mac} dev ens160 nud permanent"));
+        host.ip(&format!("neigh replace {v6} lladdr {mac} dev ens160 nud permanent"));
     }
     (a, b)
 }
@@ -103,7 +114,7 @@ fn pdu(number: u8) -> Vec<u8> {
 
 fn adverts_arrive_byte_for_byte_v4() {
     let (a, b) = pair();
-    let (wire, own) = (b.capture("ens160"), a.capture("lo"));
+    let wire = b.capture("ens160");
     send(&a, Family::V4, multicast(Family::V4), 255);
     let frames = wire.wait_for(255, is_vrrp);
     for (number, frame) in (0..u8::MAX).zip(&frames) {
@@ -118,7 +129,6 @@ fn adverts_arrive_byte_for_byte_v4() {
         assert_eq!(packet[20..], pdu(number));
     }
     assert_eq!(frames.len(), 255);
-    assert_eq!(own.frames().len(), 0, "nothing comes back to the sender");
 }
 
 fn adverts_arrive_byte_for_byte_v6() {
@@ -143,6 +153,21 @@ fn unicast_adverts_arrive() {
         let wire = b.capture("ens160");
         send(&a, family, unicast(family), 3);
         assert_eq!(wire.wait_for(3, is_vrrp).len(), 3, "{family:?}");
+    }
+}
+
+fn a_sender_does_not_hear_itself() {
+    for family in [Family::V4, Family::V6] {
+        let (a, b) = pair();
+        let (wire, index) = (b.capture("ens160"), a.index("ens160"));
+        a.block_on(move || async move {
+            let mut receiver = AdvertRx::open(index, family).expect("root");
+            let mut own = AdvertTx::open(index, family).expect("root");
+            own.queue(0, multicast(family), 255, &pdu(1)).expect("fits");
+            assert_eq!(own.flush(), []);
+            assert_eq!(receiver.try_recv().expect("read"), None, "{family:?}");
+        });
+        assert_eq!(wire.wait_for(1, is_vrrp).len(), 1);
     }
 }
 
@@ -287,7 +312,8 @@ fn membership_drops_silently_and_keeps_icmp_away() {
             queued.lines().find(|line| line.contains(":0070")).expect("the socket is listed").to_owned();
         assert!(line.contains(" 00000000:00000000 "), "nothing waits to be read: {line}");
         drop(membership);
-        assert!(!b.ip("maddr show dev ens160").contains(group), "left with the drop");
+        // Not quite at once: a child that another test is starting holds the socket until it executes its program.
+        until(|| (!b.ip("maddr show dev ens160").contains(group)).then_some(()));
     }
 }
 

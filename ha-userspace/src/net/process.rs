@@ -100,7 +100,7 @@ pub fn exact_timers() -> io::Result<()> {
 #[derive(Clone, Copy, Debug)]
 pub struct Inherited {
     memlock: (rlim_t, rlim_t),
-    timer_slack: u64,
+    timer_slack: libc::c_ulong,
 }
 
 impl Inherited {
@@ -111,7 +111,7 @@ impl Inherited {
     pub fn read() -> io::Result<Self> {
         Ok(Self {
             memlock: getrlimit(Resource::RLIMIT_MEMLOCK)?,
-            timer_slack: u64::try_from(nix::sys::prctl::get_timerslack()?).unwrap_or(50_000),
+            timer_slack: libc::c_ulong::try_from(nix::sys::prctl::get_timerslack()?).unwrap_or(50_000),
         })
     }
 
@@ -146,6 +146,25 @@ mod tests {
         assert_eq!(policy, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
         let child = std::thread::spawn(sys::scheduler).join().expect("no panic").expect("readable");
         assert_eq!(child, libc::SCHED_OTHER);
+    }
+
+    #[test]
+    fn memory_is_locked_or_the_refusal_explained() {
+        let locked = || {
+            let status = std::fs::read_to_string("/proc/self/status").expect("readable");
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmLck:"))
+                .expect("a line")
+                .trim()
+                .to_owned();
+            line != "0 kB"
+        };
+        match lock_memory() {
+            Ok(()) => assert!(locked()),
+            Err(error) => assert!(error.to_string().contains("LimitMEMLOCK") && !locked(), "{error}"),
+        }
+        nix::sys::mman::munlockall().expect("allowed");
     }
 
     #[test]

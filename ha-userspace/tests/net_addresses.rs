@@ -18,6 +18,7 @@ fn main() -> std::process::ExitCode {
             s36_a_whole_subnet_of_ours_goes,
             s37_an_address_of_the_operator_stays,
             a_prepared_batch_can_be_run_again,
+            fifteen_hundred_refusals_are_all_told,
             every_attribute_arrives,
             an_error_names_thing_place_cause_and_next_step,
             how_long_255_addresses_take,
@@ -187,6 +188,17 @@ fn a_prepared_batch_can_be_run_again() {
     assert_eq!(first, [Outcome::Added, Outcome::Added]);
     assert_eq!(second, vec![Outcome::AlreadyThere { ours: true }; 2]);
     assert_eq!(third, [Outcome::Added, Outcome::Added]);
+}
+
+fn fifteen_hundred_refusals_are_all_told() {
+    let (host, _other, index) = host();
+    let specs: Vec<_> = (1..=1500).map(|n| spec(index, v4(n), 32)).collect();
+    assert_eq!(add(&host, &specs), vec![Outcome::Added; 1500]);
+    assert_eq!(add(&host, &specs), vec![Outcome::AlreadyThere { ours: true }; 1500]);
+    assert_eq!(remove(&host, &specs), vec![Removal::Removed; 1500]);
+    host.sysctl("net/ipv6/conf/ens160/disable_ipv6", "1");
+    let specs: Vec<_> = (1..=1500).map(|n| spec(index, v6(n), 128)).collect();
+    assert!(add(&host, &specs).iter().all(|outcome| matches!(outcome, Outcome::Failed(_))));
 }
 
 fn every_attribute_arrives() {

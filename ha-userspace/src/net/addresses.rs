@@ -163,7 +163,8 @@ impl Addresses {
     /// An address that is there with another broadcast address, label or lifetime is left as it is: remove before
     /// adding anew.
     ///
-    /// One sendmsg for up to 1024 addresses, and one answer where all went well. Only when an address was there
+    /// Returns when the kernel has done it; only another process that changes the network configuration at the same
+    /// moment can hold it up. One sendmsg for up to 1024 addresses, and one answer where all went well. Only when an address was there
     /// already is the kernel asked once more, whose it is.
     pub fn run(&mut self, batch: &Batch) -> Vec<Outcome> {
         let answers = self.socket.exchange(batch.chunks());

@@ -9,18 +9,22 @@ mod net_lab;
 use net_lab::Namespace;
 
 fn main() -> std::process::ExitCode {
-    net_lab::main(tests![
-        s36_three_hundred_addresses_come_and_go_in_one_batch,
-        s36_leftovers_of_an_earlier_run_are_known,
-        s36_only_what_is_named_goes_when_it_was_the_first_of_its_subnet,
-        s36_only_what_is_named_goes_with_promote_secondaries,
-        s36_a_whole_subnet_of_ours_goes,
-        s37_an_address_of_the_operator_stays,
-        a_prepared_batch_can_be_run_again,
-        every_attribute_arrives,
-        an_error_names_thing_place_cause_and_next_step,
-        how_long_255_addresses_take,
-    ])
+    net_lab::main(
+        tests![
+            s36_three_hundred_addresses_come_and_go_in_one_batch,
+            s36_leftovers_of_an_earlier_run_are_known,
+            s36_only_what_is_named_goes_when_it_was_the_first_of_its_subnet,
+            s36_only_what_is_named_goes_with_promote_secondaries,
+            s36_a_whole_subnet_of_ours_goes,
+            s37_an_address_of_the_operator_stays,
+            a_prepared_batch_can_be_run_again,
+            fifteen_hundred_refusals_are_all_told,
+            every_attribute_arrives,
+            an_error_names_thing_place_cause_and_next_step,
+            how_long_255_addresses_take,
+        ],
+        tests![],
+    )
 }
 
 fn spec(ifindex: u32, address: impl Into<IpAddr>, prefix: u8) -> AddressSpec {
@@ -186,6 +190,17 @@ fn a_prepared_batch_can_be_run_again() {
     assert_eq!(third, [Outcome::Added, Outcome::Added]);
 }
 
+fn fifteen_hundred_refusals_are_all_told() {
+    let (host, _other, index) = host();
+    let specs: Vec<_> = (1..=1500).map(|n| spec(index, v4(n), 32)).collect();
+    assert_eq!(add(&host, &specs), vec![Outcome::Added; 1500]);
+    assert_eq!(add(&host, &specs), vec![Outcome::AlreadyThere { ours: true }; 1500]);
+    assert_eq!(remove(&host, &specs), vec![Removal::Removed; 1500]);
+    host.sysctl("net/ipv6/conf/ens160/disable_ipv6", "1");
+    let specs: Vec<_> = (1..=1500).map(|n| spec(index, v6(n), 128)).collect();
+    assert!(add(&host, &specs).iter().all(|outcome| matches!(outcome, Outcome::Failed(_))));
+}
+
 fn every_attribute_arrives() {
     let (host, _other, index) = host();
     let specs = [
@@ -220,10 +235,10 @@ fn an_error_names_thing_place_cause_and_next_step() {
     };
     assert_eq!(
         text(&outcomes[0]),
-        "cannot add 10.1.0.1/24 on interface 4711: No such device (ipv4: Device not found); the interface is gone"
+        "cannot add 10.1.0.1/24 on interface number 4711: No such device (ipv4: Device not found); the interface is gone"
     );
     let refused = text(&outcomes[1]);
-    assert!(refused.starts_with("cannot add fd00:16::1/64 on interface"), "{refused}");
+    assert!(refused.starts_with("cannot add fd00:16::1/64 on interface ens160: "), "{refused}");
     assert!(refused.ends_with("see sysctl net.ipv6.conf.*.disable_ipv6"), "{refused}");
     assert_eq!(outcomes[2], Outcome::Added, "what is behind a refused address is added all the same");
 }

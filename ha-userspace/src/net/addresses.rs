@@ -5,7 +5,8 @@
 //! the mark, only what this process added counts as ours.
 //!
 //! Removing an IPv4 address that came first in its subnet makes the kernel drop the others of that subnet too, unless
-//! `promote_secondaries` is set. Whatever is not meant to go is put back in the same system call.
+//! `promote_secondaries` is set. Whatever is not meant to go is put back in the same system call. What is lost are
+//! routes that name such an address as their source; where there are some, set `promote_secondaries`.
 
 mod socket;
 mod wire;
@@ -20,7 +21,7 @@ use socket::{Answer, Socket};
 pub use wire::Batch;
 use wire::Held;
 
-use super::error::SocketError;
+use super::error::{SocketError, interface_name};
 
 /// Owner mark of the addresses that the daemon adds (`IFA_PROTO`): VRRP's protocol number.
 pub const MARK: u8 = 112;
@@ -101,12 +102,12 @@ pub enum Removal {
 
 /// Why the kernel did not do as it was told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot {verb} {address}/{prefix} on interface {ifindex}: {}{}{}", errno.desc(), said(.message), hint(*errno))]
+#[error("cannot {verb} {address}/{prefix} on interface {interface}: {}{}{}", errno.desc(), said(.message), hint(*errno))]
 pub struct AddressError {
     /// "add" or "remove".
     pub verb: &'static str,
-    /// Interface.
-    pub ifindex: u32,
+    /// Name of the interface, or its number when it is gone.
+    pub interface: String,
     /// Address.
     pub address: IpAddr,
     /// Prefix length.
@@ -159,7 +160,11 @@ impl Addresses {
 
     /// Adds all addresses of a batch that was prepared beforehand; the outcomes are in its order.
     ///
-    /// One sendmsg for up to 1024 addresses, and one answer where all went well. Only when an address was there
+    /// An address that is there with another broadcast address, label or lifetime is left as it is: remove before
+    /// adding anew.
+    ///
+    /// Returns when the kernel has done it; only another process that changes the network configuration at the same
+    /// moment can hold it up. One sendmsg for up to 1024 addresses, and one answer where all went well. Only when an address was there
     /// already is the kernel asked once more, whose it is.
     pub fn run(&mut self, batch: &Batch) -> Vec<Outcome> {
         let answers = self.socket.exchange(batch.chunks());
@@ -266,7 +271,7 @@ impl Addresses {
 
 fn failure(verb: &'static str, spec: &AddressSpec, errno: Errno, message: Option<String>) -> AddressError {
     let AddressSpec { ifindex, address, prefix, .. } = *spec;
-    AddressError { verb, ifindex, address, prefix, errno, message }
+    AddressError { verb, interface: interface_name(ifindex), address, prefix, errno, message }
 }
 
 /// Linux 5.18 and later store IFA_PROTO; earlier ones ignore the attribute.

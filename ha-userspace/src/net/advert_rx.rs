@@ -23,7 +23,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::advert_tx::bind_to_interface;
 use super::clock;
-use super::error::SocketError;
+use super::error::{SocketError, interface_name};
 use super::sys;
 
 /// The longest VRRPv3 advert is 8 + 255 × 16 bytes, behind at most 60 bytes of IPv4 header.
@@ -45,7 +45,7 @@ impl Membership {
     /// # Errors
     /// No permission, no such interface, no such address family.
     pub fn join(ifindex: u32, family: Family) -> Result<Self, SocketError> {
-        let thing = format!("the VRRP multicast group on interface {ifindex}");
+        let thing = format!("the VRRP multicast group on interface {}", interface_name(ifindex));
         let at = |step| SocketError::at(&thing, step);
         let socket = open(family).map_err(at("open a raw socket"))?;
         // `ret #0`: keep no byte of any packet. Before the bind, so that none slips in.
@@ -82,10 +82,13 @@ impl AdvertRx {
     /// Joins the group on `ifindex` and receives it, as well as unicast packets that come in there. Must be called
     /// inside a tokio runtime.
     ///
+    /// The kernel switches time stamps on in the background when the first socket of the machine asks for them; a
+    /// packet that comes in before that bears the time of reading.
+    ///
     /// # Errors
     /// No permission, no such interface, no such address family.
     pub fn open(ifindex: u32, family: Family) -> Result<Self, SocketError> {
-        let thing = format!("receiving adverts on interface {ifindex}");
+        let thing = format!("receiving adverts on interface {}", interface_name(ifindex));
         let at = |step| SocketError::at(&thing, step);
         let socket = open(family).map_err(at("open a raw socket"))?;
         bind_to_interface(&socket, family, ifindex).map_err(at("bind the socket"))?;

@@ -14,7 +14,7 @@ use ha_common::packet::Endpoints;
 use ha_common::types::{Family, IPPROTO_VRRP};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::error::{SendFailure, SocketError};
+use super::error::{SendFailure, SocketError, interface_name};
 use super::sys;
 
 /// Internet control, precedence 6 (RFC 9568 does not ask for it; keepalived sends it).
@@ -62,7 +62,7 @@ impl AdvertTx {
     /// # Errors
     /// No permission, no such interface, no such address family.
     pub fn open(ifindex: u32, family: Family) -> Result<Self, SocketError> {
-        let thing = format!("sending adverts through interface {ifindex}");
+        let thing = format!("sending adverts through interface {}", interface_name(ifindex));
         let at = |step| SocketError::at(&thing, step);
         let domain = match family {
             Family::V4 => Domain::IPV4,

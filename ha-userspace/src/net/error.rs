@@ -2,6 +2,15 @@
 
 use nix::errno::Errno;
 
+/// The interface's name at the moment, or its number when it is gone: for messages only.
+pub(super) fn interface_name(ifindex: u32) -> String {
+    match nix::net::if_::if_indextoname(ifindex) {
+        Ok(name) if !name.is_empty() => name.to_string_lossy().into_owned(),
+        // nix 0.31 says an empty name where the interface is gone.
+        _ => format!("number {ifindex}"),
+    }
+}
+
 /// A socket that could not be made ready.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {step} for {thing}: {source}{}", hint(.source))]

@@ -167,6 +167,10 @@ impl Links {
     }
 
     fn set_link(&mut self, message: &LinkMessage, changes: &mut Vec<Change>) {
+        // Wireless drivers report events in messages of this kind that describe nothing else.
+        if !message.attributes.iter().any(|attribute| matches!(attribute, LinkAttribute::IfName(_))) {
+            return;
+        }
         let index = message.header.index;
         let Some(link) = self.by_index.get_mut(&index) else {
             let mut link = Link {
@@ -254,13 +258,15 @@ fn addresses_changed(link: &Link, changes: &mut Vec<Change>) {
 fn update(link: &mut Link, message: &LinkMessage) {
     // RUNNING alone stays set on a device of operational state "unknown" that has lost its carrier.
     link.up = message.header.flags.contains(LinkFlags::Up | LinkFlags::Running | LinkFlags::LowerUp);
-    link.controller = None;
+    (link.controller, link.lower) = (None, None);
+    let mut elsewhere = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(mac) => link.mac = mac.as_slice().try_into().ok(),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Link(lower) => link.lower = Some(*lower).filter(|&lower| lower != 0),
+            LinkAttribute::LinkNetNsId(_) => elsewhere = true,
             LinkAttribute::Controller(controller) => link.controller = Some(*controller),
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
@@ -271,6 +277,10 @@ fn update(link: &mut Link, message: &LinkMessage) {
             }
             _ => {}
         }
+    }
+    // An index of another network namespace says nothing here.
+    if elsewhere {
+        link.lower = None;
     }
 }
 

@@ -67,16 +67,20 @@ pub fn set_realtime(priority: u8) -> Result<(), ProcessError> {
 /// Refused; nothing is locked.
 pub fn lock_memory() -> Result<(), ProcessError> {
     sys::settle_allocator();
-    // Needed only without CAP_IPC_LOCK; where that is refused too, mlockall says so.
-    let _ = raise_memlock();
-    sys::lock_memory_on_fault().map_err(|source| ProcessError::Memory { source })
+    // Below a limit the lock would make later allocations fail, which is worse than no lock.
+    raise_memlock()
+        .and_then(|()| match getrlimit(Resource::RLIMIT_MEMLOCK)? {
+            (RLIM_INFINITY, _) => sys::lock_memory_on_fault(),
+            _ => Err(Errno::EPERM),
+        })
+        .map_err(|source| ProcessError::Memory { source })
 }
 
 /// Raises RLIMIT_MEMLOCK as far as allowed: kernels before 5.11 count BPF maps against it.
 ///
 /// # Errors
 /// The limit stays as it is.
-pub fn raise_memlock() -> io::Result<()> {
+pub fn raise_memlock() -> nix::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
     if setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_err() {
         setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard)?;
@@ -96,7 +100,7 @@ pub fn exact_timers() -> io::Result<()> {
 #[derive(Clone, Copy, Debug)]
 pub struct Inherited {
     memlock: (rlim_t, rlim_t),
-    timer_slack: u64,
+    timer_slack: libc::c_ulong,
 }
 
 impl Inherited {
@@ -107,7 +111,7 @@ impl Inherited {
     pub fn read() -> io::Result<Self> {
         Ok(Self {
             memlock: getrlimit(Resource::RLIMIT_MEMLOCK)?,
-            timer_slack: u64::try_from(nix::sys::prctl::get_timerslack()?).unwrap_or(50_000),
+            timer_slack: libc::c_ulong::try_from(nix::sys::prctl::get_timerslack()?).unwrap_or(50_000),
         })
     }
 
@@ -142,6 +146,25 @@ mod tests {
         assert_eq!(policy, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
         let child = std::thread::spawn(sys::scheduler).join().expect("no panic").expect("readable");
         assert_eq!(child, libc::SCHED_OTHER);
+    }
+
+    #[test]
+    fn memory_is_locked_or_the_refusal_explained() {
+        let locked = || {
+            let status = std::fs::read_to_string("/proc/self/status").expect("readable");
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmLck:"))
+                .expect("a line")
+                .trim()
+                .to_owned();
+            line != "0 kB"
+        };
+        match lock_memory() {
+            Ok(()) => assert!(locked()),
+            Err(error) => assert!(error.to_string().contains("LimitMEMLOCK") && !locked(), "{error}"),
+        }
+        nix::sys::mman::munlockall().expect("allowed");
     }
 
     #[test]

@@ -97,3 +97,6 @@ impl Timer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::os::fd::AsRawFd;
 use std::process::{Command, ExitCode};
+use std::sync::RwLock;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -87,9 +88,9 @@ impl Namespace {
         for end in [self, other] {
             end.ip(&format!("link set {name} up"));
         }
-        // Two ends of one cable see each other's carrier a moment after both are up.
+        // Two ends of one cable see each other's carrier, and get their link-local addresses, a moment later.
         for end in [self, other] {
-            until(|| end.ip(&format!("-o link show {name}")).contains("LOWER_UP").then_some(()));
+            until(|| end.ip(&format!("-o -6 addr show dev {name}")).contains("fe80").then_some(()));
         }
     }
 
@@ -196,16 +197,32 @@ pub(crate) fn until<R>(mut ask: impl FnMut() -> Option<R>) -> R {
     }
 }
 
+type Test = (&'static str, fn());
+
 /// Runs the tests, or shows them as ignored where namespaces cannot be made.
-pub(crate) fn main(tests: &[(&'static str, fn())]) -> ExitCode {
+///
+/// All namespaces share the processors' packet queues: tests that flood them run `alone`.
+pub(crate) fn main(tests: &[Test], alone: &[Test]) -> ExitCode {
+    static TURN: RwLock<()> = RwLock::new(());
     let able =
         std::thread::spawn(|| unshare(CloneFlags::CLONE_NEWNET)).join().is_ok_and(|result| result.is_ok());
     if !able {
         eprintln!("ignored: network namespaces need root (CAP_SYS_ADMIN)");
     }
-    let trials =
-        tests.iter().map(|&(name, test)| Trial::test(name, move || run(test)).with_ignored_flag(!able));
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+    let together = tests.iter().map(|&(name, test)| {
+        Trial::test(name, move || {
+            let _turn = TURN.read();
+            run(test)
+        })
+    });
+    let alone = alone.iter().map(|&(name, test)| {
+        Trial::test(name, move || {
+            let _turn = TURN.write();
+            run(test)
+        })
+    });
+    let trials = together.chain(alone).map(|trial| trial.with_ignored_flag(!able)).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 fn run(test: fn()) -> Result<(), Failed> {
@@ -219,5 +236,5 @@ fn run(test: fn()) -> Result<(), Failed> {
 /// A table of tests by their names.
 #[macro_export]
 macro_rules! tests {
-    ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name as fn())),*] };
+    ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name as fn())),*] as &[(&'static str, fn())] };
 }

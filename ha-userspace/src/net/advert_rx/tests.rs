@@ -57,3 +57,19 @@ fn nonsense_is_no_packet() {
     short[2..4].copy_from_slice(&[0, 40]);
     assert_eq!(take_apart_v4(&short), None, "a header of 60 bytes in a packet of 40");
 }
+
+proptest::proptest! {
+    /// Whatever comes: no panic, and the PDU is a part of the packet.
+    #[test]
+    fn any_bytes_can_be_taken_apart(packet in proptest::collection::vec(proptest::num::u8::ANY, 0..200), first in 0x44..0x48_u8) {
+        let mut packet = packet;
+        for first in [packet.first().copied().unwrap_or(0), first] {
+            if let Some(byte) = packet.first_mut() {
+                *byte = first;
+            }
+            if let Some((_, _, pdu)) = take_apart_v4(&packet) {
+                proptest::prop_assert!(pdu.len() + 20 <= packet.len());
+            }
+        }
+    }
+}

@@ -228,6 +228,18 @@ async fn what_cannot_run_is_disabled_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_disabled_script_that_is_repaired_runs_without_a_reload() {
+    let mut bench = Bench::new();
+    let program = bench.file("chk");
+    bench.apply(&[Script { init_fail: true, fall: 3, ..script("chk", &program) }]);
+    assert_eq!(bench.state().await, Disabled);
+    bench.write("chk", "exit 1");
+    // Disabled until the result is there, and the first result decides.
+    assert_eq!(bench.event().await, ("chk".to_owned(), Bad, "exit 1".to_owned()));
+    assert_eq!(bench.runs(), 1);
+}
+
+#[tokio::test]
 async fn a_script_that_vanishes_later_fails() {
     let mut bench = Bench::new();
     let program = bench.write("chk", "exit 0");

@@ -46,8 +46,8 @@ pub fn init(options: &Options) -> Result<Logging, InitError> {
 
 /// `RUST_LOG`'s language, less its bare target names: a misspelt level would be one, and log nothing.
 fn parse_filter(text: &str) -> Option<Targets> {
-    let understood =
-        text.split(',').all(|part| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok());
+    let level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    let understood = text.split(',').all(|part| part.contains('=') || level(part));
     if understood { text.parse().ok() } else { None }
 }
 

@@ -228,6 +228,18 @@ async fn what_cannot_run_is_disabled_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_disabled_script_that_is_repaired_runs_without_a_reload() {
+    let mut bench = Bench::new();
+    let program = bench.file("chk");
+    bench.apply(&[Script { init_fail: true, fall: 3, ..script("chk", &program) }]);
+    assert_eq!(bench.state().await, Disabled);
+    bench.write("chk", "exit 1");
+    // Disabled until the result is there, and the first result decides.
+    assert_eq!(bench.event().await, ("chk".to_owned(), Bad, "exit 1".to_owned()));
+    assert_eq!(bench.runs(), 1);
+}
+
+#[tokio::test]
 async fn a_script_that_vanishes_later_fails() {
     let mut bench = Bench::new();
     let program = bench.write("chk", "exit 0");
@@ -276,6 +288,8 @@ async fn a_script_gets_a_clean_process() {
         eprintln!("SKIPPED: needs root");
         return;
     }
+    // The daemon's supplementary groups are not its scripts'.
+    nix::unistd::setgroups(&[0, 54_321].map(nix::unistd::Gid::from_raw)).unwrap();
     let mut bench = Bench::new();
     // An inheritable descriptor, as a careless library leaves it.
     let careless = std::fs::File::open("/dev/zero").unwrap();

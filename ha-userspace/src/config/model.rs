@@ -86,7 +86,7 @@ pub struct Script {
 pub struct Weight {
     /// -253..=253; zero means FAULT on failure. Positive adds while good, negative subtracts while bad.
     pub value: i16,
-    /// `reverse`: good and bad change places.
+    /// `reverse`: the sign of what is added turns round; with zero, good and bad change places.
     pub reverse: bool,
 }
 

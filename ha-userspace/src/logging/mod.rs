@@ -10,6 +10,7 @@ pub mod limit;
 mod sink;
 
 pub use sink::{Logging, Target};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// What the command line says about logging.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,10 +29,12 @@ pub struct Options {
 pub fn init(options: &Options) -> Result<Logging, InitError> {
     use tracing_subscriber::layer::SubscriberExt;
 
-    let text =
-        options.level.clone().or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| "info".to_owned());
-    let filter: tracing_subscriber::filter::Targets =
-        text.parse().map_err(|_| InitError::Level { text: text.clone() })?;
+    let text = options
+        .level
+        .clone()
+        .or_else(|| std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty()))
+        .unwrap_or_else(|| "info".to_owned());
+    let filter = parse_filter(&text).ok_or(InitError::Level { text })?;
     let target = Target::choose(options.syslog);
     let (logging, queue) = Logging::start(target).map_err(InitError::Thread)?;
     let subscriber = tracing_subscriber::registry().with(filter).with(layer::QueueLayer::new(queue));
@@ -39,6 +42,13 @@ pub fn init(options: &Options) -> Result<Logging, InitError> {
     // Records of crates that use `log`. Fails only where a logger is set already, and then that one has them.
     let _ = tracing_log::LogTracer::init();
     Ok(logging)
+}
+
+/// `RUST_LOG`'s language, less its bare target names: a misspelt level would be one, and log nothing.
+fn parse_filter(text: &str) -> Option<Targets> {
+    let level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    let understood = text.split(',').all(|part| part.contains('=') || level(part));
+    if understood { text.parse().ok() } else { None }
 }
 
 /// Why logging was not set up.

@@ -148,6 +148,14 @@ impl Prepared {
         security::check(&RealFiles, &self.program, &self.identity, self.secure)
     }
 
+    /// What `enable_script_security` would say, set or not.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn check_strictly(&self) -> Result<(), Refusal> {
+        security::check(&RealFiles, &self.program, &self.identity, true)
+    }
+
     /// Starts the program. The thread that calls this must outlive the script: the script is told when it ends.
     ///
     /// # Errors
@@ -169,9 +177,10 @@ impl Prepared {
             .stderr(Stdio::null())
             .current_dir("/")
             .kill_on_drop(true);
-        let switch = Uid::effective().is_root();
-        let parent = getpid();
         let (uid, gid) = (Uid::from_raw(self.identity.uid), Gid::from_raw(self.identity.gid));
+        // Nothing to switch: then a container without CAP_SETUID or CAP_SETGID will do as well.
+        let switch = (uid, gid) != (Uid::effective(), Gid::effective());
+        let parent = getpid();
         let groups: Vec<Gid> = self.identity.groups.iter().copied().map(Gid::from_raw).collect();
         // SAFETY: the closure runs in the forked child of a process with several threads. It makes system calls
         // only; it allocates nothing, takes no lock and touches no shared state: `groups` was built before.
@@ -204,7 +213,7 @@ fn plain_process() -> io::Result<()> {
         let normal: libc::sched_param = std::mem::zeroed();
         libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const normal);
         libc::setpriority(libc::PRIO_PROCESS, 0, 0);
-        for signal in 1..libc::SIGRTMAX() {
+        for signal in 1..=libc::SIGRTMAX() {
             libc::signal(signal, libc::SIG_DFL);
         }
         // From the kernel's `close_range(2)`: everything above standard error closes at exec.

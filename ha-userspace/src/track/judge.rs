@@ -24,12 +24,15 @@ impl Judge {
         Self { rise: rise.max(1), fall: fall.max(1), state, first: true, against: 0 }
     }
 
-    /// A judge of a script whose definition changed: what is known of it stays until its first result.
+    /// A judge of a script of which something is known already: that stays until the first result.
+    ///
+    /// A script that was disabled has no state to keep, and whatever its first result is, it is a change.
     #[must_use]
     pub fn inherit(self, known: ScriptState) -> Self {
         match known {
             ScriptState::Good | ScriptState::Bad => Self { state: known, ..self },
-            ScriptState::Pending | ScriptState::Disabled => self,
+            ScriptState::Disabled => Self { state: ScriptState::Pending, ..self },
+            ScriptState::Pending => self,
         }
     }
 
@@ -107,6 +110,7 @@ mod tests {
         let mut judge = Judge::new(3, 3, true).inherit(ScriptState::Good);
         assert_eq!(judge.state(), ScriptState::Good);
         assert_eq!(judge.record(false), Some(ScriptState::Bad));
-        assert_eq!(Judge::new(1, 1, true).inherit(ScriptState::Disabled).state(), ScriptState::Bad);
+        let mut judge = Judge::new(2, 2, true).inherit(ScriptState::Disabled);
+        assert_eq!(judge.record(false), Some(ScriptState::Bad));
     }
 }

@@ -4,7 +4,7 @@
 //! The core walks the path over [`Files`], so tests need no root and no real files. The script runner repeats the
 //! check before **every** run: packages and people replace scripts while the daemon runs. That also closes the gap
 //! between check and `execve`: to swap a component in between, one must be able to write a directory that the check
-//! has just found to be writable by root alone. POSIX ACLs are seen as far as the group bits show their mask.
+//! has just found to be writable by root alone. Only the program is looked at, not what its arguments name. POSIX ACLs are seen as far as the group bits show their mask.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -174,7 +174,7 @@ pub enum Refusal {
     },
     /// Somebody other than root could change what runs as root.
     #[error(
-        "{} is not run as root (enable_script_security): {} can be changed by {by} (mode {mode:04o}, owner {uid}, \
+        "{} is not safe to run as root: {} can be changed by {by} (mode {mode:04o}, owner {uid}, \
          group {gid}); run: {fix} {}",
         program.display(), component.display(), component.display()
     )]

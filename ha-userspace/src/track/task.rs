@@ -24,8 +24,11 @@ pub(super) const KILL_GRACE: Duration = Duration::from_millis(500);
 pub(super) const STOP_PATIENCE: Duration = Duration::from_millis(1000);
 /// No script is started more often than this.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
-/// How often a script that could not be used is looked at again.
-const RETRY: Duration = Duration::from_secs(10);
+/// Longer ones mean never, and must not overflow a clock.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(365 * 86_400);
+/// How often a script that could not be used is looked at again: at its interval, within these limits.
+const RETRY_LATEST: Duration = Duration::from_secs(10);
+const RETRY_SOONEST: Duration = Duration::from_millis(100);
 
 /// The work of one task.
 struct Task {
@@ -55,7 +58,7 @@ impl Task {
         let known = self.board.lock().get(&self.name).map_or(ScriptState::Pending, |record| record.state);
         let script = &self.job.script;
         let mut judge = Judge::new(script.rise, script.fall, script.init_fail).inherit(known);
-        let period = script.interval.max(SHORTEST_INTERVAL);
+        let period = script.interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         let mut ticker = interval(period);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -83,7 +86,8 @@ impl Task {
         }
     }
 
-    /// Finds the program and its user. A script that cannot be used is disabled and looked at again later.
+    /// Finds the program and its user. A script that cannot be used is disabled and looked at again later; once it
+    /// can be used it stays disabled until its first result, so that nobody loses a VIP while it runs.
     async fn prepare(&mut self) -> Option<Prepared> {
         let mut told = String::new();
         loop {
@@ -92,9 +96,12 @@ impl Task {
                 Ok(prepared) => {
                     if !told.is_empty() {
                         tracing::info!("script {} can be used now", self.name);
-                        let start =
-                            if self.job.script.init_fail { ScriptState::Bad } else { ScriptState::Pending };
-                        self.note(|record| record.state = start);
+                    }
+                    if let Err(refusal) = prepared.check_strictly() {
+                        tracing::warn!(
+                            "script {} would not pass enable_script_security: {refusal}",
+                            self.name
+                        );
                     }
                     return Some(prepared);
                 }
@@ -109,7 +116,7 @@ impl Task {
                 told = why;
             }
             tokio::select! {
-                () = sleep(RETRY.max(self.job.script.interval)) => {}
+                () = sleep(self.job.script.interval.clamp(RETRY_SOONEST, RETRY_LATEST)) => {}
                 _ = self.cancelled.changed() => return None,
             }
         }

@@ -130,7 +130,7 @@ fn messages_name_the_component_the_cause_and_the_command() {
     };
     assert_eq!(
         text("/etc/conf.d/chk", &root()),
-        "/etc/conf.d/chk is not run as root (enable_script_security): /etc/conf.d can be changed by its group, 50 \
+        "/etc/conf.d/chk is not safe to run as root: /etc/conf.d can be changed by its group, 50 \
          (mode 0775, owner 0, group 50); run: chmod g-w /etc/conf.d"
     );
     assert_eq!(

@@ -1,0 +1,3 @@
+//! x
+mod xdp_support;
+fn main() {}

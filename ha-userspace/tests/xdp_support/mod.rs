@@ -13,10 +13,10 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 /// A test by name. It runs in a thread, a network namespace and a mount namespace of its own.
-pub type Test = (&'static str, fn());
+pub(crate) type Test = (&'static str, fn());
 
 /// Runs the tests; without the rights for them, each is reported as ignored with the reason.
-pub fn main(tests: &[Test]) -> ExitCode {
+pub(crate) fn main(tests: &[Test]) -> ExitCode {
     let missing = missing();
     let trials = tests
         .iter()
@@ -57,16 +57,17 @@ fn isolated(test: fn()) -> Result<(), Failed> {
 }
 
 /// Runs a command to its end and returns its output.
-pub fn run(command: &str) -> String {
+pub(crate) fn run(command: &str) -> String {
     let mut words = command.split(' ');
     let program = words.next().expect("a program");
-    let output = Command::new(program).args(words).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let output =
+        Command::new(program).args(words).output().unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Makes a veth pair `ens160` and `far`, both up and silent.
-pub fn veth() -> u32 {
+pub(crate) fn veth() -> u32 {
     run("ip link add ens160 type veth peer name far");
     // Neighbour discovery would send frames of its own.
     for name in ["ens160", "far"] {
@@ -77,12 +78,12 @@ pub fn veth() -> u32 {
 }
 
 /// A packet socket that sends frames from one interface.
-pub struct Sender(OwnedFd);
+pub(crate) struct Sender(OwnedFd);
 
 impl Sender {
     /// For the interface `name`.
     #[expect(unsafe_code, reason = "packet sockets have no safe interface")]
-    pub fn new(name: &str) -> io::Result<Self> {
+    pub(crate) fn new(name: &str) -> io::Result<Self> {
         let name = CString::new(name)?;
         // SAFETY: plain system calls; the structure is all zeros but for the fields set, and as long as said.
         unsafe {
@@ -103,13 +104,13 @@ impl Sender {
     }
 
     /// Sends one frame.
-    pub fn send(&self, frame: &[u8]) {
+    pub(crate) fn send(&self, frame: &[u8]) {
         assert_eq!(nix::unistd::write(&self.0, frame), Ok(frame.len()));
     }
 }
 
 /// An Ethernet frame to the multicast address of VRRP.
-pub fn ethernet(tags: &[(u16, u16)], ethertype: u16, packet: &[u8]) -> Vec<u8> {
+pub(crate) fn ethernet(tags: &[(u16, u16)], ethertype: u16, packet: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x01, 0x00, 0x5e, 0x00, 0x00, 0x12, 0x00, 0x00, 0x5e, 0x00, 0x01, 0x33];
     for (tag, vid) in tags {
         frame.extend(tag.to_be_bytes());
@@ -121,7 +122,7 @@ pub fn ethernet(tags: &[(u16, u16)], ethertype: u16, packet: &[u8]) -> Vec<u8> {
 }
 
 /// An IPv4 packet from 172.16.1.`host` to 224.0.0.18, without a header checksum.
-pub fn ipv4(host: u8, protocol: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv4(host: u8, protocol: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
     let header_len = 20 + options.len();
     let [high, low] = u16::try_from(header_len + payload.len()).expect("fits").to_be_bytes();
     let first = 0x40 | u8::try_from(header_len / 4).expect("fits");
@@ -133,7 +134,7 @@ pub fn ipv4(host: u8, protocol: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 /// An IPv6 packet from fe80::1 to ff02::12.
-pub fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
     let [high, low] = u16::try_from(payload.len()).expect("fits").to_be_bytes();
     let mut packet = vec![0x60, 0, 0, 0, high, low, next, 255];
     packet.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
@@ -143,6 +144,6 @@ pub fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A VRRPv3 advert, as a PDU without a checksum.
-pub fn advert(vrid: u8, priority: u8) -> Vec<u8> {
+pub(crate) fn advert(vrid: u8, priority: u8) -> Vec<u8> {
     vec![0x31, vrid, priority, 1, 0, 100, 0, 0, 172, 16, 1, 25]
 }

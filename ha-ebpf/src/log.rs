@@ -10,7 +10,7 @@ use ha_common::counter::Counter;
 /// A frame was rejected.
 #[inline(always)]
 pub(crate) fn rejected(context: &XdpContext, counter: Counter) {
-    info!(context, "rejected a frame: counter {}", counter.index());
+    info!(context, "rejected a frame: {}", counter.word());
 }
 
 /// VRRP for somebody else.

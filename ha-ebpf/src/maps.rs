@@ -65,34 +65,29 @@ pub(crate) fn advert_slot(index: u32) -> Option<Slot> {
 }
 
 macro_rules! fields {
-    ($($get:ident $(/ $set:ident)?: $type:ty,)+) => {
+    (read $($field:ident: $type:ty),+; write $($set:ident $written:ident: $value:ty),+;) => {
         $(
             #[inline(always)]
-            pub(crate) fn $get(&self) -> $type {
+            pub(crate) fn $field(&self) -> $type {
                 // SAFETY: the kernel keeps the entry for the life of the map.
-                unsafe { (&raw const (*self.0).$get).read_volatile() }
+                unsafe { (&raw const (*self.0).$field).read_volatile() }
             }
-
-            $(
-                #[inline(always)]
-                pub(crate) fn $set(&self, value: $type) {
-                    // SAFETY: as for reading.
-                    unsafe { (&raw mut (*self.0).$get).write_volatile(value) }
-                }
-            )?
+        )+
+        $(
+            #[inline(always)]
+            pub(crate) fn $set(&self, value: $value) {
+                // SAFETY: as for reading.
+                unsafe { (&raw mut (*self.0).$written).write_volatile(value) }
+            }
         )+
     };
 }
 
 impl Slot {
     fields! {
-        fingerprint: u64,
-        configured: u32,
-        last_seen_ns / set_last_seen_ns: u64,
-        last_other_ns / set_last_other_ns: u64,
-        count / set_count: u64,
-        window_start_ns / set_window_start_ns: u64,
-        window_used / set_window_used: u32,
+        read fingerprint: u64, configured: u32, count: u64, window_start_ns: u64, window_used: u32;
+        write set_last_seen_ns last_seen_ns: u64, set_count count: u64, set_last_other_ns last_other_ns: u64,
+            set_window_start_ns window_start_ns: u64, set_window_used window_used: u32;
     }
 
     /// The tracked master is alive. (Two CPUs may do this at once, and one of the counts is lost: a NIC gives the

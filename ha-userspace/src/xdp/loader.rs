@@ -1,8 +1,10 @@
 //! Loads the embedded object into the kernel. Attaching it is [`super::interface`]'s job.
 
+use std::sync::{Mutex, OnceLock};
+
 use aya::maps::{Array, MapError, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, Xdp};
-use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use ha_common::layout::{ABI_VERSION, InterfaceConfig};
 
 use super::events::Events;
@@ -65,14 +67,12 @@ impl Program {
     ///
     /// See [`LoadError`].
     pub fn load(vlan: u16, key: [u64; 2], log: Option<aya_log::Level>) -> Result<Self, LoadError> {
-        let log_level = log.map_or(0, |level| level as u8);
-        let mut loader = EbpfLoader::new();
-        // Relocations against the kernel's types are not used, and its BTF would stay in memory.
-        loader.btf(None).override_global(aya_log::LEVEL, &log_level, true);
-        if log.is_none() {
-            // One page, the smallest ring.
-            loader.map_max_entries("AYA_LOGS", 4096);
-        }
+        let mut loader = loader().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        loader.override_global(aya_log::LEVEL, log_level(log), true);
+        // One page is the smallest ring.
+        loader.map_max_entries("AYA_LOGS", if log.is_some() { 128 * 1024 } else { 4096 });
+        // The verifier's own log makes loading many times slower; it is for those who work on the program.
+        loader.verifier_log_level(if log.is_some() { VerifierLogLevel::DEBUG } else { VerifierLogLevel::DISABLE });
         let mut ebpf = loader.load(OBJECT).map_err(|error| match error {
             EbpfError::MapError(MapError::CreateError { io_error, .. }) if is_permission(&io_error) => {
                 LoadError::Permission
@@ -169,6 +169,34 @@ impl Program {
     pub(super) fn maps_to_pin(&self) -> impl Iterator<Item = (&'static str, &aya::maps::Map)> {
         PINNED_MAPS.into_iter().filter_map(|name| Some((name, self.ebpf.map(name)?)))
     }
+}
+
+/// The one loader of the process. A new one reads and parses the types of the whole kernel, which takes 20 MB and
+/// 50 ms, whether or not they are needed; they are not.
+fn loader() -> &'static Mutex<EbpfLoader<'static>> {
+    static LOADER: OnceLock<Mutex<EbpfLoader<'static>>> = OnceLock::new();
+    LOADER.get_or_init(|| {
+        let mut loader = EbpfLoader::new();
+        loader.btf(None);
+        trim_heap();
+        Mutex::new(loader)
+    })
+}
+
+/// Gives memory that was freed back to the system, where the C library can be told to.
+#[cfg_attr(target_env = "gnu", expect(unsafe_code, reason = "a function of the C library"))]
+fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no conditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// The level as the program's global has it.
+fn log_level(log: Option<aya_log::Level>) -> &'static u8 {
+    static LEVELS: [u8; 6] = [0, 1, 2, 3, 4, 5];
+    &LEVELS[log.map_or(0, |level| usize::from(level as u8)) % LEVELS.len()]
 }
 
 /// (EACCES is what the verifier says to a program that it refuses.)

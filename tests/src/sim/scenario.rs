@@ -5,7 +5,7 @@ use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Priority, Version, Vrid};
 
 use super::check::Expect;
-use super::driver::Node;
+use super::driver::{Node, ROUTERS};
 use super::rng::Rng;
 use super::world::{Weather, World};
 use super::{Failure, Stats};
@@ -99,7 +99,7 @@ impl Story {
         let delayed = rng.chance(20);
         let mut longest = Span::ZERO;
         let mut nodes = Vec::new();
-        for id in 0..2 + rng.index(4) {
+        for id in 0..2 + rng.index(ROUTERS - 1) {
             let priority = any_priority(&mut rng, equal);
             let delay = if delayed && rng.chance(60) { rng.span(base, base.times(12)) } else { Span::ZERO };
             longest = longest.max(delay);
@@ -233,8 +233,8 @@ impl Story {
 
     /// Heals everything and waits for statement 38.
     fn calm(&mut self) -> Result<(), String> {
-        // What was planned for later and what is still on its way belongs to the trouble.
-        let rest = self.patience().times(2).plus(self.longest_interval().times(2));
+        // What was planned for later belongs to the trouble: the end of a stall, then perhaps a planned stop.
+        let rest = self.patience().times(3).plus(self.longest_interval()).plus(Span::from_millis(100));
         self.pass(rest)?;
         let world = &mut self.world;
         world.weather = Weather::default();

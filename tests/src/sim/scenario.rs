@@ -247,8 +247,8 @@ impl Story {
             }
         }
         world.phase(Expect::Anything, "healed");
-        // Frames that bad weather delays; a stall that began late; a stopping master that still waits.
-        self.pass(self.longest_interval().times(2).plus(self.patience().times(2)))?;
+        // Frames that bad weather still delays.
+        self.pass(self.longest_interval().times(2))?;
         // One master-down interval without disturbance, and the time that late processes and graces need.
         self.pass(self.patience().plus(Span::from_millis(30)))?;
         self.world.phase(Expect::OneMaster, "one master");

@@ -137,6 +137,11 @@ impl Node {
         })
     }
 
+    /// Statement 25: whether a master must yield.
+    fn outranked_by(&self, frame: &Frame, machine: &Machine) -> bool {
+        (frame.priority, frame.from) > (machine.priority().get(), self.id)
+    }
+
     /// The kernel gets a frame. True if the daemon is to be woken.
     pub(super) fn arrive(&mut self, frame: Frame, now: Time, log: &mut Timeline) -> bool {
         let Some(machine) = &self.machine else { return false };

@@ -269,13 +269,45 @@ impl Story {
         let backups: Vec<usize> =
             self.world.nodes.iter().filter(running).map(|node| node.id).filter(|&id| id != master).collect();
         self.pass(self.longest_interval().times(4))?;
-        match self.world.rng.below(3) {
-            0 if !backups.is_empty() => {
+        if backups.is_empty() {
+            return Ok(());
+        }
+        match self.world.rng.below(7) {
+            0 | 1 => {
                 let backup = self.world.rng.pick(&backups);
                 self.stall_a_backup(backup)
             }
-            1 if !backups.is_empty() => self.planned_stop(master),
+            2 | 3 => self.planned_stop(master),
+            4 => self.another_interval(master),
+            5 => self.death_among_the_starved(master, &backups),
             _ => Ok(()),
+        }
+    }
+
+    /// A reload of the master's interval reaches the backups before their patience ends.
+    fn another_interval(&mut self, master: usize) -> Result<(), String> {
+        if self.version == Version::V3 {
+            let interval = self.world.rng.pick(&self.intervals);
+            self.world.plan(self.world.now, Fault::SetInterval { node: Some(master), interval });
+        }
+        self.pass(self.patience().times(2))
+    }
+
+    /// Backups that never have the CPU for as long as a grace still find out that their master is dead.
+    fn death_among_the_starved(&mut self, master: usize, backups: &[usize]) -> Result<(), String> {
+        self.world.phase(Expect::Anything, "starvation");
+        self.world.plan(self.world.now, Fault::Crash { node: master });
+        let (span, run) = (Span::from_millis(40), Span::from_millis(4).plus(Span::from_micros(500)));
+        let end = self.world.now.after(self.patience()).after(span.plus(run).times(6));
+        while self.world.now < end {
+            for &node in backups {
+                self.world.plan(self.world.now, Fault::Stall { node, span, whole_host: false });
+            }
+            self.pass(span.plus(run))?;
+        }
+        match self.world.masters().next() {
+            Some(_) => Ok(()),
+            None => Err("38: nobody noticed a death".into()),
         }
     }
 

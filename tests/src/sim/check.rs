@@ -21,6 +21,7 @@ pub(super) struct Witness {
 struct Heard {
     at: Time,
     from: usize,
+    priority: u8,
     interval: Span,
 }
 
@@ -42,12 +43,17 @@ impl Witness {
     ) {
         let (own_priority, params) = ours;
         if priority == 0 {
-            if self.heard.is_none_or(|heard| heard.from == from) && !lost {
+            // A router whose priority has risen above its master's watches nobody in particular, and one that
+            // holds back its preemption may watch somebody whom it need not respect.
+            let delays = params.preempt_delay > Span::ZERO;
+            let free = |heard: &Heard| params.preempt && (heard.priority < own_priority || delays);
+            let about = |heard: Heard| heard.from == from || free(&heard);
+            if self.heard.is_none_or(about) && !lost {
                 self.resigned.get_or_insert(at);
             }
         } else if priority >= own_priority || !params.preempt {
             let known = self.heard.map_or(params.interval, |heard| heard.interval);
-            self.heard = Some(Heard { at, from, interval: if lost { known } else { interval } });
+            self.heard = Some(Heard { at, from, priority, interval: if lost { known } else { interval } });
             self.resigned = None;
             self.taught = None;
         } else if params.preempt_delay > Span::ZERO {

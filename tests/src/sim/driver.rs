@@ -21,6 +21,9 @@ const QUEUE: usize = 48;
 /// Frames that the card of a frozen host holds.
 const CARD: usize = 256;
 
+/// Routers in a cluster, at most.
+pub(super) const ROUTERS: usize = 5;
+
 /// An advert on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
@@ -54,6 +57,8 @@ pub(super) struct Node {
     /// What the operator or netlink told the daemon and it has not read yet.
     pub(super) pending: Vec<Input>,
     pub(super) wake_at: Option<Time>,
+    /// Latest arrival from each other router, in good weather.
+    pub(super) latest: [Time; ROUTERS],
     queue: VecDeque<(Frame, Time)>,
     queue_lost: bool,
     fingerprint: Option<Frame>,
@@ -85,6 +90,7 @@ impl Node {
             undelivered: 0,
             pending: Vec::new(),
             wake_at: None,
+            latest: [Time(0); ROUTERS],
             queue: VecDeque::new(),
             queue_lost: false,
             fingerprint: None,
@@ -129,6 +135,11 @@ impl Node {
         self.machine.as_ref().is_some_and(|machine| {
             frame.priority > 0 && (frame.priority >= machine.priority().get() || !machine.params().preempt)
         })
+    }
+
+    /// Statement 25: whether a master must yield.
+    fn outranked_by(&self, frame: &Frame, machine: &Machine) -> bool {
+        (frame.priority, frame.from) > (machine.priority().get(), self.id)
     }
 
     /// The kernel gets a frame. True if the daemon is to be woken.

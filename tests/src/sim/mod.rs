@@ -17,7 +17,8 @@
 //!    and two at once only for as long as an advert needs from one process to the other.
 //! 3. *Steady*: once every preemption must be over, nothing changes its state any more and the best router is
 //!    master, if all may preempt; then one of: nothing happens; a backup is stalled, once or in a pattern
-//!    (statement 41); the master is stopped gracefully, during which somebody answers at every instant.
+//!    (statement 41); the master is stopped gracefully, during which somebody answers at every instant; the
+//!    master's interval is changed; the master dies and all backups are short of CPU.
 
 mod check;
 mod driver;

@@ -5,7 +5,7 @@ use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Priority, Version, Vrid};
 
 use super::check::Expect;
-use super::driver::Node;
+use super::driver::{Node, ROUTERS};
 use super::rng::Rng;
 use super::world::{Weather, World};
 use super::{Failure, Stats};
@@ -99,7 +99,7 @@ impl Story {
         let delayed = rng.chance(20);
         let mut longest = Span::ZERO;
         let mut nodes = Vec::new();
-        for id in 0..2 + rng.index(4) {
+        for id in 0..2 + rng.index(ROUTERS - 1) {
             let priority = any_priority(&mut rng, equal);
             let delay = if delayed && rng.chance(60) { rng.span(base, base.times(12)) } else { Span::ZERO };
             longest = longest.max(delay);
@@ -233,8 +233,8 @@ impl Story {
 
     /// Heals everything and waits for statement 38.
     fn calm(&mut self) -> Result<(), String> {
-        // What was planned for later and what is still on its way belongs to the trouble.
-        let rest = self.patience().times(2).plus(self.longest_interval().times(2));
+        // What was planned for later belongs to the trouble: the end of a stall, then perhaps a planned stop.
+        let rest = self.patience().times(3).plus(self.longest_interval()).plus(Span::from_millis(100));
         self.pass(rest)?;
         let world = &mut self.world;
         world.weather = Weather::default();
@@ -247,8 +247,8 @@ impl Story {
             }
         }
         world.phase(Expect::Anything, "healed");
-        // Frames that bad weather delays; a stall that began late; a stopping master that still waits.
-        self.pass(self.longest_interval().times(2).plus(self.patience().times(2)))?;
+        // Frames that bad weather still delays.
+        self.pass(self.longest_interval().times(2))?;
         // One master-down interval without disturbance, and the time that late processes and graces need.
         self.pass(self.patience().plus(Span::from_millis(30)))?;
         self.world.phase(Expect::OneMaster, "one master");
@@ -269,13 +269,45 @@ impl Story {
         let backups: Vec<usize> =
             self.world.nodes.iter().filter(running).map(|node| node.id).filter(|&id| id != master).collect();
         self.pass(self.longest_interval().times(4))?;
-        match self.world.rng.below(3) {
-            0 if !backups.is_empty() => {
+        if backups.is_empty() {
+            return Ok(());
+        }
+        match self.world.rng.below(7) {
+            0 | 1 => {
                 let backup = self.world.rng.pick(&backups);
                 self.stall_a_backup(backup)
             }
-            1 if !backups.is_empty() => self.planned_stop(master),
+            2 | 3 => self.planned_stop(master),
+            4 => self.another_interval(master),
+            5 => self.death_among_the_starved(master, &backups),
             _ => Ok(()),
+        }
+    }
+
+    /// A reload of the master's interval reaches the backups before their patience ends.
+    fn another_interval(&mut self, master: usize) -> Result<(), String> {
+        if self.version == Version::V3 {
+            let interval = self.world.rng.pick(&self.intervals);
+            self.world.plan(self.world.now, Fault::SetInterval { node: Some(master), interval });
+        }
+        self.pass(self.patience().times(2))
+    }
+
+    /// Backups that never have the CPU for as long as a grace still find out that their master is dead.
+    fn death_among_the_starved(&mut self, master: usize, backups: &[usize]) -> Result<(), String> {
+        self.world.phase(Expect::Anything, "starvation");
+        self.world.plan(self.world.now, Fault::Crash { node: master });
+        let (span, run) = (Span::from_millis(40), Span::from_millis(4).plus(Span::from_micros(500)));
+        let end = self.world.now.after(self.patience()).after(span.plus(run).times(6));
+        while self.world.now < end {
+            for &node in backups {
+                self.world.plan(self.world.now, Fault::Stall { node, span, whole_host: false });
+            }
+            self.pass(span.plus(run))?;
+        }
+        match self.world.masters().next() {
+            Some(_) => Ok(()),
+            None => Err("38: nobody noticed a death".into()),
         }
     }
 

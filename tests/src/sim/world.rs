@@ -167,7 +167,13 @@ impl World {
             for _ in 0..copies {
                 let wire = self.rng.span(Span::from_micros(50), Span::from_micros(500));
                 let delay = wire.plus(self.rng.span(Span::ZERO, self.weather.delay));
-                self.push(self.now.after(delay), Event::Arrive { to, index, counted: false });
+                let mut at = self.now.after(delay);
+                if self.weather.delay == Span::ZERO {
+                    // A switch in good health keeps the order.
+                    at = at.max(self.nodes[to].latest[frame.from].after(Span(1)));
+                    self.nodes[to].latest[frame.from] = at;
+                }
+                self.push(at, Event::Arrive { to, index, counted: false });
             }
         }
     }

@@ -29,6 +29,14 @@ fn s41_a_stamp_moves_the_deadline_and_never_back() {
 }
 
 #[test]
+fn s41_silence_counts_from_the_arrival_not_from_the_reading() {
+    let mut rig = watching();
+    rig.pass(25);
+    hear_at(&mut rig, Time(1010 * MS));
+    assert_eq!(rig.remaining(), Span(21_093_750));
+}
+
+#[test]
 fn s41_ten_seconds_without_cpu_with_stamps() {
     let mut rig = watching();
     rig.pass(10_000);

@@ -1,6 +1,8 @@
 //! The lab.
 
 mod addresses;
+mod arp_census;
+mod capture;
 mod clock;
 mod daemon;
 mod frames;
@@ -21,6 +23,8 @@ mod wire;
 use anyhow::{Context, Result};
 
 pub use addresses::{Addresses, Change, ChangeAt};
+pub use arp_census::{ArpCensus, ArpSample};
+pub use capture::{Capture, tcpdump_complaints};
 pub use clock::Moment;
 pub use daemon::{Daemon, RUN_DIR, Running, xvrrp_binary};
 pub use frames::Frame;

@@ -87,6 +87,7 @@ fn failover(lab: &Lab, daemon: Daemon, files: [&str; 2], death: Death, bounds: B
         Death::PowerLost => {
             lab.switch().silence("r1")?;
             routers[0].kill9()?;
+            // A host that starts again does not have the address that its daemon left behind.
             r1.output(&["ip", "addr", "del", &format!("{VIP}/32"), "dev", r1.interface()])?;
         }
     }

@@ -13,7 +13,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
-use super::{Host, Lab, Moment, sys};
+use super::{Host, Lab, Moment, Wire, sys};
 
 /// What changed on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +123,15 @@ impl Addresses {
     pub fn first(&self, host: &str, change: Change, from: Moment) -> Option<Moment> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.iter().find(|e| e.at >= from && e.host == host && e.change == change).map(|e| e.at)
+    }
+
+    /// When `host` took `address` at or after `from`, from the earlier of two witnesses: the kernel's
+    /// notification, which a busy machine delivers late, and the announcement on the wire, which daemons
+    /// send after they have added the address. `None` until the notification is there.
+    #[must_use]
+    pub fn taken(&self, wire: &Wire, host: &str, address: IpAddr, from: Moment) -> Option<Moment> {
+        let added = self.first(host, Change::Added(address), from)?;
+        Some(wire.first_announcement(host, address, from).map_or(added, |announced| announced.min(added)))
     }
 }
 

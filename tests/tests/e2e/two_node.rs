@@ -91,7 +91,7 @@ fn failover(lab: &Lab, daemon: Daemon, files: [&str; 2], death: Death, bounds: B
             r1.output(&["ip", "addr", "del", &format!("{VIP}/32"), "dev", r1.interface()])?;
         }
     }
-    let moved = wait_for(ms(8_000), || addresses.first("r2", Change::Added(VIP), died))
+    let moved = wait_for(ms(8_000), || addresses.taken(&wire, "r2", VIP, died))
         .context("r2 has not taken the virtual address within 8 s")?;
     let last = wire.last_advert_delivered(r1.spec().mac, "r2", moved).context("r2 was sent no advert")?;
     let answered = wait_for(ms(2_000), || pinger.first_answer(last.plus(MASTER_DOWN / 2)))

@@ -70,8 +70,8 @@ impl Stage<'_> {
         self.screen.say("the cable of r1 is out");
         let noticed =
             self.until(15, "r2 notices that r1 is dead", |s| s.wire.first_advert_from("r2", out))?;
-        let moved = self
-            .until(5, "r2 has the virtual address", |s| s.addresses.first("r2", Change::Added(VIP), out))?;
+        let moved =
+            self.until(5, "r2 has the virtual address", |s| s.addresses.taken(&s.wire, "r2", VIP, out))?;
         let answered = self.until(5, "the client is answered again", |s| s.pinger.first_answer(out))?;
         self.screen.say(&format!("r2 noticed            {:8.1} ms after the pull", noticed.ms_after(out)));
         self.screen.say(&format!("r2 had {VIP}    {:8.1} ms", moved.ms_after(out)));
@@ -82,7 +82,7 @@ impl Stage<'_> {
         let back = Moment::now();
         self.screen.say("the cable of r1 is in again");
         let returned = self.until(15, "r1 takes the virtual address back", |stage| {
-            stage.addresses.first("r1", Change::Added(VIP), back)
+            stage.addresses.taken(&stage.wire, "r1", VIP, back)
         })?;
         self.until(5, "r1 alone has the virtual address", |stage| {
             (stage.addresses.holders(VIP) == ["r1"]).then_some(())

@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Change, Daemon, Frame, Lab, Moment, Topology, tcpdump_complaints, wait_for};
+use ha_tests::lab::{
+    Change, Daemon, Frame, Impairment, Lab, Moment, PingReport, Topology, tcpdump_complaints, wait_for,
+};
 
 use crate::harness::Test;
 
@@ -20,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("lab::cables", cables),
         Test::new("lab::arp_census_counts_every_answer", arp_census),
+        Test::new("lab::bad_cable", bad_cable).timing(),
         Test::new("lab::nothing_is_left_after_sigkill", nothing_is_left_after_sigkill),
         Test::new("lab::keepalived_to_tcpdump", keepalived_to_tcpdump)
             .needs([Daemon::Keepalived])
@@ -54,6 +57,36 @@ fn cables(lab: &Lab) -> Result<()> {
     lab.switch().plug("r1")?;
     wait_for(second * 3, || addresses.first("r1", Change::CarrierUp, out)).context("no carrier again")?;
     ensure!(pings(IpAddr::V4(r1.spec().v4))?, "r1 does not answer after its cable is back");
+    Ok(())
+}
+
+fn bad_cable(lab: &Lab) -> Result<()> {
+    let target = IpAddr::V4(lab.host("r1")?.spec().v4);
+    let stream = || -> Result<PingReport> {
+        let pinger = lab.host("client")?.ping(target, Duration::from_millis(2), Duration::from_secs(1))?;
+        std::thread::sleep(Duration::from_secs(1));
+        Ok(pinger.stop())
+    };
+    let cable =
+        lab.impair("r1", Impairment { delay: Duration::from_millis(10), ..Impairment::default() }, 1)?;
+    let delayed = stream()?;
+    let trip = delayed.round_trip(50).context("nothing comes through")?;
+    // Each direction is delayed.
+    ensure!((19..40).contains(&trip.as_millis()), "round trip {trip:?}");
+    ensure!(delayed.lost() * 20 < delayed.sent(), "{} of {} lost", delayed.lost(), delayed.sent());
+    cable.change(Impairment { loss: 0.3, ..Impairment::default() });
+    let lossy = stream()?;
+    // Requests and answers are lost independently: 0.7 × 0.7 come back.
+    let share = lossy.lost() as f64 / lossy.sent() as f64;
+    ensure!((0.38..0.64).contains(&share), "{share:.2} lost");
+    drop(cable);
+    let good = stream()?;
+    let trip = good.round_trip(50).context("nothing comes through a good cable")?;
+    ensure!(
+        trip < Duration::from_millis(5) && good.lost() * 20 < good.sent(),
+        "{trip:?}, {} lost",
+        good.lost()
+    );
     Ok(())
 }
 

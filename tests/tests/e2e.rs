@@ -6,9 +6,15 @@
 
 #[path = "e2e/harness.rs"]
 mod harness;
+#[path = "e2e/lab.rs"]
+mod lab;
 #[path = "e2e/two_node.rs"]
 mod two_node;
 
 fn main() -> std::process::ExitCode {
-    harness::main([two_node::tests()])
+    if let Err(error) = lab::be_a_victim() {
+        eprintln!("{error:#}");
+        return std::process::ExitCode::FAILURE;
+    }
+    harness::main([lab::tests(), two_node::tests()])
 }

@@ -30,7 +30,7 @@ enum Command {
     /// Run the daemon in the foreground.
     Run(run::Args),
     /// Check a configuration and explain what is wrong with it.
-    Check(check::Args),
+    Check(check::CheckArgs),
     /// Show instances, masters and how adverts are received.
     Status(status::Args),
     /// Show what happened to received frames.

@@ -13,7 +13,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
-use super::{Host, Lab, Moment};
+use super::{Host, Lab, Moment, Wire, sys};
 
 /// What changed on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +124,15 @@ impl Addresses {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.iter().find(|e| e.at >= from && e.host == host && e.change == change).map(|e| e.at)
     }
+
+    /// When `host` took `address` at or after `from`, from the earlier of two witnesses: the kernel's
+    /// notification, which a busy machine delivers late, and the announcement on the wire, which daemons
+    /// send after they have added the address. `None` until the notification is there.
+    #[must_use]
+    pub fn taken(&self, wire: &Wire, host: &str, address: IpAddr, from: Moment) -> Option<Moment> {
+        let added = self.first(host, Change::Added(address), from)?;
+        Some(wire.first_announcement(host, address, from).map_or(added, |announced| announced.min(added)))
+    }
 }
 
 impl Drop for Addresses {
@@ -151,21 +160,27 @@ fn open() -> Result<OwnedFd> {
 }
 
 fn read_loop(mut sources: Vec<Source>, log: &Mutex<Vec<ChangeAt>>, stop: &AtomicBool) {
+    // Times are taken here in user space, so this thread must not wait for the processor. Nor for the lock:
+    // whoever holds it may be waiting for the processor.
+    let _ordinary = sys::realtime_thread(20);
+    let mut pending = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
     while !stop.load(Ordering::Relaxed) {
         let mut waiting: Vec<PollFd<'_>> =
             sources.iter().map(|source| PollFd::new(source.socket.as_fd(), PollFlags::POLLIN)).collect();
-        if !matches!(poll(&mut waiting, PollTimeout::from(100_u8)), Ok(ready) if ready > 0) {
-            continue;
-        }
+        let patience = PollTimeout::from(if pending.is_empty() { 100_u8 } else { 1 });
+        // A failure or a timeout leaves nothing to read.
+        let _ready = poll(&mut waiting, patience);
         for source in &mut sources {
             while let Ok(length) = recv(source.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
                 let at = Moment::now();
                 let changes = parse(buffer.get(..length).unwrap_or_default(), source.index, &mut source.up);
-                let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
                 let host = &source.host;
-                log.extend(changes.into_iter().map(|change| ChangeAt { at, host: host.clone(), change }));
+                pending.extend(changes.into_iter().map(|change| ChangeAt { at, host: host.clone(), change }));
             }
+        }
+        if let Ok(mut log) = log.try_lock() {
+            log.append(&mut pending);
         }
     }
 }

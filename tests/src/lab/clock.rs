@@ -20,6 +20,12 @@ impl Moment {
         Self(read(ClockId::CLOCK_MONOTONIC))
     }
 
+    /// The start of the clock, before anything that a lab observes.
+    #[must_use]
+    pub fn from_boot() -> Self {
+        Self(0)
+    }
+
     /// Nanoseconds since boot.
     #[must_use]
     pub fn nanos(self) -> i64 {

@@ -57,6 +57,7 @@ impl Daemon {
 #[derive(Debug)]
 pub struct Running {
     daemon: Daemon,
+    host: String,
     process: Process,
     /// Processes started for it; ended after it.
     helpers: Vec<Process>,
@@ -99,7 +100,7 @@ impl Host {
         let log = self.log_file(&log_name)?;
         command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let process = self.spawn(command)?;
-        Ok(Running { daemon, process, helpers, log: self.path(&log_name) })
+        Ok(Running { daemon, host: self.name().to_owned(), process, helpers, log: self.path(&log_name) })
     }
 
     /// A command that runs xvrrp inside this host. Give it to [`Host::spawn`].
@@ -123,6 +124,12 @@ impl Running {
     #[must_use]
     pub fn daemon(&self) -> Daemon {
         self.daemon
+    }
+
+    /// Whether it was started on `host`.
+    #[must_use]
+    pub fn runs_on(&self, host: &Host) -> bool {
+        self.host == host.name()
     }
 
     /// Pid of the main process, as the machine sees it.
@@ -160,6 +167,8 @@ impl Running {
     /// SIGKILL to the daemon with all of its processes, as the out-of-memory killer or a crash would.
     /// Whatever it has installed in the kernel stays.
     pub fn kill9(&mut self) -> Result<()> {
+        // Stopped first: a child must not get to clean up because its parent died a moment earlier.
+        self.process.signal_tree(Signal::SIGSTOP)?;
         self.process.signal_tree(Signal::SIGKILL)?;
         self.process.wait(Duration::from_secs(5))?;
         Ok(())
@@ -184,8 +193,8 @@ impl Running {
     #[must_use]
     pub fn keepalived_state(&self) -> String {
         let log = self.log();
-        let last = log.lines().rev().find_map(|line| line.split_once("Entering ")?.1.strip_suffix(" STATE"));
-        last.unwrap_or("INIT").to_owned()
+        let entered = |line: &str| Some(line.split_once("Entering ")?.1.split_once(" STATE")?.0.to_owned());
+        log.lines().rev().find_map(entered).unwrap_or_else(|| "INIT".to_owned())
     }
 }
 

@@ -42,6 +42,8 @@ impl Host {
 
 pub(super) fn start_zebra(host: &Host) -> Result<Process> {
     host.write("/run/frr/zebra.conf", "", 0o644)?;
+    // FRR drops to its own user before it makes its sockets.
+    host.output(&["chown", "-R", "frr:frr", "/run/frr"])?;
     let log = host.log_file("/run/lab/zebra.log")?;
     let mut zebra = daemon("zebra");
     zebra.args(["-f", "/run/frr/zebra.conf"]).stdout(log.try_clone()?).stderr(log).stdin(Stdio::null());
@@ -62,10 +64,9 @@ pub(super) fn vrrpd() -> Command {
     command
 }
 
-/// Runs as root: the host is private, and the directories of the frr user are not there.
 fn daemon(name: &str) -> Command {
     let mut command = Command::new(format!("{DIR}/{name}"));
-    command.args(["-u", "root", "-g", "root", "-z", ZSERV, "-P", "0", "--vty_socket", "/run/frr"]);
+    command.args(["-z", ZSERV, "-P", "0", "--vty_socket", "/run/frr"]);
     command.args(["-i", &format!("/run/frr/{name}.pid"), "--log", "stdout"]);
     command
 }

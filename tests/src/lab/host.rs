@@ -137,6 +137,10 @@ impl Host {
         File::options().create(true).append(true).open(&path).with_context(|| format!("creating {inside}"))
     }
 
+    pub(super) fn persist(&mut self) {
+        self.namespace.persist();
+    }
+
     /// All addresses on all interfaces of the host now.
     pub fn addresses(&self) -> Result<Vec<IpAddr>> {
         let list: serde_json::Value = serde_json::from_str(&self.output(&["ip", "-j", "addr"])?)?;

@@ -1,11 +1,53 @@
-//! The lab.
+//! The network-namespace lab: hosts on a switch, real daemons on the hosts, witnesses that measure.
+//!
+//! A [`Lab`] is built from a [`Topology`] in about 100 ms and vanishes when it is dropped, or when the
+//! process that built it dies in whatever way. Nothing is registered on the machine, and any number of labs
+//! live side by side. Needs root; [`missing`] says what else is not there.
+//!
+//! - [`Host`]: `output`, `run`, `spawn` programs inside; `write`, `read` files; `holds` an address;
+//!   `start` a [`Daemon`] with the text of its configuration, which gives a [`Running`] to `stop`, `kill9`,
+//!   `freeze`, `thaw`, read the `log`; `xvrrp_status`.
+//! - [`Switch`]: `unplug`/`plug` a cable (the carrier drops), `silence`/`restore` a port (the carrier stays).
+//!   [`Lab::impair`] makes a cable lose, delay, reorder and duplicate frames.
+//! - Witnesses: [`Switch::watch`] (adverts, ARP, NA, ICMP unreachable at every port, kernel timestamps),
+//!   [`Lab::watch_addresses`] (who has an address since when, carriers), [`Host::ping`] (a stream of echo
+//!   requests with the times of every packet), [`Lab::arp_census`] (who answers ARP), [`Host::capture`]
+//!   (tcpdump). All times are [`Moment`]s of one clock and can be subtracted.
+//! - [`wait_for`] waits for a condition; nothing in a test should sleep for an event.
+//!
+//! An end-to-end test is a function of a fresh lab, listed in a `tests()` of a file in `tests/tests/e2e/`:
+//!
+//! ```ignore
+//! pub(crate) fn tests() -> Vec<Test> {
+//!     vec![Test::new("mine::kill9", kill9).needs([Daemon::Xvrrp]).timing()]
+//! }
+//! fn kill9(lab: &Lab) -> Result<()> {
+//!     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
+//!     let mut r1 = lab.host("r1")?.start(Daemon::Xvrrp, MASTER)?;
+//!     let _r2 = lab.host("r2")?.start(Daemon::Keepalived, BACKUP)?;
+//!     wait_for(SECOND * 8, || (addresses.holders(VIP) == ["r1"]).then_some(())).context("r1 not master")?;
+//!     let died = Moment::now();
+//!     r1.kill9()?;
+//!     let taken = wait_for(SECOND * 8, || addresses.taken(&wire, "r2", VIP, died)).context("no takeover")?;
+//!     ensure!(taken.since(died) < SECOND * 4, "took {:?}", taken.since(died));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! When it fails, the addresses and the ends of all logs are printed with the message ([`Lab::dossier`]).
+//!
+//! This module knows daemons from outside only: their command lines, files and packets. It must not depend
+//! on the code under test. The end-to-end tests and `cargo xtask run | lab` call it.
 
 mod addresses;
+mod arp_census;
+mod capture;
 mod clock;
 mod daemon;
 mod frames;
 mod frr;
 mod host;
+mod impair;
 mod namespace;
 mod persistent;
 mod ping;
@@ -21,10 +63,13 @@ mod wire;
 use anyhow::{Context, Result};
 
 pub use addresses::{Addresses, Change, ChangeAt};
+pub use arp_census::{ArpCensus, ArpSample};
+pub use capture::{Capture, tcpdump_complaints};
 pub use clock::Moment;
 pub use daemon::{Daemon, RUN_DIR, Running, xvrrp_binary};
 pub use frames::Frame;
 pub use host::Host;
+pub use impair::{BadCable, Impairment};
 pub use persistent::STATE_FILE;
 pub use ping::Pinger;
 pub use ping_report::{Echo, Gap, PingReport};

@@ -3,7 +3,7 @@
 //! The holder is a process that only sleeps. For a host it is also the first process of a PID namespace,
 //! so its end ends everything that runs in the host, whatever that forked. An attached holder is killed by
 //! the kernel when this process dies, even by SIGKILL; nothing is ever registered in `/run/netns`.
-//! A detached holder outlives this process until [`Namespace::end`].
+//! A detached holder outlives this process once it was told to persist; `persistent` ends it.
 //!
 //! All work inside goes through one thread per namespace set, which entered the namespaces and lives as
 //! long as the [`Namespace`]: the kernel ties both namespace membership and parent-death signals to threads.
@@ -43,7 +43,10 @@ pub(super) enum Kind {
 pub(super) struct Namespace {
     holder_pid: u32,
     holder: Option<Child>,
+    /// What is started inside is not tied to this process.
     detached: bool,
+    /// The holder is left alone when this value is dropped.
+    persistent: bool,
     jobs: Option<Sender<Job>>,
     worker: Option<JoinHandle<()>>,
 }
@@ -60,8 +63,16 @@ impl Namespace {
             if kind == Kind::Host {
                 private_mounts()?;
             }
-            let mut holder = Command::new("sh");
-            holder.args(["-c", HOLDER]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut holder = match kind {
+                Kind::Host => Command::new("sh"),
+                // No PID namespace ends a child of it, so it must not have any.
+                Kind::Switch => Command::new("sleep"),
+            };
+            match kind {
+                Kind::Host => holder.args(["-c", HOLDER]),
+                Kind::Switch => holder.arg("infinity"),
+            };
+            holder.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             if detached {
                 sys::detach(&mut holder)
             } else {
@@ -113,12 +124,19 @@ impl Namespace {
             }
         })?;
         let (holder_pid, holder) = entered.recv().context("the namespace thread died")??;
-        Ok(Self { holder_pid, holder, detached, jobs: Some(jobs), worker: Some(worker) })
+        // Namespaces that were entered rather than made belong to somebody else.
+        let persistent = holder.is_none();
+        Ok(Self { holder_pid, holder, detached, persistent, jobs: Some(jobs), worker: Some(worker) })
     }
 
     /// Pid of the holder, as the machine sees it.
     pub(super) fn holder_pid(&self) -> u32 {
         self.holder_pid
+    }
+
+    /// Leaves a detached holder running when this value is dropped.
+    pub(super) fn persist(&mut self) {
+        self.persistent = self.detached;
     }
 
     /// Runs `job` on the thread inside. Everything that takes long must be started there and waited for
@@ -161,7 +179,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        if let (Some(mut child), false) = (self.holder.take(), self.detached) {
+        if let (Some(mut child), false) = (self.holder.take(), self.persistent) {
             // It may have ended already; both calls then fail harmlessly.
             let _gone = child.kill();
             let _status = child.wait();

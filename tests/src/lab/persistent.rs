@@ -40,7 +40,7 @@ impl Lab {
             }
             Self::down()?;
         }
-        let lab = Self::build(topology, true)?;
+        let mut lab = Self::build(topology, true)?;
         let holder = |pid| Ok(Holder { pid, started: started(pid).context("a holder has died")? });
         let state = State {
             topology: lab.topology().clone(),
@@ -49,6 +49,9 @@ impl Lab {
         };
         fs::write(STATE_FILE, serde_json::to_vec_pretty(&state)?)
             .with_context(|| format!("writing {STATE_FILE}"))?;
+        // Only now: a lab that nobody remembers must not stay.
+        lab.hosts.iter_mut().for_each(Host::persist);
+        lab.switch.namespace.persist();
         Ok(lab)
     }
 

@@ -112,26 +112,52 @@ const IDENTIFIER: u16 = 0x7872;
 
 fn stream(socket: &Socket, shared: &Shared, interval: Duration, longest: Duration) {
     let target = SockAddr::from(SocketAddr::new(shared.target, 0));
+    let mut book = Book::default();
     let mut tick = Moment::now();
     let end = tick.plus(longest);
     while !shared.stop.load(Ordering::Relaxed) && tick < end {
         let now = Moment::now();
-        {
-            let mut echoes = shared.echoes.lock().unwrap_or_else(PoisonError::into_inner);
-            receive(socket, shared.target, &mut echoes);
-            let packet = request(shared.target, echoes.len());
-            // It fails while the neighbour entry is unusable; that packet is lost like any other.
-            let _failed = socket.send_to(&packet, &target);
-            echoes.push(Echo { sent: now, answered: None });
+        receive(socket, shared.target, &mut book);
+        let packet = request(shared.target, book.echoes.len());
+        // It fails while the neighbour entry is unusable; that packet is lost like any other.
+        let _failed = socket.send_to(&packet, &target);
+        book.echoes.push(Echo { sent: now, answered: None });
+        // Whoever holds the lock may be waiting for the processor; the stream does not wait for both.
+        if let Ok(mut published) = shared.echoes.try_lock() {
+            book.publish(&mut published);
         }
-        tick = tick.plus(interval);
         // After a stall the missed ticks are left out rather than made up for by a burst.
-        tick = tick.max(Moment::now());
+        tick = tick.plus(interval).max(Moment::now());
         let _interrupted =
             clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &tick.timespec());
     }
     std::thread::sleep(Duration::from_millis(20));
-    receive(socket, shared.target, &mut shared.echoes.lock().unwrap_or_else(PoisonError::into_inner));
+    receive(socket, shared.target, &mut book);
+    book.publish(&mut shared.echoes.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// The sender's own list, copied to the readers from the first change on.
+#[derive(Default)]
+struct Book {
+    echoes: Vec<Echo>,
+    /// Everything before this index has been published as it is.
+    published: usize,
+}
+
+impl Book {
+    fn answer(&mut self, number: u64, at: Moment) {
+        let index = usize::try_from(number).unwrap_or(usize::MAX);
+        if let Some(echo) = self.echoes.get_mut(index) {
+            echo.answered.get_or_insert(at);
+            self.published = self.published.min(index);
+        }
+    }
+
+    fn publish(&mut self, to: &mut Vec<Echo>) {
+        to.truncate(self.published);
+        to.extend_from_slice(self.echoes.get(self.published..).unwrap_or_default());
+        self.published = self.echoes.len();
+    }
 }
 
 fn request(target: IpAddr, number: usize) -> [u8; 16] {
@@ -153,7 +179,7 @@ fn request(target: IpAddr, number: usize) -> [u8; 16] {
     packet
 }
 
-fn receive(socket: &Socket, from: IpAddr, echoes: &mut [Echo]) {
+fn receive(socket: &Socket, from: IpAddr, book: &mut Book) {
     let mut packet = [0; 128];
     let mut control = nix::cmsg_space!(libc::timespec);
     loop {
@@ -170,10 +196,8 @@ fn receive(socket: &Socket, from: IpAddr, echoes: &mut [Echo]) {
                 _ => None,
             })
         });
-        if let Some(number) = packet.get(..length).and_then(|bytes| reply_number(bytes, from))
-            && let Some(echo) = usize::try_from(number).ok().and_then(|number| echoes.get_mut(number))
-        {
-            echo.answered.get_or_insert(stamp.unwrap_or_else(Moment::now));
+        if let Some(number) = packet.get(..length).and_then(|bytes| reply_number(bytes, from)) {
+            book.answer(number, stamp.unwrap_or_else(Moment::now));
         }
     }
 }

@@ -105,7 +105,9 @@ impl Switch {
         self.output(&["bridge", "link", "set", "dev", host, "state", "3"]).map(drop)
     }
 
-    pub(super) fn holder_pid(&self) -> u32 {
+    /// Pid of the process that holds the network of the switch.
+    #[must_use]
+    pub fn holder_pid(&self) -> u32 {
         self.namespace.holder_pid()
     }
 }

@@ -4,13 +4,14 @@
 #![expect(unsafe_code, reason = "pre_exec hooks and sched_setscheduler have no safe wrapper in nix")]
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{getppid, setsid};
-use socket2::SockAddr;
+use socket2::{SockAddr, Socket};
 
 /// Makes the kernel kill the child of `command` when the **thread** that spawns it ends, however it ends.
 pub(super) fn die_with_parent(command: &mut Command) {
@@ -67,4 +68,22 @@ pub(super) fn link_address(index: u32, ethertype: u16) -> io::Result<SockAddr> {
         })
     }?;
     Ok(address)
+}
+
+/// Makes a packet socket see only frames that come in, not those that this machine sends there.
+pub(super) fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = u32::try_from(size_of::<libc::c_int>()).unwrap_or(0);
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed; the value is a live c_int of the
+    // length that is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_IGNORE_OUTGOING,
+            (&raw const on).cast(),
+            length,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

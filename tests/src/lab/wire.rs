@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IoSliceMut;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -114,6 +115,22 @@ impl Wire {
     #[must_use]
     pub fn first_advert_from(&self, host: &str, from: Moment) -> Option<Moment> {
         self.first_since(from, |s| s.is_advert_from(host)).map(|s| s.at)
+    }
+
+    /// When `host` first announced `address` at or after `from`, by gratuitous ARP or by an unsolicited
+    /// neighbour advertisement.
+    #[must_use]
+    pub fn first_announcement(&self, host: &str, address: IpAddr, from: Moment) -> Option<Moment> {
+        let announces = |frame: &Frame| match (frame, address) {
+            (frame, IpAddr::V4(address)) => frame.is_gratuitous_for(address),
+            (Frame::NeighbourAdvert { target, flags, .. }, IpAddr::V6(address)) => {
+                *target == address && flags & 0x40 == 0
+            }
+            _ => false,
+        };
+        let seen = self
+            .first_since(from, |s| s.direction == Direction::Sent && s.host == host && announces(&s.frame));
+        seen.map(|sighting| sighting.at)
     }
 
     /// ICMP and ICMPv6 destination-unreachable messages that hosts sent. A daemon that receives unicast

@@ -42,7 +42,6 @@ impl Test {
     }
 
     /// It is skipped where `tool` is not installed.
-    #[expect(dead_code, reason = "for tests that use tcpdump or bpftool")]
     pub(crate) fn needs_tool(mut self, tool: &'static str) -> Self {
         self.tools.push(tool);
         self

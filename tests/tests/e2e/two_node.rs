@@ -87,10 +87,11 @@ fn failover(lab: &Lab, daemon: Daemon, files: [&str; 2], death: Death, bounds: B
         Death::PowerLost => {
             lab.switch().silence("r1")?;
             routers[0].kill9()?;
+            // A host that starts again does not have the address that its daemon left behind.
             r1.output(&["ip", "addr", "del", &format!("{VIP}/32"), "dev", r1.interface()])?;
         }
     }
-    let moved = wait_for(ms(8_000), || addresses.first("r2", Change::Added(VIP), died))
+    let moved = wait_for(ms(8_000), || addresses.taken(&wire, "r2", VIP, died))
         .context("r2 has not taken the virtual address within 8 s")?;
     let last = wire.last_advert_delivered(r1.spec().mac, "r2", moved).context("r2 was sent no advert")?;
     let answered = wait_for(ms(2_000), || pinger.first_answer(last.plus(MASTER_DOWN / 2)))
@@ -106,10 +107,12 @@ fn failover(lab: &Lab, daemon: Daemon, files: [&str; 2], death: Death, bounds: B
         "takeover {takeover:.1} ms after the last advert, wanted {wanted:.1} ± {:?}",
         bounds.takeover
     );
+    // Judged from the first question asked after r2 had the address: the stream may have been held up.
+    let asked = pinger.report().echoes().iter().map(|echo| echo.sent).find(|sent| *sent >= moved);
+    let answer = answered.since(asked.context("the ping stream has ended")?);
     ensure!(
-        answered.since(moved) <= bounds.answer,
-        "client answered {:.1} ms after r2 had the address, wanted {:?}",
-        answered.ms_after(moved),
+        answer <= bounds.answer,
+        "client answered {answer:?} after it asked r2, wanted {:?}",
         bounds.answer
     );
 

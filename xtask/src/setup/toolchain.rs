@@ -197,7 +197,8 @@ fn get_debian() -> Result<()> {
 
 fn get_linker(way: Way) -> Result<()> {
     let mut install = sys::cargo();
-    install.args(["install", "bpf-linker", "--locked", "--version", way.linker()]);
+    // --force: cargo does not replace a program that it has not installed itself.
+    install.args(["install", "bpf-linker", "--force", "--locked", "--version", way.linker()]);
     if way == Way::Debian {
         install.args(["--no-default-features", "--features", "llvm-22"]).env("LLVM_PREFIX", DEBIAN_LLVM);
     }

@@ -197,7 +197,8 @@ fn get_debian() -> Result<()> {
 
 fn get_linker(way: Way) -> Result<()> {
     let mut install = sys::cargo();
-    install.args(["install", "bpf-linker", "--locked", "--version", way.linker()]);
+    // --force: cargo does not replace a program that it has not installed itself.
+    install.args(["install", "bpf-linker", "--force", "--locked", "--version", way.linker()]);
     if way == Way::Debian {
         install.args(["--no-default-features", "--features", "llvm-22"]).env("LLVM_PREFIX", DEBIAN_LLVM);
     }
@@ -224,7 +225,7 @@ mod tests {
         assert_eq!(version_in("bpf-linker 0.10.4\n"), Some("0.10.4"));
         assert_eq!(version_in("bpf-linker 0.11.0-rc.1"), Some("0.11.0-rc.1"));
         assert_eq!(version_in("rustc 1.95.0 (59807616e 2026-04-14)"), Some("1.95.0"));
-        assert_eq!(version_in("bpf-linker v.next 12 1.2"), None);
+        assert_eq!(version_in("bpf-linker a.b.c 12 1.2"), None);
         assert_eq!(version_in(""), None);
     }
 }

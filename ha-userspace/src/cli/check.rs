@@ -22,7 +22,9 @@ pub struct CheckArgs {
 /// Check the file, print the findings on standard error.
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
-    run_with(args, LoadOptions::for_host())
+    let mut options = LoadOptions::for_host();
+    options.interface_check = Some(Box::new(|name| nix::net::if_::if_nametoindex(name).is_ok()));
+    run_with(args, options)
 }
 
 /// [`run`] with options of the caller's, such as a [`config::ScriptCheck`].

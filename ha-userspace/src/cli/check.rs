@@ -23,6 +23,7 @@ pub struct CheckArgs {
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
     let mut options = LoadOptions::for_host();
+    options.interface_check = Some(Box::new(|name| nix::net::if_::if_nametoindex(name).is_ok()));
     run_with(args, options)
 }
 

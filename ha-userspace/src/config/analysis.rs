@@ -39,9 +39,9 @@ pub(super) fn weights(instance: &Instance, trackers: &[Tracker<'_>], diags: &mut
     let base = instance.priority;
     let weighted = || trackers.iter().filter(|tracker| tracker.weight.value != 0);
     let gain = |weight: Weight| i32::from(weight.value).max(0) * i32::from(!weight.reverse);
+    let total: i32 = weighted().map(|tracker| gain(tracker.weight)).sum();
     for tracker in weighted() {
-        let others =
-            weighted().filter(|other| other.span != tracker.span).map(|other| gain(other.weight)).sum();
+        let others = total - gain(tracker.weight);
         let (good, bad) = range(base, tracker.weight, others);
         let (high, low) = (good.max(bad), good.min(bad));
         let weight = tracker.weight.value;
@@ -56,6 +56,7 @@ pub(super) fn weights(instance: &Instance, trackers: &[Tracker<'_>], diags: &mut
             push(tracker, message, why, "choose a priority with room for the weight".to_owned(), diags);
             continue;
         }
+        // What a tracker cannot do with the others good is said; a large weight is what the manual recommends.
         if high - low >= USUAL_GAP {
             continue;
         }

@@ -67,6 +67,8 @@ codes! {
     UNICAST_WITHOUT_PEER = "XV0512", "A unicast keyword without peers.";
     OWNER_PRIORITY = "XV0513", "Priority 255 is for the address owner.";
     INTERVAL_UNSUPPORTED = "XV0514", "An advertisement interval that cannot be represented.";
+    NO_SUCH_INTERFACE = "XV0516", "An interface does not exist on this host.";
+    STRICT_RESETS = "XV0517", "vrrp_strict overrides a setting.";
     REPEATED_KEYWORD = "XV0515", "A keyword stands twice; the last one counts.";
     SCRIPT_INCOMPLETE = "XV0601", "A script block names no script.";
     SCRIPT_UNKNOWN = "XV0602", "A tracker names an unknown script.";

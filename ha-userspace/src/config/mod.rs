@@ -45,6 +45,9 @@ pub struct Refused {
 /// Says whether a script could be run on this host.
 pub type ScriptCheck = Box<dyn Fn(&Script, &Global) -> Result<(), Refused>>;
 
+/// Says whether an interface exists on this host.
+pub type InterfaceCheck = Box<dyn Fn(&str) -> bool>;
+
 /// What the meaning of a file depends on besides its text.
 pub struct LoadOptions {
     /// Which `@id` lines apply; `-i`, else the short host name. The id `xvrrp` always applies as well.
@@ -53,6 +56,8 @@ pub struct LoadOptions {
     pub random_seed: u64,
     /// Looks at the files of scripts. Without it, loading never looks at them.
     pub script_check: Option<ScriptCheck>,
+    /// Knows which interfaces exist. Without it, loading does not ask: they may come later.
+    pub interface_check: Option<InterfaceCheck>,
 }
 
 impl LoadOptions {
@@ -64,7 +69,7 @@ impl LoadOptions {
         let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let short = name.trim().split('.').next().unwrap_or_default().to_owned();
         let seed = std::collections::hash_map::RandomState::new().build_hasher().finish();
-        Self { config_id: short, random_seed: seed, script_check: None }
+        Self { config_id: short, random_seed: seed, script_check: None, interface_check: None }
     }
 }
 

@@ -26,11 +26,13 @@ const MAX_FRAMES: usize = 64;
 /// Words of the whole configuration; about 60,000 instances.
 const MAX_WORDS: usize = 1_000_000;
 /// Replacements in one line: `$A=$A` must end.
-const MAX_REPLACEMENTS: usize = 500;
-/// Length of a line after replacement.
+const MAX_REPLACEMENTS: usize = 200;
+/// Length of a line, also after replacement.
 const MAX_LINE: usize = 1 << 16;
-/// Bytes that replacements may copy in all.
-const MAX_COPIED: usize = 256 << 20;
+/// Work that definitions and repetitions may cause in all, in bytes copied.
+const MAX_COPIED: usize = 48 << 20;
+/// Work of a line beside its bytes.
+const LINE_COST: usize = 64;
 
 enum Frame {
     File { id: FileId, at: u32, directory: PathBuf, checks: Checks, canonical: Option<PathBuf> },
@@ -141,7 +143,10 @@ impl<'a> Reader<'a> {
                     (None, ..) => drop(self.frames.pop()),
                 },
                 Frame::Lines { lines } => match lines.next() {
-                    Some(line) => self.line(line),
+                    Some(line) => {
+                        self.copied = self.copied.saturating_add(line.cost() + LINE_COST);
+                        self.line(line);
+                    }
                     None => drop(self.frames.pop()),
                 },
                 Frame::Repeat { names, rows, rest } => match rows.next() {
@@ -150,7 +155,7 @@ impl<'a> Reader<'a> {
                             self.definitions.set(name, value);
                         }
                         let line = rest.clone();
-                        self.copied = self.copied.saturating_add(line.bytes().len());
+                        self.copied = self.copied.saturating_add(line.cost() + LINE_COST);
                         self.line(line);
                     }
                     None => drop(self.frames.pop()),
@@ -186,6 +191,14 @@ impl<'a> Reader<'a> {
             return;
         }
         let (length, quote) = lexer::code_length(line.bytes());
+        if length > MAX_LINE {
+            let span = line.span(0..1);
+            self.diags.push_fatal(
+                Diagnostic::error(codes::FILE_TOO_BIG, span, "the line is too long for a configuration")
+                    .cause(format!("{length} bytes; the limit is {MAX_LINE}")),
+            );
+            return;
+        }
         if let Some(quote) = quote {
             let span = line.span(quote..quote + 1);
             self.diags.push(

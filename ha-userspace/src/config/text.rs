@@ -43,6 +43,12 @@ impl Text {
         &self.bytes
     }
 
+    /// What it costs to copy this text, in bytes.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        self.bytes.len() + self.pieces.len() * size_of::<Piece>()
+    }
+
     /// Where the bytes `range` were written.
     #[must_use]
     pub fn span(&self, range: Range<usize>) -> Span {

@@ -20,12 +20,18 @@ const MAX_V6: usize = 89;
 /// The family of the first virtual address; without one, that of the other hints.
 pub(super) fn family(draft: &Draft) -> Family {
     let of = |address: IpAddr| if address.is_ipv4() { Family::V4 } else { Family::V6 };
-    if let Some((vip, _)) = draft.vips.first() {
-        return of(vip.address);
+    // Whichever stands first, as keepalived reads it.
+    match (draft.vips.first(), draft.native_ipv6) {
+        (Some((_, first)), Some(native)) if native.file == first.file && native.start < first.start => {
+            Family::V6
+        }
+        (Some((vip, _)), _) => of(vip.address),
+        (None, Some(_)) => Family::V6,
+        (None, None) => hinted(draft, of),
     }
-    if draft.native_ipv6.is_some() {
-        return Family::V6;
-    }
+}
+
+fn hinted(draft: &Draft, of: impl Fn(IpAddr) -> Family) -> Family {
     draft.mcast_source.or(draft.unicast_source).map_or(Family::V4, |(address, _)| of(address))
 }
 

@@ -51,6 +51,7 @@ pub(super) struct Draft {
     pub(super) garp: GarpDraft,
     pub(super) lower_prio_no_advert: Option<bool>,
     pub(super) higher_prio_send_advert: Option<bool>,
+    pub(super) higher_prio_at: Option<Span>,
     pub(super) down_timer_adverts: Option<u8>,
     pub(super) xdp_mode: Option<XdpMode>,
     pub(super) checksum_as_v2: bool,
@@ -97,6 +98,8 @@ impl Draft {
             }
             draft.line(stmt, known, diags);
         }
+        dedupe(&mut draft.vips, diags);
+        dedupe(&mut draft.excluded, diags);
         draft
     }
 
@@ -184,6 +187,7 @@ impl Draft {
                 self.lower_prio_no_advert = value::boolean(stmt, diags).or(self.lower_prio_no_advert);
             }
             b"higher_prio_send_advert" => {
+                self.higher_prio_at = Some(stmt.keyword().span);
                 self.higher_prio_send_advert = value::boolean(stmt, diags).or(self.higher_prio_send_advert);
             }
             b"down_timer_adverts" => {
@@ -242,7 +246,6 @@ fn vips(stmt: &Statement, out: &mut Vec<Placed<Vip>>, diags: &mut Diagnostics) {
         let Some(vip) = vip::lower(stmt, diags) else { continue };
         out.push((vip, stmt.keyword().span));
     }
-    dedupe(out, diags);
 }
 
 /// The kernel holds an address with its prefix once per interface.
@@ -251,8 +254,7 @@ fn dedupe(list: &mut Vec<Placed<Vip>>, diags: &mut Diagnostics) {
     list.retain(|(vip, span)| {
         let key = (vip.address, vip.device.clone());
         match first.get(&key) {
-            // A second block of the same instance goes over the first one's addresses again.
-            Some(earlier) if earlier != span => {
+            Some(earlier) => {
                 let message = format!("{} stands twice", vip.address);
                 diags.push(
                     Diagnostic::note(codes::DUPLICATE_VIP, *span, message)
@@ -261,7 +263,7 @@ fn dedupe(list: &mut Vec<Placed<Vip>>, diags: &mut Diagnostics) {
                 );
                 false
             }
-            _ => {
+            None => {
                 first.insert(key, *span);
                 true
             }

@@ -23,6 +23,10 @@ pub(super) struct Lowered {
     pub(super) name: Span,
     /// The VRID's number.
     pub(super) vrid: Span,
+    /// The interface's name.
+    pub(super) interface: Span,
+    /// Devices of addresses that name one.
+    pub(super) devices: Vec<Placed<String>>,
     /// The trackers, in the order of the model.
     pub(super) scripts: Vec<Span>,
     /// The interface trackers, in the order of the model.
@@ -68,6 +72,9 @@ fn finish(
     addresses::check(&mut draft, family, &name, at, diags);
     let unicast = addresses::unicast(&mut draft, family, globals, diags);
     let source = addresses::source(&draft, family, unicast.is_some(), diags);
+    if let Some(strict) = strict {
+        strictly(&mut draft, strict, diags);
+    }
     let preempt_delay = preemption(&mut draft, diags);
     owner(&draft, diags);
     identity(&draft, &name, at, diags);
@@ -75,8 +82,10 @@ fn finish(
         return None;
     }
     // The rest is there, or else it has been reported above.
-    let (interface, (vrid, vrid_span)) = (draft.interface?.0, draft.vrid?);
+    let ((interface, interface_span), (vrid, vrid_span)) = (draft.interface?, draft.vrid?);
     let (interval, auth) = (interval?, auth?);
+    let devices = draft.vips.iter().chain(&draft.excluded);
+    let devices = devices.filter_map(|(vip, span)| Some((vip.device.clone()?, *span))).collect();
     let (vips, excluded) = (strip(draft.vips), strip(draft.excluded));
     let (track_scripts, scripts) = draft.scripts.into_iter().unzip();
     let (track_interfaces, interfaces) = draft.interfaces.into_iter().unzip();
@@ -111,7 +120,15 @@ fn finish(
         xdp_mode: draft.xdp_mode.unwrap_or(globals.global.xdp_mode),
         place: diags.sources.place(at),
     };
-    Some(Lowered { instance, name: at, vrid: vrid_span, scripts, interfaces })
+    Some(Lowered {
+        instance,
+        name: at,
+        vrid: vrid_span,
+        interface: interface_span,
+        devices,
+        scripts,
+        interfaces,
+    })
 }
 
 fn strip<T>(list: Vec<Placed<T>>) -> Vec<T> {
@@ -249,6 +266,25 @@ fn auth(
         );
     }
     Some(Auth::Password(password))
+}
+
+/// What strict mode overrides, besides authentication (keepalived.conf(5), `vrrp_strict`).
+fn strictly(draft: &mut Draft, strict: Span, diags: &mut Diagnostics) {
+    let mut reset = |span: Span, keyword: &str| {
+        let message = format!("{keyword} is reset by strict mode");
+        diags.push(
+            Diagnostic::warning(codes::STRICT_RESETS, span, message)
+                .cause("ignored")
+                .related(strict, "strict mode is set at"),
+        );
+    };
+    if let Some((_, span)) = draft.preempt_delay.take_if(|(delay, _)| !delay.is_zero()) {
+        reset(span, "preempt_delay");
+    }
+    if let Some(span) = draft.higher_prio_at.filter(|_| draft.higher_prio_send_advert == Some(true)) {
+        reset(span, "higher_prio_send_advert");
+        draft.higher_prio_send_advert = Some(false);
+    }
 }
 
 /// `nopreempt` and `preempt_delay` against `state MASTER` and each other, as keepalived resolves them.

@@ -14,7 +14,7 @@ mod unicast;
 mod value;
 mod vip;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ha_common::types::{Family, Vrid};
 
@@ -62,7 +62,7 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
     }
     let mut lowered: Vec<instance::Lowered> = Vec::new();
     let mut names: HashMap<String, Span> = HashMap::new();
-    let mut routers: HashMap<(String, Vrid, Family), (String, Span)> = HashMap::new();
+    let mut routers: HashMap<(String, Vrid, Family), usize> = HashMap::new();
     for stmt in instances {
         let Some(next) = instance::lower(stmt, &globals, &known, diags) else { continue };
         let instance = &next.instance;
@@ -71,9 +71,10 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
             continue;
         }
         let key = (instance.interface.clone(), instance.vrid, instance.family);
-        if let Some((other, first)) = routers.get(&key)
-            && !separate(&lowered, other, &next)
+        if let Some(first) = routers.get(&key).and_then(|index| lowered.get(*index))
+            && !separate(first, &next)
         {
+            let other = &first.instance.name;
             let message = format!(
                 "`{}` and `{other}` both use VRID {} on {} for the same address family",
                 instance.name, instance.vrid, instance.interface
@@ -81,23 +82,45 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
             diags.push(
                 Diagnostic::error(codes::DUPLICATE_VRID, next.vrid, message)
                     .cause("this instance does not run")
-                    .related(*first, "the other one stands at")
+                    .related(first.vrid, "the other one stands at")
                     .help("give each virtual router on an interface its own virtual_router_id"),
             );
             continue;
         }
         names.insert(instance.name.clone(), next.name);
-        routers.insert(key, (instance.name.clone(), next.vrid));
+        routers.insert(key, lowered.len());
         lowered.push(next);
     }
     security(&globals, &known, &order, notify, options, diags);
     strict(&globals, diags);
     for instance in &lowered {
         analyse(instance, &known, diags);
+        existing(instance, options, diags);
     }
     let scripts = order.iter().filter_map(|name| known.remove(name)).map(|script| script.script).collect();
     let instances = lowered.into_iter().map(|lowered| lowered.instance).collect();
     Config { global: globals.global, scripts, instances }
+}
+
+/// Interfaces that this host does not have (yet).
+fn existing(lowered: &instance::Lowered, options: &LoadOptions, diags: &mut Diagnostics) {
+    let Some(exists) = &options.interface_check else { return };
+    let instance = &lowered.instance;
+    let devices = lowered.devices.iter().map(|(name, span)| (name, *span));
+    let tracked = instance.track_interfaces.iter().zip(&lowered.interfaces);
+    let tracked = tracked.map(|(track, span)| (&track.interface, *span));
+    for (name, span) in
+        std::iter::once((&instance.interface, lowered.interface)).chain(devices).chain(tracked)
+    {
+        if !exists(name) {
+            let message = format!("interface `{name}` does not exist on this host");
+            diags.push(
+                Diagnostic::warning(codes::NO_SUCH_INTERFACE, span, message)
+                    .cause(format!("`{}` waits until it does", instance.name))
+                    .help("`ip link` lists the interfaces"),
+            );
+        }
+    }
 }
 
 fn duplicate(what: &str, name: &str, span: Span, first: Span, diags: &mut Diagnostics) {
@@ -109,14 +132,12 @@ fn duplicate(what: &str, name: &str, span: Span, first: Span, diags: &mut Diagno
 }
 
 /// Unicast instances whose peers do not overlap may share a VRID (keepalived.conf(5), virtual_router_id).
-fn separate(lowered: &[instance::Lowered], other: &str, next: &instance::Lowered) -> bool {
-    let other = lowered.iter().find(|lowered| lowered.instance.name == other);
-    let (Some(a), Some(b)) =
-        (other.and_then(|other| other.instance.unicast.as_ref()), next.instance.unicast.as_ref())
-    else {
+fn separate(first: &instance::Lowered, next: &instance::Lowered) -> bool {
+    let (Some(a), Some(b)) = (first.instance.unicast.as_ref(), next.instance.unicast.as_ref()) else {
         return false;
     };
-    !a.peers.iter().any(|peer| b.peers.iter().any(|other| other.address == peer.address))
+    let peers: HashSet<_> = a.peers.iter().map(|peer| peer.address).collect();
+    !b.peers.iter().any(|peer| peers.contains(&peer.address))
 }
 
 /// The first notify script of a block: keepalived counts it among the scripts that need security.

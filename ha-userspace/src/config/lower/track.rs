@@ -12,6 +12,11 @@ use crate::config::model::{TrackInterface, TrackScript, Weight};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
 
+/// Names that are compared with a misspelt one.
+const MAX_GUESSES: usize = 200;
+/// Trackers of one kind in an instance.
+const MAX_TRACKERS: usize = 256;
+
 /// The keyword `weight NUMBER [reverse]` on a line of its own.
 pub(super) fn weight(stmt: &Statement, diags: &mut Diagnostics) -> Option<Weight> {
     value::no_block(stmt, diags);
@@ -78,7 +83,7 @@ pub(super) fn scripts(
         let name = word.text().into_owned();
         let weight = tracker(stmt, diags);
         let Some(script) = known.get(&name) else {
-            let help = match keywords::closest(&name, known.keys().map(String::as_str)) {
+            let help = match keywords::closest(&name, known.keys().take(MAX_GUESSES).map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("add a vrrp_script {name} block"),
             };
@@ -91,6 +96,9 @@ pub(super) fn scripts(
         if let Some((_, first)) = out.iter().find(|(other, _)| other.script == name) {
             twice(word, *first, diags);
             continue;
+        }
+        if too_many(word, out.len(), diags) {
+            break;
         }
         let weight = weight.unwrap_or(script.script.weight);
         out.push((TrackScript { script: name, weight }, stmt.span()));
@@ -109,6 +117,9 @@ pub(super) fn interfaces(stmt: &Statement, out: &mut Vec<(TrackInterface, Span)>
             twice(word, *first, diags);
             continue;
         }
+        if too_many(word, out.len(), diags) {
+            break;
+        }
         out.push((TrackInterface { interface, weight }, stmt.span()));
     }
 }
@@ -120,4 +131,13 @@ fn twice(word: &Word, first: Span, diags: &mut Diagnostics) {
             .cause("this one is ignored")
             .related(first, "the first one stands at"),
     );
+}
+
+fn too_many(word: &Word, count: usize, diags: &mut Diagnostics) -> bool {
+    if count < MAX_TRACKERS {
+        return false;
+    }
+    let message = format!("more than {MAX_TRACKERS} trackers in a block");
+    diags.push(Diagnostic::error(codes::TRACKER_TWICE, word.span, message).cause("the rest is ignored"));
+    true
 }

@@ -1,6 +1,8 @@
 //! One line: conditions, definitions, repetitions and replacements.
 
-use super::{Frame, MAX_COPIED, MAX_FRAMES, MAX_LINE, MAX_REPLACEMENTS, Reader, directory, physical};
+use super::{
+    Frame, LINE_COST, MAX_COPIED, MAX_FRAMES, MAX_LINE, MAX_REPLACEMENTS, Reader, directory, physical,
+};
 use crate::config::codes;
 use crate::config::define;
 use crate::config::diag::Diagnostic;
@@ -54,7 +56,7 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            self.copied = self.copied.saturating_add(line.bytes().len() + found.value.len());
+            self.copied = self.copied.saturating_add(line.cost() + found.value.len() + LINE_COST);
             if self.copied > MAX_COPIED {
                 return;
             }

@@ -27,6 +27,8 @@ use crate::net::monitor::Links;
 impl Daemon {
     /// Does everything that is due now and arms the timer for what is due next.
     pub(super) fn turn(&mut self) {
+        // Before the queued frames too: a master that resigned and came back while this daemon was stalled is alive.
+        self.read_stamps();
         self.judge_frames();
         self.read_stamps();
         self.serve_timers();

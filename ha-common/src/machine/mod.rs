@@ -32,7 +32,7 @@
 //!
 //! - Priority 0 from another router than the tracked master is ignored: its master is somebody else, alive.
 //! - Priority 0 never postpones the takeover of a router that would have taken over sooner.
-//! - A master that changes its interval advertises at once: the backups' patience is for the old interval.
+//! - A master that changes its interval advertises at once, so that the backups' patience is for the new one.
 //! - An advert that arrived before our own latest one went out is not answered again. Otherwise a master that
 //!   was frozen would answer every advert of the meantime.
 //! - A router that becomes owner (priority 255) by a reload does not wait for the down timer.

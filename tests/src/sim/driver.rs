@@ -242,7 +242,11 @@ impl Node {
             match action {
                 Action::SendAdvert { priority } => sent.push(priority),
                 Action::Transition { from, to, reason } => {
-                    self.change(&machine, from, to, reason, now, sinks)?
+                    let outranked = frame.is_some_and(|(frame, _)| self.outranked_by(&frame, &machine));
+                    if (from, to) == (State::Master, State::Backup) && !outranked {
+                        return Err(format!("25: r{} yields to {frame:?}", self.id));
+                    }
+                    self.change(&machine, from, to, reason, now, sinks)?;
                 }
                 Action::Track => {
                     let (frame, at) =
@@ -279,6 +283,9 @@ impl Node {
             if next <= now {
                 return Err(format!("40: r{}: after the timer the deadline is not ahead", self.id));
             }
+        }
+        if matches!(input, Input::Ready(false)) && !matches!(machine.state(), State::Fault | State::Init) {
+            return Err(format!("29: r{} without a link is {}", self.id, machine.state()));
         }
         if matches!(input, Input::Seen(_)) && next < deadline {
             return Err(format!("40: r{}: a stamp moved the deadline back", self.id));

@@ -140,3 +140,29 @@ fn s41_a_stamp_that_was_just_too_old_does_not_hide_a_stall() {
     assert_eq!(rig.feed(Input::Timer), []);
     assert_eq!(rig.remaining(), GRACE);
 }
+
+#[test]
+fn a_hundred_backups_wake_up_as_rarely_as_one() {
+    let mut rigs: Vec<Rig> = (1..=100)
+        .map(|priority| {
+            let mut rig = Rig::backup(Params { interval: Span::from_millis(10), ..params() }, priority);
+            hear_at(&mut rig, Time(1000 * MS));
+            rig
+        })
+        .collect();
+    let mut wakes = 0;
+    loop {
+        let now = rigs.iter().map(|rig| rig.machine.next_deadline()).min().expect("some rigs");
+        if now > Time(2000 * MS) {
+            break;
+        }
+        wakes += 1;
+        for rig in &mut rigs {
+            rig.now = now;
+            rig.feed(Input::Seen(Time(now.0 - now.0 % (10 * MS))));
+            rig.feed(Input::Timer);
+            assert_eq!(rig.machine.state(), State::Backup);
+        }
+    }
+    assert!(wakes < 40, "{wakes} wake-ups in a second");
+}

@@ -133,3 +133,29 @@ fn adverts_of_all_machines_with_one_interval_end_in_one_phase() {
         assert_eq!(due.0 % interval.0, 0);
     }
 }
+
+#[test]
+fn a_hundred_masters_come_to_share_their_wake_ups() {
+    let mut rigs: Vec<Rig> = (0..100)
+        .map(|nth| {
+            let mut rig = Rig::new(Params { interval: Span::from_millis(10), ..params() }, 255);
+            rig.now = rig.now.after(Span(97_001 * nth));
+            rig.feed(Input::Ready(true));
+            rig
+        })
+        .collect();
+    let mut wakes = 0;
+    loop {
+        let now = rigs.iter().map(|rig| rig.machine.next_deadline()).min().expect("some rigs");
+        if now > Time(2500 * MS) {
+            break;
+        }
+        wakes += u32::from(now > Time(1500 * MS));
+        // The driver is a little late, and serves all that are due.
+        for rig in &mut rigs {
+            rig.now = now.after(Span::from_micros(80));
+            rig.feed(Input::Timer);
+        }
+    }
+    assert!(wakes <= 100, "{wakes} wake-ups for a second of 100 intervals");
+}

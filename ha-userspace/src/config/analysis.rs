@@ -4,7 +4,7 @@
 //! a peer must have for the tracker to decide anything.
 
 use super::codes;
-use super::diag::{Diagnostic, Diagnostics};
+use super::diag::{Diagnostic, Diagnostics, Severity};
 use super::model::{Instance, Weight};
 use super::source::Span;
 use ha_common::types::Priority;
@@ -53,7 +53,10 @@ pub(super) fn weights(instance: &Instance, trackers: &[Tracker<'_>], diags: &mut
                 format!("the priority is {high} either way: it stays within 1 to 254")
             };
             let message = format!("{what} with weight {weight} can never change the master");
-            push(tracker, message, why, "choose a priority with room for the weight".to_owned(), diags);
+            let help = "choose a priority with room for the weight".to_owned();
+            // keepalived complains about this one too.
+            let severity = if base == Priority::OWNER { Severity::Warning } else { Severity::Note };
+            push(severity, tracker, message, why, help, diags);
             continue;
         }
         // What a tracker cannot do with the others good is said; a large weight is what the manual recommends.
@@ -70,7 +73,7 @@ pub(super) fn weights(instance: &Instance, trackers: &[Tracker<'_>], diags: &mut
             }
         };
         let why = format!("the priority is {good} while it succeeds and {bad} while it fails");
-        push(tracker, message, why, help(instance, weight, low, high), diags);
+        push(Severity::Note, tracker, message, why, help(instance, weight, low, high), diags);
     }
 }
 
@@ -105,9 +108,16 @@ fn help(instance: &Instance, weight: i16, low: u8, high: u8) -> String {
     )
 }
 
-fn push(tracker: &Tracker<'_>, message: String, cause: String, help: String, diags: &mut Diagnostics) {
-    let mut finding =
-        Diagnostic::note(codes::WEIGHT_CANNOT_DECIDE, tracker.span, message).cause(cause).help(help);
+fn push(
+    severity: Severity,
+    tracker: &Tracker<'_>,
+    message: String,
+    cause: String,
+    help: String,
+    diags: &mut Diagnostics,
+) {
+    let code = codes::WEIGHT_CANNOT_DECIDE;
+    let mut finding = Diagnostic::new(severity, code, tracker.span, message).cause(cause).help(help);
     if let Some(span) = tracker.weight_span {
         finding = finding.related(span, "the weight stands at");
     }

@@ -137,6 +137,12 @@ impl Diagnostics {
         self.list.iter()
     }
 
+    /// Whether further findings are only counted, so that thinking up help for them is wasted.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MAX_KEPT
+    }
+
     /// How many were counted only.
     #[must_use]
     pub fn dropped(&self) -> usize {

@@ -71,6 +71,7 @@ const FILES: Status = Status::NoEffect("it is about keepalived's own files");
 const LINK: Status = Status::NoEffect("link state is always read from netlink");
 const PIDF: Status = Status::NoEffect("use --run-dir instead");
 const CSUM: Status = Status::NoEffect("both checksum forms are always accepted");
+const SKIP: Status = Status::NoEffect("adverts of a known master are not compared again anyway");
 const DEBUG: Status = Status::NoEffect("keepalived ignores it too");
 
 use Status::{Implemented, Lvs, NotYet};
@@ -242,7 +243,7 @@ const GLOBAL: &[(&str, Status)] = &[
     ("vrrp_rt_priority", PROC),
     ("vrrp_rx_bufs_multiplier", PROC),
     ("vrrp_rx_bufs_policy", PROC),
-    ("vrrp_skip_check_adv_addr", NotYet),
+    ("vrrp_skip_check_adv_addr", SKIP),
     ("vrrp_startup_delay", NotYet),
     ("vrrp_strict", Implemented),
     ("vrrp_version", Implemented),
@@ -307,7 +308,7 @@ const INSTANCE: &[(&str, Status)] = &[
     ("preempt_delay", Implemented),
     ("priority", Implemented),
     ("promote_secondaries", NotYet),
-    ("skip_check_adv_addr", NotYet),
+    ("skip_check_adv_addr", SKIP),
     ("smtp_alert", MAIL),
     ("state", Implemented),
     ("strict_mode", Implemented),

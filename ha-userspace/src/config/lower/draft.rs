@@ -24,6 +24,7 @@ pub(super) type Placed<T> = (T, Span);
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) master: bool,
+    pub(super) state_at: Option<Span>,
     pub(super) interface: Option<Placed<String>>,
     /// A bad interface or VRID was written, and has been reported.
     pub(super) broken: bool,
@@ -211,6 +212,7 @@ impl Draft {
 
     fn state(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
         let Some(word) = value::one(stmt, diags) else { return };
+        self.state_at = Some(word.span);
         match &*word.bytes {
             b"MASTER" => self.master = true,
             b"BACKUP" => self.master = false,

@@ -278,6 +278,11 @@ fn strictly(draft: &mut Draft, strict: Span, diags: &mut Diagnostics) {
                 .related(strict, "strict mode is set at"),
         );
     };
+    let owner = draft.priority.is_some_and(|(priority, _)| priority == Priority::OWNER);
+    if draft.master && !owner {
+        draft.master = false;
+        reset(draft.state_at.unwrap_or(strict), "state MASTER");
+    }
     if let Some((_, span)) = draft.preempt_delay.take_if(|(delay, _)| !delay.is_zero()) {
         reset(span, "preempt_delay");
     }

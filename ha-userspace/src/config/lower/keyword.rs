@@ -51,7 +51,10 @@ fn unknown(context: Context, stmt: &Statement, diags: &mut Diagnostics) {
     if !homes.is_empty() {
         let names: Vec<_> = homes.iter().map(|home| home.name()).collect();
         let message = format!("`{shown}` does not belong in {}", context.name());
-        let help = if homes.contains(&Context::Top) {
+        let near = if diags.is_full() { None } else { keywords::nearest(context, &text) };
+        let help = if let Some(near) = near {
+            format!("did you mean `{near}`?")
+        } else if homes.contains(&Context::Top) {
             "a `}` is missing above this line, or one is left over".to_owned()
         } else {
             format!("move it into {}", names.join(" or "))
@@ -61,7 +64,8 @@ fn unknown(context: Context, stmt: &Statement, diags: &mut Diagnostics) {
         );
         return;
     }
-    let help = keywords::nearest(context, &text).map(|near| format!("did you mean `{near}`?"));
+    let near = if diags.is_full() { None } else { keywords::nearest(context, &text) };
+    let help = near.map(|near| format!("did you mean `{near}`?"));
     let message = format!("unknown keyword `{shown}`");
     diags.push(
         Diagnostic::warning(codes::UNKNOWN_KEYWORD, keyword.span, message).cause(what).maybe_help(help),

@@ -83,7 +83,8 @@ pub(super) fn scripts(
         let name = word.text().into_owned();
         let weight = tracker(stmt, diags);
         let Some(script) = known.get(&name) else {
-            let help = match keywords::closest(&name, known.keys().take(MAX_GUESSES).map(String::as_str)) {
+            let guesses = if diags.is_full() { 0 } else { MAX_GUESSES };
+            let help = match keywords::closest(&name, known.keys().take(guesses).map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("add a vrrp_script {name} block"),
             };

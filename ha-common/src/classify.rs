@@ -243,15 +243,30 @@ fn authentication_len(field: u8) -> usize {
     (usize::from(field) + 2) * 4
 }
 
+/// The hash that fingerprints are made with.
+pub type FingerprintHash = SipHash<1, 3>;
+
+/// An IP packet as [`fingerprint`] reads it.
+pub trait PacketWords {
+    /// Bytes 4n to 4n + 7 of the packet as a little-endian number. Bytes behind the packet's end may be anything.
+    fn pair(&self, n: usize) -> u64;
+
+    /// Takes `count` pairs of words into the hash, from the `first` word on.
+    #[inline(always)]
+    fn absorb(&self, mut hash: FingerprintHash, first: usize, count: usize) -> FingerprintHash {
+        for n in 0..count {
+            hash = hash.word(self.pair(first + 2 * n));
+        }
+        hash
+    }
+}
+
 /// The fingerprint of an advert: SipHash-1-3 over everything that judging it depends on, never zero.
 ///
 /// That is both addresses (a multicast and a unicast copy differ), TTL or hop limit, and the whole PDU with its
 /// length. The Internet checksum would not do: it does not see the order of words, so two passwords can share one.
-///
-/// `pair(n)` yields bytes 4n to 4n + 7 of the IP packet as a little-endian number; bytes behind the packet's end
-/// may be anything. (PDUs start at multiples of four, and this is what the XDP program can read with one check.)
 #[inline(always)]
-pub fn fingerprint(key: [u64; 2], packet: &Packet, pair: impl Fn(usize) -> u64) -> u64 {
+pub fn fingerprint<W: PacketWords + ?Sized>(key: [u64; 2], packet: &Packet, words: &W) -> u64 {
     let Packet { family, pdu_at, pdu_len, ttl, authenticated, .. } = *packet;
 
     // The first word fixes the layout of those that follow.
@@ -259,29 +274,36 @@ pub fn fingerprint(key: [u64; 2], packet: &Packet, pair: impl Fn(usize) -> u64) 
         | (u64::from(authenticated) << 8)
         | (u64::from(family == Family::V6) << 16)
         | ((pdu_len as u64) << 32);
-    let mut hash = SipHash::<1, 3>::new(key).word(shape);
-    let mut hashed = 8;
+    let mut hash = FingerprintHash::new(key).word(shape);
     // Source and destination, which are neighbours in both headers.
-    hash = hash.word(pair(if family == Family::V4 { 3 } else { 2 }));
-    hashed += 8;
-    if family == Family::V6 {
-        hash = hash.word(pair(4)).word(pair(6)).word(pair(8));
-        hashed += 24;
-    }
+    let addresses = match family {
+        Family::V4 => {
+            hash = hash.word(words.pair(3));
+            8
+        }
+        Family::V6 => {
+            hash = hash.word(words.pair(2)).word(words.pair(4)).word(words.pair(6)).word(words.pair(8));
+            32
+        }
+    };
 
-    let first = pdu_at / 4;
-    let mut at = 0;
-    // The bound is the verifier's: `pdu_len` never reaches it.
-    while at < EVENT_DATA && at + 8 <= pdu_len {
-        hash = hash.word(pair(first + at / 4));
-        at += 8;
-    }
-    let rest = pdu_len - at;
-    // `rest` is below eight; the mask says so to the compiler.
-    let tail = if rest == 0 { 0 } else { pair(first + at / 4) & ((1 << ((rest & 7) * 8)) - 1) };
-    match hash.finish(hashed + pdu_len as u64, tail) {
+    hash = words.absorb(hash, pdu_at / 4, pdu_len / 8);
+    let rest = pdu_len % 8;
+    let tail = words.pair((pdu_at + pdu_len - rest) / 4) & ((1 << (rest * 8)) - 1);
+    match hash.finish((8 + addresses + pdu_len) as u64, tail) {
         0 => 1,
         hash => hash,
+    }
+}
+
+/// A packet on the host.
+impl PacketWords for [u8] {
+    fn pair(&self, n: usize) -> u64 {
+        let mut pair = [0; 8];
+        for (to, from) in pair.iter_mut().zip(self.iter().skip(n * 4)) {
+            *to = *from;
+        }
+        u64::from_le_bytes(pair)
     }
 }
 
@@ -338,18 +360,6 @@ pub fn parse_ip_packet(bytes: &[u8], origin: Origin) -> Result<IpPacket<'_>, Cou
     };
     let pdu = bytes.get(packet.pdu_at..packet.ip_len).ok_or(Counter::Truncated)?;
     Ok(IpPacket { endpoints, pdu, packet })
-}
-
-/// The fingerprint of a packet that starts at its IP header and for which [`parse_ip_packet`] gave `packet`.
-#[must_use]
-pub fn fingerprint_of(key: [u64; 2], packet: &Packet, bytes: &[u8]) -> u64 {
-    fingerprint(key, packet, |n| {
-        let mut pair = [0; 8];
-        for (to, from) in pair.iter_mut().zip(bytes.iter().skip(n * 4)) {
-            *to = *from;
-        }
-        u64::from_le_bytes(pair)
-    })
 }
 
 /// Whether the ones' complement sum of an IPv4 header is right (RFC 791 section 3.1).

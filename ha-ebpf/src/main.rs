@@ -72,7 +72,7 @@ fn recognise(context: &XdpContext, config: &InterfaceConfig, packet: &Packet) ->
         return Counter::Truncated;
     }
     let tracked = slot.fingerprint();
-    let fingerprint = fingerprint(config.fingerprint_key, packet, |n| scratch.pair(n));
+    let fingerprint = fingerprint(config.fingerprint_key, packet, scratch);
     // SAFETY: the helper has no conditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     if fingerprint == tracked {

@@ -5,13 +5,13 @@ use core::ffi::c_void;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, PerCpuArray, RingBuf};
 use aya_ebpf::helpers::bpf_ringbuf_output;
-use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_xdp_load_bytes};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::XdpContext;
-use ha_common::classify::Packet;
+use ha_common::classify::{FingerprintHash, Packet, PacketWords};
 use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
 use ha_common::layout::{
-    ADVERT_SLOTS, AdvertSlot, EVENT_DATA, EVENT_HEADERS, EVENT_RING_BYTES, EventHeader, InterfaceConfig,
+    ADVERT_SLOTS, AdvertSlot, EVENT_DATA, EVENT_RING_BYTES, EventHeader, InterfaceConfig,
 };
 use ha_common::rate::Window;
 use ha_common::types::Family;
@@ -117,14 +117,14 @@ impl Slot {
     }
 }
 
-const PACKET_WORDS: usize = (EVENT_DATA + EVENT_HEADERS + 8) / 4;
+/// Words of the longest packet, and some that the verifier believes could be read behind it.
+const PACKET_WORDS: usize = EVENT_DATA / 4 + 2;
 
 /// A record of [`HA_EVENTS`] in the making.
 #[repr(C)]
 pub(crate) struct Scratch {
     header: EventHeader,
-    /// With room behind the longest packet: the verifier adds up the largest offset of a PDU and the longest PDU.
-    packet: [u32; PACKET_WORDS],
+    packet: [u32; PACKET_WORDS + 2],
 }
 
 /// This CPU's scratch memory. Called once per run.
@@ -145,15 +145,6 @@ impl Scratch {
         let target = (&raw mut self.packet).cast::<c_void>();
         // SAFETY: `len` bytes fit behind `target`.
         unsafe { bpf_xdp_load_bytes(context.ctx, packet.ip_at as u32, target, len as u32) == 0 }
-    }
-
-    /// The packet's bytes 4n to 4n + 7.
-    #[inline(always)]
-    pub(crate) fn pair(&self, n: usize) -> u64 {
-        if n + 1 >= PACKET_WORDS {
-            return 0;
-        }
-        u64::from(u32::from_le(self.packet[n])) | (u64::from(u32::from_le(self.packet[n + 1])) << 32)
     }
 
     /// Whether the packet comes from the tracked master's address.
@@ -185,4 +176,43 @@ impl Scratch {
         // SAFETY: the record is as long as the header and `len`, which was checked against the array behind it.
         unsafe { bpf_ringbuf_output(ring, record, (size_of::<EventHeader>() + len) as u64, 0) == 0 }
     }
+}
+
+impl PacketWords for Scratch {
+    #[inline(always)]
+    fn pair(&self, n: usize) -> u64 {
+        if n >= PACKET_WORDS - 1 {
+            return 0;
+        }
+        u64::from(u32::from_le(self.packet[n])) | (u64::from(u32::from_le(self.packet[n + 1])) << 32)
+    }
+
+    /// Through the kernel's loop: the verifier would walk a loop in the program once for each possible length,
+    /// which takes a third of a second.
+    #[inline(always)]
+    fn absorb(&self, hash: FingerprintHash, first: usize, count: usize) -> FingerprintHash {
+        let mut state = Absorb { hash, scratch: self, first };
+        let callback = absorb_one as unsafe extern "C" fn(u32, *mut c_void) -> i64;
+        // SAFETY: the callback takes what it is given here, and the kernel has done with it when this returns.
+        unsafe { bpf_loop(count as u32, callback as *mut c_void, (&raw mut state).cast(), 0) };
+        state.hash
+    }
+}
+
+/// The state of [`Scratch::absorb`] between two steps.
+struct Absorb {
+    hash: FingerprintHash,
+    scratch: *const Scratch,
+    first: usize,
+}
+
+/// One step of [`Scratch::absorb`]. Zero means to go on.
+#[inline(never)]
+unsafe extern "C" fn absorb_one(n: u32, state: *mut c_void) -> i64 {
+    // SAFETY: `absorb` passes its state.
+    let state = unsafe { &mut *state.cast::<Absorb>() };
+    // SAFETY: as above; map entries do not move.
+    let scratch = unsafe { &*state.scratch };
+    state.hash = state.hash.word(scratch.pair(state.first + 2 * n as usize));
+    0
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 
 use aya::{TestRun as _, TestRunOptions};
-use ha_common::classify::{Origin, Packet, Verdict, classify, fingerprint_of, parse_ip_packet};
+use ha_common::classify::{self, Origin, Packet, Verdict, classify, parse_ip_packet};
 use ha_common::counter::{Counter, XdpCounters};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
@@ -189,7 +189,7 @@ impl Loaded {
 
     fn check_vrrp(&mut self, frame: &[u8], packet: &Packet) {
         let ip = &frame[packet.ip_at..packet.ip_at + packet.ip_len];
-        let fingerprint = fingerprint_of(KEY, packet, ip);
+        let fingerprint = classify::fingerprint(KEY, packet, ip);
         let slot = Slot::of(packet.family, packet.vrid);
 
         let counter = self.run(frame);
@@ -274,7 +274,7 @@ fn jumbo() {
     let mut other = frame.clone();
     other[last] ^= 1;
     let fingerprint = |frame: &[u8]| match classify(frame, 0) {
-        Verdict::Vrrp(packet) => fingerprint_of(KEY, &packet, &frame[packet.ip_at..]),
+        Verdict::Vrrp(packet) => classify::fingerprint(KEY, &packet, &frame[packet.ip_at..]),
         verdict => panic!("{verdict:?}"),
     };
     assert_ne!(fingerprint(&frame), fingerprint(&other));

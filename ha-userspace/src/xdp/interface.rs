@@ -101,7 +101,7 @@ pub enum AttachError {
         /// Interface.
         interface: String,
         /// Why.
-        source: LoadError,
+        source: Box<LoadError>,
     },
     /// The kernel or the driver refuses.
     #[error("{interface}: cannot attach the XDP program in {mode} mode: {reason}", mode = mode.word())]
@@ -152,7 +152,7 @@ impl XdpInterface {
         options: Options<'_>,
     ) -> Result<Self, AttachError> {
         let interface = || name.to_owned();
-        let failed = |source| AttachError::Load { interface: interface(), source };
+        let failed = |error| AttachError::Load { interface: interface(), source: Box::new(error) };
         if mode == XdpMode::Off {
             return Err(AttachError::Off { interface: interface() });
         }
@@ -287,7 +287,9 @@ fn attach_once(
 ) -> Result<FdLink, AttachError> {
     let interface = || name.to_owned();
     let refused = |reason| AttachError::Refused { interface: interface(), mode, reason };
-    let xdp = program.xdp().map_err(|source| AttachError::Load { interface: interface(), source })?;
+    let xdp = program
+        .xdp()
+        .map_err(|error| AttachError::Load { interface: interface(), source: Box::new(error) })?;
     let link =
         xdp.attach_to_if_index(ifindex, mode.aya()).and_then(|id| xdp.take_link(id)).map_err(|error| {
             match os_error(&error) {

@@ -72,7 +72,11 @@ impl Program {
         // One page is the smallest ring.
         loader.map_max_entries("AYA_LOGS", if log.is_some() { 128 * 1024 } else { 4096 });
         // The verifier's own log makes loading many times slower; it is for those who work on the program.
-        loader.verifier_log_level(if log.is_some() { VerifierLogLevel::DEBUG } else { VerifierLogLevel::DISABLE });
+        loader.verifier_log_level(if log.is_some() {
+            VerifierLogLevel::DEBUG
+        } else {
+            VerifierLogLevel::DISABLE
+        });
         let mut ebpf = loader.load(OBJECT).map_err(|error| match error {
             EbpfError::MapError(MapError::CreateError { io_error, .. }) if is_permission(&io_error) => {
                 LoadError::Permission

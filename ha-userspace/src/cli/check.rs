@@ -12,7 +12,12 @@ use crate::config::{self, LoadOptions, report};
 #[derive(Clone, Debug, clap::Args)]
 pub struct CheckArgs {
     /// Configuration file.
-    #[arg(short = 'f', long = "use-file", value_name = "FILE", default_value = "/etc/keepalived/keepalived.conf")]
+    #[arg(
+        short = 'f',
+        long = "use-file",
+        value_name = "FILE",
+        default_value = "/etc/keepalived/keepalived.conf"
+    )]
     pub file: PathBuf,
     /// Configuration id for `@id` lines; the short host name where absent.
     #[arg(short = 'i', long = "config-id", value_name = "ID")]

@@ -129,6 +129,12 @@ impl Machine {
         match input {
             Input::Ready(true) => self.ready(now),
             Input::Ready(false) => self.not_ready(now),
+            Input::Unfit => {
+                if matches!(self.phase, Phase::Master { .. }) {
+                    self.actions.push(Action::SendAdvert { priority: 0 });
+                }
+                self.not_ready(now);
+            }
             Input::Advert { source, priority, interval, at } => {
                 let interval = match self.params.version {
                     Version::V2 => self.params.interval,

@@ -66,12 +66,12 @@ impl AddressSpec {
     }
 
     /// What makes it the same address to the kernel.
-    fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         (self.ifindex, self.address, self.prefix)
     }
 }
 
-type Key = (u32, IpAddr, u8);
+pub(crate) type Key = (u32, IpAddr, u8);
 
 /// What became of an address that was to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ha_common::machine::Input;
+use ha_common::machine::{Input, State};
 use ha_common::types::Family;
 
 use super::daemon::Daemon;
@@ -10,6 +10,7 @@ use super::source;
 use crate::config::model::{Instance, Vip};
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
+use crate::track::ScriptState;
 use crate::track::priority::effective;
 
 impl Daemon {
@@ -45,23 +46,32 @@ impl Daemon {
             let links = self.monitor.links();
             let link = links.by_name(&router.config.interface);
             router.source = link.and_then(|link| source::of(&router.config, link, &virtual_addresses));
+            // A script that a reload brings must not put a router that runs into FAULT before its first result.
+            let runs = !matches!(router.machine.state(), State::Init | State::Fault);
             router.effective = effective(
                 router.config.priority,
                 &router.config.track_scripts,
                 &router.config.track_interfaces,
-                |script| self.runner.state(script),
+                |script| match self.runner.state(script) {
+                    ScriptState::Pending if runs => ScriptState::Disabled,
+                    state => state,
+                },
                 |name| links.by_name(name).is_some_and(|link| link.up),
             );
-            let mut fault = source::obstacles(&router.config, link, router.source);
-            fault.extend(router.effective.fault.iter().flatten().cloned());
-            let ready = fault.is_empty();
-            router.noted.fault = fault;
+            let obstacles = source::obstacles(&router.config, link, router.source);
+            let fitness = match (&router.effective.fault, obstacles.is_empty()) {
+                (None, ready) => Input::Ready(ready),
+                (Some(_), true) => Input::Unfit,
+                (Some(_), false) => Input::Ready(false),
+            };
+            let trackers = router.effective.fault.iter().flatten().cloned();
+            router.noted.fault = obstacles.into_iter().chain(trackers).collect();
             let (priority, address) = (router.effective.priority, router.source);
             if let Some(address) = address {
                 self.feed(n, Input::SetAddress(address), now, None);
             }
             self.feed(n, Input::SetPriority(priority), now, None);
-            self.feed(n, Input::Ready(ready), now, None);
+            self.feed(n, fitness, now, None);
         }
     }
 

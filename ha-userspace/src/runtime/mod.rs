@@ -4,6 +4,7 @@
 //! not: protocol decisions (`ha-common`), system calls ([`crate::net`], [`crate::xdp`]).
 
 mod bursts;
+mod changes;
 mod daemon;
 mod interface;
 mod links;

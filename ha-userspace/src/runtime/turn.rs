@@ -4,6 +4,7 @@
 //! all adverts, then all addresses in one netlink batch, then all announcements in one system call, then log lines.
 //! A hundred virtual routers that lose their master at once cost little more than one.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ha_common::arp::{self, Form};
@@ -263,6 +264,13 @@ impl Daemon {
             }
         }
         if !specs.is_empty() {
+            // A reload may have moved an address to another instance that holds it now.
+            let holders = self.routers.iter().filter(|router| router.holding && router.installed);
+            let held: HashSet<_> = holders
+                .flat_map(|router| router_specs(router, links, |_| {}))
+                .map(|spec| spec.key())
+                .collect();
+            specs.retain(|spec| !held.contains(&spec.key()));
             for removal in self.addresses.remove(&specs) {
                 if let Removal::Failed(error) = removal {
                     self.notes.push(Note::NotRemoved { error });

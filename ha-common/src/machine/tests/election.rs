@@ -252,6 +252,16 @@ fn s29_an_interface_that_goes_down_is_a_fault_that_sends_nothing() {
 }
 
 #[test]
+fn s29_a_master_that_becomes_unfit_resigns() {
+    let mut rig = Rig::master(params(), OURS);
+    let fault = |from| Action::Transition { from, to: State::Fault, reason: Reason::NotReady };
+    assert_eq!(rig.feed(Input::Unfit), [Action::SendAdvert { priority: 0 }, fault(State::Master)]);
+    assert_eq!(rig.feed(Input::Unfit), []);
+    assert_eq!(Rig::backup(params(), OURS).feed(Input::Unfit), [fault(State::Backup)]);
+    assert_eq!(Rig::new(params(), OURS).feed(Input::Unfit), [fault(State::Init)]);
+}
+
+#[test]
 fn s36_effects_follow_from_the_states_alone() {
     for from in State::ALL {
         for to in State::ALL {

@@ -8,6 +8,10 @@
 mod harness;
 #[path = "e2e/lab.rs"]
 mod lab;
+#[path = "e2e/pair.rs"]
+mod pair;
+#[path = "e2e/services.rs"]
+mod services;
 #[path = "e2e/two_node.rs"]
 mod two_node;
 
@@ -16,5 +20,5 @@ fn main() -> std::process::ExitCode {
         eprintln!("{error:#}");
         return std::process::ExitCode::FAILURE;
     }
-    harness::main([lab::tests(), two_node::tests()])
+    harness::main([lab::tests(), two_node::tests(), services::tests()])
 }

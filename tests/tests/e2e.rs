@@ -12,6 +12,8 @@ mod lab;
 mod pair;
 #[path = "e2e/services.rs"]
 mod services;
+#[path = "e2e/timers.rs"]
+mod timers;
 #[path = "e2e/two_node.rs"]
 mod two_node;
 
@@ -20,5 +22,5 @@ fn main() -> std::process::ExitCode {
         eprintln!("{error:#}");
         return std::process::ExitCode::FAILURE;
     }
-    harness::main([lab::tests(), two_node::tests(), services::tests()])
+    harness::main([lab::tests(), two_node::tests(), services::tests(), timers::tests()])
 }

@@ -4,6 +4,8 @@
 //! (root, keepalived, FRR, a built xvrrp) is listed as ignored and the reason is printed; `--ignored` and
 //! `--include-ignored` do not make it run. Timing tests run one at a time.
 
+#[path = "e2e/addresses.rs"]
+mod addresses;
 #[path = "e2e/harness.rs"]
 mod harness;
 #[path = "e2e/lab.rs"]
@@ -22,5 +24,5 @@ fn main() -> std::process::ExitCode {
         eprintln!("{error:#}");
         return std::process::ExitCode::FAILURE;
     }
-    harness::main([lab::tests(), two_node::tests(), services::tests(), timers::tests()])
+    harness::main([lab::tests(), two_node::tests(), services::tests(), timers::tests(), addresses::tests()])
 }

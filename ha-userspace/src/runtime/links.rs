@@ -123,7 +123,7 @@ impl Daemon {
     /// A virtual address that somebody removed, or that went with an interface, is put back by the next turn.
     fn notice_missing_addresses(&mut self) {
         let links = self.monitor.links();
-        for router in self.routers.iter_mut().filter(|router| router.holding && router.installed) {
+        for router in self.routers.iter_mut().filter(|router| router.holding && router.complete) {
             let missing = vips(&router.config).any(|vip| {
                 let device = vip.device.as_deref().unwrap_or(&router.config.interface);
                 links.by_name(device).is_some_and(|link| match vip.address {
@@ -131,7 +131,7 @@ impl Daemon {
                     IpAddr::V6(address) => !link.v6.iter().any(|held| held.address == address),
                 })
             });
-            router.installed = !missing;
+            router.complete = !missing;
         }
     }
 }

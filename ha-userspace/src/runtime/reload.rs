@@ -118,7 +118,7 @@ impl Daemon {
                 }
             }
             // The next turn adds what is new; what is there already stays as it is.
-            router.installed = false;
+            router.complete = false;
             router.arp.again(now, ha_common::time::Span::ZERO, new.garp.repeat);
             router.na.again(now, ha_common::time::Span::ZERO, new.garp.repeat);
         }

@@ -226,8 +226,9 @@ impl Daemon {
         let Self { routers, addresses, monitor, notes, .. } = self;
         let (mut specs, mut owners) = (Vec::new(), Vec::new());
         for (n, router) in routers.iter_mut().enumerate() {
-            if router.holding && !router.installed {
+            if router.holding && !router.complete {
                 router.installed = true;
+                router.complete = true;
                 specs.extend(router_specs(router, monitor.links(), |missing| {
                     notes.push(Note::NoDevice { router: n, device: missing.to_owned() });
                 }));
@@ -260,6 +261,7 @@ impl Daemon {
         for router in &mut self.routers {
             if !router.holding && router.installed {
                 router.installed = false;
+                router.complete = false;
                 specs.extend(router_specs(router, links, |_| {}));
             }
         }

@@ -82,7 +82,7 @@ impl Conf {
 pub(crate) fn script(weight: &str) -> String {
     format!(
         "global_defs {{\n    script_user root\n    enable_script_security\n}}\nvrrp_script chk {{\n    \
-         script \"/usr/bin/test ! -e /run/bad\"\n    interval 0.02\n    {weight}\n}}\n"
+         script \"/usr/bin/test ! -e /run/bad\"\n    interval 0.02\n    timeout 1\n    {weight}\n}}\n"
     )
 }
 

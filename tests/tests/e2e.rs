@@ -12,8 +12,12 @@ mod harness;
 mod lab;
 #[path = "e2e/pair.rs"]
 mod pair;
+#[path = "e2e/reload.rs"]
+mod reload;
 #[path = "e2e/services.rs"]
 mod services;
+#[path = "e2e/services_cli.rs"]
+mod services_cli;
 #[path = "e2e/timers.rs"]
 mod timers;
 #[path = "e2e/two_node.rs"]
@@ -24,5 +28,13 @@ fn main() -> std::process::ExitCode {
         eprintln!("{error:#}");
         return std::process::ExitCode::FAILURE;
     }
-    harness::main([lab::tests(), two_node::tests(), services::tests(), timers::tests(), addresses::tests()])
+    harness::main([
+        lab::tests(),
+        two_node::tests(),
+        services::tests(),
+        services_cli::tests(),
+        timers::tests(),
+        addresses::tests(),
+        reload::tests(),
+    ])
 }

@@ -139,6 +139,6 @@ impl Daemon {
 }
 
 /// Whether two instances are the same virtual router.
-fn same(a: &Instance, b: &Instance) -> bool {
+pub(super) fn same(a: &Instance, b: &Instance) -> bool {
     (&a.interface, a.vrid, a.family, a.version) == (&b.interface, b.vrid, b.family, b.version)
 }

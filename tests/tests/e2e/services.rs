@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Daemon, Host, Lab, Moment, RUN_DIR, Running, Topology};
+use ha_tests::lab::{Daemon, Host, Lab, Moment, Running, Topology};
 
 use crate::harness::Test;
 use crate::pair::{held_by, instance, ms, stderr, until, xvrrp};

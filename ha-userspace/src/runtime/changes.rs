@@ -122,3 +122,101 @@ fn unplaced(instance: &Instance) -> Instance {
 fn unplaced_script(script: &Script) -> Script {
     Script { place: Default::default(), ..script.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{LoadOptions, load_str};
+
+    fn load(text: &str) -> Config {
+        let options = LoadOptions {
+            config_id: "test".to_owned(),
+            random_seed: 1,
+            script_check: None,
+            interface_check: None,
+        };
+        let loaded = load_str("test.conf", text.as_bytes(), &options);
+        assert!(!loaded.fatal, "{}", loaded.diagnostics.render(false));
+        loaded.config
+    }
+
+    const INSTANCE: &str = "vrrp_instance A {\ninterface eth0\nvirtual_router_id 1\npriority 100\n\
+        advert_int 1\nauthentication {\nauth_type PASS\nauth_pass secret\n}\n\
+        virtual_ipaddress {\n10.0.0.1/24 label eth0:a\n10.0.0.2/24\n}\n}\n";
+    const SCRIPT: &str = "vrrp_script chk {\nscript \"/bin/true\"\ninterval 2\n}\n";
+
+    /// Old and new instance after replacements in the text.
+    fn pair(replacements: &[(&str, &str)]) -> (Instance, Instance) {
+        let new = replacements.iter().fold(INSTANCE.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from} is not in the text");
+            text.replace(from, to)
+        });
+        (load(INSTANCE).instances.remove(0), load(&new).instances.remove(0))
+    }
+
+    fn said(replacements: &[(&str, &str)]) -> Option<String> {
+        let (old, new) = pair(replacements);
+        of(&old, &new)
+    }
+
+    #[test]
+    fn places_are_no_difference() {
+        assert_eq!(said(&[("interface eth0", "# more\n\n  interface eth0")]), None);
+        let config = SCRIPT.to_owned() + INSTANCE;
+        assert!(around(&load(&config), &load(&format!("# more\n{config}"))).is_empty());
+    }
+
+    #[test]
+    fn each_change_is_named() {
+        let table: [(&[(&str, &str)], &str); 8] = [
+            (&[("priority 100", "priority 90")], "(A) priority 100 -> 90"),
+            (&[("instance A", "instance B")], "(B) was called A"),
+            (&[("advert_int 1", "advert_int 2")], "(A) advert_int 1000 ms -> 2000 ms"),
+            (&[("10.0.0.2/24", "10.0.0.3")], "(A) 10.0.0.2/24 removed, 10.0.0.3/32 added"),
+            (&[("label eth0:a", "label eth0:b")], "(A) 10.0.0.1/24 has new options"),
+            (&[("advert_int 1", "nopreempt")], "(A) nopreempt"),
+            (
+                &[("\n10.0.0.2/24\n}", "\n}\nvirtual_ipaddress_excluded {\n10.0.0.2/24\n}")],
+                "(A) addresses in the adverts",
+            ),
+            (&[("advert_int 1", "state MASTER")], "(A) other settings"),
+        ];
+        for (replacements, wanted) in table {
+            assert_eq!(said(replacements).as_deref(), Some(wanted));
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(said(&[("secret", "hidden")]).as_deref(), Some("(A) authentication"));
+    }
+
+    #[test]
+    fn scripts_are_named() {
+        let none = load(INSTANCE);
+        let one = load(&(SCRIPT.to_owned() + INSTANCE));
+        let other = load(&(SCRIPT.replace("interval 2", "interval 3") + INSTANCE));
+        assert_eq!(around(&none, &one), ["script chk is added"]);
+        assert_eq!(around(&one, &other), ["script chk has new settings"]);
+        assert_eq!(around(&one, &none), ["script chk is removed"]);
+        let secured = load(&("global_defs {\nenable_script_security\n}\n".to_owned() + INSTANCE));
+        assert_eq!(around(&none, &secured), ["global settings"]);
+    }
+
+    #[test]
+    fn what_the_kernel_cannot_tell_apart_goes_first() {
+        let split = |replacements: &[(&str, &str)]| {
+            let (old, new) = pair(replacements);
+            let (replaced, gone) = gone(&old, &new);
+            (replaced.len(), gone.len())
+        };
+        assert_eq!(split(&[("priority 100", "priority 90")]), (0, 0));
+        assert_eq!(split(&[("10.0.0.2/24", "10.0.0.3/24")]), (0, 1));
+        assert_eq!(split(&[("label eth0:a", "label eth0:b")]), (1, 0));
+        // Another prefix is another IPv4 address.
+        assert_eq!(split(&[("10.0.0.2/24", "10.0.0.2/32")]), (0, 1));
+        assert_eq!(split(&[("10.0.0.2/24", "10.0.0.2/24 dev eth1")]), (0, 1));
+        // To write the device that is meant anyway changes nothing.
+        assert_eq!(split(&[("10.0.0.2/24", "10.0.0.2/24 dev eth0")]), (0, 0));
+    }
+}

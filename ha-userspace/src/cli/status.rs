@@ -171,11 +171,18 @@ fn details(instance: &InstanceStatus) -> String {
     line(
         "adverts",
         &format!(
-            "{} received, {} sent; became master {} times, gave it up {} times",
-            stats.advert_rcvd, stats.advert_sent, stats.become_master, stats.release_master
+            "{} received, {} sent; became master {}, gave it up {}",
+            stats.advert_rcvd,
+            stats.advert_sent,
+            times(stats.become_master),
+            times(stats.release_master)
         ),
     );
     out
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// `105 = 100 configured, +5 script web`.

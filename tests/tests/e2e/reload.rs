@@ -296,7 +296,7 @@ fn new_script(lab: &Lab) -> Result<()> {
     let said = reload(r1, &(slow + &tracked.text()))?;
     let wanted = "reloaded:\n  script chk is added\n  global settings\n  (VI_1) track_script\n";
     ensure!(said == wanted, "{said}");
-    let good = wait_for(ms(2_000), || daemon.log().contains("chk is good").then(Moment::now));
+    let good = wait_for(ms(2_000), || daemon.log().contains("script chk succeeds").then(Moment::now));
     let good = good.context("the script has no result")?;
     ensure!(good.since(from) > ms(300), "it was not slow");
     untouched(&wire, &addresses, "r1", 25, VIP.into(), from)?;

@@ -215,6 +215,14 @@ fn modes() {
         let attach = |name: &str, ifindex, mode| XdpInterface::attach(name, ifindex, mode, OPTIONS);
         let native = attach("ens160", ifindex, XdpMode::Native).expect("veth can");
         assert_eq!(native.attached(), Attached::Native);
+        // veth then receives in the background, unlike in generic mode.
+        Sender::new("far").expect("a socket").send(&frame(1, 51, 100));
+        let mut looks = 0;
+        while native.counters.read().expect("readable").unknown_vrid == 0 {
+            looks += 1;
+            assert!(looks < 1000, "the frame does not arrive");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         drop(native);
         assert!(matches!(attach("ens160", ifindex, XdpMode::Off), Err(AttachError::Off { .. })));
         assert!(matches!(attach("ens161", 4711, XdpMode::Auto), Err(AttachError::NoInterface { .. })));

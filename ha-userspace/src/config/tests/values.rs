@@ -94,6 +94,26 @@ fn s19_ttl_limits_turn_the_source_check_on() {
 }
 
 #[test]
+fn ttl_limits_that_exclude_everything_are_refused() {
+    let loaded = instance_with("unicast_peer {\n10.0.0.2 min_ttl 9 max_ttl 8\n}");
+    let peer = only(&loaded.config).unicast.clone().expect("unicast").peers[0];
+    assert_eq!((peer.min_ttl, peer.max_ttl), (None, None));
+    assert_eq!(complaints(&loaded), ["XV0401"]);
+}
+
+#[test]
+fn one_instance_has_one_family() {
+    let loaded = instance_with(
+        "virtual_ipaddress {\nfe80::1\n}\nunicast_peer {\nfe80::2\n10.0.0.2\n}\nmcast_src_ip fe80::3",
+    );
+    let instance = only(&loaded.config);
+    assert_eq!(instance.vips.iter().map(|vip| vip.address.to_string()).collect::<Vec<_>>(), ["10.0.0.1"]);
+    assert_eq!(instance.unicast.as_ref().map(|unicast| unicast.peers.len()), Some(1));
+    assert_eq!(instance.source, None);
+    assert_eq!(complaints(&loaded), ["XV0507", "XV0403", "XV0403"]);
+}
+
+#[test]
 fn s21_the_checksum_form_can_be_chosen() {
     use ha_common::packet::ChecksumForm::{MessageOnly, PseudoHeader};
     assert_eq!(only(&instance_with("version 3").config).checksum, PseudoHeader);
@@ -131,6 +151,8 @@ fn garp_defaults_and_their_order() {
         (9, 2, 9, 2)
     );
     assert_eq!(garp.arp_interval, Duration::from_millis(1));
+    let garp = only(&loaded(&format!("global_defs {{\nvrrp_min_garp\n}}\n{inst}")).config).garp;
+    assert_eq!((garp.delay, garp.repeat), (Duration::ZERO, 2));
 }
 
 #[test]

@@ -266,7 +266,6 @@ const INSTANCE: &[(&str, Status)] = &[
     ("advert_int", Implemented),
     ("authentication", Implemented),
     ("check_unicast_src", Implemented),
-    ("checksum_compatibility", NotYet),
     ("debug", DEBUG),
     ("dont_track_primary", Implemented),
     ("down_timer_adverts", Implemented),

@@ -77,7 +77,7 @@ fn includes_are_read_where_they_stand_and_keep_their_places() {
         .expect("written");
     fs::write(at("d/1.inc"), "interface eth0\nvirtual_router_id 9\n").expect("written");
     fs::write(at("d/2.inc"), "prioritee 5\n").expect("written");
-    fs::write(at("d/.3.inc"), "virtual_router_id 10\n").expect("written");
+    fs::write(at("d/.3.inc"), "hidden\n").expect("written");
     fs::write(at("d/deep.conf"), "include deeper\n$P=${_PWD}\nglobal_defs {\nrouter_id $P\n}\n")
         .expect("written");
     fs::write(at("d/deeper"), "bogus\n").expect("written");
@@ -89,6 +89,8 @@ fn includes_are_read_where_they_stand_and_keep_their_places() {
     for place in [name("d/2.inc") + ":1:1", name("d/deeper") + ":1:1"] {
         assert!(places.contains(&place), "{place} in {places:?}");
     }
+    // And the alternative `none`, which is a note. Hidden files are not read.
+    assert_eq!(places.len(), 3, "{places:?}");
     let text = loaded.diagnostics.render(false);
     assert!(text.contains(&format!("{}:2:9", name("main.conf"))), "the include chain is shown:\n{text}");
     let pwd = at("d").canonicalize().expect("exists").display().to_string();

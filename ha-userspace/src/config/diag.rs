@@ -1,7 +1,7 @@
 //! Diagnostics: what is wrong where, why, and what to do about it.
 //!
 //! Everything that reads a configuration reports here and goes on, so that one run shows all problems.
-//! [`super::render`] prints them.
+//! `render` prints them.
 
 use super::codes::Code;
 use super::source::{Sources, Span};

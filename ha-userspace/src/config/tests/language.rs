@@ -89,8 +89,8 @@ fn includes_are_read_where_they_stand_and_keep_their_places() {
     for place in [name("d/2.inc") + ":1:1", name("d/deeper") + ":1:1"] {
         assert!(places.contains(&place), "{place} in {places:?}");
     }
-    // And the alternative `none`, which is a note. Hidden files are not read.
-    assert_eq!(places.len(), 3, "{places:?}");
+    // And the alternative `none`, and no address. Hidden files are not read.
+    assert_eq!(places.len(), 4, "{places:?}");
     let text = loaded.diagnostics.render(false);
     assert!(text.contains(&format!("{}:2:9", name("main.conf"))), "the include chain is shown:\n{text}");
     let pwd = at("d").canonicalize().expect("exists").display().to_string();

@@ -100,7 +100,7 @@ pub struct Diagnostics {
     pub sources: Sources,
     list: Vec<Diagnostic>,
     dropped: usize,
-    worst: Option<Severity>,
+    counts: [usize; 3],
     fatal: bool,
     unprotected_scripts: bool,
 }
@@ -108,7 +108,9 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// Add a finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.worst = self.worst.max(Some(diagnostic.severity));
+        if let Some(count) = self.counts.get_mut(diagnostic.severity as usize) {
+            *count += 1;
+        }
         if self.list.len() < MAX_KEPT {
             self.list.push(diagnostic);
         } else {
@@ -152,7 +154,14 @@ impl Diagnostics {
     /// The worst severity of all findings; `None` where there is none.
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {
-        self.worst
+        let all = [Severity::Error, Severity::Warning, Severity::Note];
+        all.into_iter().find(|severity| self.count(*severity) > 0)
+    }
+
+    /// How many findings of a severity there are, kept or not.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.counts.get(severity as usize).copied().unwrap_or_default()
     }
 
     /// Whether the configuration cannot be run at all.

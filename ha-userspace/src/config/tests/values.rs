@@ -102,6 +102,18 @@ fn ttl_limits_that_exclude_everything_are_refused() {
 }
 
 #[test]
+fn another_multicast_group_does_not_run_and_the_standard_one_does() {
+    assert_eq!(findings(&instance_with("mcast_dst_ip 224.0.0.18")), Vec::<String>::new());
+    let loaded = instance_with("mcast_dst_ip 224.0.0.19");
+    assert!(loaded.config.instances.is_empty());
+    assert_eq!(complaints(&loaded), ["XV0518"]);
+    assert_eq!(
+        instance_with("mcast_dst_ip 224.0.0.19\nunicast_peer {\n10.0.0.2\n}").config.instances.len(),
+        1
+    );
+}
+
+#[test]
 fn one_instance_has_one_family() {
     let loaded = instance_with(
         "virtual_ipaddress {\nfe80::1\n}\nunicast_peer {\nfe80::2\n10.0.0.2\n}\nmcast_src_ip fe80::3",

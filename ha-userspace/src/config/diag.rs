@@ -93,6 +93,9 @@ impl Diagnostic {
 /// Findings beyond this number are counted, not kept: a file of ten million bad lines must not fill the memory.
 pub const MAX_KEPT: usize = 1000;
 
+/// Characters of a message.
+const MAX_MESSAGE: usize = 300;
+
 /// The findings of one load, with the text that they point into.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
@@ -107,7 +110,12 @@ pub struct Diagnostics {
 
 impl Diagnostics {
     /// Add a finding.
-    pub fn push(&mut self, diagnostic: Diagnostic) {
+    pub fn push(&mut self, mut diagnostic: Diagnostic) {
+        // A word may be as long as a line may be; the caret shows it.
+        if let Some((cut, _)) = diagnostic.message.char_indices().nth(MAX_MESSAGE) {
+            diagnostic.message.truncate(cut);
+            diagnostic.message.push('…');
+        }
         if let Some(count) = self.counts.get_mut(diagnostic.severity as usize) {
             *count += 1;
         }

@@ -228,6 +228,12 @@ fn more_findings_than_can_be_shown_are_counted() {
 }
 
 #[test]
+fn long_words_do_not_fill_the_screen() {
+    let loaded = instance_with(&format!("state {}", "x".repeat(50_000)));
+    assert!(loaded.diagnostics.render(false).len() < 2000);
+}
+
+#[test]
 fn ten_megabytes_are_read_in_bounded_time() {
     let start = std::time::Instant::now();
     let big = "# a comment that goes on for a while, as comments do\n".repeat(190_000);

@@ -75,6 +75,9 @@ fn finish(
     if let Some(strict) = strict {
         strictly(&mut draft, strict, diags);
     }
+    if unicast.is_none() {
+        multicast(&mut draft, family, globals, &name, diags);
+    }
     let preempt_delay = preemption(&mut draft, diags);
     owner(&draft, diags);
     identity(&draft, &name, at, diags);
@@ -153,6 +156,19 @@ fn identity(draft: &Draft, name: &str, at: Span, diags: &mut Diagnostics) {
                 .help("add a line such as: virtual_router_id 51, the same on all routers"),
         );
     }
+}
+
+/// Another group is not implemented yet. Peers that use it are not heard: running would make two masters.
+fn multicast(draft: &mut Draft, family: Family, globals: &Globals, name: &str, diags: &mut Diagnostics) {
+    let global = if family == Family::V4 { globals.group4 } else { globals.group6 };
+    let Some(span) = draft.group.or(global) else { return };
+    draft.broken = true;
+    let message = "a multicast group of one's own is not implemented yet";
+    diags.push(
+        Diagnostic::error(codes::OTHER_GROUP, span, message)
+            .cause(format!("instance `{name}` does not run: it would not hear its peers"))
+            .help("use the standard group on all routers, or unicast_peer"),
+    );
 }
 
 fn version(draft: &Draft, family: Family, globals: &Globals, at: Span, diags: &mut Diagnostics) -> Version {

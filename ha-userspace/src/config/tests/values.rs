@@ -20,6 +20,7 @@ fn v2_intervals_are_rounded_to_seconds_and_v3_to_steps() {
         ("advert_int 1.4", 100, true),
         ("advert_int 1.5", 200, true),
         ("advert_int 0.2", 100, true),
+        ("advert_int 255", 25_500, false),
         ("version 3\nadvert_int 0.01", 1, false),
         ("version 3\nadvert_int 0.015", 2, true),
         ("version 3\nadvert_int 40.95", 4095, false),

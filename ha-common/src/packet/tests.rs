@@ -240,12 +240,10 @@ proptest! {
 
 #[test]
 fn intervals_that_a_version_cannot_carry_are_not_sent() {
-    let endpoints = Endpoints::new(
-        core::net::IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 1)),
-        core::net::IpAddr::V4(crate::types::MULTICAST_V4),
-    )
-    .unwrap();
-    let addresses = [core::net::IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 9))];
+    let endpoints =
+        Endpoints::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V4(crate::types::MULTICAST_V4))
+            .unwrap();
+    let addresses = [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9))];
     let emit = |version, centis| {
         let advert = Advert {
             vrid: Vrid::new(1).unwrap(),

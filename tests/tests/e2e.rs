@@ -8,6 +8,8 @@
 mod harness;
 #[path = "e2e/lab.rs"]
 mod lab;
+#[path = "e2e/load.rs"]
+mod load;
 #[path = "e2e/two_node.rs"]
 mod two_node;
 
@@ -16,5 +18,5 @@ fn main() -> std::process::ExitCode {
         eprintln!("{error:#}");
         return std::process::ExitCode::FAILURE;
     }
-    harness::main([lab::tests(), two_node::tests()])
+    harness::main([lab::tests(), two_node::tests(), load::tests()])
 }

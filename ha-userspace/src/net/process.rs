@@ -67,13 +67,26 @@ pub fn set_realtime(priority: u8) -> Result<(), ProcessError> {
 /// Refused; nothing is locked.
 pub fn lock_memory() -> Result<(), ProcessError> {
     sys::settle_allocator();
-    // Below a limit the lock would make later allocations fail, which is worse than no lock.
+    // Below a limit the lock would make later allocations fail, which is worse than no lock. CAP_IPC_LOCK lifts
+    // the limit; CAP_SYS_RESOURCE, which containers seldom have, allows to raise it.
     raise_memlock()
         .and_then(|()| match getrlimit(Resource::RLIMIT_MEMLOCK)? {
             (RLIM_INFINITY, _) => sys::lock_memory_on_fault(),
+            _ if std::fs::read_to_string("/proc/self/status").is_ok_and(|status| may_lock(&status)) => {
+                sys::lock_memory_on_fault()
+            }
             _ => Err(Errno::EPERM),
         })
         .map_err(|source| ProcessError::Memory { source })
+}
+
+/// Whether the text of `/proc/PID/status` has CAP_IPC_LOCK among the effective capabilities.
+fn may_lock(status: &str) -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> CAP_IPC_LOCK & 1 == 1)
 }
 
 /// Raises RLIMIT_MEMLOCK as far as allowed: kernels before 5.11 count BPF maps against it.
@@ -146,6 +159,13 @@ mod tests {
         assert_eq!(policy, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
         let child = std::thread::spawn(sys::scheduler).join().expect("no panic").expect("readable");
         assert_eq!(child, libc::SCHED_OTHER);
+    }
+
+    #[test]
+    fn the_capability_to_lock_memory_is_found() {
+        assert!(may_lock("Name:\tx\nCapPrm:\t0000000000000000\nCapEff:\t0000000000004000\n"));
+        assert!(!may_lock("CapPrm:\t0000000000004000\nCapEff:\t000001ffffffbfff\n"));
+        assert!(!may_lock("CapEff:\tnonsense\n") && !may_lock(""));
     }
 
     #[test]

@@ -54,7 +54,6 @@ impl Test {
     }
 
     /// Another topology than two nodes.
-    #[expect(dead_code, reason = "for tests with other interfaces or more routers")]
     pub(crate) fn on(mut self, topology: fn() -> Topology) -> Self {
         self.topology = topology;
         self

@@ -1,0 +1,79 @@
+//! A hundred virtual routers at 10 ms beside a hog on every core.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ha_tests::lab::{Daemon, Lab, wait_for};
+
+use super::meter::{Hogs, Usage};
+use super::routers::{Routers, States, pair};
+use crate::harness::Test;
+
+const MASTER: Routers = Routers { count: 100, interval: "0.01", priority: 200, xdp: None };
+const BACKUP: Routers = Routers { priority: 100, ..MASTER };
+
+pub(crate) fn tests() -> Vec<Test> {
+    let mut tests = Vec::new();
+    if std::env::var_os("XVRRP_COMPARE").is_some() {
+        tests.push(
+            Test::new("load::keepalived_100_at_10ms_beside_hogs", keepalived)
+                .needs([Daemon::Keepalived])
+                .needs_tool("tcpdump")
+                .timing(),
+        );
+    }
+    tests.push(
+        Test::new("load::s41_100_at_10ms_beside_hogs", xvrrp).needs([Daemon::Xvrrp]).needs_tool("tcpdump").timing(),
+    );
+    tests
+}
+
+fn xvrrp(lab: &Lab) -> Result<()> {
+    let [mut master, mut backup] = pair(lab, &MASTER.config(), &BACKUP.config())?;
+    let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
+    std::thread::sleep(Duration::from_secs(2));
+    States::read(r2)?.never_master()?;
+    // Whatever a backup sends, the client sees it.
+    let capture = lab.host("client")?.capture("ip proto 112 and src host 172.16.1.2", false)?;
+    let before = States::read(r1)?;
+    let hogs = Hogs::start()?;
+    let usage = [Usage::of(master.pid())?, Usage::of(backup.pid())?];
+    std::thread::sleep(Duration::from_secs(60));
+    let spent = [usage[0].spent(master.pid())?, usage[1].spent(backup.pid())?];
+    drop(hogs);
+    let (sent, after) = (capture.stop()?, [States::read(r1)?, States::read(r2)?]);
+    println!("xvrrp, 100 virtual routers at 10 ms beside hogs, 60 s");
+    println!("  master: {}, {} adverts sent", spent[0], after[0].adverts_sent() - before.adverts_sent());
+    println!("  backup: {}, {} adverts received", spent[1], after[1].adverts_received());
+    master.check_alive()?;
+    backup.check_alive()?;
+    after[1].never_master()?;
+    ensure!(after[0].all("MASTER") && after[0].times_master() == 100, "the master changed state");
+    ensure!(sent.trim().is_empty(), "the backup sent adverts:\n{sent}");
+    // A master that sends no adverts would make the rest cheap.
+    let adverts = after[0].adverts_sent() - before.adverts_sent();
+    ensure!(adverts > 590_000, "only {adverts} adverts in 60 s");
+    ensure!(spent[1].percent() < 1.0, "the backup used {}", spent[1]);
+    ensure!(spent[1].wakeups() < 50.0, "the backup used {}", spent[1]);
+    Ok(())
+}
+
+/// The same with keepalived for a shorter time, for comparison; nothing is demanded of it.
+fn keepalived(lab: &Lab) -> Result<()> {
+    let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
+    let master = r1.start(Daemon::Keepalived, &MASTER.config())?;
+    let entered = |log: String| log.matches("Entering MASTER STATE").count();
+    wait_for(Duration::from_secs(20), || (entered(master.log()) == 100).then_some(())).context("no master")?;
+    let backup = r2.start(Daemon::Keepalived, &BACKUP.config())?;
+    std::thread::sleep(Duration::from_secs(4));
+    let before = backup.log().matches(" STATE").count();
+    let hogs = Hogs::start()?;
+    let usage = [Usage::of(master.pid())?, Usage::of(backup.pid())?];
+    std::thread::sleep(Duration::from_secs(18));
+    let spent = [usage[0].spent(master.pid())?, usage[1].spent(backup.pid())?];
+    drop(hogs);
+    println!("keepalived, 100 virtual routers at 10 ms beside hogs, 18 s");
+    println!("  master: {}", spent[0]);
+    println!("  backup: {}, {} changes of state", spent[1], backup.log().matches(" STATE").count() - before);
+    Ok(())
+}

@@ -23,5 +23,8 @@ use crate::harness::Test;
 
 /// The tests with a hog on every core come last.
 pub(crate) fn tests() -> Vec<Test> {
-    [stall::tests(), maps::tests(), memory::tests(), many::tests(), busy::tests()].into_iter().flatten().collect()
+    [stall::tests(), maps::tests(), memory::tests(), many::tests(), busy::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -23,7 +23,10 @@ pub(crate) fn tests() -> Vec<Test> {
         );
     }
     tests.push(
-        Test::new("load::s41_100_at_10ms_beside_hogs", xvrrp).needs([Daemon::Xvrrp]).needs_tool("tcpdump").timing(),
+        Test::new("load::s41_100_at_10ms_beside_hogs", xvrrp)
+            .needs([Daemon::Xvrrp])
+            .needs_tool("tcpdump")
+            .timing(),
     );
     tests
 }
@@ -63,7 +66,8 @@ fn keepalived(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
     let master = r1.start(Daemon::Keepalived, &MASTER.config())?;
     let entered = |log: String| log.matches("Entering MASTER STATE").count();
-    wait_for(Duration::from_secs(20), || (entered(master.log()) == 100).then_some(())).context("no master")?;
+    wait_for(Duration::from_secs(20), || (entered(master.log()) == 100).then_some(()))
+        .context("no master")?;
     let backup = r2.start(Daemon::Keepalived, &BACKUP.config())?;
     std::thread::sleep(Duration::from_secs(4));
     let before = backup.log().matches(" STATE").count();

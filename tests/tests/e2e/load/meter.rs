@@ -93,7 +93,8 @@ fn cpu(pid: u32) -> Result<Duration> {
     let words: Vec<&str> = stat.rsplit_once(')').context("no command name")?.1.split_whitespace().collect();
     let ticks = |at: usize| words.get(at).and_then(|word| word.parse::<u64>().ok());
     let (user, system) = ticks(11).zip(ticks(12)).context("no times")?;
-    let hertz = sysconf(SysconfVar::CLK_TCK)?.and_then(|hertz| u64::try_from(hertz).ok()).context("no clock tick")?;
+    let hertz =
+        sysconf(SysconfVar::CLK_TCK)?.and_then(|hertz| u64::try_from(hertz).ok()).context("no clock tick")?;
     Ok(Duration::from_nanos((user + system) * 1_000_000_000 / hertz))
 }
 
@@ -110,7 +111,12 @@ impl Memory {
     pub(super) fn of(pid: u32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let get = |name| field(&status, name).with_context(|| format!("no {name} of process {pid}"));
-        Ok(Self { resident: get("VmRSS:")?, peak: get("VmHWM:")?, locked: get("VmLck:")?, threads: get("Threads:")? })
+        Ok(Self {
+            resident: get("VmRSS:")?,
+            peak: get("VmHWM:")?,
+            locked: get("VmLck:")?,
+            threads: get("Threads:")?,
+        })
     }
 }
 

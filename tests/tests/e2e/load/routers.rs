@@ -103,7 +103,12 @@ impl States {
             .instances
             .iter()
             .filter(|instance| instance.state != "BACKUP" || instance.stats.become_master > 0)
-            .map(|instance| format!("{} {} ({} times master)", instance.name, instance.state, instance.stats.become_master))
+            .map(|instance| {
+                format!(
+                    "{} {} ({} times master)",
+                    instance.name, instance.state, instance.stats.become_master
+                )
+            })
             .collect();
         ensure!(wrong.is_empty(), "no backup any more, or not all the time: {}", wrong.join(", "));
         Ok(())
@@ -123,5 +128,6 @@ pub(super) fn pair(lab: &Lab, master: &str, backup: &str) -> Result<[Running; 2]
 /// Waits until all routers of a host are in `state`.
 pub(super) fn reach(host: &Host, state: &str) -> Result<()> {
     let all = || States::read(host).ok().filter(|states| states.all(state)).map(drop);
-    wait_for(Duration::from_secs(15), all).with_context(|| format!("{} is not {state} within 15 s", host.name()))
+    wait_for(Duration::from_secs(15), all)
+        .with_context(|| format!("{} is not {state} within 15 s", host.name()))
 }

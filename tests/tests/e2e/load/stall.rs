@@ -14,7 +14,9 @@ const BACKUPS: [(&str, &str, &str); 2] = [("r2", "generic", "generic"), ("r3", "
 
 pub(crate) fn tests() -> Vec<Test> {
     let test = |name: &str, stall: fn(&[ha_tests::lab::Running]) -> Result<()>| {
-        Test::new(name, move |lab: &Lab| stalled(lab, stall)).needs([Daemon::Xvrrp]).on(|| Topology::routers(3))
+        Test::new(name, move |lab: &Lab| stalled(lab, stall))
+            .needs([Daemon::Xvrrp])
+            .on(|| Topology::routers(3))
     };
     vec![test("load::s41_stalls_of_50ms", often), test("load::s41_stall_of_10s", once)]
 }
@@ -39,7 +41,10 @@ fn stalled(lab: &Lab, stall: fn(&[ha_tests::lab::Running]) -> Result<()>) -> Res
     for (host, _, receives) in BACKUPS {
         reach(lab.host(host)?, "BACKUP")?;
         let states = States::read(lab.host(host)?)?;
-        ensure!(states.instances.iter().all(|i| i.receive == receives), "{host} does not receive by {receives}");
+        ensure!(
+            states.instances.iter().all(|i| i.receive == receives),
+            "{host} does not receive by {receives}"
+        );
     }
     std::thread::sleep(Duration::from_millis(500));
     let before = States::read(r1)?.adverts_sent();

@@ -14,6 +14,8 @@ mod maps;
 mod memory;
 #[path = "load/meter.rs"]
 mod meter;
+#[path = "load/realtime.rs"]
+mod realtime;
 #[path = "load/routers.rs"]
 mod routers;
 #[path = "load/stall.rs"]
@@ -23,7 +25,7 @@ use crate::harness::Test;
 
 /// The tests with a hog on every core come last.
 pub(crate) fn tests() -> Vec<Test> {
-    [stall::tests(), maps::tests(), memory::tests(), many::tests(), busy::tests()]
+    [stall::tests(), maps::tests(), memory::tests(), realtime::tests(), many::tests(), busy::tests()]
         .into_iter()
         .flatten()
         .collect()

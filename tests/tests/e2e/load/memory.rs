@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use ha_tests::lab::{Daemon, Lab};
+use ha_tests::lab::{Daemon, Lab, RUN_DIR, xvrrp_binary};
 
 use super::meter::Memory;
 use super::routers::{Routers, States, pair};
@@ -20,12 +20,14 @@ fn resident(lab: &Lab, count: u8, limit: u64) -> Result<()> {
     let master = Routers { count, interval: "0.1", priority: 200, xdp: None };
     let backup = Routers { priority: 100, ..master };
     let running = pair(lab, &master.config(), &backup.config())?;
-    // What it does again and again: adverts, status, a reload.
-    running.iter().try_for_each(|daemon| daemon.signal(nix::sys::signal::Signal::SIGHUP))?;
+    // What it does again and again: adverts, reloads, status.
     for _ in 0..20 {
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(100));
         for host in ["r1", "r2"] {
-            States::read(lab.host(host)?)?;
+            let host = lab.host(host)?;
+            let binary = host.path_of_machine(xvrrp_binary()?).display().to_string();
+            host.output(&[&binary, "reload", "--run-dir", RUN_DIR])?;
+            States::read(host)?;
         }
     }
     let memory = [Memory::of(running[0].pid())?, Memory::of(running[1].pid())?];

@@ -10,6 +10,8 @@ mod addresses;
 mod harness;
 #[path = "e2e/lab.rs"]
 mod lab;
+#[path = "e2e/load.rs"]
+mod load;
 #[path = "e2e/pair.rs"]
 mod pair;
 #[path = "e2e/reload.rs"]
@@ -31,10 +33,11 @@ fn main() -> std::process::ExitCode {
     harness::main([
         lab::tests(),
         two_node::tests(),
+        addresses::tests(),
+        reload::tests(),
         services::tests(),
         services_cli::tests(),
         timers::tests(),
-        addresses::tests(),
-        reload::tests(),
+        load::tests(),
     ])
 }

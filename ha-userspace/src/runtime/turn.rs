@@ -28,11 +28,14 @@ use crate::net::monitor::Links;
 impl Daemon {
     /// Does everything that is due now and arms the timer for what is due next.
     pub(super) fn turn(&mut self) {
+        // Deadlines are judged at a time before everything that speaks for a master is read: whatever stalls this
+        // turn, an advert that came in time is seen.
+        let now = clock::now();
         // Before the queued frames too: a master that resigned and came back while this daemon was stalled is alive.
-        self.read_stamps();
-        self.judge_frames();
-        self.read_stamps();
-        self.serve_timers();
+        self.read_stamps(now);
+        self.judge_frames(now);
+        self.read_stamps(now);
+        self.serve_timers(now);
         self.carry_out();
         let next = self.routers.iter().map(Router::next_deadline).min();
         if let Err(error) = self.timer.arm(next) {
@@ -40,18 +43,18 @@ impl Daemon {
         }
     }
 
-    fn judge_frames(&mut self) {
+    fn judge_frames(&mut self, now: Time) {
         let mut frames = std::mem::take(&mut self.frames);
         for at in 0..self.interfaces.len() {
             self.interfaces[at].drain(&mut frames);
             for frame in frames.drain(..) {
-                self.judge(at, &frame);
+                self.judge(at, &frame, now);
             }
         }
         self.frames = frames;
     }
 
-    fn judge(&mut self, interface: usize, frame: &Frame) {
+    fn judge(&mut self, interface: usize, frame: &Frame, now: Time) {
         let Self { routers, interfaces, notes, .. } = self;
         let on = &mut interfaces[interface];
         let found = frame.router().and_then(|id| {
@@ -73,7 +76,7 @@ impl Daemon {
                 on.count(reason);
                 let source = frame.endpoints.source();
                 if router.noted.rejected.replace((source, reason)) != Some((source, reason))
-                    && let Some(quiet) = router.noted.rejections.allow(clock::now())
+                    && let Some(quiet) = router.noted.rejections.allow(now)
                 {
                     notes.push(Note::Rejected { router: n, source, reason, quiet });
                 }
@@ -108,12 +111,11 @@ impl Daemon {
             interval: judged.advert.interval.span(),
             at: frame.at,
         };
-        self.feed(n, input, clock::now(), Some(frame));
+        self.feed(n, input, now, Some(frame));
     }
 
     /// Deadlines of all backups move on together, however many there are, so that one wake-up serves them all.
-    fn read_stamps(&mut self) {
-        let now = clock::now();
+    fn read_stamps(&mut self, now: Time) {
         for n in 0..self.routers.len() {
             let router = &self.routers[n];
             if router.machine.state() == State::Backup
@@ -126,8 +128,7 @@ impl Daemon {
         }
     }
 
-    fn serve_timers(&mut self) {
-        let now = clock::now();
+    fn serve_timers(&mut self, now: Time) {
         let overdue = |router: &Router| {
             router.machine.state() == State::Backup && router.machine.next_deadline() <= now
         };
@@ -281,30 +282,23 @@ impl Daemon {
         }
     }
 
-    /// Gratuitous ARP and NA. One round of everything goes out before the second round of anything.
+    /// One round of gratuitous ARP and NA of every router that has one due.
     fn announce(&mut self) {
         let now = clock::now();
-        let mut due: Vec<(usize, u32, u32)> = Vec::new();
-        for (n, router) in self.routers.iter_mut().enumerate() {
-            let (arp, na) = (router.arp.rounds(now), router.na.rounds(now));
-            if router.holding && (arp > 0 || na > 0) {
-                due.push((n, arp, na));
+        let mut bursts = Vec::new();
+        for router in &mut self.routers {
+            let (arp, na) = (router.arp.due(now), router.na.due(now));
+            if router.holding && (arp || na) {
+                announcements(router, self.monitor.links(), arp, na, &mut bursts);
             }
         }
-        let mut round = 0;
-        while !due.is_empty() {
-            let mut bursts = Vec::new();
-            for &(n, arp, na) in &due {
-                let router = &self.routers[n];
-                announcements(router, self.monitor.links(), round < arp, round < na, &mut bursts);
+        if bursts.is_empty() {
+            return;
+        }
+        for failure in self.announcer.send(bursts.iter().map(|(_, burst)| burst)) {
+            if self.announce_failure.replace(failure.errno) != Some(failure.errno) {
+                self.notes.push(Note::AnnounceFailure { failure });
             }
-            for failure in self.announcer.send(bursts.iter().map(|(_, burst)| burst)) {
-                if self.announce_failure.replace(failure.errno) != Some(failure.errno) {
-                    self.notes.push(Note::AnnounceFailure { failure });
-                }
-            }
-            round += 1;
-            due.retain(|&(_, arp, na)| round < arp.max(na));
         }
     }
 }

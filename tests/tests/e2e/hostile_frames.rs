@@ -40,6 +40,8 @@ pub(crate) fn config(priority: u8, peer: &HostSpec, xdp_mode: &str) -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct Packet {
     pub(crate) source_mac: [u8; 6],
+    /// Instead of the one that belongs to the IP destination.
+    pub(crate) destination_mac: Option<[u8; 6]>,
     pub(crate) endpoints: Endpoints,
     pub(crate) ttl: u8,
     /// IPv4 options, or IPv6 extension headers each of which is complete but for its next-header byte.
@@ -73,6 +75,9 @@ impl Packet {
     }
 
     fn destination_mac(&self) -> [u8; 6] {
+        if let Some(mac) = self.destination_mac {
+            return mac;
+        }
         match self.endpoints.destination() {
             IpAddr::V4(group) if group.is_multicast() => {
                 let [_, b, c, d] = group.octets();
@@ -186,6 +191,7 @@ impl Genuine {
             pdu.truncate(length);
             Ok(Packet {
                 source_mac: from.mac,
+                destination_mac: None,
                 endpoints,
                 ttl: 255,
                 options: Vec::new(),
@@ -275,6 +281,9 @@ pub(crate) fn bad(genuine: &Genuine, own: Ipv4Addr, stranger: Ipv4Addr) -> Vec<B
     // The kernel does not deliver these to a socket.
     add("s26 from our own address", from_us, "own_packet", None);
     add("s18 another group", v2.to(Ipv4Addr::new(224, 0, 0, 19)), "other_group", None);
+    // Flooded by a switch: addressed to another host, but delivered here.
+    let elsewhere = unicast.to(Ipv4Addr::new(172, 16, 1, 77)).with(|p| p.destination_mac = Some([0xff; 6]));
+    add("s18 another destination", elsewhere, "other_destination", None);
     add("s18 in a VLAN", v2.with(|p| p.tags = vec![5]), "other_vlan", None);
     add("s18 first fragment", v2.with(|p| p.fragment = 0x2000), "fragment", None);
     add("s18 later fragment", v2.with(|p| p.fragment = 8), "fragment", None);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Change, Daemon, Host, Injector, Lab, Moment, Running, wait_for};
+use ha_tests::lab::{Daemon, Host, Injector, Lab, Moment, Running, wait_for};
 use serde_json::Value;
 
 use super::frames::{Bad, Genuine, bad, config, unusual};
@@ -187,7 +187,7 @@ fn the_dead_stay_dead(lab: &Lab, mode: &str) -> Result<()> {
     let mut took = Vec::new();
     for vip in vips {
         let vip = vip.parse()?;
-        let taken = wait_for(ms(6_000), || addresses.first("r2", Change::Added(vip), died))
+        let taken = wait_for(ms(6_000), || addresses.taken(&wire, "r2", vip, died))
             .with_context(|| format!("{vip} is not taken: a bad frame keeps its master alive"))?;
         took.push(taken);
     }

@@ -4,6 +4,8 @@
 //! (root, keepalived, FRR, a built xvrrp) is listed as ignored and the reason is printed; `--ignored` and
 //! `--include-ignored` do not make it run. Timing tests run one at a time.
 
+#[path = "e2e/degraded.rs"]
+mod degraded;
 #[path = "e2e/harness.rs"]
 mod harness;
 #[path = "e2e/hostile.rs"]
@@ -18,5 +20,5 @@ fn main() -> std::process::ExitCode {
         eprintln!("{error:#}");
         return std::process::ExitCode::FAILURE;
     }
-    harness::main([hostile::tests(), lab::tests(), two_node::tests()])
+    harness::main([degraded::tests(), hostile::tests(), lab::tests(), two_node::tests()])
 }

@@ -166,7 +166,9 @@ impl XdpInterface {
         let mut notes = Vec::new();
         let (attached, link) =
             attach_in_order(name, ifindex, attempts(mode, &driver), &mut program, &mut notes)?;
-        if attached == Attached::Native && driver.hides_vlan_tags {
+        // In either mode: the kernel's stack does not put the tag back for generic XDP. A veth passes on what its
+        // other end took off, and has no switch for it.
+        if driver.hides_vlan_tags && driver.name != "veth" {
             notes.push(format!(
                 "{name}: the NIC takes VLAN tags off before XDP sees the frame; where VRRP also runs in VLANs of \
                  this interface, switch that off with `ethtool -K {name} rxvlan off`"

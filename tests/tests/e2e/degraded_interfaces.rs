@@ -19,6 +19,8 @@ pub(crate) fn tests() -> Vec<Test> {
     add("interface_gets_another_name", renamed);
     add("address_of_the_interface_goes_and_returns", address_goes);
     add("s36_virtual_address_removed_by_hand_is_put_back", put_back);
+    add("ipv6_is_switched_off_and_on", ipv6_off);
+    add("device_of_the_virtual_address_comes_and_goes", other_device);
     tests
 }
 
@@ -184,5 +186,46 @@ fn put_back(lab: &Lab) -> Result<()> {
     let takeovers = addresses.first("r2", Change::Added(VIP), Moment::from_boot());
     ensure!(takeovers.is_none(), "r2 took the address");
     takeover(lab, &wire, &addresses, &mut master, ms(20))?;
+    sound(&mut backup, 40)
+}
+
+/// The kernel takes all IPv6 addresses away, the virtual one too.
+fn ipv6_off(lab: &Lab) -> Result<()> {
+    let r1 = lab.host("r1")?;
+    let vip = "fe80::25".parse()?;
+    let config = config(200).replace("172.16.1.25", "fe80::25");
+    let mut master = r1.start(Daemon::Xvrrp, &config)?;
+    for _ in 0..2 {
+        reach(r1, "VI_1", "MASTER", ms(6_000))?;
+        let there = || r1.holds(vip).ok()?.then_some(());
+        wait_for(ms(1_000), there).context("the address is not there")?;
+        r1.sysctl("net.ipv6.conf.ens160.disable_ipv6", "1")?;
+        reach(r1, "VI_1", "FAULT", ms(3_000))?;
+        let why = json(r1, "status")?["instances"][0]["fault"].to_string();
+        ensure!(why.contains("no usable IPv6 address"), "why: {why}");
+        r1.sysctl("net.ipv6.conf.ens160.disable_ipv6", "0")?;
+    }
+    reach(r1, "VI_1", "MASTER", ms(6_000))?;
+    sound(&mut master, 60)
+}
+
+/// The virtual address belongs on another interface than the adverts.
+fn other_device(lab: &Lab) -> Result<()> {
+    let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
+    let with_device = |priority| config(priority).replace("172.16.1.25", "172.16.1.25 dev inside0");
+    let mut master = r1.start(Daemon::Xvrrp, &with_device(200))?;
+    let mut backup = r2.start(Daemon::Xvrrp, &with_device(100))?;
+    reach(r1, "VI_1", "MASTER", ms(6_000))?;
+    crate::hostile::logged(&master, &["no interface inside0"])?;
+    for _ in 0..3 {
+        r1.output(&["ip", "link", "add", "inside0", "type", "bridge"])?;
+        r1.output(&["ip", "link", "set", "inside0", "up"])?;
+        let there = || r1.holds(VIP).ok()?.then_some(());
+        wait_for(ms(2_000), there).context("the address is not put on the device that came")?;
+        r1.output(&["ip", "link", "del", "inside0"])?;
+        ensure!(!r1.holds(VIP)?, "the address is elsewhere");
+    }
+    ensure!(state(r1, "VI_1") == "MASTER" && state(r2, "VI_1") == "BACKUP");
+    sound(&mut master, 40)?;
     sound(&mut backup, 40)
 }

@@ -23,6 +23,8 @@ pub(crate) fn tests() -> Vec<Test> {
         tests.push(Test::new(name("every_reason_has_its_counter"), body).needs([Daemon::Xvrrp]));
         let body = move |lab: &Lab| unusual_frames_count(lab, mode);
         tests.push(Test::new(name("unusual_frames_are_the_masters"), body).needs([Daemon::Xvrrp]));
+        let body = move |lab: &Lab| damaged(lab, mode);
+        tests.push(Test::new(name("every_bit_and_every_length"), body).needs([Daemon::Xvrrp]));
         let body = move |lab: &Lab| the_dead_stay_dead(lab, mode);
         tests.push(
             Test::new(name("s18_bad_frames_keep_no_master_alive"), body).needs([Daemon::Xvrrp]).timing(),
@@ -272,4 +274,42 @@ fn neighbour(lab: &Lab) -> Result<()> {
     ensure!(lab.host("client")?.holds("172.16.1.99".parse()?)?, "the neighbour lost its address");
     stranger.check_alive()?;
     sound(&mut backup, 30)
+}
+
+/// The genuine adverts with each bit turned over, and cut off at each length: no panic, no change, and the real
+/// master is still the one that is heard.
+fn damaged(lab: &Lab, mode: &str) -> Result<()> {
+    let mut pair = Pair::start(lab, mode)?;
+    let r2 = lab.host("r2")?;
+    let injector = lab.switch().injector("r2")?;
+    let genuine = &pair.genuine;
+    let (mut sent, before, masters) = (0, counters(r2)?, essence(r2)?);
+    for packet in [&genuine.v2, &genuine.v3, &genuine.unicast, &genuine.v6] {
+        let whole = packet.bytes();
+        // A packet socket wants an Ethernet header.
+        for length in 14..whole.len() {
+            injector.send(&whole[..length])?;
+            sent += 1;
+        }
+        for bit in 0..whole.len() * 8 {
+            let mut frame = whole.clone();
+            frame[bit / 8] ^= 1 << (bit % 8);
+            injector.send(&frame)?;
+            sent += 1;
+        }
+    }
+    let states = || -> Result<Vec<String>> {
+        let status = json(r2, "status")?;
+        let word = |name: &str| Some(instance(&status, name)?["state"].to_string());
+        Ok(INSTANCES.iter().filter_map(|name| word(name)).collect())
+    };
+    ensure!(states()?.iter().all(|state| state == "\"BACKUP\""), "{:?}", states()?);
+    let counted = counters(r2)?.values().sum::<u64>() - before.values().sum::<u64>();
+    println!("{sent} frames, {counted} counted");
+    ensure!(counted > 100, "{counted} of {sent} frames counted");
+    // The real master has spoken since.
+    let real = || (essence(r2).ok()? == masters).then_some(());
+    wait_for(ms(3_000), real).with_context(|| format!("{:?}, not {masters:?}", essence(r2)))?;
+    sound(&mut pair.r2, 60)?;
+    sound(&mut pair.r1, 60)
 }

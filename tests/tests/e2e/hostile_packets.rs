@@ -144,8 +144,8 @@ fn every_reason_has_its_counter(lab: &Lab, mode: &str) -> Result<()> {
 /// While the real master is silent, each of these keeps it alive: the state does not change for three intervals more.
 fn unusual_frames_count(lab: &Lab, mode: &str) -> Result<()> {
     let mut pair = Pair::start(lab, mode)?;
-    let (r2, client) = (lab.host("r2")?, lab.host("client")?);
-    let injector = client.injector()?;
+    let r2 = lab.host("r2")?;
+    let injector = lab.switch().injector("r2")?;
     let rejected = |counters: &BTreeMap<String, u64>| {
         let harmless =
             ["stamped", "accepted", "to_user", "priority_zero", "interval_learned", "address_list_mismatch"];

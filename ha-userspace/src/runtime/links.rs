@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use ha_common::machine::{Input, State};
+use ha_common::time::Span;
 use ha_common::types::Family;
 
 use super::daemon::Daemon;
 use super::source;
 use crate::config::model::{Instance, Vip};
+use crate::net::addresses::AddressSpec;
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
 use crate::track::ScriptState;
@@ -17,6 +19,9 @@ impl Daemon {
     /// Takes notice of changed links, then looks at everything that depends on them.
     pub(super) fn links_changed(&mut self, changes: &[Change]) {
         for change in changes {
+            if let What::Renamed { from } = &change.what {
+                self.leave_renamed(from, change.index);
+            }
             let used = self.interfaces.iter().any(|interface| interface.name == change.name);
             if !used {
                 continue;
@@ -120,8 +125,19 @@ impl Daemon {
         self.routers.iter().flat_map(|router| vips(&router.config)).map(|vip| vip.address).collect()
     }
 
-    /// A virtual address that somebody removed, or that went with an interface, is put back by the next turn.
+    /// Virtual addresses do not follow an interface to its new name, which the configuration does not know.
+    fn leave_renamed(&mut self, from: &str, index: u32) {
+        for router in self.routers.iter().filter(|router| router.installed) {
+            let device = |vip: &Vip| vip.device.as_deref().unwrap_or(&router.config.interface) == from;
+            let left = vips(&router.config).filter(|vip| device(vip));
+            self.obsolete.extend(left.map(|vip| AddressSpec::new(index, vip)));
+        }
+    }
+
+    /// A virtual address that somebody removed, or that went with an interface, is put back and announced by the
+    /// next turn.
     fn notice_missing_addresses(&mut self) {
+        let now = clock::now();
         let links = self.monitor.links();
         for router in self.routers.iter_mut().filter(|router| router.holding && router.complete) {
             let missing = vips(&router.config).any(|vip| {
@@ -131,7 +147,11 @@ impl Daemon {
                     IpAddr::V6(address) => !link.v6.iter().any(|held| held.address == address),
                 })
             });
-            router.complete = !missing;
+            if missing {
+                router.complete = false;
+                router.arp.again(now, Span::ZERO, router.config.garp.repeat);
+                router.na.again(now, Span::ZERO, router.config.garp.repeat);
+            }
         }
     }
 }

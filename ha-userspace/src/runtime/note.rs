@@ -101,6 +101,7 @@ fn explain(reason: Counter) -> String {
         Counter::Carp => "it is CARP, which uses the same protocol number",
         Counter::MulticastAtUnicast => "it is multicast, and this router has unicast_peer",
         Counter::UnicastAtMulticast => "it is unicast, and this router has no unicast_peer",
+        Counter::OtherDestination => "it is addressed to another host",
         Counter::UnknownPeer => "the sender is not among unicast_peer",
         Counter::OwnPacket => "it has our own source address: a loop, or another host with our address",
         _ => return reason.word().to_owned(),

@@ -26,6 +26,15 @@ impl Daemon {
             tracing::error!("{message}");
             return Response::Error(Failure { message: message.to_owned(), diagnostics });
         }
+        // A file that an editor or a full disk has emptied. Whoever means it stops the daemon.
+        if loaded.config.instances.is_empty() && self.routers.iter().any(|router| !router.retired) {
+            let message = format!(
+                "{} has no virtual router; the old configuration stays in force. Stop the daemon to give everything up",
+                self.config_file.display()
+            );
+            tracing::error!("{message}");
+            return Response::Error(Failure { message, diagnostics });
+        }
         let changes = self.adopt(loaded.config);
         if changes.is_empty() {
             tracing::info!("reload: nothing changed");

@@ -12,7 +12,7 @@ use ha_common::counter::Counter;
 use ha_common::machine::{Action, Effect, Input, Reason, State};
 use ha_common::ndp;
 use ha_common::time::Time;
-use ha_common::validate::Meta;
+use ha_common::validate::{Meta, is_multicast};
 
 use super::daemon::Daemon;
 use super::interface::{Frame, Interface};
@@ -55,7 +55,7 @@ impl Daemon {
     }
 
     fn judge(&mut self, interface: usize, frame: &Frame, now: Time) {
-        let Self { routers, interfaces, notes, .. } = self;
+        let Self { routers, interfaces, notes, monitor, .. } = self;
         let on = &mut interfaces[interface];
         let found = frame.router().and_then(|id| {
             routers.iter().position(|router| {
@@ -70,7 +70,14 @@ impl Daemon {
         };
         let router = &mut routers[n];
         let meta = Meta { endpoints: frame.endpoints, ttl: frame.ttl };
-        let judged = match router.judge(&meta, &frame.pdu, &on.own) {
+        // Of the frames that the kernel would not deliver to a socket, XDP sees this kind too.
+        let destination = frame.endpoints.destination();
+        let judged = if !is_multicast(destination) && !monitor.links().hold(destination) {
+            Err(Counter::OtherDestination)
+        } else {
+            router.judge(&meta, &frame.pdu, &on.own)
+        };
+        let judged = match judged {
             Ok(judged) => judged,
             Err(reason) => {
                 on.count(reason);

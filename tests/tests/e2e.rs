@@ -6,6 +6,8 @@
 
 #[path = "e2e/harness.rs"]
 mod harness;
+#[path = "e2e/interop.rs"]
+mod interop;
 #[path = "e2e/lab.rs"]
 mod lab;
 #[path = "e2e/two_node.rs"]
@@ -16,5 +18,5 @@ fn main() -> std::process::ExitCode {
         eprintln!("{error:#}");
         return std::process::ExitCode::FAILURE;
     }
-    harness::main([lab::tests(), two_node::tests()])
+    harness::main([lab::tests(), two_node::tests(), interop::tests()])
 }

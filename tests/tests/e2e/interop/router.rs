@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Addresses, Daemon, Host, Lab, Moment, RUN_DIR, Running, Wire, xvrrp_binary};
+use ha_tests::lab::{
+    Addresses, Daemon, Direction, Frame, Host, Lab, Moment, RUN_DIR, Running, Sighting, Wire, xvrrp_binary,
+};
 
 use super::dialect::{Dialect, VRID};
 
@@ -188,6 +190,20 @@ impl<'a> Router<'a> {
         ensure!(odd.is_empty(), "counters of xvrrp on {}: {odd:?}", self.name());
         Ok(())
     }
+}
+
+/// When `host` last heard an advert that `keep` chooses, before `until`.
+pub(super) fn last_heard(
+    wire: &Wire,
+    host: &str,
+    until: Moment,
+    keep: impl Fn(&Sighting) -> bool,
+) -> Option<Moment> {
+    let heard = |seen: &Sighting| {
+        let delivered = seen.at <= until && seen.direction == Direction::Delivered && seen.host == host;
+        delivered && matches!(seen.frame, Frame::Advert { .. }) && keep(seen)
+    };
+    wire.last(heard).map(|seen| seen.at)
 }
 
 /// A signed difference as the reports print it.

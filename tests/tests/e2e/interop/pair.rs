@@ -20,9 +20,13 @@ struct Tolerance {
     late: Duration,
 }
 
-/// Milliseconds from the new master's first advert to the address. The kernel has one lock for changes of addresses
-/// and devices in all namespaces, and other labs come and go; the two-node tests measure it alone.
-const USABLE_MS: f64 = 100.0;
+/// Milliseconds from the new master's first advert to the address.
+///
+/// A peer runs beside other labs that come and go, and the kernel has one lock for changes of addresses and devices in
+/// all namespaces.
+fn usable_ms(daemon: Daemon) -> f64 {
+    if daemon == Daemon::Xvrrp { 20.0 } else { 100.0 }
+}
 
 /// When a router took over, in milliseconds.
 struct Times {
@@ -52,20 +56,23 @@ pub(super) fn tests() -> Vec<Test> {
             for (role, daemons) in [("higher", [Daemon::Xvrrp, peer]), ("lower", [peer, Daemon::Xvrrp])] {
                 let name = format!("interop::{}_{}_{role}", peer.name(), dialect.name());
                 let test = Test::new(name, move |lab: &Lab| Run::new(lab, daemons, dialect)?.all());
-                tests.push(test.needs(daemons).needs_tool("tcpdump"));
+                let test = test.needs(daemons).needs_tool("tcpdump");
+                // Our own takeovers are judged strictly.
+                tests.push(if daemons[1] == Daemon::Xvrrp { test.timing() } else { test });
             }
         }
     }
     tests
 }
 
-/// How far a daemon's takeover may be off. xvrrp and keepalived count nanoseconds and microseconds; vrrpd counts
-/// whole centiseconds, cuts fractions of them, and lets zebra bring the device up first.
+/// How far a daemon's takeover may be off. Peers run beside other tests, so that they get the time of a busy machine,
+/// but less than an interval, by which they would be off if they misunderstood ours. vrrpd counts whole centiseconds
+/// and cuts fractions of them.
 fn tolerance(daemon: Daemon) -> Tolerance {
     match daemon {
         Daemon::Xvrrp => Tolerance { early: ms(1), late: ms(20) },
-        Daemon::Keepalived => Tolerance { early: ms(1), late: ms(60) },
-        Daemon::FrrVrrpd => Tolerance { early: ms(20), late: ms(100) },
+        Daemon::Keepalived => Tolerance { early: ms(1), late: ms(150) },
+        Daemon::FrrVrrpd => Tolerance { early: ms(20), late: ms(150) },
     }
 }
 
@@ -205,7 +212,8 @@ impl<'a> Run<'a> {
         let returned = Moment::now();
         self.routers[0].revive()?;
         self.alone(0)?;
-        ensure!(pinger.is_answered(ms(50)), "the client is not answered after the failback");
+        wait_for(ms(1_000), || pinger.is_answered(ms(50)).then_some(()))
+            .context("the client is not answered after the failback")?;
         self.check_answers()?;
         self.check_adverts()?;
         self.routers.iter().try_for_each(Router::check_counters)?;
@@ -241,7 +249,8 @@ impl<'a> Run<'a> {
             .context("no advert of priority 0 reached r2")?;
         let late = self.check_time(took, resigned, wanted)?;
         std::thread::sleep(ms(500));
-        ensure!(pinger.is_answered(ms(50)), "the client is not answered after the stop");
+        wait_for(ms(1_000), || pinger.is_answered(ms(50)).then_some(()))
+            .context("the client is not answered after the stop")?;
         let report = pinger.report();
         // The newest may still be answered.
         let lost = report.lost_between(asked, took.plus(ms(300)));
@@ -278,7 +287,7 @@ impl<'a> Run<'a> {
             daemon.name(),
             decided.ms_after(from)
         );
-        ensure!(times.usable < USABLE_MS, "the address came {:.1} ms after the advert", times.usable);
+        ensure!(times.usable < usable_ms(daemon), "the address came {:.1} ms after the advert", times.usable);
         Ok(times)
     }
 

@@ -30,6 +30,8 @@ mod hostile_frames;
 mod hostile_packets;
 #[path = "e2e/hostile_scripts.rs"]
 mod hostile_scripts;
+#[path = "e2e/interop.rs"]
+mod interop;
 #[path = "e2e/lab.rs"]
 mod lab;
 #[path = "e2e/load.rs"]
@@ -66,6 +68,7 @@ fn main() -> std::process::ExitCode {
         hostile_flood::tests(),
         hostile_packets::tests(),
         hostile_scripts::tests(),
+        interop::tests(),
         reload::tests(),
         services::tests(),
         services_cli::tests(),

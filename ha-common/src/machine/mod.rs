@@ -62,6 +62,11 @@ use timers::{MAX_INTERVAL, MIN_INTERVAL, next_advert};
 /// successor's wake-up and the delivery of its first advert.
 pub const LEAVE_MARGIN: Span = Span::from_millis(50);
 
+/// What a leaving master waits for after its successor's first advert. Adverts go out first, so at that moment the
+/// successor has neither the addresses nor the hosts' attention; whatever is sent to the old master until then is
+/// lost if it has let go. keepalived needs a few milliseconds on a busy machine.
+pub const HANDOVER: Span = Span::from_millis(50);
+
 /// A state and what belongs to it.
 #[derive(Clone, Copy, Debug)]
 enum Phase {
@@ -77,8 +82,10 @@ enum Phase {
     Leaving {
         /// When priority 0 was sent.
         resigned: Time,
-        /// When to stop waiting for a successor.
+        /// When to stop waiting for a successor, or for it to be ready.
         until: Time,
+        /// The successor was heard.
+        succeeded: bool,
     },
 }
 
@@ -280,7 +287,7 @@ impl Machine {
                 self.actions.push(Action::SendAdvert { priority: 0 });
                 let slowest = Priority::new(1).unwrap_or(Priority::DEFAULT);
                 let wait = skew_time(self.params.version, slowest, self.params.interval).plus(LEAVE_MARGIN);
-                let leaving = Phase::Leaving { resigned: now, until: now.after(wait) };
+                let leaving = Phase::Leaving { resigned: now, until: now.after(wait), succeeded: false };
                 self.enter(leaving, Reason::Stopped, now);
             }
         }
@@ -298,12 +305,13 @@ impl Machine {
                 self.tracking(verdict);
             }
             Phase::Master { sent, .. } => self.advert_as_master(&heard, sent, now),
-            Phase::Leaving { resigned, .. } => {
+            Phase::Leaving { resigned, succeeded: false, .. } => {
                 // What arrived before our resignation is not its answer.
                 if heard.priority > 0 && heard.at > resigned {
-                    self.enter(Phase::Init, Reason::SuccessorHeard, now);
+                    self.phase = Phase::Leaving { resigned, until: now.after(HANDOVER), succeeded: true };
                 }
             }
+            Phase::Leaving { .. } => {}
         }
     }
 
@@ -355,8 +363,9 @@ impl Machine {
                 self.actions.push(Action::SendAdvert { priority: self.priority.get() });
                 self.phase = Phase::Master { due: next_advert(due, now, self.params.interval), sent: now };
             }
-            Phase::Leaving { until, .. } if now >= until => {
-                self.enter(Phase::Init, Reason::SuccessorTimeout, now)
+            Phase::Leaving { until, succeeded, .. } if now >= until => {
+                let reason = if succeeded { Reason::SuccessorHeard } else { Reason::SuccessorTimeout };
+                self.enter(Phase::Init, reason, now);
             }
             Phase::Master { .. } | Phase::Leaving { .. } => {}
         }

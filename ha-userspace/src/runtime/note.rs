@@ -55,9 +55,10 @@ impl Note {
                 warn!("({}) {source} advertises other addresses than this router has", name(router));
             }
             Self::IntervalLearned { router, source, interval } => info!(
-                "({}) {source} advertises every {} ms, which is followed instead of our own interval",
+                "({}) {source} advertises every {} ms, this router every {} ms; a backup follows its master",
                 name(router),
-                u32::from(interval.get()) * 10
+                u32::from(interval.get()) * 10,
+                routers.get(router).map_or(0, |router| u32::from(router.config.interval.get()) * 10)
             ),
             Self::Duplicate { router } => {
                 error!("({}) another router sends adverts from this router's own address", name(router));

@@ -322,6 +322,11 @@ fn transition(router: &mut Router, from: State, to: State, now: Time) {
             router.arp.stop();
             router.na.stop();
         }
+        // The addresses are still here, but who asks for them is to hear of the successor.
+        Effect::Keep if to == State::Leaving => {
+            router.arp.stop();
+            router.na.stop();
+        }
         Effect::Keep => {}
     }
 }

@@ -8,28 +8,10 @@
 mod addresses;
 #[path = "e2e/degraded.rs"]
 mod degraded;
-#[path = "e2e/degraded_interfaces.rs"]
-mod degraded_interfaces;
-#[path = "e2e/degraded_restart.rs"]
-mod degraded_restart;
-#[path = "e2e/degraded_rights.rs"]
-mod degraded_rights;
 #[path = "e2e/harness.rs"]
 mod harness;
 #[path = "e2e/hostile.rs"]
 mod hostile;
-#[path = "e2e/hostile_control.rs"]
-mod hostile_control;
-#[path = "e2e/hostile_files.rs"]
-mod hostile_files;
-#[path = "e2e/hostile_flood.rs"]
-mod hostile_flood;
-#[path = "e2e/hostile_frames.rs"]
-mod hostile_frames;
-#[path = "e2e/hostile_packets.rs"]
-mod hostile_packets;
-#[path = "e2e/hostile_scripts.rs"]
-mod hostile_scripts;
 #[path = "e2e/interop.rs"]
 mod interop;
 #[path = "e2e/lab.rs"]
@@ -59,15 +41,7 @@ fn main() -> std::process::ExitCode {
         two_node::tests(),
         addresses::tests(),
         degraded::tests(),
-        degraded_interfaces::tests(),
-        degraded_restart::tests(),
-        degraded_rights::tests(),
         hostile::tests(),
-        hostile_control::tests(),
-        hostile_files::tests(),
-        hostile_flood::tests(),
-        hostile_packets::tests(),
-        hostile_scripts::tests(),
         interop::tests(),
         reload::tests(),
         services::tests(),

@@ -62,6 +62,14 @@ use timers::{MAX_INTERVAL, MIN_INTERVAL, next_advert};
 /// successor's wake-up and the delivery of its first advert.
 pub const LEAVE_MARGIN: Span = Span::from_millis(50);
 
+/// How much newer than the driver's time a stamp may be: the driver may lose its CPU between the two readings.
+const NEWEST: Span = Span::SECOND;
+
+/// A kernel time that is believed: no stamp from the far future may keep a dead master alive.
+fn near(at: Time, now: Time) -> Time {
+    at.min(now.after(NEWEST))
+}
+
 /// A state and what belongs to it.
 #[derive(Clone, Copy, Debug)]
 enum Phase {
@@ -141,11 +149,11 @@ impl Machine {
                     Version::V3 if interval == Span::ZERO => self.params.interval,
                     Version::V3 => interval.clamp(MIN_INTERVAL, MAX_INTERVAL),
                 };
-                self.advert(Heard { source, priority, interval, at }, now);
+                self.advert(Heard { source, priority, interval, at: near(at, now) }, now);
             }
             Input::Seen(stamp) => {
                 if let Phase::Backup(backup) = &mut self.phase {
-                    backup.seen(stamp, &self.params, self.priority, now);
+                    backup.seen(near(stamp, now), &self.params, self.priority, now);
                 }
             }
             Input::Timer => self.timer(now),

@@ -67,6 +67,14 @@ pub const LEAVE_MARGIN: Span = Span::from_millis(50);
 /// lost if it has let go. keepalived needs a few milliseconds on a busy machine.
 pub const HANDOVER: Span = Span::from_millis(50);
 
+/// How much newer than the driver's time a stamp may be: the driver may lose its CPU between the two readings.
+const NEWEST: Span = Span::SECOND;
+
+/// A kernel time that is believed: no stamp from the far future may keep a dead master alive.
+fn near(at: Time, now: Time) -> Time {
+    at.min(now.after(NEWEST))
+}
+
 /// A state and what belongs to it.
 #[derive(Clone, Copy, Debug)]
 enum Phase {
@@ -148,11 +156,11 @@ impl Machine {
                     Version::V3 if interval == Span::ZERO => self.params.interval,
                     Version::V3 => interval.clamp(MIN_INTERVAL, MAX_INTERVAL),
                 };
-                self.advert(Heard { source, priority, interval, at }, now);
+                self.advert(Heard { source, priority, interval, at: near(at, now) }, now);
             }
             Input::Seen(stamp) => {
                 if let Phase::Backup(backup) = &mut self.phase {
-                    backup.seen(stamp, &self.params, self.priority, now);
+                    backup.seen(near(stamp, now), &self.params, self.priority, now);
                 }
             }
             Input::Timer => self.timer(now),

@@ -11,6 +11,14 @@ use crate::runtime;
 
 /// Options of `xvrrp run`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Signals:\n  \
+    HUP         reload the configuration, as `xvrrp reload` does\n  \
+    TERM, INT   hand the virtual addresses over and stop; twice: stop at once\n  \
+    USR1, USR2  write the state into the log\n\n\
+    Exit codes:\n  \
+    0  stopped as told\n  \
+    1  could not start, or runs already\n  \
+    4  the configuration cannot be used")]
 pub struct Args {
     /// Configuration file.
     #[arg(short = 'f', long, value_name = "FILE", default_value = DEFAULT_CONFIG)]

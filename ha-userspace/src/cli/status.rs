@@ -10,6 +10,7 @@ use crate::control::{DEFAULT_RUN_DIR, client};
 
 /// Options of `xvrrp status`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Exit code 1 where no daemon answers.")]
 pub struct Args {
     /// Run directory of the daemon.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]

@@ -45,6 +45,10 @@ fn help(lab: &Lab) -> Result<()> {
         ["0  good", "4  cannot run", "5  runs", "6  runs"].iter().all(|part| text.contains(part)),
         "{text}"
     );
+    let (_, text, _) = run(r1, &["run", "--help"])?;
+    ensure!(text.contains("HUP         reload") && text.contains("4  the configuration"), "{text}");
+    let (_, text, _) = run(r1, &["reload", "--help"])?;
+    ensure!(text.contains("Exit code 1"), "{text}");
     let (code, text, _) = run(r1, &["--version"])?;
     ensure!(code == 0 && text.starts_with("xvrrp "), "{text}");
     let (code, _, said) = run(r1, &["chekc"])?;

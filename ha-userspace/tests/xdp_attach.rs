@@ -11,7 +11,7 @@ use ha_common::layout::{RATE_OTHERS, RATE_TRACKED};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 use ha_userspace::config::model::XdpMode;
-use ha_userspace::xdp::{AttachError, Attached, Options, Slot, XdpInterface};
+use ha_userspace::xdp::{AttachError, Attached, Options, Slot, XdpInterface, remove_leftover_pins};
 use serde_json::Value;
 use xdp_support::{Sender, advert, ethernet, ipv4, run, veth};
 
@@ -215,6 +215,14 @@ fn modes() {
         let attach = |name: &str, ifindex, mode| XdpInterface::attach(name, ifindex, mode, OPTIONS);
         let native = attach("ens160", ifindex, XdpMode::Native).expect("veth can");
         assert_eq!(native.attached(), Attached::Native);
+        // veth then receives in the background, unlike in generic mode.
+        Sender::new("far").expect("a socket").send(&frame(1, 51, 100));
+        let mut looks = 0;
+        while native.counters.read().expect("readable").unknown_vrid == 0 {
+            looks += 1;
+            assert!(looks < 1000, "the frame does not arrive");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         drop(native);
         assert!(matches!(attach("ens160", ifindex, XdpMode::Off), Err(AttachError::Off { .. })));
         assert!(matches!(attach("ens161", 4711, XdpMode::Auto), Err(AttachError::NoInterface { .. })));
@@ -267,10 +275,13 @@ fn pins() {
         drop(third);
         assert!(!xvrrp.join("v1").exists());
 
+        // Of an interface that is not used any more.
+        std::fs::create_dir_all(xvrrp.join("v1/eth9")).expect("writable");
+        remove_leftover_pins(bpffs.path());
+        assert!(!xvrrp.exists());
+
         // Without a BPF file system everything else works.
-        let file = bpffs.path().join("missing/nowhere");
         let nowhere = attach(ifindex, Options { bpffs: Some(Path::new("/proc/nowhere")), ..OPTIONS });
-        assert!(!file.exists());
         assert_eq!(nowhere.notes().len(), 1);
         assert!(nowhere.notes()[0].contains("/proc/nowhere"), "{:?}", nowhere.notes());
     });

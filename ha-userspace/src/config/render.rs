@@ -45,7 +45,7 @@ impl Diagnostics {
         if let Some(help) = &diagnostic.help {
             line.push_str(&format!("; {help}"));
         }
-        line
+        printable(line.as_bytes())
     }
 }
 

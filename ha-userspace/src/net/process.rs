@@ -67,13 +67,29 @@ pub fn set_realtime(priority: u8) -> Result<(), ProcessError> {
 /// Refused; nothing is locked.
 pub fn lock_memory() -> Result<(), ProcessError> {
     sys::settle_allocator();
-    // Below a limit the lock would make later allocations fail, which is worse than no lock.
+    // Below a limit that counts, the lock would make later allocations fail, which is worse than no lock.
     raise_memlock()
         .and_then(|()| match getrlimit(Resource::RLIMIT_MEMLOCK)? {
             (RLIM_INFINITY, _) => sys::lock_memory_on_fault(),
+            _ if may_lock_without_limit() => sys::lock_memory_on_fault(),
             _ => Err(Errno::EPERM),
         })
         .map_err(|source| ProcessError::Memory { source })
+}
+
+/// Whether the process has CAP_IPC_LOCK, for which RLIMIT_MEMLOCK does not count (mlock(2)).
+fn may_lock_without_limit() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| has_capability(&status, CAP_IPC_LOCK))
+}
+
+/// Number of the capability (linux/capability.h).
+const CAP_IPC_LOCK: u32 = 14;
+
+/// Whether the effective set in the text of /proc/self/status (proc(5)) has a capability.
+fn has_capability(status: &str, number: u32) -> bool {
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    set.is_some_and(|set| set >> number & 1 == 1)
 }
 
 /// Raises RLIMIT_MEMLOCK as far as allowed: kernels before 5.11 count BPF maps against it.
@@ -129,6 +145,14 @@ impl Inherited {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn capabilities_are_read_from_the_effective_set() {
+        let status = "CapPrm:\t000001ffffffffff\nCapEff:\t0000000000004000\nCapBnd:\t0\n";
+        assert!(has_capability(status, 14));
+        assert!(!has_capability(status, 13));
+        assert!(!has_capability("Name:\txvrrp\n", 14));
+    }
 
     #[test]
     fn a_priority_out_of_range_is_named() {

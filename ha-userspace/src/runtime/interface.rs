@@ -220,6 +220,8 @@ impl Interface {
             Receive::Xdp(interface) => {
                 let XdpInterface { events, judged, .. } = &mut **interface;
                 events.drain(DRAIN_LIMIT, |event| match parse_ip_packet(event.packet, Origin::Xdp) {
+                    // Behind an authentication header that nobody has checked.
+                    Ok(packet) if packet.packet.authenticated => judged.count(Counter::AuthFailure),
                     Ok(packet) => frames.push(Frame {
                         at: event.at,
                         fingerprint: event.fingerprint,

@@ -29,6 +29,7 @@ use crate::net::monitor::Monitor;
 use crate::net::timer::Timer;
 use crate::net::{clock, process};
 use crate::track::script::Runner;
+use crate::xdp;
 use daemon::{Daemon, Inputs, Signals};
 use interface::Setup;
 
@@ -79,6 +80,9 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
         let monitor = Monitor::start().await?;
         let mut addresses = Addresses::open()?;
         remove_leftovers(&mut addresses, &monitor, &config);
+        if let Some(bpffs) = &options.bpffs {
+            xdp::remove_leftover_pins(bpffs);
+        }
         let server = Server::bind(&options.run_dir)?;
         let (calls, serving) = server.serve();
         tokio::spawn(serving);

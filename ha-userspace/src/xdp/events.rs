@@ -9,7 +9,7 @@ use ha_common::time::Time;
 use tokio::io::unix::AsyncFd;
 
 use super::maps::Slot;
-use super::watch::{OwnsDescriptor, watch};
+use super::sys::{OwnsDescriptor, watch};
 
 /// A frame for a configured virtual router, as it came: judged by nobody.
 #[derive(Clone, Copy, Debug)]

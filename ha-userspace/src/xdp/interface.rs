@@ -76,6 +76,12 @@ pub enum AttachError {
         /// Interface.
         interface: String,
     },
+    /// Adverts from VLANs of this interface would be taken for its own.
+    #[error("{text}; XDP is not used on it")]
+    HiddenVlans {
+        /// What it is about, and what to do.
+        text: String,
+    },
     /// Another program is there.
     #[error(
         "{interface}: {occupant} is attached already and is left alone; detach it with `ip link set dev {interface} \
@@ -160,17 +166,17 @@ impl XdpInterface {
         if !driver.ethernet {
             return Err(AttachError::NotEthernet { interface: interface() });
         }
+        if driver.hides_vlans && mode == XdpMode::Auto {
+            return Err(AttachError::HiddenVlans { text: hidden_vlans(name) });
+        }
 
         let mut program =
             Program::load(options.vlan, options.fingerprint_key, options.bpf_log).map_err(failed)?;
         let mut notes = Vec::new();
         let (attached, link) =
             attach_in_order(name, ifindex, attempts(mode, &driver), &mut program, &mut notes)?;
-        if attached == Attached::Native && driver.hides_vlan_tags {
-            notes.push(format!(
-                "{name}: the NIC takes VLAN tags off before XDP sees the frame; where VRRP also runs in VLANs of \
-                 this interface, switch that off with `ethtool -K {name} rxvlan off`"
-            ));
+        if driver.hides_vlans {
+            notes.push(hidden_vlans(name));
         }
 
         // Before the maps are taken. A failure costs the pins only.
@@ -224,6 +230,13 @@ impl XdpInterface {
     pub fn pin_directory(&self) -> Option<&Path> {
         self.pins.as_ref().map(Pins::directory)
     }
+}
+
+fn hidden_vlans(name: &str) -> String {
+    format!(
+        "{name}: there are VLANs on it, and its driver takes their tags off before XDP sees the frames, so that \
+         adverts from a VLAN look like its own; `ethtool -K {name} rxvlan off` leaves them on"
+    )
 }
 
 fn no_driver(name: &str, error: &io::Error) -> AttachError {

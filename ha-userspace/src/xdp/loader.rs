@@ -10,6 +10,7 @@ use ha_common::layout::{ABI_VERSION, InterfaceConfig};
 use super::events::Events;
 use super::log::BpfLog;
 use super::maps::{Adverts, Counters, Judged};
+use super::sys::trim_heap;
 
 /// The object that the build script made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ha-ebpf"));
@@ -185,16 +186,6 @@ fn loader() -> &'static Mutex<EbpfLoader<'static>> {
         trim_heap();
         Mutex::new(loader)
     })
-}
-
-/// Gives memory that was freed back to the system, where the C library can be told to.
-#[cfg_attr(target_env = "gnu", expect(unsafe_code, reason = "a function of the C library"))]
-fn trim_heap() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: no conditions.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 /// The level as the program's global has it.

@@ -6,10 +6,12 @@ use aya_log::EbpfLogger;
 use log::Log;
 use tokio::io::unix::AsyncFd;
 
-use super::watch::watch;
+use super::sys::{OwnsDescriptor, watch};
 
 /// The reading end of the program's messages.
 pub struct BpfLog(AsyncFd<EbpfLogger<&'static dyn Log>>);
+
+impl OwnsDescriptor for EbpfLogger<&'static dyn Log> {}
 
 impl std::fmt::Debug for BpfLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

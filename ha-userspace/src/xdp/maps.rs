@@ -1,13 +1,10 @@
 //! The maps that the daemon and the XDP program share, as typed memory.
 //!
-//! The only place where map memory is touched through pointers. Every access to it is atomic, because the program
-//! writes on other CPUs at the same time.
+//! Every access to the memory is atomic, because the program writes on other CPUs at the same time.
 
 use std::io;
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::{MapData, MapError, PerCpuArray};
@@ -15,7 +12,8 @@ use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
 use ha_common::layout::{ADVERT_SLOTS, AdvertSlot, advert_slot};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+use super::sys::Mapping;
 
 /// Index of a virtual router in `HA_ADVERTS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -225,54 +223,5 @@ impl Judged {
         let fields: [u64; FIELDS] =
             std::array::from_fn(|n| self.memory.u64(n * size_of::<u64>()).load(Ordering::Relaxed));
         bytemuck::cast(fields)
-    }
-}
-
-/// Shared memory of a map.
-#[derive(Debug)]
-struct Mapping {
-    start: NonNull<std::ffi::c_void>,
-    bytes: NonZeroUsize,
-}
-
-#[expect(unsafe_code, reason = "memory that is shared with the kernel")]
-mod memory {
-    use super::{AsFd, AtomicU32, AtomicU64, MapFlags, Mapping, NonZeroUsize, ProtFlags, io, mmap, munmap};
-
-    // SAFETY: all access to the memory is atomic, and the mapping belongs to the process, not to a thread.
-    unsafe impl Send for Mapping {}
-    // SAFETY: as above.
-    unsafe impl Sync for Mapping {}
-
-    impl Mapping {
-        /// Maps `bytes` of a map that was made with `BPF_F_MMAPABLE`.
-        pub(super) fn new(map: impl AsFd, bytes: usize) -> io::Result<Self> {
-            let bytes = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
-            let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-            // SAFETY: a new mapping at an address of the kernel's choice. The kernel refuses more bytes than the
-            // map has pages for, and keeps the map for as long as it is mapped.
-            let start = unsafe { mmap(None, bytes, access, MapFlags::MAP_SHARED, map, 0)? };
-            Ok(Self { start, bytes })
-        }
-
-        pub(super) fn u64(&self, at: usize) -> &AtomicU64 {
-            assert!(at.is_multiple_of(8) && at + 8 <= self.bytes.get(), "inside the map");
-            // SAFETY: aligned, inside the mapping (both just checked), alive as long as `self`, and only used
-            // atomically.
-            unsafe { AtomicU64::from_ptr(self.start.as_ptr().cast::<u8>().add(at).cast()) }
-        }
-
-        pub(super) fn u32(&self, at: usize) -> &AtomicU32 {
-            assert!(at.is_multiple_of(4) && at + 4 <= self.bytes.get(), "inside the map");
-            // SAFETY: as for `u64`; no field is accessed in both widths.
-            unsafe { AtomicU32::from_ptr(self.start.as_ptr().cast::<u8>().add(at).cast()) }
-        }
-    }
-
-    impl Drop for Mapping {
-        fn drop(&mut self) {
-            // SAFETY: this is the mapping that `new` made, and references to it do not outlive `self`.
-            let _ = unsafe { munmap(self.start, self.bytes.get()) };
-        }
     }
 }

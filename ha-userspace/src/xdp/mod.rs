@@ -15,11 +15,11 @@ mod log;
 mod maps;
 mod occupant;
 mod pins;
-mod watch;
+mod sys;
 
 pub use events::{Event, Events};
 pub use interface::{AttachError, Attached, Options, XdpInterface};
 pub use loader::{LoadError, Program};
 pub use log::BpfLog;
 pub use maps::{Adverts, Counters, Judged, Seen, Slot};
-pub use pins::{PinError, Pins};
+pub use pins::{PinError, Pins, remove_leftover_pins};

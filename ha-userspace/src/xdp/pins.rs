@@ -91,6 +91,15 @@ impl Drop for Pins {
     }
 }
 
+/// Removes all pins that an earlier run left below `bpffs`, also of interfaces that are not used any more. For the
+/// start of the daemon, when it is known to be the only one.
+pub fn remove_leftover_pins(bpffs: &Path) {
+    // Only pins are at stake: what cannot be removed stays.
+    if is_bpffs(bpffs) {
+        let _ = fs::remove_dir_all(bpffs.join("xvrrp"));
+    }
+}
+
 /// The interface's name as a file name: the BPF file system refuses dots, and no interface name has a colon.
 fn file_name(interface: &str) -> String {
     interface.replace('.', ":")
@@ -114,9 +123,13 @@ fn remove_old(root: &Path, name: &str) -> Result<(), PinError> {
     Ok(())
 }
 
+fn is_bpffs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|status| status.filesystem_type() == BPF_FS_MAGIC)
+}
+
 /// Mounts the BPF file system as bpftool does, where there is none yet.
 fn mount_bpffs(path: &Path) -> Result<(), PinError> {
-    if statfs(path).is_ok_and(|status| status.filesystem_type() == BPF_FS_MAGIC) {
+    if is_bpffs(path) {
         return Ok(());
     }
     let failed = |source| PinError::Mount { path: path.to_owned(), source };

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use super::Host;
+use super::clock::wait_for;
 use super::process::Process;
-use super::wire::wait_for;
 
 /// A running tcpdump.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! One time base for all observations: nanoseconds of `CLOCK_MONOTONIC`.
+//! One time base for all observations: nanoseconds of `CLOCK_MONOTONIC`; and waiting on it.
 //!
 //! Kernel packet timestamps come in `CLOCK_REALTIME` and are converted here, so that everything the lab
 //! reports can be subtracted from each other.
@@ -65,6 +65,20 @@ impl Moment {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.6}", self.0 as f64 / 1e9)
+    }
+}
+
+/// Waits until `found` returns something, at most `timeout`.
+pub fn wait_for<T>(timeout: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Moment::now().plus(timeout);
+    loop {
+        if let Some(value) = found() {
+            return Some(value);
+        }
+        if Moment::now() >= end {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -65,7 +65,7 @@ use anyhow::{Context, Result};
 pub use addresses::{Addresses, Change, ChangeAt};
 pub use arp_census::{ArpCensus, ArpSample};
 pub use capture::{Capture, tcpdump_complaints};
-pub use clock::Moment;
+pub use clock::{Moment, wait_for};
 pub use daemon::{Daemon, RUN_DIR, Running, xvrrp_binary};
 pub use frames::Frame;
 pub use host::Host;
@@ -78,7 +78,7 @@ pub use requirements::{missing, missing_tool};
 pub use status::{InstanceStatus, InterfaceStatus, MasterStatus, PriorityChange, PriorityStatus, Status};
 pub use switch::Switch;
 pub use topology::{HostSpec, Topology};
-pub use wire::{Direction, Sighting, Wire, wait_for};
+pub use wire::{Direction, Sighting, Wire};
 
 /// Hosts on a switch.
 #[derive(Debug)]

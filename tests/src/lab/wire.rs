@@ -11,7 +11,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::libc;
@@ -199,19 +198,5 @@ fn read_loop(socket: &OwnedFd, ports: &BTreeMap<u32, String>, log: &Mutex<Vec<Si
             }
             log.push(Sighting { at, host: host.clone(), direction, source_mac, frame: content });
         }
-    }
-}
-
-/// Waits until `found` returns something, at most `timeout`.
-pub fn wait_for<T>(timeout: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Moment::now().plus(timeout);
-    loop {
-        if let Some(value) = found() {
-            return Some(value);
-        }
-        if Moment::now() >= end {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -27,7 +27,8 @@ impl Screen {
         let now = Instant::now();
         let line = format!("{:7.2} s  {text}", self.start.elapsed().as_secs_f64());
         if self.terminal {
-            print!("\r\x1b[K{}", self.paint(&line));
+            // Without wrapping, so that a narrow terminal still refreshes one line.
+            print!("\r\x1b[K\x1b[?7l{}\x1b[?7h", self.paint(&line));
             let _terminal_gone = std::io::stdout().flush();
         } else if self.last.as_ref().is_none_or(|(at, old)| old != key || now - *at >= QUIET) {
             println!("{line}");

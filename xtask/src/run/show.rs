@@ -174,7 +174,9 @@ impl Stage<'_> {
             state(&self.told[0]),
             state(&self.told[1])
         );
-        let in_map = self.told[1].advert_age_ms.map(|age| format!("advert {age:.0} ms ago (map)"));
+        // It was read when the routers were asked last.
+        let since = self.asked.elapsed().as_secs_f64() * 1e3;
+        let in_map = self.told[1].advert_age_ms.map(|age| format!("advert {:.0} ms ago (map)", age + since));
         let on_wire = || {
             let newest = ["r1", "r2"].iter().filter_map(|host| self.wire.last_advert_from(host, now)).max();
             newest.map(|at| format!("advert {:.0} ms ago", now.ms_after(at)))

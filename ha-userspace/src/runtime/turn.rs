@@ -388,3 +388,6 @@ fn announcements(router: &Router, links: &Links, arp: bool, na: bool, bursts: &m
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,11 @@ impl Test {
         self
     }
 
+    /// Whether it runs alone.
+    pub(crate) fn is_timing(&self) -> bool {
+        self.timing
+    }
+
     /// Another topology than two nodes.
     pub(crate) fn on(mut self, topology: fn() -> Topology) -> Self {
         self.topology = topology;

@@ -32,6 +32,8 @@ pub(super) fn tests() -> Vec<Test> {
         Test::new("interop::s21_keepalived_is_heard_by_a_message_only_router", keepalived_is_heard)
             .needs(both),
         Test::new("interop::s21_keepalived_does_not_hear_message_only", keepalived_is_deaf).needs(both),
+        Test::new("interop::s21_vrrpd_does_not_hear_message_only", vrrpd_is_deaf)
+            .needs([Daemon::Xvrrp, Daemon::FrrVrrpd]),
     ]
 }
 
@@ -122,20 +124,32 @@ fn keepalived_is_deaf(lab: &Lab) -> Result<()> {
         println!("another keepalived than 2.2, which may have v3_checksum_as_v2 itself: not judged");
         return Ok(());
     }
+    let config = instance(PRIORITIES[1], INTERVAL, PSEUDO_HEADER, &Dialect::V3Ipv4.vips());
+    deaf(lab, Daemon::Keepalived, config, "Invalid VRRPv3 checksum")
+}
+
+/// The same with vrrpd.
+fn vrrpd_is_deaf(lab: &Lab) -> Result<()> {
+    let config =
+        Dialect::V3Ipv4.config(Daemon::FrrVrrpd, Daemon::Xvrrp, 1, [Ipv4Addr::UNSPECIFIED.into(); 2]);
+    deaf(lab, Daemon::FrrVrrpd, config, "Bad VRRP checksum")
+}
+
+fn deaf(lab: &Lab, peer: Daemon, config: String, complaint: &str) -> Result<()> {
     let dialect = Dialect::V3Ipv4;
-    let addresses = lab.watch_addresses()?;
-    let xvrrp = instance(PRIORITIES[0], INTERVAL, MESSAGE_ONLY, &dialect.vips());
-    let keepalived = instance(PRIORITIES[1], INTERVAL, PSEUDO_HEADER, &dialect.vips());
-    let xvrrp = Router::start(lab, "r1", Daemon::Xvrrp, dialect, xvrrp)?;
-    let keepalived = Router::start(lab, "r2", Daemon::Keepalived, dialect, keepalived)?;
-    let both = || (addresses.holders(dialect.vip()).len() == 2).then_some(());
+    let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
+    let ours = instance(PRIORITIES[0], INTERVAL, MESSAGE_ONLY, &dialect.vips());
+    let xvrrp = Router::start(lab, "r1", Daemon::Xvrrp, dialect, ours)?;
+    let peer = Router::start(lab, "r2", peer, dialect, config)?;
+    let holds = |router: &Router<'_>| router.holds(&wire, &addresses).unwrap_or_default();
+    let both = || (holds(&xvrrp) && holds(&peer)).then_some(());
     wait_for(ms(5_000), both).context("they are not both master")?;
     std::thread::sleep(INTERVAL * 5);
     both().context("they are not both master any more")?;
-    let complaints = keepalived.complaints();
+    let complaints = peer.complaints();
     ensure!(
-        complaints.iter().all(|line| line.contains("Invalid VRRPv3 checksum")) && complaints.len() > 3,
-        "keepalived says: {complaints:?}"
+        complaints.iter().all(|line| line.contains(complaint)) && complaints.len() > 3,
+        "the peer says: {complaints:?}"
     );
     // xvrrp hears a lower-priority master, which is as it should be.
     xvrrp.check_counters()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ha_tests::lab::{Daemon, Lab, wait_for};
 
 use super::meter::{Hogs, Spent, Usage};
@@ -37,14 +37,43 @@ fn sockets(lab: &Lab) -> Result<()> {
 }
 
 /// What master and backup use; an error if either changes state.
+///
+/// A virtual machine may itself stand still for half a second on one of its cores. A backup that takes over from a
+/// master that ran there is right, so such an attempt is worth nothing and is repeated.
 fn beside_hogs(lab: &Lab, xdp: Option<&'static str>, seconds: u64) -> Result<[Spent; 2]> {
-    let [mut master, mut backup] = pair(lab, &MASTER.config(), &Routers { xdp, ..BACKUP }.config())?;
+    for attempt in 1..=ATTEMPTS {
+        let outcome = attempt_beside_hogs(lab, xdp, seconds)?;
+        match outcome.changed {
+            None => return Ok(outcome.spent),
+            Some(change) if outcome.silence < INTERVAL * 3 || attempt == ATTEMPTS => {
+                return Err(
+                    change.context(format!("the master was silent for {:?} at most", outcome.silence))
+                );
+            }
+            Some(_) => println!("once more: the machine kept the master silent for {:?}", outcome.silence),
+        }
+    }
+    bail!("no attempt")
+}
+
+const ATTEMPTS: u32 = 3;
+const INTERVAL: Duration = Duration::from_millis(10);
+
+struct Outcome {
+    spent: [Spent; 2],
+    /// Who was in a wrong state, at any time.
+    changed: Option<anyhow::Error>,
+    /// Longest time without an advert of VRID 1, as the client saw it.
+    silence: Duration,
+}
+
+fn attempt_beside_hogs(lab: &Lab, xdp: Option<&'static str>, seconds: u64) -> Result<Outcome> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
-    std::thread::sleep(Duration::from_secs(2));
-    States::read(r2)?.never_master()?;
     // The client sees whatever the backup sends, and the master's adverts of VRID 1.
     let filter = "ip proto 112 and (src host 172.16.1.2 or (src host 172.16.1.1 and ip[21] = 1))";
     let capture = lab.host("client")?.capture(filter, false)?;
+    let [mut master, mut backup] = pair(lab, &MASTER.config(), &Routers { xdp, ..BACKUP }.config())?;
+    std::thread::sleep(Duration::from_secs(2));
     let before = [States::read(r1)?, States::read(r2)?];
     let hogs = Hogs::start()?;
     let usage = [Usage::of(master.pid())?, Usage::of(backup.pid())?];
@@ -54,29 +83,30 @@ fn beside_hogs(lab: &Lab, xdp: Option<&'static str>, seconds: u64) -> Result<[Sp
     let (seen, after) = (capture.stop()?, [States::read(r1)?, States::read(r2)?]);
     let sent = after[0].adverts_sent() - before[0].adverts_sent();
     let received = after[1].adverts_received() - before[1].adverts_received();
+    let silence = longest_silence(&seen).context("the client has seen no adverts")?;
     println!(
         "xvrrp, 100 virtual routers at 10 ms beside hogs, {seconds} s, xdp_mode {}",
         xdp.unwrap_or("auto")
     );
     println!("  master: {}, {sent} adverts sent", spent[0]);
     println!("  backup: {}, {received} adverts received", spent[1]);
-    let silence = longest_silence(&seen).context("the client has seen no adverts")?;
     println!("  the client saw VRID 1 silent for at most {:.1} ms", silence.as_secs_f64() * 1e3);
     master.check_alive()?;
     backup.check_alive()?;
-    after[1]
-        .never_master()
-        .with_context(|| format!("the client saw the master silent for {silence:?} at most"))?;
     ensure!(after[0].all("MASTER") && after[0].times_master() == 100, "the master changed state");
-    ensure!(!seen.contains("172.16.1.2 >"), "the backup sent adverts:\n{seen}");
+    let changed = after[1].never_master().err();
+    ensure!(changed.is_some() || !seen.contains("172.16.1.2 >"), "the backup sent adverts:\n{seen}");
     // A master that sends no adverts would make the rest cheap.
-    ensure!(sent > 9_800 * seconds, "only {sent} adverts in {seconds} s");
-    Ok(spent)
+    ensure!(changed.is_some() || sent > 9_800 * seconds, "only {sent} adverts in {seconds} s");
+    backup.stop()?;
+    master.stop()?;
+    Ok(Outcome { spent, changed, silence })
 }
 
-/// Longest time between two packets that tcpdump printed.
+/// Longest time between two packets of r1 that tcpdump printed.
 fn longest_silence(text: &str) -> Option<Duration> {
-    let times: Vec<Duration> = text.lines().filter_map(time_of_day).collect();
+    let own = text.lines().filter(|line| line.contains(" 02:00:00:00:00:01 > "));
+    let times: Vec<Duration> = own.filter_map(time_of_day).collect();
     // Midnight is no silence.
     times.windows(2).filter_map(|pair| pair[1].checked_sub(pair[0])).max()
 }

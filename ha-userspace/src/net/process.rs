@@ -67,26 +67,29 @@ pub fn set_realtime(priority: u8) -> Result<(), ProcessError> {
 /// Refused; nothing is locked.
 pub fn lock_memory() -> Result<(), ProcessError> {
     sys::settle_allocator();
-    // Below a limit the lock would make later allocations fail, which is worse than no lock. CAP_IPC_LOCK lifts
-    // the limit; CAP_SYS_RESOURCE, which containers seldom have, allows to raise it.
+    // Below a limit that counts, the lock would make later allocations fail, which is worse than no lock.
     raise_memlock()
         .and_then(|()| match getrlimit(Resource::RLIMIT_MEMLOCK)? {
             (RLIM_INFINITY, _) => sys::lock_memory_on_fault(),
-            _ if std::fs::read_to_string("/proc/self/status").is_ok_and(|status| may_lock(&status)) => {
-                sys::lock_memory_on_fault()
-            }
+            _ if may_lock_without_limit() => sys::lock_memory_on_fault(),
             _ => Err(Errno::EPERM),
         })
         .map_err(|source| ProcessError::Memory { source })
 }
 
-/// Whether the text of `/proc/PID/status` has CAP_IPC_LOCK among the effective capabilities.
-fn may_lock(status: &str) -> bool {
-    const CAP_IPC_LOCK: u32 = 14;
+/// Whether the process has CAP_IPC_LOCK, for which RLIMIT_MEMLOCK does not count (mlock(2)).
+fn may_lock_without_limit() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| has_capability(&status, CAP_IPC_LOCK))
+}
+
+/// Number of the capability (linux/capability.h).
+const CAP_IPC_LOCK: u32 = 14;
+
+/// Whether the effective set in the text of /proc/self/status (proc(5)) has a capability.
+fn has_capability(status: &str, number: u32) -> bool {
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    effective
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask >> CAP_IPC_LOCK & 1 == 1)
+    let set = effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    set.is_some_and(|set| set >> number & 1 == 1)
 }
 
 /// Raises RLIMIT_MEMLOCK as far as allowed: kernels before 5.11 count BPF maps against it.
@@ -144,6 +147,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn capabilities_are_read_from_the_effective_set() {
+        let status = "CapPrm:\t000001ffffffffff\nCapEff:\t0000000000004000\nCapBnd:\t0\n";
+        assert!(has_capability(status, 14));
+        assert!(!has_capability(status, 13));
+        assert!(!has_capability("Name:\txvrrp\n", 14));
+    }
+
+    #[test]
     fn a_priority_out_of_range_is_named() {
         let error = set_realtime(100).expect_err("99 is the highest");
         assert!(error.to_string().contains("between 1 and 99"), "{error}");
@@ -159,13 +170,6 @@ mod tests {
         assert_eq!(policy, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
         let child = std::thread::spawn(sys::scheduler).join().expect("no panic").expect("readable");
         assert_eq!(child, libc::SCHED_OTHER);
-    }
-
-    #[test]
-    fn the_capability_to_lock_memory_is_found() {
-        assert!(may_lock("Name:\tx\nCapPrm:\t0000000000000000\nCapEff:\t0000000000004000\n"));
-        assert!(!may_lock("CapPrm:\t0000000000004000\nCapEff:\t000001ffffffbfff\n"));
-        assert!(!may_lock("CapEff:\tnonsense\n") && !may_lock(""));
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub use timers::{master_down_interval, skew_time};
 
 use crate::time::{Span, Time};
 use crate::types::{Priority, Version};
-use backup::Backup;
+use backup::{Backup, Loss};
 use queue::Queue;
 use timers::{MAX_INTERVAL, MIN_INTERVAL, next_advert};
 
@@ -121,6 +121,20 @@ impl Machine {
         }
     }
 
+    /// The machine of a router that was master before its daemon was restarted, and whose addresses are still on the
+    /// interface. `address` is the interface's primary one, as in [`Input::SetAddress`].
+    ///
+    /// It is master at once, without a transition, and the first action is an advert. Whether the role may be
+    /// resumed is the driver's question (`docs/liveness.md`, "Restart").
+    #[must_use]
+    pub fn resume_master(params: Params, priority: Priority, address: IpAddr, now: Time) -> Self {
+        let mut machine = Self::new(params, priority, now);
+        machine.address = Some(address);
+        machine.reason = Reason::Resumed;
+        machine.send(now);
+        machine
+    }
+
     /// Takes one input. `now` is the driver's clock; it never runs backwards.
     pub fn handle(&mut self, input: Input, now: Time) {
         if self.stopped && !matches!(self.phase, Phase::Leaving { .. }) {
@@ -152,6 +166,18 @@ impl Machine {
             Input::Reconfigure(params) => self.reconfigure(params, now),
             Input::SetAddress(address) => self.address = Some(address),
             Input::Stop => self.stop(now),
+            Input::MasterLost { source, verdict, at, wait } => {
+                self.lost(Loss { source, at, wait, reason: verdict.into() });
+            }
+            Input::MasterResigned { source, at, wait } => {
+                self.lost(Loss { source, at, wait, reason: Reason::MasterResigned });
+            }
+            Input::MasterAlive { source, at } => {
+                if let Phase::Backup(backup) = &mut self.phase {
+                    backup.alive(source, at);
+                }
+            }
+            Input::StepDown => self.step_down(now),
         }
     }
 
@@ -277,6 +303,27 @@ impl Machine {
                 let leaving = Phase::Leaving { resigned: now, until: now.after(wait) };
                 self.enter(leaving, Reason::Stopped, now);
             }
+        }
+    }
+
+    /// A verdict or a resignation by the bitmap.
+    fn lost(&mut self, loss: Loss) {
+        if let Phase::Backup(mut backup) = self.phase {
+            let verdict = backup.lost(loss);
+            self.phase = Phase::Backup(backup);
+            self.tracking(verdict);
+        }
+    }
+
+    /// Whoever took over answers priority 0 with an advert at once, and backups that did not probe learn of it.
+    fn step_down(&mut self, now: Time) {
+        match self.phase {
+            Phase::Init | Phase::Fault | Phase::Backup(_) => {}
+            Phase::Master { .. } => {
+                self.actions.push(Action::SendAdvert { priority: 0 });
+                self.enter(Phase::Backup(Backup::new(now)), Reason::LeaseExpired, now);
+            }
+            Phase::Leaving { .. } => self.enter(Phase::Init, Reason::LeaseExpired, now),
         }
     }
 

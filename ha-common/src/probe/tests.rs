@@ -1,0 +1,1 @@
+//! Fixed bytes, round trips, and what must not pass.

@@ -56,7 +56,8 @@ pub(crate) fn recognise(
     slot.set_window(window);
     // The frame has an Ethernet header, or it would not be here.
     let source_mac = frame.read(6).unwrap_or_default();
-    let header = EventHeader { ktime_ns: now_ns, fingerprint, len: 0, slot: index, source_mac, reserved: [0; 2] };
+    let header =
+        EventHeader { ktime_ns: now_ns, fingerprint, len: 0, slot: index, source_mac, reserved: [0; 2] };
     if scratch.send(packet, header) { Counter::ToUser } else { Counter::RingFull }
 }
 /// A virtual router's slot. The daemon and other CPUs use it at the same time, hence no reference.

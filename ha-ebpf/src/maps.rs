@@ -1,4 +1,4 @@
-//! The maps. All but `HA_SCRATCH` and `HA_ALIVE` are pinned.
+//! The maps. All but `HA_ALIVE` and the scratch memory are pinned.
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
@@ -10,6 +10,7 @@ use ha_common::layout::{
 };
 
 use crate::advert::Scratch;
+use crate::probe::Image;
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
@@ -57,6 +58,10 @@ pub(crate) static HA_ALIVE: ProgramArray<1> = ProgramArray::new();
 /// Where a packet is laid out for hashing and sending; it is too large for the stack.
 #[btf_map]
 pub(crate) static HA_SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// Where a liveness probe is laid out.
+#[btf_map]
+pub(crate) static HA_IMAGE: PerCpuArray<Image, 1> = PerCpuArray::new();
 
 /// Counts one frame on this CPU.
 #[inline(always)]

@@ -19,7 +19,7 @@ use ha_common::types::Family;
 
 use crate::frame::ContextFrame;
 use crate::lease::Lease;
-use crate::maps::{HA_PEERS, HA_PROBERS, fields};
+use crate::maps::{HA_IMAGE, HA_PEERS, HA_PROBERS, fields};
 
 /// What becomes of the frame, and how it is counted.
 pub(crate) type Outcome = (u32, Counter);
@@ -30,9 +30,9 @@ const V4_SOURCE: usize = 12;
 const V6_SOURCE: usize = 8;
 
 /// The IP packet of a probe, laid out so that the body and all addresses are aligned: an IPv4 header takes the last
-/// half of `header`.
+/// half of `header`. It is too large for the stack.
 #[repr(C, align(8))]
-struct Image {
+pub(crate) struct Image {
     header: [u8; 40],
     body: Body,
 }
@@ -46,18 +46,18 @@ const fn header_len(family: Family) -> usize {
 }
 
 impl Image {
+    /// Copies the packet in. False where the frame does not have it.
     #[inline(always)]
-    fn load(context: &XdpContext, at: &ProbeAt) -> Option<Self> {
-        let mut image = Self { header: [0; 40], body: [0; probe::LEN] };
+    fn load(&mut self, context: &XdpContext, at: &ProbeAt) -> bool {
         // SAFETY: the part that is written ends where the image does.
-        let status = unsafe {
+        unsafe {
             let len = header_len(at.family);
-            let target = (&raw mut image).cast::<u8>().add(40 - len).cast::<c_void>();
-            bpf_xdp_load_bytes(context.ctx, at.ip_at as u32, target, (len + probe::LEN) as u32)
-        };
-        if status == 0 { Some(image) } else { None }
+            let target = (&raw mut *self).cast::<u8>().add(40 - len).cast::<c_void>();
+            bpf_xdp_load_bytes(context.ctx, at.ip_at as u32, target, (len + probe::LEN) as u32) == 0
+        }
     }
 
+    /// Copies the packet back.
     #[inline(always)]
     fn store(&mut self, context: &XdpContext, at: &ProbeAt) -> bool {
         // SAFETY: as for loading.
@@ -84,7 +84,9 @@ impl Image {
     #[inline(always)]
     fn addresses(&self, family: Family) -> Addresses {
         match family {
-            Family::V4 => Addresses::V4 { source: self.at(20 + V4_SOURCE), destination: self.at(24 + V4_SOURCE) },
+            Family::V4 => {
+                Addresses::V4 { source: self.at(20 + V4_SOURCE), destination: self.at(24 + V4_SOURCE) }
+            }
             Family::V6 => Addresses::V6 { source: self.at(V6_SOURCE), destination: self.at(16 + V6_SOURCE) },
         }
     }
@@ -139,12 +141,14 @@ pub(crate) fn take(
     if lease.incarnation() == 0 {
         return (XDP_PASS, Counter::UnknownVrid);
     }
-    let (Some(macs), Some(mut image)) = (frame.read::<12>(0), Image::load(context, at)) else {
+    if at.ttl != HOP_LIMIT || frame.read::<6>(0) != Some(lease.mac()) {
+        return (XDP_PASS, Counter::ProbeRejected);
+    }
+    let Some(image) = image() else {
         return (XDP_PASS, Counter::Truncated);
     };
-    let [a, b, c, d, e, f, ..] = macs;
-    if at.ttl != HOP_LIMIT || [a, b, c, d, e, f] != lease.mac() {
-        return (XDP_PASS, Counter::ProbeRejected);
+    if !image.load(context, at) {
+        return (XDP_PASS, Counter::Truncated);
     }
     let is_reply = is_reply(&image.body);
     if !is_reply && !is_probe(&image.body) {
@@ -175,17 +179,19 @@ pub(crate) fn take(
     }
 }
 
+/// This CPU's memory for the packet. Called once per run.
+#[inline(always)]
+fn image() -> Option<&'static mut Image> {
+    // SAFETY: the entry lives as long as the map, and nobody else on this CPU runs before this program has ended.
+    HA_IMAGE.get_ptr_mut(0).map(|image| unsafe { &mut *image })
+}
+
 /// Whether one more probe of this router is answered.
 #[inline(always)]
 fn admit(from: [u64; 2], now_ns: u64) -> bool {
     let Some(prober) = HA_PROBERS.get_ptr_mut(from).map(Prober) else {
-        let first = ProberSlot {
-            last_ns: now_ns,
-            window_start_ns: now_ns,
-            count: 1,
-            window_used: 1,
-            reserved: 0,
-        };
+        let first =
+            ProberSlot { last_ns: now_ns, window_start_ns: now_ns, count: 1, window_used: 1, reserved: 0 };
         return HA_PROBERS.insert(from, first, 0).is_ok();
     };
     let window = rate::Window { start_ns: prober.window_start_ns(), used: prober.window_used() };

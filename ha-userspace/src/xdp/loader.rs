@@ -247,13 +247,12 @@ impl Program {
         BpfLog::new(logger).map_err(|source| LoadError::Memory { name: "AYA_LOGS", source })
     }
 
-    fn map(&self, name: &'static str) -> Result<&aya::maps::MapData, LoadError> {
+    fn map(&self, name: &'static str) -> Result<&MapData, LoadError> {
         match self.ebpf.map(name) {
             Some(aya::maps::Map::Array(map)) => Ok(map),
             _ => Err(LoadError::Missing(name)),
         }
     }
-
 }
 
 /// Keeps the program's two halves connected: the one descriptor of `HA_ALIVE`. When it goes, however it goes, the

@@ -21,7 +21,7 @@ mod sys;
 
 pub use events::{Event, Events};
 pub use fence::{Lease, Vips};
-pub use interface::{AttachError, Attached, Options, XdpInterface};
+pub use interface::{AttachError, Attached, Inherited, Options, XdpInterface};
 pub use loader::{Alive, LoadError, Program};
 pub use log::BpfLog;
 pub use maps::{Adverts, Counters, Judged, Seen, Slot};

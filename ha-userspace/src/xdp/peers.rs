@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use ha_common::layout::{AddressKey, PEER_SLOTS, PeerSlot, address_key};
-use ha_common::time::Time;
-use ha_common::types::Vrid;
+use ha_common::probe::{Masters, Reply};
+use ha_common::time::{Span, Time};
 
 use super::sys::Mapping;
 
@@ -33,31 +33,14 @@ impl PeerIndex {
 }
 
 /// The last believed reply of a peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastReply {
     /// When it came.
     pub at: Time,
-    /// The sequence of the probe that it answers.
-    pub sequence: u64,
-    /// Incarnation of the responder.
-    pub responder: u64,
-    /// Nanoseconds that the responder's lease still ran when it answered.
-    pub lease_left_ns: u64,
-    /// Flags as docs/liveness.md numbers them.
-    pub flags: u8,
-    /// Bit n % 64 of word n / 64: master for VRID n.
-    pub masters: [u64; 4],
+    /// What it said; slot and prober are those of the entry.
+    pub reply: Reply,
     /// How many replies have been believed.
-    pub replies: u64,
-}
-
-impl LastReply {
-    /// Whether the responder was master for this virtual router.
-    #[must_use]
-    pub fn is_master(&self, vrid: Vrid) -> bool {
-        let n = usize::from(vrid.get());
-        self.masters[n / 64] >> (n % 64) & 1 != 0
-    }
+    pub count: u64,
 }
 
 /// `HA_PEERS`, mapped. Clones share the memory; any thread may read, one writes.
@@ -107,15 +90,16 @@ impl Peers {
         self.u64(index, offset_of!(PeerSlot, sequence)).load(Ordering::Acquire)
     }
 
-    /// The last believed reply; `None` before the first. Its fields are of one reply.
+    /// The last believed reply; `None` before the first. Its fields are of one reply
+    /// (on CPUs that keep the order of stores, as x86 does; elsewhere they may be of two that follow each other).
     #[must_use]
     pub fn last_reply(&self, index: PeerIndex) -> Option<LastReply> {
         // The program needs some nanoseconds for writing and a millisecond until it writes again: one repetition is
         // enough, unless a hypervisor stops its CPU just there. Then fields of two replies beat waiting.
-        let mut reply = LastReply::default();
+        let mut last = self.read(index);
         for _ in 0..4 {
             let before = self.u64(index, offset_of!(PeerSlot, generation)).load(Ordering::Acquire);
-            reply = self.read(index);
+            last = self.read(index);
             fence(Ordering::Acquire);
             let after = self.u64(index, offset_of!(PeerSlot, generation)).load(Ordering::Relaxed);
             if before == after && before.is_multiple_of(2) {
@@ -123,19 +107,25 @@ impl Peers {
             }
             std::hint::spin_loop();
         }
-        (reply.replies > 0).then_some(reply)
+        (last.count > 0).then_some(last)
     }
 
     fn read(&self, index: PeerIndex) -> LastReply {
         let field = |at| self.u64(index, at).load(Ordering::Relaxed);
+        let masters: [u64; 4] = std::array::from_fn(|n| field(offset_of!(PeerSlot, masters) + n * 8));
+        let reply = Reply {
+            slot: index.0,
+            sequence: field(offset_of!(PeerSlot, sequence)),
+            prober: field(offset_of!(PeerSlot, prober)),
+            flags: field(offset_of!(PeerSlot, flags)).to_le_bytes()[0],
+            responder: field(offset_of!(PeerSlot, responder)),
+            lease: Span(field(offset_of!(PeerSlot, lease_left_ns))),
+            masters: Masters(bytemuck::cast(masters)),
+        };
         LastReply {
             at: Time(field(offset_of!(PeerSlot, last_reply_ns))),
-            sequence: field(offset_of!(PeerSlot, sequence)),
-            responder: field(offset_of!(PeerSlot, responder)),
-            lease_left_ns: field(offset_of!(PeerSlot, lease_left_ns)),
-            flags: field(offset_of!(PeerSlot, flags)).to_le_bytes()[0],
-            masters: std::array::from_fn(|n| field(offset_of!(PeerSlot, masters) + n * 8)),
-            replies: field(offset_of!(PeerSlot, replies)),
+            reply,
+            count: field(offset_of!(PeerSlot, replies)),
         }
     }
 

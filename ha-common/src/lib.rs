@@ -13,6 +13,7 @@ pub mod arp;
 pub mod checksum;
 pub mod classify;
 pub mod counter;
+pub mod fence;
 pub mod frame;
 pub mod judge;
 pub mod layout;

@@ -133,6 +133,8 @@ impl Interface {
         let options = xdp::Options {
             vlan: 0,
             fingerprint_key: setup.fingerprint_key,
+            incarnation: 0,
+            probe_key: None,
             bpffs: setup.bpffs.as_deref(),
             bpf_log: setup.bpf_log,
         };

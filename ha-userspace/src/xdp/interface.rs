@@ -1,17 +1,25 @@
 //! The program on one interface, from attaching to detaching.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use aya::programs::links::FdLink;
 use aya::programs::{ProgramError, XdpError, XdpMode as AyaMode};
 
+use ha_common::layout::LeaseSlot;
+use ha_common::probe::Masters;
+use ha_common::time::Time;
+use ha_common::types::{Family, Vrid};
+
 use super::driver::{self, Driver};
 use super::events::Events;
-use super::loader::{LoadError, Program};
+use super::fence::{Lease, Vips};
+use super::loader::{Alive, LoadError, Program};
 use super::log::BpfLog;
 use super::maps::{Adverts, Counters, Judged};
 use super::occupant;
+use super::peers::Peers;
 use super::pins::Pins;
 use crate::config::model::XdpMode;
 
@@ -22,7 +30,11 @@ pub struct Options<'a> {
     pub vlan: u16,
     /// Key of the fingerprints, random per run.
     pub fingerprint_key: [u64; 2],
-    /// Mount point of the BPF file system, or `None` for no pins.
+    /// Random id of this run for liveness probes and replies; zero where probes are not answered here.
+    pub incarnation: u64,
+    /// Key of the tags of probes and replies ([`ha_common::probe::key`]).
+    pub probe_key: Option<[u64; 2]>,
+    /// Mount point of the BPF file system, or `None` for no pins: then there is no fence for a daemon that dies.
     pub bpffs: Option<&'a Path>,
     /// Level of the program's own messages (`--bpf-log`).
     pub bpf_log: Option<aya_log::Level>,
@@ -131,6 +143,15 @@ pub struct XdpInterface {
     pins: Option<Pins>,
     /// Keeps the program attached. A kernel link, so that it can be pinned.
     _link: FdLink,
+    /// Keeps the program's live half connected.
+    _alive: Alive,
+    inherited: Option<Inherited>,
+    /// What replies say, and until when the daemon vouches for this node. To be cloned for other threads.
+    pub lease: Lease,
+    /// The virtual addresses that the fence is about.
+    pub vips: Vips,
+    /// The routers that are probed. To be cloned for other threads.
+    pub peers: Peers,
     /// The virtual routers' slots.
     pub adverts: Adverts,
     /// Frames to be judged.
@@ -141,6 +162,36 @@ pub struct XdpInterface {
     pub judged: Judged,
     /// The program's messages, where they were asked for: to be taken and forwarded by a task.
     pub log: Option<BpfLog>,
+}
+
+/// What an earlier run left: the program stayed attached, and its maps have been taken over as they were.
+#[derive(Clone, Copy, Debug)]
+pub struct Inherited {
+    /// `HA_LEASE` as it was found: for which VRIDs the earlier run was master, until when its lease ran, whether it
+    /// announced a restart.
+    pub lease: LeaseSlot,
+    /// When it was found.
+    pub at: Time,
+}
+
+impl Inherited {
+    /// Whether replies said all the time, until now, that this node is master: the lease has not run out, or the
+    /// restart was announced and its window is still open. Otherwise somebody else may have taken over.
+    #[must_use]
+    pub const fn is_unbroken(&self) -> bool {
+        self.lease.restart_until_ns > self.at.0
+            || (self.lease.orphaned == 0 && self.lease.lease_until_ns > self.at.0)
+    }
+
+    /// Whether the earlier run was master.
+    #[must_use]
+    pub fn was_master(&self, family: Family, vrid: Vrid) -> bool {
+        let words = match family {
+            Family::V4 => self.lease.masters_v4,
+            Family::V6 => self.lease.masters_v6,
+        };
+        Masters(bytemuck::cast(words)).has(vrid)
+    }
 }
 
 impl XdpInterface {
@@ -170,8 +221,8 @@ impl XdpInterface {
             return Err(AttachError::HiddenVlans { text: hidden_vlans(name) });
         }
 
-        let mut program =
-            Program::load(options.vlan, options.fingerprint_key, options.bpf_log).map_err(failed)?;
+        let mut program = Program::load_pinned(options.vlan, options.fingerprint_key, options.bpf_log, None)
+            .map_err(failed)?;
         let mut notes = Vec::new();
         let (attached, link) =
             attach_in_order(name, ifindex, attempts(mode, &driver), &mut program, &mut notes)?;
@@ -179,12 +230,12 @@ impl XdpInterface {
             notes.push(hidden_vlans(name));
         }
 
-        // Before the maps are taken. A failure costs the pins only.
-        let pins = options.bpffs.and_then(|bpffs| {
-            Pins::create(bpffs, name, program.maps_to_pin())
-                .map_err(|error| notes.push(format!("{name}: {error}")))
-                .ok()
-        });
+        let pins = None;
+        let alive = program.alive().map_err(failed)?;
+        let lease = program.lease().map_err(failed)?;
+        lease.set_mac(driver.mac);
+        lease.set_key(options.probe_key);
+        lease.set_incarnation(NonZeroU64::new(options.incarnation));
         Ok(Self {
             name: interface(),
             ifindex,
@@ -192,6 +243,11 @@ impl XdpInterface {
             notes,
             pins,
             _link: link,
+            _alive: alive,
+            inherited: None,
+            lease,
+            vips: program.vips().map_err(failed)?,
+            peers: program.peers().map_err(failed)?,
             adverts: program.adverts().map_err(failed)?,
             judged: program.judged().map_err(failed)?,
             counters: program.counters().map_err(failed)?,
@@ -225,7 +281,21 @@ impl XdpInterface {
         &self.notes
     }
 
-    /// Where the maps are pinned.
+    /// What an earlier run left for this interface, if it left anything: it crashed, or is being restarted.
+    #[must_use]
+    pub const fn inherited(&self) -> Option<&Inherited> {
+        self.inherited.as_ref()
+    }
+
+    /// Ends this run's part, but leaves the program attached and the pins in place for the next run: for a planned
+    /// restart, after [`Lease::open_restart_window`].
+    pub fn leave(mut self) {
+        if let Some(pins) = self.pins.take() {
+            pins.keep();
+        }
+    }
+
+    /// Where link and maps are pinned.
     #[must_use]
     pub fn pin_directory(&self) -> Option<&Path> {
         self.pins.as_ref().map(Pins::directory)

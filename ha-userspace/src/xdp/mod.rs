@@ -9,17 +9,21 @@
 
 mod driver;
 mod events;
+mod fence;
 mod interface;
 mod loader;
 mod log;
 mod maps;
 mod occupant;
+mod peers;
 mod pins;
 mod sys;
 
 pub use events::{Event, Events};
-pub use interface::{AttachError, Attached, Options, XdpInterface};
-pub use loader::{LoadError, Program};
+pub use fence::{Lease, Vips};
+pub use interface::{AttachError, Attached, Inherited, Options, XdpInterface};
+pub use loader::{Alive, LoadError, Program};
 pub use log::BpfLog;
 pub use maps::{Adverts, Counters, Judged, Seen, Slot};
+pub use peers::{LastReply, PeerIndex, Peers};
 pub use pins::{PinError, Pins, remove_leftover_pins};

@@ -74,6 +74,11 @@ impl Pins {
         Ok(pins)
     }
 
+    /// Leaves the pins where they are.
+    pub(super) fn keep(self) {
+        std::mem::forget(self);
+    }
+
     /// The directory that holds the pins.
     #[must_use]
     pub fn directory(&self) -> &Path {

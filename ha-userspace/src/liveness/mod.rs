@@ -129,7 +129,8 @@ impl Liveness {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let wake = Arc::new(EventFd::from_value_and_flags(0, flags)?);
         let promised = Arc::new(AtomicU64::new(u64::MAX));
-        let worker = thread::Worker::new(incarnation, orders, Arc::clone(&wake), Arc::clone(&promised), reports)?;
+        let worker =
+            thread::Worker::new(incarnation, orders, Arc::clone(&wake), Arc::clone(&promised), reports)?;
         let thread =
             std::thread::Builder::new().name("xvrrp-liveness".to_owned()).spawn(move || worker.run())?;
         Ok(Self { commands: Some(commands), wake, promised, thread: Some(thread) })

@@ -3,8 +3,8 @@
 use std::num::NonZeroU64;
 
 use ha_common::judge::{Answered, PeerJudge};
-use ha_common::probe::{Masters, Probe, ProbeFrame, USER_SPACE};
-use ha_common::time::{Span, Time};
+use ha_common::probe::{Probe, ProbeFrame, USER_SPACE};
+use ha_common::time::Time;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{PeerKey, PeerSpec, PeerStatus, Report};
@@ -61,7 +61,7 @@ impl Prober {
         if self.spec.peers.answered(self.spec.index) != self.fed
             && let Some(reply) = self.spec.peers.last_reply(self.spec.index)
         {
-            self.fed = reply.sequence;
+            self.fed = reply.reply.sequence;
             self.judge.answered(&answered(&reply), now);
         }
         if let Some(sequence) = self.judge.tick(now)
@@ -106,17 +106,14 @@ fn frame(spec: &PeerSpec, incarnation: NonZeroU64) -> Option<ProbeFrame> {
     ProbeFrame::new(spec.macs, (spec.source, spec.key.1), probe, spec.auth)
 }
 
-fn answered(reply: &LastReply) -> Answered {
-    let mut masters = [0; 32];
-    for (bytes, word) in masters.as_chunks_mut::<8>().0.iter_mut().zip(reply.masters) {
-        *bytes = word.to_le_bytes();
-    }
+fn answered(last: &LastReply) -> Answered {
+    let reply = &last.reply;
     Answered {
         sequence: reply.sequence,
-        at: reply.at,
+        at: last.at,
         flags: reply.flags,
         responder: reply.responder,
-        lease: Span(reply.lease_left_ns),
-        masters: Masters(masters),
+        lease: reply.lease,
+        masters: reply.masters,
     }
 }

@@ -23,7 +23,8 @@ impl ProbeTx {
     /// No permission (CAP_NET_RAW).
     pub fn open() -> Result<Self, SocketError> {
         let at = |step| SocketError::at("sending liveness probes", step);
-        let socket = Socket::new(Domain::PACKET, Type::RAW.nonblocking(), None).map_err(at("open a packet socket"))?;
+        let socket =
+            Socket::new(Domain::PACKET, Type::RAW.nonblocking(), None).map_err(at("open a packet socket"))?;
         // Through the queue like everything else, so that tcpdump sees it, but in the first band.
         socket.set_priority(PRIORITY_CONTROL).map_err(at("set the priority"))?;
         Ok(Self { socket, destinations: HashMap::new() })

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use super::fast::Fast;
 use super::interface::{Frame, Interface, Setup};
 use super::note::Note;
 use super::router::Router;
@@ -20,6 +21,7 @@ use crate::config::Loaded;
 use crate::config::model::Config;
 use crate::control::protocol::{Failure, Request, Response};
 use crate::control::server::Call;
+use crate::liveness::Report;
 use crate::net::addresses::{AddressSpec, Addresses};
 use crate::net::announce::Announcer;
 use crate::net::clock;
@@ -54,12 +56,14 @@ pub(super) struct Daemon {
     /// Addresses that a reload has taken out of the configuration.
     pub(super) obsolete: Vec<AddressSpec>,
     pub(super) announce_failure: Option<Errno>,
+    pub(super) fast: Fast,
 }
 
 /// What the loop listens to besides its own interfaces.
 pub(super) struct Inputs {
     pub(super) scripts: mpsc::Receiver<ScriptEvent>,
     pub(super) calls: mpsc::Receiver<Call>,
+    pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) signals: Signals,
 }
 
@@ -89,6 +93,7 @@ enum Wake {
     /// A deadline, or packets: the turn does the rest.
     Turn,
     Links(Vec<Change>),
+    Liveness(Report),
     Script(ScriptEvent),
     Call(Call),
     Reload,
@@ -110,6 +115,7 @@ impl Daemon {
             match self.wait(&mut inputs).await {
                 Wake::Turn => {}
                 Wake::Links(changes) => self.links_changed(&changes),
+                Wake::Liveness(report) => self.hear_report(report),
                 Wake::Script(event) => {
                     tracing::info!("script {} is {}: {}", event.name, event.state.word(), event.cause);
                     self.reconsider();
@@ -125,7 +131,7 @@ impl Daemon {
 
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
         let Self { timer, interfaces, monitor, reading, .. } = self;
-        let Inputs { scripts, calls, signals } = inputs;
+        let Inputs { scripts, calls, reports, signals } = inputs;
         let readable = std::future::poll_fn(|context| {
             let mut ready = false;
             for interface in interfaces.iter() {
@@ -143,6 +149,7 @@ impl Daemon {
             biased;
             _ = timer.expired() => Wake::Turn,
             () = readable => Wake::Turn,
+            Some(report) = reports.recv() => Wake::Liveness(report),
             changes = monitor.changed() => match changes {
                 Ok(changes) => Wake::Links(changes),
                 Err(error) => {

@@ -6,6 +6,7 @@ use ha_common::machine::Input;
 use ha_common::types::Family;
 
 use super::daemon::Daemon;
+use super::interface::Plan;
 use super::source;
 use crate::config::model::{Instance, Vip};
 use crate::net::clock;
@@ -38,6 +39,8 @@ impl Daemon {
     /// Cheap enough to be done for everything whenever anything changes, and so nothing can be forgotten.
     pub(super) fn reconsider(&mut self) {
         self.refresh_interfaces();
+        self.update_fences();
+        self.fast.stale = true;
         let virtual_addresses = self.virtual_addresses();
         let now = clock::now();
         for n in 0..self.routers.len() {
@@ -69,7 +72,7 @@ impl Daemon {
         let virtual_addresses = self.virtual_addresses();
         for at in 0..self.interfaces.len() {
             let families = self.families(at);
-            let mode = self.xdp_mode(at);
+            let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at) };
             let interface = &mut self.interfaces[at];
             let Some(link) = self.monitor.links().by_name(&interface.name) else {
                 if interface.index.is_some() {
@@ -78,7 +81,7 @@ impl Daemon {
                 continue;
             };
             let fresh = interface.index != Some(link.index);
-            for line in interface.open(link, mode, &families, &self.setup) {
+            for line in interface.open(link, plan, &families, &self.setup) {
                 tracing::info!("{line}");
             }
             interface.up = link.up;

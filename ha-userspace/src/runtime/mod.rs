@@ -5,6 +5,7 @@
 
 mod bursts;
 mod daemon;
+mod fast;
 mod interface;
 mod links;
 mod note;
@@ -14,6 +15,7 @@ mod router;
 mod source;
 mod turn;
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use crate::config::model::Config;
 use crate::config::{Loaded, Severity};
 use crate::control::runlock::RunLock;
 use crate::control::server::Server;
+use crate::liveness::Liveness;
 use crate::net::addresses::{AddressSpec, Addresses, Removal};
 use crate::net::announce::Announcer;
 use crate::net::monitor::Monitor;
@@ -31,6 +34,7 @@ use crate::net::{clock, process};
 use crate::track::script::Runner;
 use crate::xdp;
 use daemon::{Daemon, Inputs, Signals};
+use fast::Fast;
 use interface::Setup;
 
 /// SCHED_FIFO priority of the loop: above interrupt threads (50), so that a packet flood does not delay an advert.
@@ -87,7 +91,13 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
         let (calls, serving) = server.serve();
         tokio::spawn(serving);
 
+        let incarnation = random_incarnation().context("/dev/urandom cannot be read")?;
+        let (reporter, reports) = tokio::sync::mpsc::unbounded_channel();
+        let liveness = Liveness::start(incarnation, reporter)
+            .map_err(|error| warn(&mut warnings, format!("no liveness probes: {error:#}")))
+            .ok();
         let setup = Setup {
+            incarnation: incarnation.get(),
             fingerprint_key: random_key().context("/dev/urandom cannot be read")?,
             bpffs: options.bpffs,
             bpf_log: options.bpf_log,
@@ -116,6 +126,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
             frames: Vec::new(),
             obsolete: Vec::new(),
             announce_failure: None,
+            fast: Fast::new(liveness),
         };
         daemon.adopt(config);
         tracing::info!(
@@ -128,8 +139,9 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
         if let Err(refusal) = process::lock_memory() {
             warn(&mut daemon.warnings, refusal.to_string());
         }
-        daemon.run(Inputs { scripts, calls, signals }).await;
-        let Daemon { runner, interfaces, .. } = daemon;
+        daemon.run(Inputs { scripts, calls, reports, signals }).await;
+        let Daemon { runner, interfaces, fast, .. } = daemon;
+        drop(fast);
         drop(interfaces);
         runner.stop();
         anyhow::Ok(())
@@ -185,6 +197,11 @@ fn remove_leftovers(addresses: &mut Addresses, monitor: &Monitor, config: &Confi
             Removal::NotThere | Removal::Foreign => {}
         }
     }
+}
+
+fn random_incarnation() -> std::io::Result<NonZeroU64> {
+    let [word, _] = random_key()?;
+    Ok(NonZeroU64::new(word).unwrap_or(NonZeroU64::MAX))
 }
 
 fn random_key() -> std::io::Result<[u64; 2]> {

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use ha_common::counter::Counter;
+use ha_common::judge::Event;
 use ha_common::machine::{Reason, State};
 use ha_common::time::Span;
 use ha_common::types::{Centis, Priority};
@@ -31,6 +32,8 @@ pub(super) enum Note {
     Address { router: usize, error: AddressError },
     NotRemoved { error: AddressError },
     Installed { added: usize, took: Span },
+    LeaseRanOut { interface: usize, late: Span },
+    Liveness { interface: usize, source: IpAddr, event: Event },
 }
 
 impl Note {
@@ -77,11 +80,37 @@ impl Note {
             ),
             Self::Address { router, error } => error!("({}) {error}", name(router)),
             Self::NotRemoved { error } => error!("{error}"),
+            Self::LeaseRanOut { interface, late } => warn!(
+                "{}: this daemon was frozen: its lease ran out {} ms ago and somebody probed it; stepping down",
+                interface_name(interfaces, interface),
+                late.0 / 1_000_000
+            ),
+            Self::Liveness { interface, source, event } => {
+                liveness(interface_name(interfaces, interface), source, event)
+            }
             Self::Installed { added, took } => {
                 let addresses = if added == 1 { "address" } else { "addresses" };
                 info!("{added} virtual {addresses} added in {} us", took.0 / 1000);
             }
         }
+    }
+}
+
+fn interface_name(interfaces: &[Interface], at: usize) -> &str {
+    interfaces.get(at).map_or("?", |interface| interface.name.as_str())
+}
+
+fn liveness(interface: &str, source: IpAddr, event: Event) {
+    match event {
+        Event::Discovered { .. } => info!("{interface}: {source} answers probes, fast failover is on for it"),
+        Event::Lost { verdict, .. } => warn!("{interface}: {source} is {verdict}"),
+        Event::Resigned { .. } => info!("{interface}: {source} has resigned"),
+        Event::Restarting { .. } => info!("{interface}: {source} is being restarted, its role stays"),
+        Event::Alive { .. } => info!("{interface}: {source} is alive"),
+        Event::Paused { until } => warn!(
+            "{interface}: the verdict on {source} was wrong; only the RFC's timers count for it for {} s",
+            until.span_since(crate::net::clock::now()).0 / 1_000_000_000
+        ),
     }
 }
 

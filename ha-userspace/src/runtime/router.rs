@@ -34,6 +34,8 @@ pub(super) struct Router {
     pub(super) effective: Effective,
     /// Source of our adverts, once the interface has an address of the family.
     pub(super) source: Option<IpAddr>,
+    /// Source and MAC address of the tracked master's adverts; `None` where XDP does not see them.
+    pub(super) master_mac: Option<(IpAddr, [u8; 6])>,
     /// The addresses should be on the interface now.
     pub(super) holding: bool,
     /// They are there, as far as we know.
@@ -82,6 +84,7 @@ impl Router {
             interface,
             retired: false,
             source: None,
+            master_mac: None,
             holding: false,
             installed: false,
             arp: Bursts::new(arp_settings(&config.garp)),
@@ -218,7 +221,7 @@ impl Router {
     }
 }
 
-fn span(duration: std::time::Duration) -> Span {
+pub(super) fn span(duration: std::time::Duration) -> Span {
     Span(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 

@@ -14,6 +14,7 @@ use ha_common::time::Time;
 use ha_common::validate::Meta;
 
 use super::daemon::Daemon;
+use super::fast;
 use super::interface::{Frame, Interface};
 use super::links::vips;
 use super::note::Note;
@@ -27,6 +28,7 @@ use crate::net::monitor::Links;
 impl Daemon {
     /// Does everything that is due now and arms the timer for what is due next.
     pub(super) fn turn(&mut self) {
+        self.guard_leases();
         // Before the queued frames too: a master that resigned and came back while this daemon was stalled is alive.
         self.read_stamps();
         self.judge_frames();
@@ -34,6 +36,7 @@ impl Daemon {
         self.serve_timers();
         self.carry_out();
         let next = self.routers.iter().map(Router::next_deadline).min();
+        self.settle_fast(next);
         if let Err(error) = self.timer.arm(next) {
             tracing::error!("the timer cannot be armed: {error}");
         }
@@ -107,6 +110,9 @@ impl Daemon {
             interval: judged.advert.interval.span(),
             at: frame.at,
         };
+        if judged.advert.priority > 0 {
+            self.heard_peer(interface, judged.source, frame.at);
+        }
         self.feed(n, input, clock::now(), Some(frame));
     }
 
@@ -155,7 +161,7 @@ impl Daemon {
 
     /// Feeds one machine and takes what it wants done. `frame` is the packet being judged.
     pub(super) fn feed(&mut self, n: usize, input: Input, now: Time, frame: Option<&Frame>) {
-        let Self { routers, interfaces, notes, .. } = self;
+        let Self { routers, interfaces, notes, fast, .. } = self;
         let router = &mut routers[n];
         let interface = &mut interfaces[router.interface];
         router.machine.handle(input, now);
@@ -166,6 +172,8 @@ impl Daemon {
                 }
                 Action::Transition { from, to, reason } => {
                     transition(router, from, to, now);
+                    fast.stale = true;
+                    fast::say_state(router, interface, to, now);
                     let priority = router.machine.priority();
                     notes.push(Note::Transition {
                         router: n,
@@ -176,7 +184,7 @@ impl Daemon {
                         cause: cause(router, reason),
                     });
                 }
-                Action::Track => track(router, interface, frame),
+                Action::Track => fast.stale |= track(router, interface, frame),
                 Action::Untrack => {
                     if let Some(xdp) = interface.xdp() {
                         xdp.adverts.untrack(router.slot());
@@ -320,12 +328,14 @@ fn cause(router: &Router, reason: Reason) -> String {
     if reason == Reason::NotReady { router.noted.fault.join("; ") } else { String::new() }
 }
 
-fn track(router: &Router, interface: &Interface, frame: Option<&Frame>) {
-    if let Some(frame) = frame.filter(|frame| frame.fingerprint != 0)
-        && let Some(xdp) = interface.xdp()
-    {
-        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, frame.endpoints.source());
-    }
+/// True where adverts of this master have not been seen from that MAC address before.
+fn track(router: &mut Router, interface: &Interface, frame: Option<&Frame>) -> bool {
+    let Some(frame) = frame.filter(|frame| frame.fingerprint != 0) else { return false };
+    let Some(xdp) = interface.xdp() else { return false };
+    let source = frame.endpoints.source();
+    xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, source);
+    let seen = frame.source_mac.map(|mac| (source, mac));
+    std::mem::replace(&mut router.master_mac, seen) != seen
 }
 
 /// Every virtual address of a router with the device that it belongs on; `missing` hears of devices that are not there.

@@ -79,6 +79,13 @@ impl Peers {
         }
     }
 
+    /// Empties all entries.
+    pub(super) fn reset(&self) {
+        for index in (0..PEER_SLOTS).filter_map(PeerIndex::new) {
+            self.clear(index);
+        }
+    }
+
     /// Says that the probe `sequence` is about to be sent. Without this its reply is not believed.
     pub fn set_sent(&self, index: PeerIndex, sequence: u64) {
         self.u64(index, offset_of!(PeerSlot, sent)).store(sequence, Ordering::Release);

@@ -268,7 +268,18 @@ fn pins() {
             names.sort();
             names
         };
-        let expected = ["HA_ADVERTS", "HA_CONFIG", "HA_COUNTERS", "HA_EVENTS", "HA_JUDGED"];
+        let expected = [
+            "HA_ADVERTS",
+            "HA_CONFIG",
+            "HA_COUNTERS",
+            "HA_EVENTS",
+            "HA_JUDGED",
+            "HA_LEASE",
+            "HA_PEERS",
+            "HA_PROBERS",
+            "HA_VIPS",
+            "link",
+        ];
         assert_eq!(names(&directory), expected);
         assert_eq!(names(third.pin_directory().expect("pinned")), expected);
         drop(second);

@@ -17,7 +17,7 @@ use super::loader::{Alive, LoadError, Program};
 use super::log::BpfLog;
 use super::maps::{Adverts, Counters, Judged};
 use super::occupant;
-use super::peers::Peers;
+use super::peers::{Peers, Probers};
 use super::pins::{self, Pins};
 use crate::config::model::XdpMode;
 use crate::net::clock;
@@ -58,6 +58,8 @@ pub struct XdpInterface {
     pub vips: Vips,
     /// The routers that are probed. To be cloned for other threads.
     pub peers: Peers,
+    /// The routers that probe us.
+    pub probers: Probers,
     /// The virtual routers' slots.
     pub adverts: Adverts,
     /// Frames to be judged.
@@ -335,6 +337,7 @@ impl Running {
             _link: link,
             vips: program.vips().map_err(failed)?,
             peers: program.peers().map_err(failed)?,
+            probers: program.probers().map_err(failed)?,
             adverts: program.adverts().map_err(failed)?,
             judged: program.judged().map_err(failed)?,
             counters: program.counters().map_err(failed)?,

@@ -16,7 +16,7 @@ use super::events::Events;
 use super::fence::{Lease, Vips};
 use super::log::BpfLog;
 use super::maps::{Adverts, Counters, Judged};
-use super::peers::Peers;
+use super::peers::{Peers, Probers};
 use super::sys::trim_heap;
 
 /// The object that the build script made.
@@ -232,6 +232,18 @@ impl Program {
         HashMap::try_from(map)
             .and_then(Vips::new)
             .map_err(|source| LoadError::Map { name: "HA_VIPS", source })
+    }
+
+    /// The routers that probe us. Can be had once.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Missing`] the second time.
+    pub fn probers(&mut self) -> Result<Probers, LoadError> {
+        let map = self.ebpf.take_map("HA_PROBERS").ok_or(LoadError::Missing("HA_PROBERS"))?;
+        HashMap::try_from(map)
+            .map(Probers::new)
+            .map_err(|source| LoadError::Map { name: "HA_PROBERS", source })
     }
 
     /// The counters of the XDP program. Can be had once.

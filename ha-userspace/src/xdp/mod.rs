@@ -29,5 +29,5 @@ pub use interface::{Inherited, Options, XdpInterface};
 pub use loader::{Alive, LoadError, Program};
 pub use log::BpfLog;
 pub use maps::{Adverts, Counters, Judged, Seen, Slot};
-pub use peers::{LastReply, PeerIndex, Peers};
+pub use peers::{LastReply, PeerIndex, Peers, Prober, Probers};
 pub use pins::{PinError, detach_everything, remove_leftovers};

@@ -85,7 +85,9 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
         let mut addresses = Addresses::open()?;
         remove_leftovers(&mut addresses, &monitor, &config);
         if let Some(bpffs) = &options.bpffs {
-            xdp::remove_leftover_pins(bpffs);
+            let in_use: Vec<_> =
+                config.instances.iter().map(|instance| instance.interface.as_str()).collect();
+            xdp::remove_leftovers(bpffs, &in_use);
         }
         let server = Server::bind(&options.run_dir)?;
         let (calls, serving) = server.serve();

@@ -117,7 +117,8 @@ impl Lease {
         bytemuck::cast(words)
     }
 
-    pub(super) fn clear_masters(&self) {
+    /// Says in replies that this node is master for nothing.
+    pub fn clear_masters(&self) {
         for family in [Family::V4, Family::V6] {
             for n in 0..4 {
                 self.u64(Self::masters_at(family) + n * 8).store(0, Ordering::Release);

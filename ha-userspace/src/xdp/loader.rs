@@ -3,16 +3,20 @@
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, ProgramArray, RingBuf};
+use aya::maps::{Array, HashMap, MapData, MapError, MapType, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
-use ha_common::layout::{ABI_VERSION, InterfaceConfig};
+use ha_common::counter::{JudgedCounters, XdpCounters};
+use ha_common::layout::{
+    ABI_VERSION, ADVERT_SLOTS, AddressKey, AdvertSlot, EVENT_RING_BYTES, InterfaceConfig, LeaseSlot,
+    PEER_SLOTS, PROBER_SLOTS, PeerSlot, ProberSlot, VIP_SLOTS,
+};
 
 use super::events::Events;
 use super::fence::{Lease, Vips};
 use super::log::BpfLog;
 use super::maps::{Adverts, Counters, Judged};
-use super::peers::Peers;
+use super::peers::{Peers, Probers};
 use super::sys::trim_heap;
 
 /// The object that the build script made.
@@ -25,17 +29,33 @@ const LIVE_PROGRAM: &str = "ha_live";
 
 /// The maps that are pinned, by the names that they have in `bpftool`. `HA_ALIVE` must not be: its last descriptor
 /// has to go with the daemon.
-pub(super) const PINNED_MAPS: [&str; 9] = [
-    "HA_CONFIG",
-    "HA_ADVERTS",
-    "HA_COUNTERS",
-    "HA_JUDGED",
-    "HA_EVENTS",
-    "HA_LEASE",
-    "HA_VIPS",
-    "HA_PEERS",
-    "HA_PROBERS",
+pub(super) const PINNED_MAPS: [MapSpec; 9] = [
+    spec::<u32, InterfaceConfig>("HA_CONFIG", MapType::Array, 1),
+    spec::<u32, AdvertSlot>("HA_ADVERTS", MapType::Array, ADVERT_SLOTS),
+    spec::<u32, XdpCounters>("HA_COUNTERS", MapType::PerCpuArray, 1),
+    spec::<u32, JudgedCounters>("HA_JUDGED", MapType::Array, 1),
+    spec::<(), ()>("HA_EVENTS", MapType::RingBuf, EVENT_RING_BYTES),
+    spec::<u32, LeaseSlot>("HA_LEASE", MapType::Array, 1),
+    spec::<AddressKey, u32>("HA_VIPS", MapType::Hash, VIP_SLOTS),
+    spec::<u32, PeerSlot>("HA_PEERS", MapType::Array, PEER_SLOTS as u32),
+    spec::<AddressKey, ProberSlot>("HA_PROBERS", MapType::LruHash, PROBER_SLOTS),
 ];
+
+/// What a pinned map must be to be used by this build.
+pub(super) struct MapSpec {
+    /// Name.
+    pub(super) name: &'static str,
+    /// Type.
+    pub(super) kind: MapType,
+    /// Bytes of a key, bytes of a value, entries.
+    pub(super) sizes: (u32, u32, u32),
+}
+
+const fn spec<K, V>(name: &'static str, kind: MapType, entries: u32) -> MapSpec {
+    #[expect(clippy::cast_possible_truncation, reason = "these types are small")]
+    let sizes = (size_of::<K>() as u32, size_of::<V>() as u32, entries);
+    MapSpec { name, kind, sizes }
+}
 
 /// A loaded program with maps of its own.
 #[derive(Debug)]
@@ -96,7 +116,7 @@ impl Program {
     ) -> Result<Self, LoadError> {
         let mut loader = loader(pins.is_some()).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(directory) = pins {
-            for name in PINNED_MAPS {
+            for MapSpec { name, .. } in PINNED_MAPS {
                 loader.map_pin_path(name, directory.join(name));
             }
         }
@@ -212,6 +232,18 @@ impl Program {
         HashMap::try_from(map)
             .and_then(Vips::new)
             .map_err(|source| LoadError::Map { name: "HA_VIPS", source })
+    }
+
+    /// The routers that probe us. Can be had once.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Missing`] the second time.
+    pub fn probers(&mut self) -> Result<Probers, LoadError> {
+        let map = self.ebpf.take_map("HA_PROBERS").ok_or(LoadError::Missing("HA_PROBERS"))?;
+        HashMap::try_from(map)
+            .map(Probers::new)
+            .map_err(|source| LoadError::Map { name: "HA_PROBERS", source })
     }
 
     /// The counters of the XDP program. Can be had once.

@@ -1,4 +1,5 @@
-//! What the XDP program read from the replies of the routers that are probed: `HA_PEERS`.
+//! What the XDP program read from the replies of the routers that are probed, and who probes us: `HA_PEERS` and
+//! `HA_PROBERS`.
 
 use std::io;
 use std::mem::offset_of;
@@ -8,7 +9,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use ha_common::layout::{AddressKey, PEER_SLOTS, PeerSlot, address_key};
+use aya::maps::{HashMap, MapData, MapError};
+use ha_common::layout::{AddressKey, PEER_SLOTS, PeerSlot, ProberSlot, address_key};
 use ha_common::probe::{Masters, Reply};
 use ha_common::time::{Span, Time};
 
@@ -79,6 +81,13 @@ impl Peers {
         }
     }
 
+    /// Empties all entries.
+    pub(super) fn reset(&self) {
+        for index in (0..PEER_SLOTS).filter_map(PeerIndex::new) {
+            self.clear(index);
+        }
+    }
+
     /// Says that the probe `sequence` is about to be sent. Without this its reply is not believed.
     pub fn set_sent(&self, index: PeerIndex, sequence: u64) {
         self.u64(index, offset_of!(PeerSlot, sent)).store(sequence, Ordering::Release);
@@ -144,5 +153,49 @@ impl Peers {
 
     fn u64(&self, index: PeerIndex, field: usize) -> &AtomicU64 {
         self.memory.u64(usize::from(index.0) * size_of::<PeerSlot>() + field)
+    }
+}
+
+/// A router that probes us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prober {
+    /// Its address.
+    pub address: IpAddr,
+    /// When it was last answered.
+    pub last: Time,
+    /// How often it was answered.
+    pub count: u64,
+}
+
+/// `HA_PROBERS`, which only the program writes.
+pub struct Probers {
+    map: HashMap<MapData, AddressKey, ProberSlot>,
+}
+
+impl std::fmt::Debug for Probers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HA_PROBERS")
+    }
+}
+
+impl Probers {
+    pub(super) const fn new(map: HashMap<MapData, AddressKey, ProberSlot>) -> Self {
+        Self { map }
+    }
+
+    /// Everybody who probes us, or did until somebody else needed the entry.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says to reading the map.
+    pub fn read(&self) -> Result<Vec<Prober>, MapError> {
+        self.map
+            .iter()
+            .map(|entry| {
+                let (key, slot) = entry?;
+                let address = std::net::Ipv6Addr::from(key).to_canonical();
+                Ok(Prober { address, last: Time(slot.last_ns), count: slot.count })
+            })
+            .collect()
     }
 }

@@ -11,6 +11,7 @@ impl PeerJudge {
     pub(super) fn restart(&mut self, now: Time) {
         self.outstanding.clear();
         self.answers = false;
+        self.since = now;
         self.quiet_since = self.quiet_since.max(now);
         (self.pace, self.next_send) = if !self.link_up {
             (Pace::Idle, Time::NEVER)
@@ -102,7 +103,8 @@ impl PeerJudge {
         self.counts.verdicts += 1;
         self.outstanding.clear();
         self.answers = false;
-        self.pace = Pace::Slow { gap: self.settings.interval };
+        // A backup may still wait for its skew: an answer would be welcome soon.
+        self.pace = Pace::Slow { gap: self.hurried() };
         if now < self.paused_until {
             self.counts.dropped += 1;
             return;

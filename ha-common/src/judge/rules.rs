@@ -96,7 +96,11 @@ impl PeerJudge {
             }
             Some(_) | None => self.settings.window,
         };
-        Some(last_witness.after(self.reply_wait()).max(self.quiet_since.after(window)))
+        // The prober's own lateness is no silence of the peer.
+        let first_witness = self.outstanding.nth(0)?;
+        let silent_since =
+            self.quiet_since.max(Time(first_witness.0.saturating_sub(self.settings.interval.0)));
+        Some(last_witness.after(self.reply_wait()).max(silent_since.after(window)))
     }
 
     pub(super) fn unreachable(&mut self, now: Time) {

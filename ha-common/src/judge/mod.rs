@@ -79,6 +79,8 @@ pub struct PeerJudge {
     settings: Settings,
     following: bool,
     link_up: bool,
+    /// When either changed. What arrived before is not looked at.
+    since: Time,
     pace: Pace,
     /// When the next probe is due.
     next_send: Time,
@@ -129,6 +131,7 @@ impl PeerJudge {
             settings,
             following: false,
             link_up: true,
+            since: now,
             pace: Pace::Idle,
             next_send: Time::NEVER,
             last_send: now,
@@ -188,7 +191,8 @@ impl PeerJudge {
     /// The latest reply in the map.
     pub fn answered(&mut self, reply: &Answered, now: Time) {
         let known = self.latest.map_or(0, |latest| latest.sequence);
-        if reply.sequence <= known || reply.sequence > self.sequence || !self.link_up {
+        let new = reply.sequence > known && reply.sequence <= self.sequence && reply.at >= self.since;
+        if !new || !self.link_up {
             return;
         }
         let before = self.latest.replace(*reply);

@@ -11,6 +11,7 @@ impl PeerJudge {
     pub(super) fn restart(&mut self, now: Time) {
         self.outstanding.clear();
         self.answers = false;
+        self.since = now;
         self.quiet_since = self.quiet_since.max(now);
         (self.pace, self.next_send) = if !self.link_up {
             (Pace::Idle, Time::NEVER)
@@ -95,14 +96,19 @@ impl PeerJudge {
             }
             Some(_) | None => self.settings.window,
         };
-        Some(last_witness.after(self.reply_wait()).max(self.quiet_since.after(window)))
+        // The prober's own lateness is no silence of the peer.
+        let first_witness = self.outstanding.nth(0)?;
+        let silent_since =
+            self.quiet_since.max(Time(first_witness.0.saturating_sub(self.settings.interval.0)));
+        Some(last_witness.after(self.reply_wait()).max(silent_since.after(window)))
     }
 
     pub(super) fn unreachable(&mut self, now: Time) {
         self.counts.verdicts += 1;
         self.outstanding.clear();
         self.answers = false;
-        self.pace = Pace::Slow { gap: self.settings.interval };
+        // A backup may still wait for its skew: an answer would be welcome soon.
+        self.pace = Pace::Slow { gap: self.hurried() };
         if now < self.paused_until {
             self.counts.dropped += 1;
             return;

@@ -1,13 +1,13 @@
 //! `xvrrp run`: reads the configuration, sets up logging, and runs the daemon in the foreground.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{DEFAULT_BPFFS, DEFAULT_CONFIG, DEFAULT_RUN_DIR};
 use crate::config::{self, LoadOptions};
 use crate::logging;
-use crate::runtime;
+use crate::runtime::{self, End};
 
 /// Options of `xvrrp run`.
 #[derive(Debug, clap::Args)]
@@ -46,6 +46,14 @@ fn bpf_level(word: &str) -> Result<aya_log::Level, String> {
     })
 }
 
+/// Puts the program file of now into the place of this process, with the same arguments.
+fn replace(program: &Path) -> ExitCode {
+    use std::os::unix::process::CommandExt;
+    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    eprintln!("xvrrp: cannot restart {}: {error}", program.display());
+    ExitCode::FAILURE
+}
+
 /// Runs the daemon.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
@@ -79,10 +87,20 @@ pub fn run(args: &Args) -> ExitCode {
         bpffs: Some(args.bpffs.clone()),
         bpf_log: args.bpf_log,
     };
+    // Now, because an upgrade removes the file that this process was started from.
+    let program = std::env::current_exe();
     let ended = runtime::start(options, loaded.config);
     if let Err(error) = &ended {
         tracing::error!("{error:#}");
     }
     drop(logging);
-    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match (ended, program) {
+        (Ok(End::Stopped | End::Left), _) => ExitCode::SUCCESS,
+        (Ok(End::Replace), Ok(program)) => replace(&program),
+        (Ok(End::Replace), Err(error)) => {
+            eprintln!("xvrrp: cannot restart, its own program file is not known: {error}");
+            ExitCode::FAILURE
+        }
+        (Err(_), _) => ExitCode::FAILURE,
+    }
 }

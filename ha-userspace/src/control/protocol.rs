@@ -21,6 +21,8 @@ pub enum Request {
     Reload,
     /// Stop gracefully: the VIPs go to the other router.
     Stop,
+    /// Run the program anew, with the same arguments and the same role.
+    Restart,
 }
 
 /// An answer.
@@ -35,6 +37,8 @@ pub enum Response {
     Reloaded(Reloaded),
     /// To [`Request::Stop`]; the daemon ends after this.
     Stopping,
+    /// To [`Request::Restart`]; the daemon starts anew after this.
+    Restarting,
     /// The request could not be carried out; nothing changed.
     Error(Failure),
 }

@@ -29,8 +29,16 @@ use crate::net::monitor::{Change, Monitor};
 use crate::net::timer::Timer;
 use crate::track::script::{Runner, ScriptEvent};
 
-/// A configuration that is being read, and who asked for it.
-pub(super) type Reading = (tokio::task::JoinHandle<Loaded>, Option<oneshot::Sender<Response>>);
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Reload,
+    /// To make sure that the next run will not refuse it.
+    Restart,
+}
+
+/// A configuration that is being read, why, and who asked for it.
+pub(super) type Reading = (tokio::task::JoinHandle<Loaded>, Purpose, Option<oneshot::Sender<Response>>);
 
 /// Everything that the daemon owns.
 pub(super) struct Daemon {
@@ -50,6 +58,10 @@ pub(super) struct Daemon {
     pub(super) reading: Option<Reading>,
     pub(super) warnings: Vec<String>,
     pub(super) stopping: bool,
+    /// The configuration is being put into force for the first time.
+    pub(super) resuming: bool,
+    /// A restart was asked for.
+    pub(super) ending: Option<End>,
     /// For the turn that is under way.
     pub(super) notes: Vec<Note>,
     pub(super) frames: Vec<Frame>,
@@ -57,6 +69,17 @@ pub(super) struct Daemon {
     pub(super) obsolete: Vec<AddressSpec>,
     pub(super) announce_failure: Option<Errno>,
     pub(super) fast: Fast,
+}
+
+/// How a run of the daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Gracefully, the addresses are handed over.
+    Stopped,
+    /// For a restart by the service manager; the role waits.
+    Left,
+    /// To be replaced by the program of now, with the same arguments; the role waits.
+    Replace,
 }
 
 /// What the loop listens to besides its own interfaces.
@@ -74,6 +97,7 @@ pub(super) struct Signals {
     interrupt: Signal,
     dump: Signal,
     statistics: Signal,
+    leave: Signal,
 }
 
 impl Signals {
@@ -84,6 +108,8 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             dump: signal(SignalKind::user_defined1())?,
             statistics: signal(SignalKind::user_defined2())?,
+            // What packaging/xvrrp.service has as RestartKillSignal.
+            leave: signal(SignalKind::from_raw(libc::SIGRTMIN()))?,
         })
     }
 }
@@ -99,18 +125,22 @@ enum Wake {
     Reload,
     Read(Option<Loaded>),
     Stop,
+    Leave(End),
     Dump,
 }
 
 impl Daemon {
     /// Runs until the daemon has stopped gracefully.
-    pub(super) async fn run(&mut self, mut inputs: Inputs) {
+    pub(super) async fn run(&mut self, mut inputs: Inputs) -> End {
         self.reconsider();
         loop {
             self.turn();
             self.forget_retired();
             if self.stopping && self.routers.iter().all(|router| router.machine.state() == State::Init) {
-                return;
+                return End::Stopped;
+            }
+            if let Some(end) = self.ending {
+                return end;
             }
             match self.wait(&mut inputs).await {
                 Wake::Turn => {}
@@ -121,9 +151,10 @@ impl Daemon {
                     self.reconsider();
                 }
                 Wake::Call(call) => self.answer(call),
-                Wake::Reload => self.start_reading(None),
+                Wake::Reload => self.start_reading(Purpose::Reload, None),
                 Wake::Read(loaded) => self.finish_reading(loaded),
                 Wake::Stop => self.stop(),
+                Wake::Leave(end) => self.ending = Some(end),
                 Wake::Dump => self.dump(),
             }
         }
@@ -141,7 +172,7 @@ impl Daemon {
         });
         let read = async {
             match reading {
-                Some((task, _)) => task.await.ok(),
+                Some((task, ..)) => task.await.ok(),
                 None => std::future::pending().await,
             }
         };
@@ -160,6 +191,7 @@ impl Daemon {
             Some(event) = scripts.recv() => Wake::Script(event),
             _ = signals.terminate.recv() => Wake::Stop,
             _ = signals.interrupt.recv() => Wake::Stop,
+            _ = signals.leave.recv() => Wake::Leave(End::Left),
             _ = signals.hangup.recv() => Wake::Reload,
             _ = signals.dump.recv() => Wake::Dump,
             _ = signals.statistics.recv() => Wake::Dump,
@@ -173,7 +205,8 @@ impl Daemon {
         let _ = match request {
             Request::Status => reply.send(Response::Status(self.status())),
             Request::Counters => reply.send(Response::Counters(self.counters())),
-            Request::Reload => return self.start_reading(Some(reply)),
+            Request::Reload => return self.start_reading(Purpose::Reload, Some(reply)),
+            Request::Restart => return self.start_reading(Purpose::Restart, Some(reply)),
             Request::Stop => {
                 self.stop();
                 reply.send(Response::Stopping)
@@ -201,7 +234,7 @@ impl Daemon {
     }
 
     /// Starts to read the configuration, on another thread: a large file must not delay an advert.
-    fn start_reading(&mut self, reply: Option<oneshot::Sender<Response>>) {
+    fn start_reading(&mut self, purpose: Purpose, reply: Option<oneshot::Sender<Response>>) {
         if self.reading.is_some() || self.stopping {
             let reason =
                 if self.stopping { "the daemon is stopping" } else { "a reload is under way already" };
@@ -212,12 +245,17 @@ impl Daemon {
             return;
         }
         let read = Arc::clone(&self.read);
-        self.reading = Some((tokio::task::spawn_blocking(move || read()), reply));
+        self.reading = Some((tokio::task::spawn_blocking(move || read()), purpose, reply));
     }
 
     fn finish_reading(&mut self, loaded: Option<Loaded>) {
-        let reply = self.reading.take().and_then(|(_, reply)| reply);
+        let Some((_, purpose, reply)) = self.reading.take() else { return };
         let response = match loaded {
+            Some(loaded) if purpose == Purpose::Restart && !loaded.fatal => {
+                self.ending = Some(End::Replace);
+                Response::Restarting
+            }
+            // Refuses what cannot be used, whatever it was read for.
             Some(loaded) => self.apply(loaded),
             None => Response::Error(Failure::new("the configuration could not be read: its reader failed")),
         };

@@ -193,6 +193,14 @@ impl Interface {
         *self = Self::new(&std::mem::take(name));
     }
 
+    /// Leaves the XDP program attached for the next run, whose role waits until then.
+    pub(super) fn leave(self, until: Time) {
+        if let Receive::Xdp(interface) = self.receive {
+            interface.lease.open_restart_window(until);
+            interface.leave();
+        }
+    }
+
     /// The word for `status`: how adverts are received.
     pub(super) fn receives(&self) -> &'static str {
         match &self.receive {

@@ -9,8 +9,10 @@ use super::daemon::Daemon;
 use super::interface::Plan;
 use super::source;
 use crate::config::model::{Instance, Vip};
+use crate::net::addresses::{AddressSpec, Removal};
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
+use crate::track::ScriptState;
 use crate::track::priority::effective;
 
 impl Daemon {
@@ -48,16 +50,25 @@ impl Daemon {
             let links = self.monitor.links();
             let link = links.by_name(&router.config.interface);
             router.source = link.and_then(|link| source::of(&router.config, link, &virtual_addresses));
+            let resumes = router.resumed || self.resuming;
             router.effective = effective(
                 router.config.priority,
                 &router.config.track_scripts,
                 &router.config.track_interfaces,
-                |script| self.runner.state(script),
+                |script| match self.runner.state(script) {
+                    // Until its first result a script says what it said before the restart.
+                    ScriptState::Pending if resumes => ScriptState::Good,
+                    state => state,
+                },
                 |name| links.by_name(name).is_some_and(|link| link.up),
             );
             let mut fault = source::obstacles(&router.config, link, router.source);
             fault.extend(router.effective.fault.iter().flatten().cloned());
             let ready = fault.is_empty();
+            if ready {
+                self.resume(n);
+            }
+            let router = &mut self.routers[n];
             router.noted.fault = fault;
             let (priority, address) = (router.effective.priority, router.source);
             if let Some(address) = address {
@@ -93,6 +104,45 @@ impl Daemon {
                 for router in self.routers.iter().filter(|router| router.interface == at) {
                     xdp.adverts.configure(router.slot(), true);
                 }
+            }
+        }
+    }
+
+    /// Removes addresses that an earlier run added and could not remove, on the interfaces of this configuration.
+    pub(super) fn remove_leftovers(&mut self) {
+        let Self { addresses, monitor, routers, .. } = self;
+        let ours = match addresses.ours() {
+            Ok(ours) => ours,
+            Err(error) => {
+                tracing::error!("leftover addresses of an earlier run cannot be listed: {error}");
+                return;
+            }
+        };
+        let leftover = |spec: &AddressSpec| {
+            let Some(link) = monitor.links().get(spec.ifindex) else { return false };
+            let mut used = false;
+            for router in routers.iter() {
+                let config = &router.config;
+                let mut on_link =
+                    vips(config).filter(|vip| *vip.device.as_ref().unwrap_or(&config.interface) == link.name);
+                used |= config.interface == link.name;
+                if let Some(vip) = on_link.find(|vip| vip.address == spec.address) {
+                    used = true;
+                    if router.holding && vip.prefix == spec.prefix {
+                        return false;
+                    }
+                }
+            }
+            used
+        };
+        let leftovers: Vec<AddressSpec> = ours.into_iter().filter(leftover).collect();
+        for (removal, spec) in addresses.remove(&leftovers).into_iter().zip(&leftovers) {
+            match removal {
+                Removal::Removed => {
+                    tracing::warn!("removed {}/{}, left by an earlier run", spec.address, spec.prefix);
+                }
+                Removal::Failed(error) => tracing::error!("{error}"),
+                Removal::NotThere | Removal::Foreign => {}
             }
         }
     }

@@ -11,6 +11,7 @@ mod links;
 mod note;
 mod reload;
 mod report;
+mod resume;
 mod router;
 mod source;
 mod turn;
@@ -26,13 +27,14 @@ use crate::config::{Loaded, Severity};
 use crate::control::runlock::RunLock;
 use crate::control::server::Server;
 use crate::liveness::Liveness;
-use crate::net::addresses::{AddressSpec, Addresses, Removal};
+use crate::net::addresses::Addresses;
 use crate::net::announce::Announcer;
 use crate::net::monitor::Monitor;
 use crate::net::timer::Timer;
 use crate::net::{clock, process};
 use crate::track::script::Runner;
 use crate::xdp;
+pub use daemon::End;
 use daemon::{Daemon, Inputs, Signals};
 use fast::Fast;
 use interface::Setup;
@@ -59,7 +61,7 @@ pub struct Options {
 /// # Errors
 ///
 /// What keeps it from starting. Once it runs, it goes on with what it has.
-pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
+pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
     let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
@@ -79,11 +81,10 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
         .max_blocking_threads(2)
         .build()
         .context("the event loop cannot be made")?;
-    runtime.block_on(async {
+    let end = runtime.block_on(async {
         let signals = Signals::new().context("signals cannot be handled")?;
         let monitor = Monitor::start().await?;
-        let mut addresses = Addresses::open()?;
-        remove_leftovers(&mut addresses, &monitor, &config);
+        let addresses = Addresses::open()?;
         if let Some(bpffs) = &options.bpffs {
             let in_use: Vec<_> =
                 config.instances.iter().map(|instance| instance.interface.as_str()).collect();
@@ -124,6 +125,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
             reading: None,
             warnings,
             stopping: false,
+            resuming: true,
+            ending: None,
             notes: Vec::new(),
             frames: Vec::new(),
             obsolete: Vec::new(),
@@ -131,6 +134,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
             fast: Fast::new(liveness),
         };
         daemon.adopt(config);
+        daemon.remove_leftovers();
+        daemon.resuming = false;
         tracing::info!(
             "xvrrp {} runs {} instances of {}",
             env!("CARGO_PKG_VERSION"),
@@ -141,16 +146,26 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
         if let Err(refusal) = process::lock_memory() {
             warn(&mut daemon.warnings, refusal.to_string());
         }
-        daemon.run(Inputs { scripts, calls, reports, signals }).await;
-        let Daemon { runner, interfaces, fast, .. } = daemon;
-        drop(fast);
-        drop(interfaces);
-        runner.stop();
-        anyhow::Ok(())
+        let end = daemon.run(Inputs { scripts, calls, reports, signals }).await;
+        // Who asked for it gets an answer first.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        if end == End::Stopped {
+            let Daemon { runner, interfaces, fast, .. } = daemon;
+            drop(fast);
+            drop(interfaces);
+            runner.stop();
+        } else {
+            daemon.leave_for_restart();
+        }
+        anyhow::Ok(end)
     })?;
     drop(lock);
-    tracing::info!("stopped");
-    Ok(())
+    match end {
+        End::Stopped => tracing::info!("stopped"),
+        End::Left => tracing::info!("left for a restart: the role waits for the next run"),
+        End::Replace => tracing::info!("restarting"),
+    }
+    Ok(end)
 }
 
 /// Logs what was found in a configuration, one line each, and returns the lines.
@@ -171,34 +186,6 @@ pub fn log_diagnostics(loaded: &Loaded) -> Vec<String> {
 fn warn(warnings: &mut Vec<String>, text: String) {
     tracing::warn!("{text}");
     warnings.push(text);
-}
-
-/// Removes addresses that an earlier run added and could not remove, on the interfaces of this configuration.
-fn remove_leftovers(addresses: &mut Addresses, monitor: &Monitor, config: &Config) {
-    let ours = match addresses.ours() {
-        Ok(ours) => ours,
-        Err(error) => {
-            tracing::error!("leftover addresses of an earlier run cannot be listed: {error}");
-            return;
-        }
-    };
-    let concerns = |spec: &AddressSpec| {
-        let Some(link) = monitor.links().get(spec.ifindex) else { return false };
-        config.instances.iter().any(|instance| {
-            instance.interface == link.name
-                || links::vips(instance).any(|vip| vip.device.as_deref() == Some(link.name.as_str()))
-        })
-    };
-    let leftovers: Vec<AddressSpec> = ours.into_iter().filter(concerns).collect();
-    for (removal, spec) in addresses.remove(&leftovers).into_iter().zip(&leftovers) {
-        match removal {
-            Removal::Removed => {
-                tracing::warn!("removed {}/{}, left by an earlier run", spec.address, spec.prefix)
-            }
-            Removal::Failed(error) => tracing::error!("{error}"),
-            Removal::NotThere | Removal::Foreign => {}
-        }
-    }
 }
 
 fn random_incarnation() -> std::io::Result<NonZeroU64> {

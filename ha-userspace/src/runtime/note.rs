@@ -32,6 +32,7 @@ pub(super) enum Note {
     Address { router: usize, error: AddressError },
     NotRemoved { error: AddressError },
     Installed { added: usize, took: Span },
+    Resumed { router: usize },
     LeaseRanOut { interface: usize, late: Span },
     Liveness { interface: usize, source: IpAddr, event: Event },
 }
@@ -80,6 +81,9 @@ impl Note {
             ),
             Self::Address { router, error } => error!("({}) {error}", name(router)),
             Self::NotRemoved { error } => error!("{error}"),
+            Self::Resumed { router } => {
+                info!("({}) is still MASTER: the role of the earlier run goes on", name(router))
+            }
             Self::LeaseRanOut { interface, late } => warn!(
                 "{}: this daemon was frozen: its lease ran out {} ms ago and somebody probed it; stepping down",
                 interface_name(interfaces, interface),

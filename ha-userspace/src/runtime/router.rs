@@ -32,6 +32,8 @@ pub(super) struct Router {
     pub(super) machine: Machine,
     /// Trackers' work; recomputed when one of them changes.
     pub(super) effective: Effective,
+    /// Was master in an earlier run and still is: scripts count as good until their first result.
+    pub(super) resumed: bool,
     /// Source of our adverts, once the interface has an address of the family.
     pub(super) source: Option<IpAddr>,
     /// Source and MAC address of the tracked master's adverts; `None` where XDP does not see them.
@@ -83,6 +85,7 @@ impl Router {
             effective,
             interface,
             retired: false,
+            resumed: false,
             source: None,
             master_mac: None,
             holding: false,

@@ -73,10 +73,16 @@ impl Loaded {
 
     /// Drops the last descriptor of the program array, as the end of the process does, and waits for the effect.
     pub(crate) fn orphan(&mut self) {
+        self.orphan_in(0);
+    }
+
+    /// The same where it looks at frames of this VLAN.
+    pub(crate) fn orphan_in(&mut self, vlan: u16) {
         self.alive = None;
         let deadline = Instant::now() + Duration::from_secs(5);
         // An advert for nobody: the live half would count it as unknown.
-        let advert = super::ethernet(&[], 0x0800, &super::ipv4(1, 112, &[], &super::advert(200, 100)));
+        let tags: &[(u16, u16)] = if vlan == 0 { &[] } else { &[(0x8100, vlan)] };
+        let advert = super::ethernet(tags, 0x0800, &super::ipv4(1, 112, &[], &super::advert(200, 100)));
         let before = self.counters().unattended;
         while self.counters().unattended == before {
             assert!(Instant::now() < deadline, "the program array is not emptied");

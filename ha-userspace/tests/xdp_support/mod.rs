@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub(crate) mod program;
+pub(crate) mod raw;
 
 use std::ffi::CString;
 use std::io;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroU64;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use aya::{TestRun as _, TestRunOptions};
@@ -84,6 +84,13 @@ impl Loaded {
         }
     }
 
+    /// A descriptor of the program.
+    pub(crate) fn descriptor(&self) -> OwnedFd {
+        let mut program = self.program.borrow_mut();
+        let descriptor = program.xdp().expect("there").fd().expect("loaded");
+        descriptor.as_fd().try_clone_to_owned().expect("a descriptor")
+    }
+
     /// Drops the last descriptor of the program array, as the end of the process does, and waits for the effect.
     pub(crate) fn orphan(&mut self) {
         self.orphan_in(0);
@@ -116,71 +123,4 @@ impl Loaded {
 /// The frame with a tag of VLAN 0.
 pub(crate) fn priority_tag(frame: &[u8]) -> Vec<u8> {
     [&frame[..12], &[0x81, 0x00, 0x60, 0x00], &frame[12..]].concat()
-}
-
-/// A program that passes every frame and does nothing else.
-pub(crate) struct Empty(OwnedFd);
-
-#[expect(unsafe_code, reason = "aya loads object files only")]
-impl Empty {
-    pub(crate) fn load() -> Self {
-        #[repr(C)]
-        struct Attributes {
-            kind: u32,
-            count: u32,
-            instructions: u64,
-            license: u64,
-            log: [u32; 4],
-        }
-        const BPF_PROG_LOAD: i32 = 5;
-        const BPF_PROG_TYPE_XDP: u32 = 6;
-        // r0 = XDP_PASS; exit.
-        let instructions: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
-        let attributes = Attributes {
-            kind: BPF_PROG_TYPE_XDP,
-            count: 2,
-            instructions: instructions.as_ptr() as u64,
-            license: c"GPL".as_ptr() as u64,
-            log: [0; 4],
-        };
-        // SAFETY: the structure is as long as said, and what it points to outlives the call.
-        unsafe {
-            let program =
-                libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attributes, size_of_val(&attributes));
-            assert!(program >= 0, "{}", std::io::Error::last_os_error());
-            Self(OwnedFd::from_raw_fd(i32::try_from(program).expect("a descriptor")))
-        }
-    }
-
-    /// Mean time of a run, in nanoseconds.
-    pub(crate) fn time(&self, frame: &[u8], repeat: u32) -> u64 {
-        #[repr(C)]
-        struct Attributes {
-            program: u32,
-            result: u32,
-            len_in: u32,
-            len_out: u32,
-            data_in: u64,
-            data_out: u64,
-            repeat: u32,
-            duration: u32,
-        }
-        const BPF_PROG_TEST_RUN: i32 = 10;
-        let mut attributes = Attributes {
-            program: self.0.as_raw_fd().cast_unsigned(),
-            result: 0,
-            len_in: u32::try_from(frame.len()).expect("short"),
-            len_out: 0,
-            data_in: frame.as_ptr() as u64,
-            data_out: 0,
-            repeat,
-            duration: 0,
-        };
-        // SAFETY: as for loading; the kernel writes results into the structure.
-        let status = unsafe {
-            libc::syscall(libc::SYS_bpf, BPF_PROG_TEST_RUN, &raw mut attributes, size_of_val(&attributes))
-        };
-        assert_eq!((status, attributes.result), (0, PASS));
-        u64::from(attributes.duration)
-    }
 }

@@ -86,6 +86,8 @@ pub struct PeerJudge {
     next_send: Time,
     /// When the latest one was due.
     last_send: Time,
+    /// When a slow probe's reply is looked for.
+    look_at: Time,
     /// Of the latest probe.
     sequence: u64,
     latest: Option<Answered>,
@@ -135,6 +137,7 @@ impl PeerJudge {
             pace: Pace::Idle,
             next_send: Time::NEVER,
             last_send: now,
+            look_at: Time::NEVER,
             sequence: 0,
             latest: None,
             answers: false,
@@ -186,6 +189,7 @@ impl PeerJudge {
     pub fn sent(&mut self, sequence: u64, at: Time) {
         self.outstanding.sent(sequence, at);
         self.counts.sent += 1;
+        self.plan_sooner();
     }
 
     /// The latest reply in the map.
@@ -227,6 +231,9 @@ impl PeerJudge {
             self.unreachable(now);
         }
         self.hurry(now);
+        if self.look_at <= now {
+            self.look_at = Time::NEVER;
+        }
         let due = self.next_send <= now;
         if due {
             self.schedule(now);

@@ -150,6 +150,7 @@ impl PeerJudge {
             Pace::Idle => Time::NEVER,
             Pace::Slow { gap } => {
                 self.pace = Pace::Slow { gap: gap.times(2).min(MAX_GAP) };
+                self.look_at = now.after(self.reply_wait());
                 now.after(gap)
             }
             Pace::Fast => {
@@ -166,7 +167,7 @@ impl PeerJudge {
     fn next(&self) -> Time {
         let judge = self.unreachable_at().unwrap_or(Time::NEVER);
         let hurry = self.hurry_at().unwrap_or(Time::NEVER);
-        self.next_send.min(judge).min(hurry)
+        self.next_send.min(judge).min(hurry).min(self.look_at)
     }
 
     pub(super) fn plan(&mut self) {

@@ -63,6 +63,8 @@ fn cluster(rng: &mut Rng) -> World {
 }
 
 fn tell(world: &mut World) -> Result<(), String> {
+    let priorities: Vec<u8> = world.hosts.iter().map(|host| host.priority.get()).collect();
+    world.note(format!("priorities {priorities:?}, {:?}, {:?}", world.hosts[0].settings, world.weather));
     for host in 0..world.hosts.len() {
         world.start(host);
     }
@@ -135,7 +137,9 @@ fn round(world: &mut World) -> Result<(), String> {
         }
         5 => {
             world.check.unchanged = true;
-            let takes = world.rng.span(Span::from_millis(5), Span::from_millis(300));
+            // Within the patience that the RFC's timers have.
+            let longest = Span(world.hosts[host].params.interval.0 * 3 / 2);
+            let takes = world.rng.span(Span::from_millis(5), longest);
             world.befall(Fault::Restart { host, window: Span::from_secs(1), takes });
             pass(world, takes.plus(Span::from_millis(20)))?;
             world.check.unchanged = false;

@@ -187,7 +187,9 @@ impl World {
             }
         }
         let Some(master) = tracked else { return Ok(()) };
-        if reason == Reason::MasterUnreachable && !self.may_be_unreachable(id, master) {
+        // What was unreachable for a while may have become headless before the main loop came to act.
+        let headless = self.hosts[master].kernel.flags(now) & (ORPHANED | EXPIRED) != 0;
+        if reason == Reason::MasterUnreachable && !headless && !self.may_be_unreachable(id, master) {
             return Err(format!("41: h{id} takes over from h{master}, which is alive"));
         }
         let said = matches!(reason, Reason::MasterOrphaned | Reason::MasterExpired);

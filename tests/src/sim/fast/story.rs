@@ -104,6 +104,16 @@ fn heal(world: &mut World) -> Result<(), String> {
     });
     let well = cuts.chain(stalls).max().map_or(now, |at| at.max(now));
     world.run_until(well)?;
+    for host in 0..world.hosts.len() {
+        world.befall(Fault::Thaw { host });
+    }
+    // Who is leaving leaves.
+    let leaving =
+        |host: &Host| host.daemon.as_ref().is_some_and(|d| d.machine.stopped() || !d.inputs.is_empty());
+    while world.hosts.iter().any(leaving) {
+        pass(world, Span::from_millis(1))?;
+    }
+    let well = world.now;
     let peace = world.at_peace(well);
     for until in world.check.apart.iter_mut().chain(&mut world.check.silent).flatten() {
         *until = (*until).min(peace);
@@ -111,7 +121,7 @@ fn heal(world: &mut World) -> Result<(), String> {
     world.check.unchanged = false;
     world.check.died = None;
     for host in 0..world.hosts.len() {
-        for fault in [Fault::Boot { host }, Fault::Start { host }, Fault::Thaw { host }] {
+        for fault in [Fault::Boot { host }, Fault::Start { host }] {
             world.befall(fault);
         }
     }

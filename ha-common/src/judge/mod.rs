@@ -222,7 +222,8 @@ impl PeerJudge {
 
     /// Judges, and says whether a probe is to be sent now.
     pub fn tick(&mut self, now: Time) -> Option<u64> {
-        if now.span_since(self.promised) > LATE {
+        let stalled = now.span_since(self.promised) > LATE;
+        if stalled {
             self.counts.stalls += 1;
             self.outstanding.clear();
             self.quiet_since = self.quiet_since.max(now);
@@ -233,6 +234,9 @@ impl PeerJudge {
         self.hurry(now);
         if self.look_at <= now {
             self.look_at = Time::NEVER;
+            if !stalled {
+                self.affirm(now);
+            }
         }
         let due = self.next_send <= now;
         if due {

@@ -117,6 +117,13 @@ impl PeerJudge {
         self.events.push(Event::Lost { verdict: Verdict::Unreachable, at: now });
     }
 
+    /// The verdict stands: a main loop that was short of CPU does not act on an old one.
+    pub(super) fn affirm(&mut self, now: Time) {
+        if self.following && matches!(self.verdict, Some((Verdict::Unreachable, _))) {
+            self.events.push(Event::Lost { verdict: Verdict::Unreachable, at: now });
+        }
+    }
+
     /// When the oldest witness has waited long enough: the next probes then follow faster.
     fn missed_at(&self) -> Option<Time> {
         if self.pace != Pace::Fast {

@@ -79,11 +79,15 @@ pub struct PeerJudge {
     settings: Settings,
     following: bool,
     link_up: bool,
+    /// When either changed. What arrived before is not looked at.
+    since: Time,
     pace: Pace,
     /// When the next probe is due.
     next_send: Time,
     /// When the latest one was due.
     last_send: Time,
+    /// When a slow probe's reply is looked for.
+    look_at: Time,
     /// Of the latest probe.
     sequence: u64,
     latest: Option<Answered>,
@@ -129,9 +133,11 @@ impl PeerJudge {
             settings,
             following: false,
             link_up: true,
+            since: now,
             pace: Pace::Idle,
             next_send: Time::NEVER,
             last_send: now,
+            look_at: Time::NEVER,
             sequence: 0,
             latest: None,
             answers: false,
@@ -183,12 +189,14 @@ impl PeerJudge {
     pub fn sent(&mut self, sequence: u64, at: Time) {
         self.outstanding.sent(sequence, at);
         self.counts.sent += 1;
+        self.plan_sooner();
     }
 
     /// The latest reply in the map.
     pub fn answered(&mut self, reply: &Answered, now: Time) {
         let known = self.latest.map_or(0, |latest| latest.sequence);
-        if reply.sequence <= known || reply.sequence > self.sequence || !self.link_up {
+        let new = reply.sequence > known && reply.sequence <= self.sequence && reply.at >= self.since;
+        if !new || !self.link_up {
             return;
         }
         let before = self.latest.replace(*reply);
@@ -214,7 +222,8 @@ impl PeerJudge {
 
     /// Judges, and says whether a probe is to be sent now.
     pub fn tick(&mut self, now: Time) -> Option<u64> {
-        if now.span_since(self.promised) > LATE {
+        let stalled = now.span_since(self.promised) > LATE;
+        if stalled {
             self.counts.stalls += 1;
             self.outstanding.clear();
             self.quiet_since = self.quiet_since.max(now);
@@ -223,6 +232,12 @@ impl PeerJudge {
             self.unreachable(now);
         }
         self.hurry(now);
+        if self.look_at <= now {
+            self.look_at = Time::NEVER;
+            if !stalled {
+                self.affirm(now);
+            }
+        }
         let due = self.next_send <= now;
         if due {
             self.schedule(now);

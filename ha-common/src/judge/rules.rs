@@ -11,6 +11,7 @@ impl PeerJudge {
     pub(super) fn restart(&mut self, now: Time) {
         self.outstanding.clear();
         self.answers = false;
+        self.since = now;
         self.quiet_since = self.quiet_since.max(now);
         (self.pace, self.next_send) = if !self.link_up {
             (Pace::Idle, Time::NEVER)
@@ -95,20 +96,32 @@ impl PeerJudge {
             }
             Some(_) | None => self.settings.window,
         };
-        Some(last_witness.after(self.reply_wait()).max(self.quiet_since.after(window)))
+        // The prober's own lateness is no silence of the peer.
+        let first_witness = self.outstanding.nth(0)?;
+        let silent_since =
+            self.quiet_since.max(Time(first_witness.0.saturating_sub(self.settings.interval.0)));
+        Some(last_witness.after(self.reply_wait()).max(silent_since.after(window)))
     }
 
     pub(super) fn unreachable(&mut self, now: Time) {
         self.counts.verdicts += 1;
         self.outstanding.clear();
         self.answers = false;
-        self.pace = Pace::Slow { gap: self.settings.interval };
+        // A backup may still wait for its skew: an answer would be welcome soon.
+        self.pace = Pace::Slow { gap: self.hurried() };
         if now < self.paused_until {
             self.counts.dropped += 1;
             return;
         }
         self.verdict = Some((Verdict::Unreachable, now));
         self.events.push(Event::Lost { verdict: Verdict::Unreachable, at: now });
+    }
+
+    /// The verdict stands: a main loop that was short of CPU does not act on an old one.
+    pub(super) fn affirm(&mut self, now: Time) {
+        if self.following && matches!(self.verdict, Some((Verdict::Unreachable, _))) {
+            self.events.push(Event::Lost { verdict: Verdict::Unreachable, at: now });
+        }
     }
 
     /// When the oldest witness has waited long enough: the next probes then follow faster.
@@ -144,6 +157,7 @@ impl PeerJudge {
             Pace::Idle => Time::NEVER,
             Pace::Slow { gap } => {
                 self.pace = Pace::Slow { gap: gap.times(2).min(MAX_GAP) };
+                self.look_at = now.after(self.reply_wait());
                 now.after(gap)
             }
             Pace::Fast => {
@@ -160,7 +174,7 @@ impl PeerJudge {
     fn next(&self) -> Time {
         let judge = self.unreachable_at().unwrap_or(Time::NEVER);
         let hurry = self.hurry_at().unwrap_or(Time::NEVER);
-        self.next_send.min(judge).min(hurry)
+        self.next_send.min(judge).min(hurry).min(self.look_at)
     }
 
     pub(super) fn plan(&mut self) {

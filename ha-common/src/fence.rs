@@ -5,13 +5,7 @@
 
 use crate::classify::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, link_layer};
 use crate::frame::Frame;
-
-/// Flag of a reply: nobody runs the responder.
-pub const FLAG_ORPHANED: u8 = 1;
-/// Flag of a reply: the responder's lease has run out.
-pub const FLAG_EXPIRED: u8 = 2;
-/// Flag of a reply: the responder is being restarted and goes on answering.
-pub const FLAG_RESTARTING: u8 = 4;
+use crate::probe::{EXPIRED, ORPHANED, RESTARTING};
 
 /// How long after a probe somebody is taken to be there who can take over.
 pub const PROBED_NS: u64 = 1_000_000_000;
@@ -46,9 +40,9 @@ impl Guard {
             return 0;
         }
         if self.restart_until_ns > now_ns {
-            return FLAG_RESTARTING;
+            return RESTARTING;
         }
-        (if self.orphaned { FLAG_ORPHANED } else { 0 }) | (if expired { FLAG_EXPIRED } else { 0 })
+        (if self.orphaned { ORPHANED } else { 0 }) | (if expired { EXPIRED } else { 0 })
     }
 
     /// Whether traffic for the virtual addresses is dropped: nobody vouches for this node, it is not being restarted,

@@ -135,16 +135,18 @@ pub struct LeaseSlot {
     pub restart_until_ns: u64,
     /// Written by XDP: when a probe was last answered, `CLOCK_MONOTONIC`; 0 for never.
     pub last_probe_ns: u64,
+    /// Written by XDP: the tick of the kernel's clock in which the fence was last found to be open for a while.
+    pub open_tick: u64,
     /// Written by XDP: 1 once it found that nobody runs it, until somebody does again.
     pub orphaned: u32,
     /// Written by user space: 1 where `key` is in force.
     pub authenticated: u32,
-    /// Written by user space: key of the tags, as two little-endian words.
-    pub key: [u64; 2],
     /// Written by user space: the interface's own MAC address.
     pub mac: [u8; 6],
     /// Zero.
     pub reserved: [u8; 2],
+    /// Written by user space: key of the tags, as two little-endian words.
+    pub key: [u64; 2],
     /// Written by user space: bit n % 64 of word n / 64: master for VRID n over IPv4.
     pub masters_v4: [u64; 4],
     /// Written by user space: the same over IPv6.
@@ -204,7 +206,7 @@ pub struct ProberSlot {
 const _: () = assert!(size_of::<InterfaceConfig>() == 24);
 const _: () = assert!(size_of::<AdvertSlot>() == 64);
 const _: () = assert!(size_of::<EventHeader>() == 32);
-const _: () = assert!(size_of::<LeaseSlot>() == 128);
+const _: () = assert!(size_of::<LeaseSlot>() == 136);
 const _: () = assert!(size_of::<PeerSlot>() == 192);
 const _: () = assert!(size_of::<ProberSlot>() == 32);
 const _: () = assert!(core::mem::offset_of!(PeerSlot, generation) == 64);

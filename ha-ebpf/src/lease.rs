@@ -1,7 +1,7 @@
 //! What the daemon vouches for, and the fence.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::helpers::generated::bpf_jiffies64;
 use ha_common::fence::{Guard, wanted_address};
 use ha_common::layout::{InterfaceConfig, LeaseSlot};
 use ha_common::probe::{Answer, Masters};
@@ -10,7 +10,7 @@ use ha_common::types::Family;
 use crate::frame::ContextFrame;
 use crate::maps::{HA_LEASE, HA_VIPS, fields};
 
-/// The coarse clock stands still for a tick: at most this long.
+/// The longest tick of a kernel (HZ 100).
 const TICK_NS: u64 = 10_000_000;
 
 /// The one entry of `HA_LEASE`.
@@ -24,9 +24,9 @@ pub(crate) fn lease() -> Option<Lease> {
 
 impl Lease {
     fields! {
-        read incarnation: u64, lease_until_ns: u64, restart_until_ns: u64, last_probe_ns: u64, orphaned: u32,
+        read incarnation: u64, lease_until_ns: u64, restart_until_ns: u64, last_probe_ns: u64, open_tick: u64, orphaned: u32,
             authenticated: u32, key: [u64; 2], mac: [u8; 6], masters_v4: [u64; 4], masters_v6: [u64; 4];
-        write set_last_probe_ns last_probe_ns: u64, set_orphaned orphaned: u32;
+        write set_last_probe_ns last_probe_ns: u64, set_open_tick open_tick: u64, set_orphaned orphaned: u32;
     }
 
     /// The program learns here whether somebody runs it. Ordinary frames only see what was learnt from the last
@@ -71,20 +71,29 @@ impl Lease {
         }
     }
 
-    /// Whether the fence is closed. Cheap while it is far from it.
+    /// Whether the fence is closed. Reading a clock costs more than all the rest of the way of ordinary traffic, so
+    /// what was found in one tick holds until the next where nothing can change before: a lease is never shortened,
+    /// and the flag is looked at each time.
     #[inline(always)]
     fn is_closed(&self) -> bool {
+        // Nobody could take over.
+        if self.last_probe_ns() == 0 {
+            return false;
+        }
+        // SAFETY: the helper has no conditions. The verifier makes a load of it.
+        let tick = unsafe { bpf_jiffies64() };
+        let orphaned = self.orphaned() != 0;
+        if !orphaned && self.open_tick() == tick {
+            return false;
+        }
         let guard = self.guard();
-        if guard.last_probe_ns == 0 {
+        // SAFETY: the helper has no conditions.
+        let now_ns = unsafe { bpf_ktime_get_ns() };
+        if !orphaned && guard.lease_left_ns(now_ns) > 2 * TICK_NS {
+            self.set_open_tick(tick);
             return false;
         }
-        // SAFETY: the helper has no conditions.
-        let coarse_ns = unsafe { bpf_ktime_get_coarse_ns() };
-        if !guard.closed(coarse_ns + TICK_NS) {
-            return false;
-        }
-        // SAFETY: the helper has no conditions.
-        guard.closed(unsafe { bpf_ktime_get_ns() })
+        guard.closed(now_ns)
     }
 }
 

@@ -24,17 +24,12 @@ use crate::maps::{HA_IMAGE, HA_PEERS, HA_PROBERS, fields};
 /// What becomes of the frame, and how it is counted.
 pub(crate) type Outcome = (u32, Counter);
 
-/// Offset of the source address in an IPv4 header; the destination follows.
-const V4_SOURCE: usize = 12;
-/// The same for IPv6.
-const V6_SOURCE: usize = 8;
-
-/// The IP packet of a probe, laid out so that the body and all addresses are aligned: an IPv4 header takes the last
-/// half of `header`. It is too large for the stack.
-#[repr(C, align(8))]
+/// The IP packet of a probe in words as they lie in memory (the compiler does not make words of single bytes): an
+/// IPv4 header takes the last half of `header`. It is too large for the stack.
+#[repr(C)]
 pub(crate) struct Image {
-    header: [u8; 40],
-    body: Body,
+    header: [u64; 5],
+    body: [u64; 10],
 }
 
 /// Bytes of the headers.
@@ -71,47 +66,26 @@ impl Image {
 
 impl Image {
     #[inline(always)]
-    fn at<const N: usize>(&self, at: usize) -> [u8; N] {
-        let mut bytes = [0; N];
-        let mut index = 0;
-        while index < N {
-            bytes[index] = self.header[at + index];
-            index += 1;
-        }
-        bytes
-    }
-
-    #[inline(always)]
     fn addresses(&self, family: Family) -> Addresses {
+        let [_, a, b, c, d] = self.header;
         match family {
             Family::V4 => {
-                Addresses::V4 { source: self.at(20 + V4_SOURCE), destination: self.at(24 + V4_SOURCE) }
+                let [source, destination] = bytemuck::cast(d);
+                Addresses::V4 { source, destination }
             }
-            Family::V6 => Addresses::V6 { source: self.at(V6_SOURCE), destination: self.at(16 + V6_SOURCE) },
-        }
-    }
-
-    #[inline(always)]
-    fn set_addresses(&mut self, addresses: &Addresses) {
-        match addresses {
-            Addresses::V4 { source, destination } => {
-                self.set(20 + V4_SOURCE, source);
-                self.set(24 + V4_SOURCE, destination);
-            }
-            Addresses::V6 { source, destination } => {
-                self.set(V6_SOURCE, source);
-                self.set(16 + V6_SOURCE, destination);
+            Family::V6 => {
+                Addresses::V6 { source: bytemuck::cast([a, b]), destination: bytemuck::cast([c, d]) }
             }
         }
     }
 
     #[inline(always)]
-    fn set<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) {
-        let mut index = 0;
-        while index < N {
-            self.header[at + index] = bytes[index];
-            index += 1;
-        }
+    fn swap_addresses(&mut self, family: Family) {
+        let [first, a, b, c, d] = self.header;
+        self.header = match family {
+            Family::V4 => [first, a, b, c, d.rotate_left(32)],
+            Family::V6 => [first, c, d, a, b],
+        };
     }
 }
 
@@ -150,17 +124,19 @@ pub(crate) fn take(
     if !image.load(context, at) {
         return (XDP_PASS, Counter::Truncated);
     }
-    let is_reply = is_reply(&image.body);
-    if !is_reply && !is_probe(&image.body) {
+    let mut body: Body = bytemuck::cast(image.body);
+    let is_reply = is_reply(&body);
+    if !is_reply && !is_probe(&body) {
         return (XDP_PASS, Counter::ProbeRejected);
     }
     let addresses = image.addresses(at.family);
-    if !is_sealed(&image.body, lease.tag_key(), &addresses) {
+    let key = lease.tag_key();
+    if !is_sealed(&body, key, &addresses) {
         return (XDP_PASS, Counter::ProbeTag);
     }
     let from = source_key(&addresses);
     if is_reply {
-        return if orphaned { (XDP_PASS, Counter::Unattended) } else { believe(&image.body, from, now_ns) };
+        return if orphaned { (XDP_PASS, Counter::Unattended) } else { believe(&body, from, now_ns) };
     }
     if !admit(from, now_ns) {
         return (XDP_DROP, Counter::ProbeRateLimited);
@@ -168,10 +144,10 @@ pub(crate) fn take(
 
     // Before the reply is sent: when it says that the fence is closed, it is.
     lease.set_last_probe_ns(now_ns);
-    let addresses = addresses.swapped();
-    image.set_addresses(&addresses);
-    turn_round(&mut image.body, &lease.answer(at.family, now_ns));
-    seal(&mut image.body, lease.tag_key(), &addresses);
+    turn_round(&mut body, &lease.answer(at.family, now_ns));
+    seal(&mut body, key, &addresses.swapped());
+    image.body = bytemuck::cast(body);
+    image.swap_addresses(at.family);
     if image.store(context, at) && frame.swap_macs() {
         (XDP_TX, Counter::ProbeAnswered)
     } else {

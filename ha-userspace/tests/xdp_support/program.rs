@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroU64;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use aya::{TestRun as _, TestRunOptions};
+use ha_common::classify::{Verdict, classify, fingerprint};
 use ha_common::counter::XdpCounters;
 use ha_userspace::xdp::{Adverts, Alive, Counters, Lease, Peers, Probers, Program, Vips};
 
@@ -17,6 +19,8 @@ pub(crate) const TX: u32 = 3;
 pub(crate) const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// The other router's.
 pub(crate) const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+const FINGERPRINT_KEY: [u64; 2] = [1, 2];
 
 /// The program with its handles.
 pub(crate) struct Loaded {
@@ -35,7 +39,8 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Loads it for frames with this VLAN tag; it answers as incarnation 1234.
     pub(crate) fn new(vlan: u16) -> Self {
-        let mut program = Program::load(vlan, [1, 2], None).unwrap_or_else(|error| panic!("{error}"));
+        let mut program =
+            Program::load(vlan, FINGERPRINT_KEY, None).unwrap_or_else(|error| panic!("{error}"));
         let alive = program.alive().expect("connectable");
         let lease = program.lease().expect("mappable");
         lease.set_mac(OWN_MAC);
@@ -71,12 +76,33 @@ impl Loaded {
         (result.return_value, after, result.duration)
     }
 
+    /// The fingerprint of a VRRP frame.
+    pub(crate) fn fingerprint(&self, frame: &[u8]) -> u64 {
+        match classify(frame, 0) {
+            Verdict::Vrrp(packet) => fingerprint(FINGERPRINT_KEY, &packet, &frame[packet.ip_at..]),
+            verdict => panic!("{verdict:?}"),
+        }
+    }
+
+    /// A descriptor of the program.
+    pub(crate) fn descriptor(&self) -> OwnedFd {
+        let mut program = self.program.borrow_mut();
+        let descriptor = program.xdp().expect("there").fd().expect("loaded");
+        descriptor.as_fd().try_clone_to_owned().expect("a descriptor")
+    }
+
     /// Drops the last descriptor of the program array, as the end of the process does, and waits for the effect.
     pub(crate) fn orphan(&mut self) {
+        self.orphan_in(0);
+    }
+
+    /// The same where it looks at frames of this VLAN.
+    pub(crate) fn orphan_in(&mut self, vlan: u16) {
         self.alive = None;
         let deadline = Instant::now() + Duration::from_secs(5);
         // An advert for nobody: the live half would count it as unknown.
-        let advert = super::ethernet(&[], 0x0800, &super::ipv4(1, 112, &[], &super::advert(200, 100)));
+        let tags: &[(u16, u16)] = if vlan == 0 { &[] } else { &[(0x8100, vlan)] };
+        let advert = super::ethernet(tags, 0x0800, &super::ipv4(1, 112, &[], &super::advert(200, 100)));
         let before = self.counters().unattended;
         while self.counters().unattended == before {
             assert!(Instant::now() < deadline, "the program array is not emptied");

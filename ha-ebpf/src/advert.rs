@@ -6,7 +6,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::bpf_ringbuf_output;
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_xdp_load_bytes};
 use aya_ebpf::programs::XdpContext;
-use ha_common::classify::{FingerprintHash, Packet, PacketWords, fingerprint};
+use ha_common::classify::{FingerprintHash, Packet, PacketWords, fingerprint, header_intact};
 use ha_common::counter::Counter;
 use ha_common::frame::Frame;
 use ha_common::layout::{AdvertSlot, EVENT_DATA, EventHeader, InterfaceConfig, advert_slot};
@@ -43,7 +43,7 @@ pub(crate) fn recognise(
     let fingerprint = fingerprint(config.fingerprint_key, packet, scratch);
     // SAFETY: the helper has no conditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    if fingerprint == tracked {
+    if fingerprint == tracked && header_intact(packet, scratch) {
         slot.stamp(now_ns);
         return Counter::Stamped;
     }

@@ -120,7 +120,8 @@ enum Wake {
     Turn,
     Links(Vec<Change>),
     Liveness(Report),
-    Script(ScriptEvent),
+    /// A script's state changed; its own thread has logged it.
+    Script,
     Call(Call),
     Reload,
     Read(Option<Loaded>),
@@ -146,10 +147,7 @@ impl Daemon {
                 Wake::Turn => {}
                 Wake::Links(changes) => self.links_changed(&changes),
                 Wake::Liveness(report) => self.hear_report(report),
-                Wake::Script(event) => {
-                    tracing::info!("script {} is {}: {}", event.name, event.state.word(), event.cause);
-                    self.reconsider();
-                }
+                Wake::Script => self.reconsider(),
                 Wake::Call(call) => self.answer(call),
                 Wake::Reload => self.start_reading(Purpose::Reload, None),
                 Wake::Read(loaded) => self.finish_reading(loaded),
@@ -188,7 +186,7 @@ impl Daemon {
                     Wake::Turn
                 }
             },
-            Some(event) = scripts.recv() => Wake::Script(event),
+            Some(_) = scripts.recv() => Wake::Script,
             _ = signals.terminate.recv() => Wake::Stop,
             _ = signals.interrupt.recv() => Wake::Stop,
             _ = signals.leave.recv() => Wake::Leave(End::Left),

@@ -4,6 +4,7 @@
 //! not: protocol decisions (`ha-common`), system calls ([`crate::net`], [`crate::xdp`]).
 
 mod bursts;
+mod changes;
 mod daemon;
 mod fast;
 mod interface;
@@ -137,9 +138,13 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         daemon.remove_leftovers();
         daemon.resuming = false;
         tracing::info!(
-            "xvrrp {} runs {} instances of {}",
+            "xvrrp {} runs {} of {}",
             env!("CARGO_PKG_VERSION"),
-            daemon.routers.len(),
+            if daemon.routers.len() == 1 {
+                "1 instance".to_owned()
+            } else {
+                format!("{} instances", daemon.routers.len())
+            },
             daemon.config_file.display()
         );
         // Start-up is over: what it left in the allocator goes back first.

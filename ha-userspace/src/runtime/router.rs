@@ -40,8 +40,10 @@ pub(super) struct Router {
     pub(super) master_mac: Option<(IpAddr, [u8; 6])>,
     /// The addresses should be on the interface now.
     pub(super) holding: bool,
-    /// They are there, as far as we know.
+    /// Some of them may be there, so that they are to be removed.
     pub(super) installed: bool,
+    /// All of them are there, as far as we know.
+    pub(super) complete: bool,
     pub(super) arp: Bursts,
     pub(super) na: Bursts,
     pub(super) stats: InstanceStats,
@@ -90,6 +92,7 @@ impl Router {
             master_mac: None,
             holding: false,
             installed: false,
+            complete: false,
             arp: Bursts::new(arp_settings(&config.garp)),
             na: Bursts::new(na_settings(&config.garp)),
             stats: InstanceStats::default(),

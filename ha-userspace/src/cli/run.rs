@@ -35,6 +35,9 @@ pub struct Args {
     /// Level of the log: error, warn, info, debug or trace [default: info].
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Only the RFC's timers, whatever the configuration says: no liveness probes, no fence.
+    #[arg(long)]
+    rfc_timers: bool,
     /// Log to syslog, also from a terminal.
     #[arg(long)]
     syslog: bool,
@@ -74,12 +77,17 @@ pub fn run(args: &Args) -> ExitCode {
             }
         };
     let (file, config_id) = (args.use_file.clone(), args.config_id.clone());
+    let rfc_timers = args.rfc_timers;
     let read = Arc::new(move || {
         let mut options = LoadOptions::for_host();
         if let Some(id) = &config_id {
             options.config_id.clone_from(id);
         }
-        config::load(&file, &options)
+        let mut loaded = config::load(&file, &options);
+        if rfc_timers {
+            loaded.config.instances.iter_mut().for_each(|instance| instance.fast.enabled = false);
+        }
+        loaded
     });
     let loaded = read();
     runtime::log_diagnostics(&loaded);

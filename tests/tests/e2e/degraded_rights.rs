@@ -15,15 +15,15 @@ const FILE: &str = "/etc/keepalived/keepalived.conf";
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     let mut add = |name: &str, body: fn(&Lab) -> Result<()>| {
-        tests.push(Test::new(format!("degraded::{name}"), body).needs([Daemon::Xvrrp]));
+        tests.push(Test::new(format!("degraded::{name}"), body).needs([Daemon::XvrrpRfc]));
     };
     add("no_permission", no_permission);
     add("bpffs_is_missing", bpffs_missing);
     add("bpffs_cannot_be_mounted", bpffs_impossible);
     add("started_twice", started_twice);
-    tests.push(Test::new("degraded::no_bpf_fails_over", no_bpf).needs([Daemon::Xvrrp]).timing());
+    tests.push(Test::new("degraded::no_bpf_fails_over", no_bpf).needs([Daemon::XvrrpRfc]).timing());
     tests.push(
-        Test::new("degraded::another_xdp_program_fails_over", occupied).needs([Daemon::Xvrrp]).timing(),
+        Test::new("degraded::another_xdp_program_fails_over", occupied).needs([Daemon::XvrrpRfc]).timing(),
     );
     tests
 }
@@ -89,7 +89,7 @@ fn interface(host: &Host, run_dir: &str) -> Result<(Value, Value)> {
 /// Without the right to load programs: sockets, said once, and failover as good as ever.
 fn no_bpf(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
-    let mut master = r1.start(Daemon::Xvrrp, &config(200))?;
+    let mut master = r1.start(Daemon::XvrrpRfc, &config(200))?;
     r2.write(FILE, config(100), 0o644)?;
     r2.write("/run/lab/nobpf.log", "", 0o644)?;
     let rights = "-bpf,-sys_admin,-perfmon";
@@ -117,8 +117,8 @@ fn occupied(lab: &Lab) -> Result<()> {
     let _first = r2.spawn(command)?;
     wait_for(ms(4_000), || (interface(r2, "/run/other").ok()?.0["receive"] == "generic").then_some(()))
         .context("the first daemon does not use XDP")?;
-    let mut master = r1.start(Daemon::Xvrrp, &config(200))?;
-    let mut backup = r2.start(Daemon::Xvrrp, &config(100))?;
+    let mut master = r1.start(Daemon::XvrrpRfc, &config(200))?;
+    let mut backup = r2.start(Daemon::XvrrpRfc, &config(100))?;
     settled(r1, r2)?;
     let (instance, on) = interface(r2, RUN_DIR)?;
     ensure!(instance["receive"] == "raw-socket", "{instance} {on}");

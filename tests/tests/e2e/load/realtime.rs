@@ -18,7 +18,7 @@ vrrp_script waiting {
 ";
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![Test::new("load::only_the_loop_is_real_time", scheduling).needs([Daemon::Xvrrp])]
+    vec![Test::new("load::only_the_loop_is_real_time", scheduling).needs([Daemon::XvrrpRfc])]
 }
 
 fn scheduling(lab: &Lab) -> Result<()> {
@@ -27,7 +27,7 @@ fn scheduling(lab: &Lab) -> Result<()> {
         .config()
         .replace("    advert_int", "    track_script {\n        waiting weight 1\n    }\n    advert_int");
     let host = lab.host("r1")?;
-    let daemon = host.start(Daemon::Xvrrp, &(SCRIPT.to_owned() + &config))?;
+    let daemon = host.start(Daemon::XvrrpRfc, &(SCRIPT.to_owned() + &config))?;
     reach(host, "MASTER")?;
     let pid = daemon.pid();
     let script =

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ha_tests::sim::fast::{self, FastStats};
 use ha_tests::sim::{self, Failure, Stats};
@@ -95,6 +95,8 @@ fn s39_s40_s41_clusters_with_probes_and_fence() {
     let first = number("XVRRP_FIRST_SEED").unwrap_or(0);
     let seeds = number("XVRRP_FAST_SEEDS").unwrap_or(FAST_SEEDS);
     let total = clusters(first, seeds, fast::run, FastStats::add);
+    let slowest = Duration::from_nanos(total.slowest_default_ns);
+    assert!(slowest <= Duration::from_millis(5), "a dead host was replaced after {slowest:?}");
     if seeds >= 1000 {
         let enough = [
             total.unreachable,

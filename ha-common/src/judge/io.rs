@@ -87,7 +87,8 @@ pub enum Event {
         /// Kernel time of the reply.
         at: Time,
     },
-    /// The peer can no longer be master. Goes to the machines as [`crate::machine::Input::MasterLost`].
+    /// The peer can no longer be master. Goes to the machines as [`crate::machine::Input::MasterLost`]. Comes again,
+    /// with a later time, while a peer that is still followed stays unreachable: that is no news for the log.
     Lost {
         /// Why.
         verdict: Verdict,

@@ -86,6 +86,8 @@ pub struct PeerJudge {
     next_send: Time,
     /// When the latest one was due.
     last_send: Time,
+    /// When a slow probe's reply is looked for.
+    look_at: Time,
     /// Of the latest probe.
     sequence: u64,
     latest: Option<Answered>,
@@ -135,6 +137,7 @@ impl PeerJudge {
             pace: Pace::Idle,
             next_send: Time::NEVER,
             last_send: now,
+            look_at: Time::NEVER,
             sequence: 0,
             latest: None,
             answers: false,
@@ -186,6 +189,7 @@ impl PeerJudge {
     pub fn sent(&mut self, sequence: u64, at: Time) {
         self.outstanding.sent(sequence, at);
         self.counts.sent += 1;
+        self.plan_sooner();
     }
 
     /// The latest reply in the map.
@@ -218,7 +222,8 @@ impl PeerJudge {
 
     /// Judges, and says whether a probe is to be sent now.
     pub fn tick(&mut self, now: Time) -> Option<u64> {
-        if now.span_since(self.promised) > LATE {
+        let stalled = now.span_since(self.promised) > LATE;
+        if stalled {
             self.counts.stalls += 1;
             self.outstanding.clear();
             self.quiet_since = self.quiet_since.max(now);
@@ -227,6 +232,12 @@ impl PeerJudge {
             self.unreachable(now);
         }
         self.hurry(now);
+        if self.look_at <= now {
+            self.look_at = Time::NEVER;
+            if !stalled {
+                self.affirm(now);
+            }
+        }
         let due = self.next_send <= now;
         if due {
             self.schedule(now);

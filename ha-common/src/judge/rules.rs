@@ -117,6 +117,13 @@ impl PeerJudge {
         self.events.push(Event::Lost { verdict: Verdict::Unreachable, at: now });
     }
 
+    /// The verdict stands: a main loop that was short of CPU does not act on an old one.
+    pub(super) fn affirm(&mut self, now: Time) {
+        if self.following && matches!(self.verdict, Some((Verdict::Unreachable, _))) {
+            self.events.push(Event::Lost { verdict: Verdict::Unreachable, at: now });
+        }
+    }
+
     /// When the oldest witness has waited long enough: the next probes then follow faster.
     fn missed_at(&self) -> Option<Time> {
         if self.pace != Pace::Fast {
@@ -150,6 +157,7 @@ impl PeerJudge {
             Pace::Idle => Time::NEVER,
             Pace::Slow { gap } => {
                 self.pace = Pace::Slow { gap: gap.times(2).min(MAX_GAP) };
+                self.look_at = now.after(self.reply_wait());
                 now.after(gap)
             }
             Pace::Fast => {
@@ -166,7 +174,7 @@ impl PeerJudge {
     fn next(&self) -> Time {
         let judge = self.unreachable_at().unwrap_or(Time::NEVER);
         let hurry = self.hurry_at().unwrap_or(Time::NEVER);
-        self.next_send.min(judge).min(hurry)
+        self.next_send.min(judge).min(hurry).min(self.look_at)
     }
 
     pub(super) fn plan(&mut self) {

@@ -27,6 +27,10 @@ pub(super) const MAX_GRACES: u8 = 3;
 /// an advert of a living master sooner or later, and that one starts the count anew.
 pub(super) const MAX_LOSSES: u8 = 3;
 
+/// The judge's finding that the master is unreachable is acted on within this time after the wait. A main loop that
+/// had no CPU for longer waits until the judge says it again.
+pub(super) const STALE: Span = Span::from_millis(20);
+
 /// What the down timer measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
@@ -52,11 +56,18 @@ pub(super) struct Loss {
     pub(super) at: Time,
     pub(super) wait: Span,
     pub(super) reason: Reason,
+    /// When the judge said so last.
+    pub(super) affirmed: Time,
 }
 
 impl Loss {
     fn due(&self) -> Time {
         self.at.after(self.wait)
+    }
+
+    /// A silence is judged by whoever listens; if that was long ago, nobody knows. What the peer itself said stands.
+    fn is_stale(&self, now: Time) -> bool {
+        self.reason == Reason::MasterUnreachable && now.span_since(self.affirmed.after(self.wait)) > STALE
     }
 }
 
@@ -239,9 +250,20 @@ impl Backup {
         let known = self.master.map(|master| master.address).or(self.resigned);
         // What was heard since refutes it.
         let outdated = self.master.is_some() && self.anchor > loss.at;
-        let later = self.loss.is_some_and(|known| known.due() <= loss.due());
-        if known != Some(loss.source) || outdated || later {
+        if known != Some(loss.source) || outdated {
             return Verdict::Nothing;
+        }
+        if let Some(known) = &mut self.loss
+            && known.due() <= loss.due()
+        {
+            // A word of the peer's own outlives a silence that was broken by it.
+            if known.reason == loss.reason {
+                known.affirmed = known.affirmed.max(loss.at);
+                return Verdict::Nothing;
+            }
+            if loss.reason == Reason::MasterUnreachable {
+                return Verdict::Nothing;
+            }
         }
         self.loss = Some(loss);
         if loss.reason != Reason::MasterResigned || self.master.is_none() {
@@ -255,14 +277,14 @@ impl Backup {
 
     /// A sign of life that is no advert.
     pub(super) fn alive(&mut self, source: IpAddr, at: Time) {
-        if self.loss.is_some_and(|loss| loss.source == source && at > loss.at) {
+        if self.loss.is_some_and(|loss| loss.source == source && at > loss.affirmed) {
             self.loss = None;
         }
     }
 
     /// Moves the start of the silence, never backwards.
     fn refresh(&mut self, at: Time) {
-        if self.loss.is_some_and(|loss| at > loss.at) {
+        if self.loss.is_some_and(|loss| at > loss.affirmed) {
             self.loss = None;
         }
         if at > self.anchor {
@@ -289,7 +311,13 @@ impl Backup {
             return self.reassess(params, priority, now);
         }
         if let Some(loss) = self.loss.filter(|loss| loss.due() <= now) {
-            return Verdict::Dead(loss.reason);
+            if !loss.is_stale(now) {
+                return Verdict::Dead(loss.reason);
+            }
+            self.loss = None;
+            if now < self.judged_at(params, priority) {
+                return self.reassess(params, priority, now);
+            }
         }
         Verdict::Dead(match self.wait {
             Wait::MasterDown => Reason::MasterDown,

@@ -167,10 +167,10 @@ impl Machine {
             Input::SetAddress(address) => self.address = Some(address),
             Input::Stop => self.stop(now),
             Input::MasterLost { source, verdict, at, wait } => {
-                self.lost(Loss { source, at, wait, reason: verdict.into() });
+                self.lost(Loss { source, at, wait, reason: verdict.into(), affirmed: at });
             }
             Input::MasterResigned { source, at, wait } => {
-                self.lost(Loss { source, at, wait, reason: Reason::MasterResigned });
+                self.lost(Loss { source, at, wait, reason: Reason::MasterResigned, affirmed: at });
             }
             Input::MasterAlive { source, at } => {
                 if let Phase::Backup(backup) = &mut self.phase {

@@ -1,9 +1,10 @@
 //! The invariants, judged by what really happened, which no host knows.
 
-use ha_common::judge::{Event as Judged, Verdict};
+use ha_common::judge::{Event as Judged, Settings, Verdict};
 use ha_common::machine::{Reason, State};
 use ha_common::probe::{EXPIRED, ORPHANED};
 use ha_common::time::{Span, Time};
+use ha_common::types::Priority;
 
 use super::OVERLAP;
 use super::world::{HOSTS, World};
@@ -172,10 +173,23 @@ impl World {
             && self.check.undisturbed(died, now)
         {
             self.stats.timed += 1;
-            self.stats.slowest_ns = self.stats.slowest_ns.max(now.span_since(died).0);
+            let took = now.span_since(died).0;
+            self.stats.slowest_ns = self.stats.slowest_ns.max(took);
+            let host = &self.hosts[id];
+            let ordinary =
+                Settings { user_space_window: host.settings.user_space_window, ..Settings::default() };
+            let in_time = self.weather.sleepy.1 <= Span::from_micros(200)
+                && self.weather.latency <= Span::from_micros(100)
+                && self.weather.late.1 <= Span::from_micros(100);
+            if host.settings == ordinary && host.priority >= Priority::DEFAULT && in_time {
+                self.stats.timed_default += 1;
+                self.stats.slowest_default_ns = self.stats.slowest_default_ns.max(took);
+            }
         }
         let Some(master) = tracked else { return Ok(()) };
-        if reason == Reason::MasterUnreachable && !self.may_be_unreachable(id, master) {
+        // What was unreachable for a while may have become headless before the main loop came to act.
+        let headless = self.hosts[master].kernel.flags(now) & (ORPHANED | EXPIRED) != 0;
+        if reason == Reason::MasterUnreachable && !headless && !self.may_be_unreachable(id, master) {
             return Err(format!("41: h{id} takes over from h{master}, which is alive"));
         }
         let said = matches!(reason, Reason::MasterOrphaned | Reason::MasterExpired);

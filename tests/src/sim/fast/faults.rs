@@ -10,6 +10,9 @@ use super::world::{Event, World};
 /// How long a dead process keeps the program array filled.
 const EMPTIED: Span = Span::from_millis(3);
 
+/// A verdict may be acted on so long after it fell: 20 ms, and the skew, a grace and a late wake-up.
+const STALE: Span = Span::from_millis(40);
+
 /// One fault. Hosts by number.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
@@ -55,6 +58,7 @@ impl World {
 
     pub(super) fn befall(&mut self, fault: Fault) {
         let now = self.now;
+        self.note(format!("** {fault:?}"));
         let hiccup = matches!(
             fault,
             Fault::Drop { .. } | Fault::Hold { .. } | Fault::StallLive { .. } | Fault::ClearUp
@@ -90,7 +94,12 @@ impl World {
                 }
             }
             Fault::Restart { host, window, takes } => {
-                self.hosts[host].kernel.restart_until = now.after(window);
+                // The daemon itself writes the window, while its lease holds.
+                let running = self.hosts[host].daemon.as_ref().is_some_and(|daemon| !daemon.stopped);
+                let kernel = &mut self.hosts[host].kernel;
+                if running && now < kernel.lease_until {
+                    kernel.restart_until = now.after(window);
+                }
                 if self.kill(host) {
                     self.push(now.after(takes), Event::Start { host });
                 }
@@ -133,7 +142,7 @@ impl World {
                 self.links[from][to].cut_until = until;
                 self.check.excuse(from, to, self.at_peace(until));
                 for (a, b) in [(from, to), (to, from)] {
-                    self.check.silence(a, b, until.after(Span::from_millis(20)));
+                    self.check.silence(a, b, until.after(STALE));
                 }
             }
             Fault::Drop { span } => self.links.iter_mut().flatten().for_each(|link| {
@@ -162,7 +171,7 @@ impl World {
         self.hosts[id].frozen_until = until;
         for other in 0..self.hosts.len() {
             self.check.excuse(id, other, self.at_peace(until));
-            self.check.silence(other, id, until.after(Span::from_millis(20)));
+            self.check.silence(other, id, until.after(STALE));
         }
         self.push(until, Event::Resume { host: id });
     }

@@ -57,8 +57,10 @@ impl Kernel {
 
     /// What a reply would say now.
     pub(super) fn flags(&self, now: Time) -> u8 {
-        if !self.alive {
-            if now < self.restart_until { RESTARTING } else { ORPHANED }
+        if now < self.restart_until {
+            RESTARTING
+        } else if !self.alive {
+            ORPHANED
         } else if now >= self.lease_until {
             EXPIRED
         } else {

@@ -33,7 +33,7 @@ use ha_common::time::Span;
 pub use story::run;
 
 /// The longest that two masters may both answer while an advert is on its way from one to the other.
-const OVERLAP: Span = Span::from_millis(8);
+const OVERLAP: Span = Span::from_millis(2);
 
 /// What happened: shows that the stories are worth telling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +64,10 @@ pub struct FastStats {
     pub timed: u64,
     /// The longest of those times, in nanoseconds.
     pub slowest_ns: u64,
+    /// Those with default settings, a priority of at least 100 and a CPU that comes in time.
+    pub timed_default: u64,
+    /// The longest of those times, in nanoseconds.
+    pub slowest_default_ns: u64,
     /// The longest time that two hosts answered without an excuse, in nanoseconds.
     pub overlap_ns: u64,
 }
@@ -84,6 +88,8 @@ impl FastStats {
         self.stalls += other.stalls;
         self.timed += other.timed;
         self.slowest_ns = self.slowest_ns.max(other.slowest_ns);
+        self.timed_default += other.timed_default;
+        self.slowest_default_ns = self.slowest_default_ns.max(other.slowest_default_ns);
         self.overlap_ns = self.overlap_ns.max(other.overlap_ns);
     }
 }

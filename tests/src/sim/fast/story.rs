@@ -63,6 +63,8 @@ fn cluster(rng: &mut Rng) -> World {
 }
 
 fn tell(world: &mut World) -> Result<(), String> {
+    let priorities: Vec<u8> = world.hosts.iter().map(|host| host.priority.get()).collect();
+    world.note(format!("priorities {priorities:?}, {:?}, {:?}", world.hosts[0].settings, world.weather));
     for host in 0..world.hosts.len() {
         world.start(host);
     }
@@ -102,6 +104,16 @@ fn heal(world: &mut World) -> Result<(), String> {
     });
     let well = cuts.chain(stalls).max().map_or(now, |at| at.max(now));
     world.run_until(well)?;
+    for host in 0..world.hosts.len() {
+        world.befall(Fault::Thaw { host });
+    }
+    // Who is leaving leaves.
+    let leaving =
+        |host: &Host| host.daemon.as_ref().is_some_and(|d| d.machine.stopped() || !d.inputs.is_empty());
+    while world.hosts.iter().any(leaving) {
+        pass(world, Span::from_millis(1))?;
+    }
+    let well = world.now;
     let peace = world.at_peace(well);
     for until in world.check.apart.iter_mut().chain(&mut world.check.silent).flatten() {
         *until = (*until).min(peace);
@@ -109,7 +121,7 @@ fn heal(world: &mut World) -> Result<(), String> {
     world.check.unchanged = false;
     world.check.died = None;
     for host in 0..world.hosts.len() {
-        for fault in [Fault::Boot { host }, Fault::Start { host }, Fault::Thaw { host }] {
+        for fault in [Fault::Boot { host }, Fault::Start { host }] {
             world.befall(fault);
         }
     }
@@ -135,7 +147,9 @@ fn round(world: &mut World) -> Result<(), String> {
         }
         5 => {
             world.check.unchanged = true;
-            let takes = world.rng.span(Span::from_millis(5), Span::from_millis(300));
+            // Within the patience that the RFC's timers have.
+            let longest = Span(world.hosts[host].params.interval.0 * 3 / 2);
+            let takes = world.rng.span(Span::from_millis(5), longest);
             world.befall(Fault::Restart { host, window: Span::from_secs(1), takes });
             pass(world, takes.plus(Span::from_millis(20)))?;
             world.check.unchanged = false;

@@ -211,10 +211,7 @@ impl World {
                     return Err(format!("detection: nobody answers {} ms after a death", millis(bound)));
                 }
             }
-            Event::Fault(fault) => {
-                self.note(format!("** {fault:?}"));
-                self.befall(fault);
-            }
+            Event::Fault(fault) => self.befall(fault),
         }
         Ok(())
     }
@@ -222,9 +219,15 @@ impl World {
     pub(super) fn start(&mut self, id: usize) {
         self.incarnations += 1;
         let (now, peers) = (self.now, self.hosts.len());
+        if !self.hosts[id].kernel.program {
+            // Until a probe that was sent in vain is a matter of the past.
+            for prober in 0..peers {
+                self.check.silence(prober, id, now.after(Span::from_millis(40)));
+            }
+        }
         let (resumed, output) = self.hosts[id].start(self.incarnations, peers, now);
-        self.stats.resumed += u64::from(resumed);
         self.check.started(id);
+        self.stats.resumed += u64::from(resumed);
         self.note(format!("h{id} starts{}", if resumed { " and resumes" } else { "" }));
         self.carry_out(id, output);
     }

@@ -93,6 +93,19 @@ impl Masters {
         *byte = if master { *byte | bit } else { *byte & !bit };
     }
 
+    /// From words of which bit `n % 64` of word `n / 64` is for VRID `n`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_words(words: [u64; 4]) -> Self {
+        let mut bits = [0; MASTERS_LEN];
+        let mut index = 0;
+        while index < MASTERS_LEN {
+            bits[index] = words[index / 8].to_le_bytes()[index % 8];
+            index += 1;
+        }
+        Self(bits)
+    }
+
     /// Whether no bit is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {

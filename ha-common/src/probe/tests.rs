@@ -196,6 +196,7 @@ fn bitmaps() {
     let mut cleared = a;
     cleared.set(vrid(200), false);
     assert_eq!(cleared, masters(&[1, 2]));
+    assert_eq!(Masters::from_words([6, 0, 0, 1 << (200 - 192)]), a);
 }
 
 proptest! {

@@ -221,7 +221,9 @@ impl World {
                 return None;
             }
             let settings = host.settings;
-            let (wait, misses) = (judge.reply_wait(), u64::from(settings.misses.max(1)));
+            // Replies that are under way may still move the percentile, by a bucket or two.
+            let wait = Span(judge.reply_wait().0 * 3 / 2);
+            let misses = u64::from(settings.misses.max(1));
             let half = Span(settings.interval.0 / 2).max(Span(1));
             let witnesses = settings.interval.plus(wait).plus(half.max(Span(1)).times(misses - 1)).plus(wait);
             let skew = Span(settings.window.0 * (256 - u64::from(host.priority.get())) / 256);

@@ -185,8 +185,9 @@ fn hiccups(world: &mut World, backup: usize) -> Result<(), String> {
             _ => Fault::FreezeHost { host: backup, span: stall },
         };
         world.befall(fault);
+        // One after the other.
         let gap = world.rng.span(Span::from_millis(8), Span::from_millis(70));
-        pass(world, gap)?;
+        pass(world, span.plus(gap))?;
     }
     Ok(())
 }

@@ -166,8 +166,8 @@ impl Machine {
             Input::Reconfigure(params) => self.reconfigure(params, now),
             Input::SetAddress(address) => self.address = Some(address),
             Input::Stop => self.stop(now),
-            Input::MasterLost { source, verdict, at, wait } => {
-                self.lost(Loss { source, at, wait, reason: verdict.into(), affirmed: at });
+            Input::MasterLost { source, verdict, at, affirmed, wait } => {
+                self.lost(Loss { source, at, wait, reason: verdict.into(), affirmed });
             }
             Input::MasterResigned { source, at, wait } => {
                 self.lost(Loss { source, at, wait, reason: Reason::MasterResigned, affirmed: at });

@@ -107,7 +107,6 @@ impl PeerJudge {
         self.counts.verdicts += 1;
         self.outstanding.clear();
         self.answers = false;
-        // A backup may still wait for its skew: an answer would be welcome soon.
         self.pace = Pace::Slow { gap: self.hurried() };
         if now < self.paused_until {
             self.counts.dropped += 1;
@@ -158,7 +157,11 @@ impl PeerJudge {
         self.next_send = match self.pace {
             Pace::Idle => Time::NEVER,
             Pace::Slow { gap } => {
-                self.pace = Pace::Slow { gap: gap.times(2).min(MAX_GAP) };
+                // While a backup waits for its skew, an answer is welcome soon.
+                let waiting = matches!(self.verdict, Some((Verdict::Unreachable, at))
+                    if now < at.after(self.settings.window));
+                let slower = if waiting { gap } else { gap.times(2) };
+                self.pace = Pace::Slow { gap: slower.min(MAX_GAP) };
                 self.look_at = now.after(self.reply_wait());
                 now.after(gap)
             }

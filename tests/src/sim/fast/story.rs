@@ -213,8 +213,9 @@ fn doubts(world: &mut World) -> Result<(), String> {
     let backups = world.hosts.iter().filter(|host| host.state() == State::Backup);
     let highest = backups.map(|host| u64::from(host.priority.get())).max().unwrap_or(255);
     let skew = settings.window.0 * (256 - highest) / 256;
-    // The probes after a verdict come ever more rarely: one of them in the first half of the wait must get through.
-    let span = Span((tolerated(world, &settings).0 + skew / 2).saturating_sub(settings.interval.0 / 2));
+    // A probe after the hiccup must get through, and its reply must be read, before the wait is over.
+    let noise = world.weather.latency.0 * 2 + world.weather.late.1.0 * 2 + world.weather.sleepy.1.0 * 2;
+    let span = Span((tolerated(world, &settings).0 + skew).saturating_sub(settings.interval.0 + noise));
     world.check.doubt = world.now.after(span).after(settings.window);
     world.befall(Fault::Drop { span });
     pass(world, Span::from_millis(60))

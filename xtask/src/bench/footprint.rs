@@ -1,0 +1,79 @@
+//! What a healthy pair costs with 1, 100 and 255 virtual routers: processor, context switches, memory.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ha_tests::lab::{Lab, Running, Usage, wait_for};
+
+use super::peer::{Peer, Role, VIPS_NETWORK, vips};
+use super::progress::Progress;
+use super::results::{Failure, Results};
+use super::stage::topology;
+
+/// Numbers of virtual routers.
+pub(super) const COUNTS: [u8; 3] = [1, 100, 255];
+
+/// Key of the results.
+pub(super) fn name(count: u8) -> String {
+    format!("footprint {count}")
+}
+
+/// Each peer with each of `counts`, over `time`.
+pub(super) fn run(results: &mut Results, counts: &[u8], time: Duration, progress: &mut Progress) {
+    for &count in counts {
+        for peer in results.peers.clone() {
+            let name = name(count);
+            match measure(peer, count, time) {
+                Ok(values) => {
+                    let text: Vec<_> =
+                        values.iter().map(|(metric, value)| format!("{metric} {value:.2}")).collect();
+                    progress.line("", peer.name(), &format!("{count} VRIDs"), &text.join(", "));
+                    for (metric, value) in values {
+                        results.add(&name, peer, &metric, value);
+                    }
+                }
+                Err(error) => {
+                    let text = format!("{error:#}");
+                    progress.failed(&name, peer, &text);
+                    results.failures.push(Failure { scenario: name, peer, text });
+                }
+            }
+        }
+    }
+}
+
+fn measure(peer: Peer, count: u8, time: Duration) -> Result<Vec<(String, f64)>> {
+    let lab = Lab::new(topology())?;
+    let routers = start(&lab, peer, count)?;
+    let read = || routers.iter().map(Running::usage).collect::<Result<Vec<Usage>>>();
+    let before = read()?;
+    std::thread::sleep(time);
+    let after = read()?;
+    let mut values = Vec::new();
+    for (role, (before, after)) in ["master", "backup"].iter().zip(before.iter().zip(&after)) {
+        values.push((format!("{role} cpu %"), after.percent_since(before)));
+        values.push((format!("{role} switches/s"), after.switches_since(before)));
+        values.push((format!("{role} memory MiB"), after.memory_kib as f64 / 1024.0));
+    }
+    anyhow::ensure!(holds_all(&lab, "r1", count)?, "r1 is no longer master of all\n{}", lab.dossier());
+    Ok(values)
+}
+
+/// A pair with `count` virtual routers, all on r1, and a client that reaches them.
+pub(super) fn start(lab: &Lab, peer: Peer, count: u8) -> Result<[Running; 2]> {
+    let (r1, r2, client) = (lab.host("r1")?, lab.host("r2")?, lab.host("client")?);
+    client.output(&["ip", "route", "add", VIPS_NETWORK, "dev", client.interface()])?;
+    // The master first, so that nothing has to change hands.
+    let master = r1.start(peer.daemon(), &peer.config_of(Role::Master, count))?;
+    wait_for(Duration::from_secs(30), || holds_all(lab, "r1", count).ok()?.then_some(()))
+        .with_context(|| format!("r1 did not become master of {count}\n{}", lab.dossier()))?;
+    let backup = r2.start(peer.daemon(), &peer.config_of(Role::Backup, count))?;
+    std::thread::sleep(Duration::from_secs(4));
+    anyhow::ensure!(holds_all(lab, "r1", count)?, "r1 did not stay master of {count}\n{}", lab.dossier());
+    Ok([master, backup])
+}
+
+fn holds_all(lab: &Lab, host: &str, count: u8) -> Result<bool> {
+    let held = lab.host(host)?.addresses()?;
+    Ok(vips(count).into_iter().all(|vip| held.contains(&vip.into())))
+}

@@ -1,5 +1,5 @@
 //! What each path through the XDP program costs: nanoseconds a packet, from `BPF_PROG_TEST_RUN`, as JSON lines
-//! `{"name": …, "ns": [one figure for each batch]}`. `cargo xtask bench` runs it and prints the result.
+//! `{"name": …, "ns": [one figure for each batch], "once": …}`. `cargo xtask bench` runs it and prints the result.
 //!
 //! The figures contain the kernel's own loop, which the first line, a program that only returns, shows.
 //! Generic mode adds what the kernel does to build the context, native mode next to nothing.
@@ -137,7 +137,7 @@ fn main() -> Result<()> {
     let bare = bare::load().context("loading a BPF program: needs root")?;
     let frame = ethernet(&[], 0x0800, &ipv4(1, 6, &[], &[0; 1480]));
     for (name, once) in [("no work: a program that only returns", false), (NO_WORK_ONCE, true)] {
-        print(name, &batches(once, |repeat| Ok(f64::from(bare::run(&bare, &frame, repeat)?)))?);
+        print(name, once, &batches(once, |repeat| Ok(f64::from(bare::run(&bare, &frame, repeat)?)))?);
     }
 
     let mut program = Program::load(0, KEY, None)?;
@@ -157,7 +157,7 @@ fn main() -> Result<()> {
             // The kernel reports the average of the runs.
             Ok(program.xdp()?.test_run(options)?.duration.as_nanos() as f64)
         })?;
-        print(path.name, &ns);
+        print(path.name, path.once, &ns);
         if let Some(slot) = followed {
             adverts.untrack(slot);
         }
@@ -186,6 +186,6 @@ fn follow(adverts: &Adverts, frame: &[u8]) -> Result<Slot> {
     Ok(slot)
 }
 
-fn print(name: &str, ns: &[f64]) {
-    println!("{}", serde_json::json!({ "name": name, "ns": ns }));
+fn print(name: &str, once: bool, ns: &[f64]) {
+    println!("{}", serde_json::json!({ "name": name, "ns": ns, "once": once }));
 }

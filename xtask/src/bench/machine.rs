@@ -37,7 +37,8 @@ impl Machine {
         let cpuinfo = read("/proc/cpuinfo");
         let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let count = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
-        let virtual_machine = cpuinfo.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor"));
+        let virtual_machine =
+            cpuinfo.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor"));
         let commit = say(&["git", "rev-parse", "--short=10", "HEAD"]);
         Self {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),

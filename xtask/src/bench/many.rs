@@ -15,6 +15,10 @@ use super::stage::topology;
 /// Key of the results.
 pub(super) const NAME: &str = "many";
 
+/// What is measured.
+pub(super) const METRICS: [&str; 4] =
+    ["first answered ms", "last answered ms", "first to last answered ms", "first to last announced ms"];
+
 const COUNT: u8 = 255;
 /// Between packets to one address after the other; a step of it is the resolution of the first answers, and
 /// less of it that of the last ones.
@@ -62,12 +66,13 @@ fn measure(peer: Peer) -> Result<Vec<(&'static str, f64)>> {
     });
     let announced = announced.context("r2 has not announced all addresses")?;
     let (first, last) = (answered[0], answered[answered.len() - 1]);
-    Ok(vec![
-        ("first answered ms", first.ms_after(died)),
-        ("last answered ms", last.ms_after(died)),
-        ("first to last answered ms", last.ms_after(first)),
-        ("first to last announced ms", announced[announced.len() - 1].ms_after(announced[0])),
-    ])
+    let values = [
+        first.ms_after(died),
+        last.ms_after(died),
+        last.ms_after(first),
+        announced[announced.len() - 1].ms_after(announced[0]),
+    ];
+    Ok(METRICS.into_iter().zip(values).collect())
 }
 
 /// All moments, sorted; `None` if one is missing or there are none.

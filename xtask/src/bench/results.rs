@@ -35,6 +35,8 @@ pub(super) struct PathCost {
     pub(super) name: String,
     /// Nanoseconds a packet, one figure for each batch.
     pub(super) ns: Vec<f64>,
+    /// Whether every frame was run once only, with the clock read before and after it.
+    pub(super) once: bool,
 }
 
 /// All of a run of the benchmark.
@@ -87,8 +89,7 @@ impl Results {
     }
 
     pub(super) fn load(file: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is not of this version", file.display()))
     }
 }

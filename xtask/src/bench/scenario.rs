@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use ha_tests::lab::{ArpSample, Change, Moment, PingReport, Pinger, wait_for};
+use ha_tests::lab::{ArpSample, Change, Echo, Moment, PingReport, Pinger, wait_for};
 use nix::sys::signal::Signal;
 
 use super::peer::VIP;
@@ -35,8 +35,6 @@ pub(super) type Outcome = Vec<(&'static str, f64)>;
 
 /// A 250 µs stream.
 const STREAM: Duration = Duration::from_micros(250);
-/// Every fourth packet of it is a 1 ms stream.
-const EVERY: usize = 4;
 const ASK: Duration = Duration::from_millis(1);
 const BEFORE: Duration = Duration::from_millis(300);
 const AFTER: Duration = Duration::from_millis(400);
@@ -124,7 +122,8 @@ impl Failover {
         let mut alone: Option<MutexGuard<'_, ()>> = Some(gate.lock().unwrap_or_else(PoisonError::into_inner));
         let pinger = stage.lab.host("client")?.ping(ADDRESS, STREAM, PATIENCE * 2)?;
         let census = stage.lab.arp_census("witness", VIP, ASK)?;
-        wait_for(PATIENCE, || pinger.is_answered(ASK * 20).then_some(())).context("the client is not answered")?;
+        wait_for(PATIENCE, || pinger.is_answered(ASK * 20).then_some(()))
+            .context("the client is not answered")?;
         std::thread::sleep(BEFORE);
 
         let before = Moment::now();
@@ -163,17 +162,15 @@ impl Failover {
         thawed: Option<Moment>,
     ) -> Result<Outcome> {
         // Packets that were on their way when it happened belong to it.
-        let gaps: Vec<_> = report.gaps().into_iter().filter(|gap| gap.end.is_none_or(|end| end > before)).collect();
+        let gaps: Vec<_> =
+            report.gaps().into_iter().filter(|gap| gap.end.is_none_or(|end| end > before)).collect();
         let mut longest = Duration::ZERO;
         for gap in &gaps {
             longest = longest.max(gap.length().context("in the end the client was not answered")?);
         }
-        let lost = report.echoes().iter().step_by(EVERY).filter(|echo| echo.sent >= before).filter(|echo| {
-            echo.answered.is_none_or(|at| at.since(echo.sent) > Duration::from_millis(100))
-        });
         let mut outcome = vec![
             ("gap ms", ms(longest)),
-            ("lost pings", lost.count() as f64),
+            ("lost pings", lost(report, before) as f64),
             ("stream stall ms", ms(report.longest_stall())),
         ];
         let since: Vec<_> = samples.iter().filter(|sample| sample.asked >= before).collect();
@@ -188,7 +185,8 @@ impl Failover {
         outcome.push(("machines answering", most as f64));
         outcome.push(("two answering ms", doubles as f64 * ms(ASK)));
         if let Some(thawed) = thawed {
-            let late = since.iter().filter(|s| s.asked >= thawed && s.answers.iter().any(|name| name == "r1"));
+            let late =
+                since.iter().filter(|s| s.asked >= thawed && s.answers.iter().any(|name| name == "r1"));
             outcome.push(("thawed answers ms", late.count() as f64 * ms(ASK)));
         }
         let taken = stage.addresses.taken(&stage.wire, "r2", ADDRESS, before);
@@ -214,6 +212,18 @@ impl Failover {
         }
         Ok(outcome)
     }
+}
+
+/// Lost packets of a 1 ms stream: the first of every millisecond of the finer one.
+fn lost(report: &PingReport, from: Moment) -> usize {
+    let mut millisecond = None;
+    let mut first = |echo: &&Echo| {
+        let of_echo = Some(echo.sent.nanos() / 1_000_000);
+        of_echo != std::mem::replace(&mut millisecond, of_echo)
+    };
+    let late = Duration::from_millis(100);
+    let lost = |echo: &&Echo| echo.answered.is_none_or(|at| at.since(echo.sent) > late);
+    report.echoes().iter().filter(|echo| echo.sent >= from).filter(|echo| first(echo)).filter(lost).count()
 }
 
 fn ms(time: Duration) -> f64 {

@@ -70,9 +70,8 @@ impl Stage {
     pub(super) fn last_sign_of_life(&self, before: Moment) -> Option<Moment> {
         use ha_tests::lab::{Direction, Frame};
         let mac = self.lab.host("r1").ok()?.spec().mac;
-        let sign = |frame: &Frame| {
-            matches!(frame, Frame::Advert { .. } | Frame::OtherVrrp { version_type: REPLY })
-        };
+        let sign =
+            |frame: &Frame| matches!(frame, Frame::Advert { .. } | Frame::OtherVrrp { version_type: REPLY });
         let delivered = self.wire.last(|seen| {
             seen.at <= before
                 && seen.host == "r2"

@@ -108,7 +108,8 @@ fn under(
     for (stage, stream) in stages.iter_mut().zip(streams) {
         let report = stream.stop();
         let moves = stage.addresses.history().into_iter().filter(|entry| {
-            entry.at >= since && matches!(entry.change, Change::Added(ip) | Change::Removed(ip) if ip == ADDRESS)
+            entry.at >= since
+                && matches!(entry.change, Change::Added(ip) | Change::Removed(ip) if ip == ADDRESS)
         });
         let moves = moves.count();
         let lost = report.lost_between(since, until);

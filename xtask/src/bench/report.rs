@@ -1,0 +1,437 @@
+//! What was measured, as text: the page `docs/benchmarks.md`, of which the tables are printed as well.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum as _;
+
+use super::footprint;
+use super::many;
+use super::peer::Peer;
+use super::plot::{Group, Plot};
+use super::results::{Results, Stats};
+use super::scenario::Failover;
+use super::steady::Load;
+use super::table::{Table, cells, figure, ratio};
+
+/// Writes the page and its pictures into `directory`.
+pub(super) fn write(results: &Results, directory: &Path) -> Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let put = |name: &str, text: &str| {
+        let file = directory.join(name);
+        std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
+    };
+    let pictures: Vec<_> =
+        pictures(results).into_iter().filter_map(|(name, plot)| Some((name, plot.svg()?))).collect();
+    for (name, svg) in &pictures {
+        put(name, svg)?;
+    }
+    put("benchmarks.md", &page(results, |name| pictures.iter().any(|(there, _)| *there == name)))
+}
+
+/// The tables alone.
+pub(super) fn tables(results: &Results) -> String {
+    sections(results, |_| false)
+        .into_iter()
+        .map(|(title, _, tables)| format!("{title}\n\n{tables}"))
+        .collect()
+}
+
+const GAP: &str = "bench-gap.svg";
+const DOUBLE: &str = "bench-double.svg";
+const CPU: &str = "bench-cpu.svg";
+
+fn page(results: &Results, drawn: impl Fn(&str) -> bool) -> String {
+    let machine = &results.machine;
+    let mut text = String::from(
+        "# Benchmarks\n\nWritten by `cargo xtask bench`; do not edit. How to read it is said at each table.\n\n",
+    );
+    let _ = write!(
+        text,
+        "- **xvrrp** {}: the tutorial's files ([master](../tests/inputs/two-node/master.conf), \
+         [backup](../tests/inputs/two-node/backup.conf)), unmodified.\n\
+         - **keepalived**: {} as the distribution ships it, with the same files.\n\
+         - **keepalived-tuned**: the same program, tuned to detect a failure as fast as its manual page allows: VRRPv3 \
+         with `advert_int 0.01`, `vrrp_rt_priority 50`, `vrrp_no_swap`.\n\n",
+        machine.xvrrp, machine.keepalived
+    );
+    let _ = write!(
+        text,
+        "Machine: {}, {}, Linux {}, load average before the run {}. {}. Hosts are network namespaces on one bridge, XDP \
+         runs in generic mode. Absolute figures of such a machine are noisy; the peers take turns within each run, so \
+         that the ratios are fair.\n\n\
+         To reproduce (as root, {:.0} minutes):\n\n```\n{}\n```\n\n",
+        machine.kind,
+        machine.processors,
+        machine.kernel,
+        machine.load,
+        machine.date,
+        results.minutes.max(1.0),
+        results.command
+    );
+    for (title, prose, tables) in sections(results, drawn) {
+        let _ = write!(text, "## {title}\n\n{prose}{tables}");
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+/// Title, prose and tables of each section that has something to say.
+fn sections(results: &Results, drawn: impl Fn(&str) -> bool) -> Vec<(&'static str, String, String)> {
+    let picture =
+        |name: &str, what: &str| if drawn(name) { format!("![{what}]({name})\n\n") } else { String::new() };
+    let all = [
+        (
+            "What the client sees",
+            format!(
+                "{}The client pings the virtual address every 250 µs. The gap is the time from sending the first packet \
+                 that was lost to the answer of the first that was answered again; of several gaps the longest \
+                 counts. Lost pings are those of a 1 ms stream. All times in milliseconds.\n\n\
+                 A gap of zero is no praise by itself: a killed or frozen daemon leaves its kernel answering, and then \
+                 *two* machines answer; see the next table.\n\n",
+                picture(GAP, "Gap of each run on a logarithmic scale")
+            ),
+            gaps(results),
+        ),
+        (
+            "Who answers for the address",
+            format!(
+                "{}A witness asks by ARP every millisecond. *Two at once* counts the runs in which two machines answered \
+                 the same question. *After the thaw* is how long a frozen machine answered when it woke up again.\n\n",
+                picture(DOUBLE, "Time with two machines answering")
+            ),
+            answering(results),
+        ),
+        (
+            "Parts of a takeover",
+            "Medians in milliseconds. *Sign of life*: the last advert or reply that the backup got. *Address*: the kernel \
+             has it. *Announcement*: the first gratuitous ARP is on the wire.\n\n"
+                .to_owned(),
+            parts(results),
+        ),
+        (
+            "False failovers",
+            "Healthy pairs of all peers at the same time. An address change is an addition or a removal of the \
+             virtual address anywhere; none is right. Lost pings are those of a 1 ms stream.\n\n"
+                .to_owned(),
+            steady(results),
+        ),
+        (
+            "Cost of a healthy pair",
+            format!(
+                "{}Percent of one processor and context switches a second, all processes and threads of the daemon; \
+                 memory is the proportional set size. What softirqs do is in nobody's account: see the cost per \
+                 packet.\n\n",
+                picture(CPU, "Processor time of master and backup")
+            ),
+            costs(results),
+        ),
+        (
+            "Host death with 255 virtual routers",
+            "Times from the silence of the port, in milliseconds; the client asks one address after the other, \
+             every 50 µs.\n\n"
+                .to_owned(),
+            many(results),
+        ),
+        (
+            "Cost per packet in XDP",
+            "Nanoseconds a packet, from `BPF_PROG_TEST_RUN`. *Net* is the median without that of a program that does \
+             nothing, which is what an ordinary packet pays.\n\n"
+                .to_owned(),
+            xdp(results),
+        ),
+        ("Runs that failed", String::new(), failures(results)),
+    ];
+    all.into_iter().filter(|(_, _, tables)| !tables.is_empty()).collect()
+}
+
+fn failovers(results: &Results) -> Vec<Failover> {
+    Failover::value_variants().iter().copied().filter(|failover| results.has(failover.name())).collect()
+}
+
+/// What keepalived does with the same files, for the ratio.
+fn reference(results: &Results, scenario: &str, metric: &str) -> Option<f64> {
+    results.stats(scenario, Peer::Keepalived, metric).map(|stats| stats.median)
+}
+
+fn versus(results: &Results, peer: Peer, scenario: &str, metric: &str) -> String {
+    if peer == Peer::Keepalived {
+        return String::new();
+    }
+    let ours = results.stats(scenario, peer, metric).map(|stats| stats.median);
+    ratio(ours, reference(results, scenario, metric))
+}
+
+fn gaps(results: &Results) -> String {
+    let mut text = String::new();
+    for failover in failovers(results) {
+        let name = failover.name();
+        let head = format!("{}, gap in ms", failover.title());
+        let mut table = Table::new(&[
+            &head,
+            "min",
+            "median",
+            "p95",
+            "max",
+            "runs",
+            "keepalived ÷",
+            "lost pings, median",
+            "max",
+        ]);
+        for &peer in &results.peers {
+            let lost = results.stats(name, peer, "lost pings");
+            let [min, median, p95, max, runs] = cells(results.stats(name, peer, "gap ms"));
+            let failed = results.failed(name, peer);
+            let runs = if failed > 0 { format!("{runs} + {failed} failed") } else { runs };
+            let of_lost = |pick: fn(Stats) -> f64| lost.map_or("–".to_owned(), |stats| figure(pick(stats)));
+            table.row([
+                peer.name().to_owned(),
+                min,
+                median,
+                p95,
+                max,
+                runs,
+                versus(results, peer, name, "gap ms"),
+                of_lost(|stats| stats.median),
+                of_lost(|stats| stats.max),
+            ]);
+        }
+        text += &table.text();
+    }
+    text
+}
+
+fn answering(results: &Results) -> String {
+    let failovers = failovers(results);
+    if failovers.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&[
+        "",
+        "",
+        "two at once",
+        "ms, median",
+        "ms, max",
+        "after the thaw, max ms",
+        "peer took over",
+    ]);
+    for failover in failovers {
+        for &peer in &results.peers {
+            let name = failover.name();
+            let most = results.series(name, peer, "machines answering");
+            let two = most.iter().filter(|most| **most > 1.0).count();
+            let double = results.stats(name, peer, "two answering ms");
+            let cell = |stats: Option<Stats>, pick: fn(Stats) -> f64| {
+                stats.map_or(String::new(), |s| figure(pick(s)))
+            };
+            let over = results.series(name, peer, "peer took over");
+            let took = over.iter().filter(|took| **took > 0.0).count();
+            table.row([
+                failover.title().to_owned(),
+                peer.name().to_owned(),
+                format!("{two} of {} runs", most.len()),
+                cell(double, |stats| stats.median),
+                cell(double, |stats| stats.max),
+                cell(results.stats(name, peer, "thawed answers ms"), |stats| stats.max),
+                if over.is_empty() { String::new() } else { format!("{took} of {}", over.len()) },
+            ]);
+        }
+    }
+    table.text()
+}
+
+fn parts(results: &Results) -> String {
+    let mut table = Table::new(&[
+        "",
+        "",
+        "sign of life → address",
+        "gap start → address",
+        "→ announcement",
+        "→ answered ping",
+    ]);
+    let mut any = false;
+    for failover in failovers(results) {
+        for &peer in &results.peers {
+            let median =
+                |metric: &str| results.stats(failover.name(), peer, metric).map(|stats| stats.median);
+            let Some(address) = median("gap start to address ms") else { continue };
+            any = true;
+            let cell = |metric| median(metric).map_or(String::new(), figure);
+            table.row([
+                failover.title().to_owned(),
+                peer.name().to_owned(),
+                cell("last sign to address ms"),
+                figure(address),
+                cell("address to announcement ms"),
+                cell("announcement to answer ms"),
+            ]);
+        }
+    }
+    if any { table.text() } else { String::new() }
+}
+
+fn steady(results: &Results) -> String {
+    let loads: Vec<_> = Load::ALL.into_iter().filter(|load| results.has(load.name())).collect();
+    if loads.is_empty() {
+        return String::new();
+    }
+    let head = ["", "", "seconds", "address changes", "lost pings", "longest stall of the stream, ms"];
+    let mut table = Table::new(&head);
+    for load in loads {
+        for &peer in &results.peers {
+            let sum = |metric: &str| results.series(load.name(), peer, metric).iter().sum::<f64>();
+            let stall = results.stats(load.name(), peer, "stream stall ms").map_or(0.0, |stats| stats.max);
+            table.row([
+                load.title().to_owned(),
+                peer.name().to_owned(),
+                format!("{:.0}", sum("seconds")),
+                figure_of_count(sum("address changes")),
+                figure_of_count(sum("lost pings")),
+                figure(stall),
+            ]);
+        }
+    }
+    table.text()
+}
+
+fn figure_of_count(count: f64) -> String {
+    format!("{count:.0}")
+}
+
+fn costs(results: &Results) -> String {
+    let head =
+        ["virtual routers", "", "", "CPU %", "keepalived ÷", "switches/s", "keepalived ÷", "memory MiB"];
+    let mut table = Table::new(&head);
+    let mut any = false;
+    for count in footprint::COUNTS {
+        let name = footprint::name(count);
+        for role in ["master", "backup"] {
+            for &peer in &results.peers {
+                let metric = |what: &str| format!("{role} {what}");
+                let value = |what: &str| results.stats(&name, peer, &metric(what)).map(|stats| stats.median);
+                let Some(cpu) = value("cpu %") else { continue };
+                any = true;
+                table.row([
+                    count.to_string(),
+                    role.to_owned(),
+                    peer.name().to_owned(),
+                    format!("{cpu:.3}"),
+                    versus(results, peer, &name, &metric("cpu %")),
+                    value("switches/s").map_or(String::new(), figure),
+                    versus(results, peer, &name, &metric("switches/s")),
+                    value("memory MiB").map_or(String::new(), figure),
+                ]);
+            }
+        }
+    }
+    if any { table.text() } else { String::new() }
+}
+
+fn many(results: &Results) -> String {
+    if !results.has(many::NAME) {
+        return String::new();
+    }
+    let mut text = String::new();
+    for metric in many::METRICS {
+        let head = metric.trim_end_matches(" ms");
+        let mut table = Table::new(&[head, "min", "median", "p95", "max", "runs", "keepalived ÷"]);
+        for &peer in &results.peers {
+            let mut row = vec![peer.name().to_owned()];
+            row.extend(cells(results.stats(many::NAME, peer, metric)));
+            row.push(versus(results, peer, many::NAME, metric));
+            table.row(row);
+        }
+        text += &table.text();
+    }
+    text
+}
+
+fn xdp(results: &Results) -> String {
+    if results.xdp.is_empty() {
+        return String::new();
+    }
+    let median = |ns: &[f64]| Stats::of(ns).map_or(0.0, |stats| stats.median);
+    // Each floor is measured before the paths that are compared with it.
+    let floor = |once: bool| {
+        let name = if once { "no work, one run" } else { "no work:" };
+        results.xdp.iter().find(|path| path.name.starts_with(name)).map_or(0.0, |path| median(&path.ns))
+    };
+    let mut table = Table::new(&["", "net", "min", "median", "p95", "max", "batches"]);
+    for path in &results.xdp {
+        let net = (median(&path.ns) - floor(path.once)).max(0.0);
+        let mut row = vec![path.name.clone(), format!("{net:.0}")];
+        row.extend(cells(Stats::of(&path.ns)));
+        table.row(row);
+    }
+    table.text()
+}
+
+fn failures(results: &Results) -> String {
+    let mut text = String::new();
+    for failure in &results.failures {
+        let first = failure.text.lines().next().unwrap_or_default();
+        let _ = writeln!(text, "- {}, {}: {first}", failure.scenario, failure.peer.name());
+    }
+    text
+}
+
+fn pictures(results: &Results) -> Vec<(&'static str, Plot)> {
+    let by_failover = |metric: &str, keep: &dyn Fn(&[f64]) -> bool| -> Vec<Group> {
+        let group = |failover: Failover| {
+            let series: Vec<_> = results
+                .peers
+                .iter()
+                .map(|&peer| (peer, results.series(failover.name(), peer, metric)))
+                .filter(|(_, values)| !values.is_empty())
+                .collect();
+            let wanted = series.iter().any(|(_, values)| keep(values));
+            wanted.then(|| Group { title: failover.title().to_owned(), series })
+        };
+        failovers(results).into_iter().filter_map(group).collect()
+    };
+    let dots = "a dot for each run, a line and a figure for the median; logarithmic";
+    let mut cpu = Vec::new();
+    for count in footprint::COUNTS {
+        for role in ["master", "backup"] {
+            let metric = format!("{role} cpu %");
+            let series: Vec<_> = results
+                .peers
+                .iter()
+                .map(|&peer| (peer, results.series(&footprint::name(count), peer, &metric)))
+                .filter(|(_, values)| !values.is_empty())
+                .collect();
+            if !series.is_empty() {
+                cpu.push(Group { title: format!("{count} VRID, {role}"), series });
+            }
+        }
+    }
+    vec![
+        (
+            GAP,
+            Plot {
+                title: "How long the client gets no answer".to_owned(),
+                subtitle: format!("Gap in the answers to a 250 µs ping stream: {dots}"),
+                unit: "ms",
+                groups: by_failover("gap ms", &|_| true),
+            },
+        ),
+        (
+            DOUBLE,
+            Plot {
+                title: "How long two machines answer for the address".to_owned(),
+                subtitle: format!("ARP asked every millisecond: {dots}"),
+                unit: "ms",
+                groups: by_failover("two answering ms", &|values| values.iter().any(|value| *value > 0.0)),
+            },
+        ),
+        (
+            CPU,
+            Plot {
+                title: "What a healthy pair costs".to_owned(),
+                subtitle: "Processor time of the daemon, percent of one processor; logarithmic".to_owned(),
+                unit: "%",
+                groups: cpu,
+            },
+        ),
+    ]
+}

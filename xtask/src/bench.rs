@@ -157,23 +157,23 @@ fn measure(args: &Args, progress: &mut Progress) -> Results {
     let failovers: Vec<_> = scenarios.iter().filter_map(|scenario| scenario.failover()).collect();
     if !failovers.is_empty() {
         progress.title("Failovers, as the client sees them");
-        rounds::run(&mut results, &failovers, progress);
+        rounds::run(&mut results, &failovers, args.quick, progress);
     }
     if wanted(Scenario::Load) {
         progress.title("False failovers: nothing may change hands");
-        let time = Duration::from_secs(if args.quick { 2 } else { 20 });
+        let time = Duration::from_secs(if args.quick { 1 } else { 20 });
         steady::run(&mut results, time, progress);
     }
     if wanted(Scenario::Footprint) {
         progress.title("Cost of a healthy pair");
         let (counts, time) =
             if args.quick { (&footprint::COUNTS[..1], 2) } else { (&footprint::COUNTS[..], 8) };
-        footprint::run(&mut results, counts, Duration::from_secs(time), progress);
+        footprint::run(&mut results, counts, Duration::from_secs(time), args.quick, progress);
     }
     // Too long for a quick run, unless asked for.
     if wanted(Scenario::Many) && !(args.quick && args.scenarios.is_empty()) {
         progress.title("Host death with 255 virtual routers");
-        let runs = results.runs.div_ceil(4);
+        let runs = results.runs.div_ceil(5);
         many::run(&mut results, runs, progress);
     }
     if wanted(Scenario::Xdp) && args.peers.contains(&Peer::Xvrrp) {

@@ -1,5 +1,6 @@
 //! What a healthy pair costs with 1, 100 and 255 virtual routers: processor, context switches, memory.
 
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -18,31 +19,56 @@ pub(super) fn name(count: u8) -> String {
     format!("footprint {count}")
 }
 
-/// Each peer with each of `counts`, over `time`.
-pub(super) fn run(results: &mut Results, counts: &[u8], time: Duration, progress: &mut Progress) {
+/// Each peer with each of `counts`, over `time`. Processor time does not depend on who runs beside it, so peers are
+/// measured `together`, or else only the one alone that leaves no room for others.
+pub(super) fn run(
+    results: &mut Results,
+    counts: &[u8],
+    time: Duration,
+    together: bool,
+    progress: &mut Progress,
+) {
+    let (greedy, modest): (Vec<_>, Vec<_>) =
+        results.peers.iter().copied().partition(|peer| !together && *peer == Peer::KeepalivedTuned);
     for &count in counts {
-        for peer in results.peers.clone() {
-            let name = name(count);
-            match measure(peer, count, time) {
-                Ok(values) => {
-                    let text: Vec<_> =
-                        values.iter().map(|(metric, value)| format!("{metric} {value:.2}")).collect();
-                    progress.line("", peer.name(), &format!("{count} VRIDs"), &text.join(", "));
-                    for (metric, value) in values {
-                        results.add(&name, peer, &metric, value);
-                    }
-                }
-                Err(error) => {
-                    let text = format!("{error:#}");
-                    progress.failed(&name, peer, &text);
-                    results.failures.push(Failure { scenario: name, peer, text });
-                }
+        for peers in [&modest, &greedy] {
+            let values = std::thread::scope(|scope| {
+                let start = |peer: Peer| (peer, scope.spawn(move || measure(peer, count, time)));
+                let threads: Vec<_> = peers.iter().copied().map(start).collect();
+                let join = |thread: ScopedJoinHandle<'_, Result<Values>>| {
+                    thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the measurement panicked")))
+                };
+                threads.into_iter().map(|(peer, thread)| (peer, join(thread))).collect::<Vec<_>>()
+            });
+            for (peer, values) in values {
+                note(results, count, peer, values, progress);
             }
         }
     }
 }
 
-fn measure(peer: Peer, count: u8, time: Duration) -> Result<Vec<(String, f64)>> {
+/// Measured values by name.
+type Values = Vec<(String, f64)>;
+
+fn note(results: &mut Results, count: u8, peer: Peer, values: Result<Values>, progress: &mut Progress) {
+    let name = name(count);
+    match values {
+        Ok(values) => {
+            let text: Vec<_> = values.iter().map(|(metric, value)| format!("{metric} {value:.2}")).collect();
+            progress.line("", peer.name(), &format!("VRIDs: {count}"), &text.join(", "));
+            for (metric, value) in values {
+                results.add(&name, peer, &metric, value);
+            }
+        }
+        Err(error) => {
+            let text = format!("{error:#}");
+            progress.failed(&name, peer, &text);
+            results.failures.push(Failure { scenario: name, peer, text });
+        }
+    }
+}
+
+fn measure(peer: Peer, count: u8, time: Duration) -> Result<Values> {
     let lab = Lab::new(topology())?;
     let routers = start(&lab, peer, count)?;
     let read = || routers.iter().map(Running::usage).collect::<Result<Vec<Usage>>>();

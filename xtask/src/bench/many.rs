@@ -61,17 +61,16 @@ fn measure(peer: Peer) -> Result<Vec<(&'static str, f64)>> {
     let died = Moment::now();
     let answered = client.sweep(targets.clone(), STEP, PATIENCE)?.finish();
     let answered = in_order(answered).context("not all addresses are answered by r2 within 20 s")?;
-    let announced = wait_for(Duration::from_secs(5), || {
+    let (first, last) = (answered[0], answered[answered.len() - 1]);
+    let mut values = vec![first.ms_after(died), last.ms_after(died), last.ms_after(first)];
+    let announced = wait_for(Duration::from_secs(2), || {
         in_order(targets.iter().map(|target| wire.first_announcement("r2", *target, died)).collect())
     });
-    let announced = announced.context("r2 has not announced all addresses")?;
-    let (first, last) = (answered[0], answered[answered.len() - 1]);
-    let values = [
-        first.ms_after(died),
-        last.ms_after(died),
-        last.ms_after(first),
-        announced[announced.len() - 1].ms_after(announced[0]),
-    ];
+    // 255 routers at 10 ms are more than the witness keeps; then it does not know the first.
+    let whole = wire.first_since(Moment::from_boot(), |_| true).is_some_and(|oldest| oldest.at < died);
+    if let (Some(announced), true) = (announced, whole) {
+        values.push(announced[announced.len() - 1].ms_after(announced[0]));
+    }
     Ok(METRICS.into_iter().zip(values).collect())
 }
 

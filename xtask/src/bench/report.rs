@@ -167,17 +167,20 @@ fn gaps(results: &Results) -> String {
     for failover in failovers(results) {
         let name = failover.name();
         let head = format!("{}, gap in ms", failover.title());
-        let mut table = Table::new(&[
-            &head,
-            "min",
-            "median",
-            "p95",
-            "max",
-            "runs",
-            "keepalived ÷",
-            "lost pings, median",
-            "max",
-        ]);
+        let mut table = Table::new(
+            1,
+            &[
+                &head,
+                "min",
+                "median",
+                "p95",
+                "max",
+                "runs",
+                "against keepalived",
+                "lost pings, median",
+                "max",
+            ],
+        );
         for &peer in &results.peers {
             let lost = results.stats(name, peer, "lost pings");
             let [min, median, p95, max, runs] = cells(results.stats(name, peer, "gap ms"));
@@ -206,15 +209,10 @@ fn answering(results: &Results) -> String {
     if failovers.is_empty() {
         return String::new();
     }
-    let mut table = Table::new(&[
-        "",
-        "",
-        "two at once",
-        "ms, median",
-        "ms, max",
-        "after the thaw, max ms",
-        "peer took over",
-    ]);
+    let mut table = Table::new(
+        2,
+        &["", "", "two at once", "ms, median", "ms, max", "after the thaw, max ms", "peer took over"],
+    );
     for failover in failovers {
         for &peer in &results.peers {
             let name = failover.name();
@@ -241,14 +239,10 @@ fn answering(results: &Results) -> String {
 }
 
 fn parts(results: &Results) -> String {
-    let mut table = Table::new(&[
-        "",
-        "",
-        "sign of life → address",
-        "gap start → address",
-        "→ announcement",
-        "→ answered ping",
-    ]);
+    let mut table = Table::new(
+        2,
+        &["", "", "sign of life → address", "gap start → address", "→ announcement", "→ answered ping"],
+    );
     let mut any = false;
     for failover in failovers(results) {
         for &peer in &results.peers {
@@ -276,7 +270,7 @@ fn steady(results: &Results) -> String {
         return String::new();
     }
     let head = ["", "", "seconds", "address changes", "lost pings", "longest stall of the stream, ms"];
-    let mut table = Table::new(&head);
+    let mut table = Table::new(2, &head);
     for load in loads {
         for &peer in &results.peers {
             let sum = |metric: &str| results.series(load.name(), peer, metric).iter().sum::<f64>();
@@ -299,9 +293,17 @@ fn figure_of_count(count: f64) -> String {
 }
 
 fn costs(results: &Results) -> String {
-    let head =
-        ["virtual routers", "", "", "CPU %", "keepalived ÷", "switches/s", "keepalived ÷", "memory MiB"];
-    let mut table = Table::new(&head);
+    let head = [
+        "virtual routers",
+        "",
+        "",
+        "CPU %",
+        "against keepalived",
+        "switches/s",
+        "against keepalived",
+        "memory MiB",
+    ];
+    let mut table = Table::new(3, &head);
     let mut any = false;
     for count in footprint::COUNTS {
         let name = footprint::name(count);
@@ -334,7 +336,7 @@ fn many(results: &Results) -> String {
     let mut text = String::new();
     for metric in many::METRICS {
         let head = metric.trim_end_matches(" ms");
-        let mut table = Table::new(&[head, "min", "median", "p95", "max", "runs", "keepalived ÷"]);
+        let mut table = Table::new(1, &[head, "min", "median", "p95", "max", "runs", "against keepalived"]);
         for &peer in &results.peers {
             let mut row = vec![peer.name().to_owned()];
             row.extend(cells(results.stats(many::NAME, peer, metric)));
@@ -356,7 +358,7 @@ fn xdp(results: &Results) -> String {
         let name = if once { "no work, one run" } else { "no work:" };
         results.xdp.iter().find(|path| path.name.starts_with(name)).map_or(0.0, |path| median(&path.ns))
     };
-    let mut table = Table::new(&["", "net", "min", "median", "p95", "max", "batches"]);
+    let mut table = Table::new(1, &["", "net", "min", "median", "p95", "max", "batches"]);
     for path in &results.xdp {
         let net = (median(&path.ns) - floor(path.once)).max(0.0);
         let mut row = vec![path.name.clone(), format!("{net:.0}")];

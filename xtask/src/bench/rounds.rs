@@ -5,6 +5,7 @@
 //! seconds; the moments that count follow one another.
 
 use std::sync::{Barrier, Mutex};
+use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -15,12 +16,14 @@ use super::results::{Failure, Results};
 use super::scenario::{Failover, Outcome};
 use super::stage::Stage;
 
-pub(super) fn run(results: &mut Results, failovers: &[Failover], progress: &mut Progress) {
+/// `together`: all peers in one round, which is faster and disturbs more.
+pub(super) fn run(results: &mut Results, failovers: &[Failover], together: bool, progress: &mut Progress) {
     let peers = results.peers.clone();
+    let at_once = if together { peers.len() } else { 1 };
     let start = Instant::now();
     for run in 1..=results.runs {
-        for &peer in &peers {
-            for (failover, outcome) in round(peer, failovers) {
+        for peers in peers.chunks(at_once.max(1)) {
+            for (peer, failover, outcome) in round(peers, failovers) {
                 match outcome {
                     Ok(outcome) => {
                         for (metric, value) in outcome {
@@ -55,25 +58,26 @@ pub(super) fn run(results: &mut Results, failovers: &[Failover], progress: &mut 
     }
 }
 
-/// Each failover once.
-fn round(peer: Peer, failovers: &[Failover]) -> Vec<(Failover, Result<Outcome>)> {
-    let (gate, ready) = (Mutex::new(()), Barrier::new(failovers.len()));
+/// Each failover of each peer once.
+fn round(peers: &[Peer], failovers: &[Failover]) -> Vec<(Peer, Failover, Result<Outcome>)> {
+    let all: Vec<_> =
+        peers.iter().flat_map(|peer| failovers.iter().map(|failover| (*peer, *failover))).collect();
+    let (gate, ready) = (Mutex::new(()), Barrier::new(all.len()));
     std::thread::scope(|scope| {
-        let threads: Vec<_> = failovers
-            .iter()
-            .map(|&failover| {
-                let (gate, ready) = (&gate, &ready);
-                let thread = scope.spawn(move || {
-                    let stage = Stage::new(peer, failover.starts_with_both());
-                    ready.wait();
-                    failover.measure(&mut stage?, gate)
-                });
-                (failover, thread)
-            })
-            .collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, Result<Outcome>>| {
+        let (gate, ready) = (&gate, &ready);
+        let start = |(peer, failover): (Peer, Failover)| {
+            let thread = scope.spawn(move || {
+                let stage = Stage::new(peer, failover.starts_with_both());
+                // Also when it failed, or the others would wait for ever.
+                ready.wait();
+                failover.measure(&mut stage?, gate)
+            });
+            (peer, failover, thread)
+        };
+        let threads: Vec<_> = all.into_iter().map(start).collect();
+        let join = |thread: ScopedJoinHandle<'_, Result<Outcome>>| {
             thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the measurement panicked")))
         };
-        threads.into_iter().map(|(failover, thread)| (failover, join(thread))).collect()
+        threads.into_iter().map(|(peer, failover, thread)| (peer, failover, join(thread))).collect()
     })
 }

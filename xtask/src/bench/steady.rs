@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use ha_tests::lab::{Change, Moment, Pinger, Stress};
+use ha_tests::lab::{Change, Moment, Pinger, Stress, wait_for};
 
 use super::peer::Peer;
 use super::progress::Progress;
@@ -86,6 +86,10 @@ fn under(
     for stage in stages.iter() {
         streams.push(stage.lab.host("client")?.ping(ADDRESS, STREAM, time * 2)?);
     }
+    // Not before the damage of an earlier load is over.
+    for stream in &streams {
+        wait_for(Duration::from_secs(10), || stream.is_answered(STREAM * 20).then_some(()));
+    }
     std::thread::sleep(Duration::from_millis(300));
     let since = Moment::now();
     let _stress = match load {
@@ -119,13 +123,11 @@ fn under(
         results.add(load.name(), peer, "stream stall ms", report.longest_stall().as_secs_f64() * 1e3);
         results.add(load.name(), peer, "seconds", until.since(since).as_secs_f64());
         progress.line("", peer.name(), load.title(), &format!("{moves} address changes, {lost} pings lost"));
-        // The next load must not start with the damage of this one.
         let healthy = stage.master.as_mut().context("started with both")?.check_alive();
         if let Err(error) = healthy.and_then(|()| stage.backup.check_alive()) {
             fail(results, load, peer, &error, progress);
         }
     }
-    std::thread::sleep(Duration::from_secs(1));
     Ok(())
 }
 

@@ -2,15 +2,17 @@
 
 use super::results::Stats;
 
-/// A table with aligned columns: the first to the left, the others to the right.
+/// A table with aligned columns: names to the left, figures to the right.
 #[derive(Debug)]
 pub(super) struct Table {
+    /// How many columns are names.
+    names: usize,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(head: &[&str]) -> Self {
-        Self { rows: vec![head.iter().map(|&cell| cell.to_owned()).collect()] }
+    pub(super) fn new(names: usize, head: &[&str]) -> Self {
+        Self { names, rows: vec![head.iter().map(|&cell| cell.to_owned()).collect()] }
     }
 
     pub(super) fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
@@ -29,14 +31,18 @@ impl Table {
         for (number, row) in self.rows.iter().enumerate() {
             for (column, &width) in widths.iter().enumerate() {
                 let cell = row.get(column).map_or("", String::as_str);
-                text +=
-                    &if column == 0 { format!("| {cell:<width$} ") } else { format!("| {cell:>width$} ") };
+                text += &if column < self.names {
+                    format!("| {cell:<width$} ")
+                } else {
+                    format!("| {cell:>width$} ")
+                };
             }
             text += "|\n";
             if number == 0 {
                 for (column, &width) in widths.iter().enumerate() {
                     let dashes = "-".repeat(width);
-                    text += &if column == 0 { format!("|-{dashes}-") } else { format!("|-{dashes}:") };
+                    text +=
+                        &if column < self.names { format!("|-{dashes}-") } else { format!("|-{dashes}:") };
                 }
                 text += "|\n";
             }
@@ -84,7 +90,7 @@ mod tests {
 
     #[test]
     fn columns_are_aligned() {
-        let mut table = Table::new(&["", "ms"]);
+        let mut table = Table::new(1, &["", "ms"]);
         table.row(["a", "1"]);
         table.row(["long", "1000"]);
         let text = table.text();

@@ -127,7 +127,7 @@ const NO_WORK_ONCE: &str = "no work, one run for each frame";
 /// VRID 99 is left out.
 const CONFIGURED: [u8; 2] = [51, 52];
 const BATCHES: usize = 25;
-const BATCH: u32 = 40_000;
+const BATCH: u32 = 20_000;
 /// Of runs with a new frame each. Few, because what answers frames does so within limits.
 const BATCH_OF_ONES: u32 = 500;
 

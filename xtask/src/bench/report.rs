@@ -82,6 +82,13 @@ fn sections(results: &Results, drawn: impl Fn(&str) -> bool) -> Vec<(&'static st
         |name: &str, what: &str| if drawn(name) { format!("![{what}]({name})\n\n") } else { String::new() };
     let all = [
         (
+            "At a glance",
+            "The median gap that the client sees, in milliseconds; *(two answer)* where two machines answered for the \
+             address at once in at least half of the runs.\n\n"
+                .to_owned(),
+            glance(results),
+        ),
+        (
             "What the client sees",
             format!(
                 "{}The client pings the virtual address every 250 µs. The gap is the time from sending the first packet \
@@ -97,7 +104,8 @@ fn sections(results: &Results, drawn: impl Fn(&str) -> bool) -> Vec<(&'static st
             "Who answers for the address",
             format!(
                 "{}A witness asks by ARP every millisecond. *Two at once* counts the runs in which two machines answered \
-                 the same question. *After the thaw* is how long a frozen machine answered when it woke up again.\n\n",
+                 the same question, and for how long. *Thawed*: how long a frozen machine answered when it woke up \
+                 again, and how long the client was not answered because of it.\n\n",
                 picture(DOUBLE, "Time with two machines answering")
             ),
             answering(results),
@@ -162,6 +170,31 @@ fn versus(results: &Results, peer: Peer, scenario: &str, metric: &str) -> String
     ratio(ours, reference(results, scenario, metric))
 }
 
+fn glance(results: &Results) -> String {
+    let failovers = failovers(results);
+    if failovers.is_empty() {
+        return String::new();
+    }
+    let mut head = vec![""];
+    head.extend(results.peers.iter().map(|peer| peer.name()));
+    head.push("xvrrp against keepalived");
+    let mut table = Table::new(1, &head);
+    for failover in failovers {
+        let name = failover.name();
+        let mut row = vec![failover.title().to_owned()];
+        for &peer in &results.peers {
+            let gap =
+                results.stats(name, peer, "gap ms").map_or("–".to_owned(), |stats| figure(stats.median));
+            let double =
+                results.stats(name, peer, "two answering ms").is_some_and(|stats| stats.median > 0.0);
+            row.push(if double { format!("{gap} (two answer)") } else { gap });
+        }
+        row.push(versus(results, Peer::Xvrrp, name, "gap ms"));
+        table.row(row);
+    }
+    table.text()
+}
+
 fn gaps(results: &Results) -> String {
     let mut text = String::new();
     for failover in failovers(results) {
@@ -222,8 +255,6 @@ fn answering(results: &Results) -> String {
             let cell = |stats: Option<Stats>, pick: fn(Stats) -> f64| {
                 stats.map_or(String::new(), |s| figure(pick(s)))
             };
-            let over = results.series(name, peer, "peer took over");
-            let took = over.iter().filter(|took| **took > 0.0).count();
             table.row([
                 failover.title().to_owned(),
                 peer.name().to_owned(),
@@ -231,7 +262,7 @@ fn answering(results: &Results) -> String {
                 cell(double, |stats| stats.median),
                 cell(double, |stats| stats.max),
                 cell(results.stats(name, peer, "thawed answers ms"), |stats| stats.max),
-                if over.is_empty() { String::new() } else { format!("{took} of {}", over.len()) },
+                cell(results.stats(name, peer, "gap after thaw ms"), |stats| stats.max),
             ]);
         }
     }
@@ -241,7 +272,14 @@ fn answering(results: &Results) -> String {
 fn parts(results: &Results) -> String {
     let mut table = Table::new(
         2,
-        &["", "", "sign of life → address", "gap start → address", "→ announcement", "→ answered ping"],
+        &[
+            "",
+            "",
+            "sign of life → address",
+            "gap start (or event) → address",
+            "→ announcement",
+            "→ answered ping",
+        ],
     );
     let mut any = false;
     for failover in failovers(results) {

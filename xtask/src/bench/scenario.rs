@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use ha_tests::lab::{ArpSample, Change, Echo, Moment, PingReport, Pinger, wait_for};
+use ha_tests::lab::{ArpSample, Change, Echo, Gap, Moment, PingReport, Pinger, wait_for};
 use nix::sys::signal::Signal;
 
 use super::peer::VIP;
@@ -41,7 +41,7 @@ const AFTER: Duration = Duration::from_millis(400);
 /// Nothing takes longer with an interval of one second, not even a start with a takeover behind it.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// A failover that is not over by then is one of seconds, which other work on the machine does not disturb.
-const ALONE: Duration = Duration::from_secs(1);
+const ALONE: Duration = Duration::from_millis(500);
 
 impl Failover {
     pub(super) const fn name(self) -> &'static str {
@@ -145,6 +145,8 @@ impl Failover {
             thawed = Some(Moment::now());
             stage.master()?.thaw()?;
             std::thread::sleep(AFTER);
+            // Both were master, and the client may have to learn again where the address is.
+            wait_for(PATIENCE, || pinger.is_answered(ASK * 20).then_some(()));
         }
         let report = pinger.stop();
         let samples = census.samples();
@@ -162,14 +164,18 @@ impl Failover {
         thawed: Option<Moment>,
     ) -> Result<Outcome> {
         // Packets that were on their way when it happened belong to it.
-        let gaps: Vec<_> =
-            report.gaps().into_iter().filter(|gap| gap.end.is_none_or(|end| end > before)).collect();
-        let mut longest = Duration::ZERO;
-        for gap in &gaps {
-            longest = longest.max(gap.length().context("in the end the client was not answered")?);
-        }
+        let (gaps, later): (Vec<_>, Vec<_>) = report
+            .gaps()
+            .into_iter()
+            .filter(|gap| gap.end.is_none_or(|end| end > before))
+            .partition(|gap| thawed.is_none_or(|thawed| gap.start < thawed));
+        let longest = |gaps: &[Gap]| -> Result<Duration> {
+            let lengths =
+                gaps.iter().map(|gap| gap.length().context("in the end the client was not answered"));
+            Ok(lengths.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or_default())
+        };
         let mut outcome = vec![
-            ("gap ms", ms(longest)),
+            ("gap ms", ms(longest(&gaps)?)),
             ("lost pings", lost(report, before) as f64),
             ("stream stall ms", ms(report.longest_stall())),
         ];
@@ -185,6 +191,7 @@ impl Failover {
         outcome.push(("machines answering", most as f64));
         outcome.push(("two answering ms", doubles as f64 * ms(ASK)));
         if let Some(thawed) = thawed {
+            outcome.push(("gap after thaw ms", ms(longest(&later)?)));
             let late =
                 since.iter().filter(|s| s.asked >= thawed && s.answers.iter().any(|name| name == "r1"));
             outcome.push(("thawed answers ms", late.count() as f64 * ms(ASK)));

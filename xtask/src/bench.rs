@@ -9,6 +9,7 @@ mod footprint;
 mod machine;
 mod many;
 mod peer;
+mod pictures;
 mod plot;
 mod progress;
 mod report;

@@ -20,7 +20,16 @@ pub(super) struct Plot {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) title: String,
-    pub(super) series: Vec<(Peer, Vec<f64>)>,
+    pub(super) series: Vec<Series>,
+}
+
+/// A row of dots.
+#[derive(Debug)]
+pub(super) struct Series {
+    pub(super) peer: Peer,
+    pub(super) values: Vec<f64>,
+    /// What a reader must know beside the dots; may be empty.
+    pub(super) note: &'static str,
 }
 
 const WIDTH: f64 = 860.0;
@@ -77,7 +86,7 @@ impl Plot {
         if rows == 0 {
             return None;
         }
-        let values = self.groups.iter().flat_map(|group| &group.series).flat_map(|(_, values)| values);
+        let values = self.groups.iter().flat_map(|group| &group.series).flat_map(|series| &series.values);
         let scale = Scale::of(values);
         let bottom = TOP + rows as f64 * ROW + self.groups.len() as f64 * BETWEEN;
         let height = bottom + 46.0;
@@ -134,7 +143,7 @@ impl Plot {
             WIDTH - 24.0,
             top - BETWEEN / 2.0
         );
-        for (number, (peer, values)) in group.series.iter().enumerate() {
+        for (number, Series { peer, values, note }) in group.series.iter().enumerate() {
             let y = top + (number as f64 + 0.5) * ROW;
             let colour = colour(*peer);
             let _ = writeln!(
@@ -167,6 +176,20 @@ impl Plot {
                     y + 4.5,
                     self.median(stats.median)
                 );
+                let last = scale.x(stats.max);
+                // Where there is room: behind the dots, or before them.
+                let (x, anchor) = if last < (LEFT + RIGHT) / 2.0 {
+                    (last + 12.0, "start")
+                } else {
+                    (scale.x(stats.min) - 12.0, "end")
+                };
+                let _ = writeln!(
+                    svg,
+                    "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" font-size=\"11.5\" \
+                     fill=\"#777777\">{}</text>",
+                    y + 4.0,
+                    escape(note)
+                );
             }
         }
     }
@@ -198,7 +221,8 @@ mod tests {
 
     #[test]
     fn every_run_is_a_dot() {
-        let series = vec![(Peer::Xvrrp, vec![0.0, 1.0, 2.0]), (Peer::Keepalived, vec![3_600.0])];
+        let of = |peer, values| Series { peer, values, note: "" };
+        let series = vec![of(Peer::Xvrrp, vec![0.0, 1.0, 2.0]), of(Peer::Keepalived, vec![3_600.0])];
         let group = Group { title: "a < b".to_owned(), series };
         let plot = Plot { title: String::new(), subtitle: String::new(), unit: "ms", groups: vec![group] };
         let svg = plot.svg().unwrap_or_default();

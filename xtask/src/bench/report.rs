@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum as _;
 
 use super::footprint;
 use super::many;
 use super::peer::Peer;
-use super::plot::{Group, Plot};
+use super::pictures::{CPU, DOUBLE, GAP, failovers, pictures};
 use super::results::{Results, Stats};
 use super::scenario::Failover;
 use super::steady::Load;
@@ -37,10 +36,6 @@ pub(super) fn tables(results: &Results) -> String {
         .map(|(title, _, tables)| format!("{title}\n\n{tables}"))
         .collect()
 }
-
-const GAP: &str = "bench-gap.svg";
-const DOUBLE: &str = "bench-double.svg";
-const CPU: &str = "bench-cpu.svg";
 
 fn page(results: &Results, drawn: impl Fn(&str) -> bool) -> String {
     let machine = &results.machine;
@@ -104,7 +99,8 @@ fn sections(results: &Results, drawn: impl Fn(&str) -> bool) -> Vec<(&'static st
             "Who answers for the address",
             format!(
                 "{}A witness asks by ARP every millisecond. *Two at once* counts the runs in which two machines answered \
-                 the same question, and for how long. *Thawed*: how long a frozen machine answered when it woke up \
+                 the same question, and for how long: it asks until 0.4 s after the takeover (and the thaw), but the machine \
+                 of a killed daemon goes on until somebody removes the address. *Thawed*: how long a frozen machine answered when it woke up \
                  again, and how long the client was not answered because of it.\n\n",
                 picture(DOUBLE, "Time with two machines answering")
             ),
@@ -151,10 +147,6 @@ fn sections(results: &Results, drawn: impl Fn(&str) -> bool) -> Vec<(&'static st
         ("Runs that failed", String::new(), failures(results)),
     ];
     all.into_iter().filter(|(_, _, tables)| !tables.is_empty()).collect()
-}
-
-fn failovers(results: &Results) -> Vec<Failover> {
-    Failover::value_variants().iter().copied().filter(|failover| results.has(failover.name())).collect()
 }
 
 /// What keepalived does with the same files, for the ratio.
@@ -244,7 +236,7 @@ fn answering(results: &Results) -> String {
     }
     let mut table = Table::new(
         2,
-        &["", "", "two at once", "ms, median", "ms, max", "after the thaw, max ms", "peer took over"],
+        &["", "", "two at once", "median ms", "max ms", "thawed: answers, max ms", "gap, max ms"],
     );
     for failover in failovers {
         for &peer in &results.peers {
@@ -266,7 +258,18 @@ fn answering(results: &Results) -> String {
             ]);
         }
     }
-    table.text()
+    let mut text = table.text();
+    let restart = Failover::Restart.name();
+    let takeovers = |&peer: &Peer| {
+        let over = results.series(restart, peer, "peer took over");
+        let took = over.iter().filter(|took| **took > 0.0).count();
+        (!over.is_empty()).then(|| format!("{} {took} of {}", peer.name(), over.len()))
+    };
+    let takeovers: Vec<_> = results.peers.iter().filter_map(takeovers).collect();
+    if !takeovers.is_empty() {
+        let _ = write!(text, "Restarts in which the other router took over: {}.\n\n", takeovers.join(", "));
+    }
+    text
 }
 
 fn parts(results: &Results) -> String {
@@ -413,65 +416,4 @@ fn failures(results: &Results) -> String {
         let _ = writeln!(text, "- {}, {}: {first}", failure.scenario, failure.peer.name());
     }
     text
-}
-
-fn pictures(results: &Results) -> Vec<(&'static str, Plot)> {
-    let by_failover = |metric: &str, keep: &dyn Fn(&[f64]) -> bool| -> Vec<Group> {
-        let group = |failover: Failover| {
-            let series: Vec<_> = results
-                .peers
-                .iter()
-                .map(|&peer| (peer, results.series(failover.name(), peer, metric)))
-                .filter(|(_, values)| !values.is_empty())
-                .collect();
-            let wanted = series.iter().any(|(_, values)| keep(values));
-            wanted.then(|| Group { title: failover.title().to_owned(), series })
-        };
-        failovers(results).into_iter().filter_map(group).collect()
-    };
-    let dots = "a dot for each run, a line and a figure for the median; logarithmic";
-    let mut cpu = Vec::new();
-    for count in footprint::COUNTS {
-        for role in ["master", "backup"] {
-            let metric = format!("{role} cpu %");
-            let series: Vec<_> = results
-                .peers
-                .iter()
-                .map(|&peer| (peer, results.series(&footprint::name(count), peer, &metric)))
-                .filter(|(_, values)| !values.is_empty())
-                .collect();
-            if !series.is_empty() {
-                cpu.push(Group { title: format!("{count} VRID, {role}"), series });
-            }
-        }
-    }
-    vec![
-        (
-            GAP,
-            Plot {
-                title: "How long the client gets no answer".to_owned(),
-                subtitle: format!("Gap in the answers to a 250 µs ping stream: {dots}"),
-                unit: "ms",
-                groups: by_failover("gap ms", &|_| true),
-            },
-        ),
-        (
-            DOUBLE,
-            Plot {
-                title: "How long two machines answer for the address".to_owned(),
-                subtitle: format!("ARP asked every millisecond: {dots}"),
-                unit: "ms",
-                groups: by_failover("two answering ms", &|values| values.iter().any(|value| *value > 0.0)),
-            },
-        ),
-        (
-            CPU,
-            Plot {
-                title: "What a healthy pair costs".to_owned(),
-                subtitle: "Processor time of the daemon, percent of one processor; logarithmic".to_owned(),
-                unit: "%",
-                groups: cpu,
-            },
-        ),
-    ]
 }

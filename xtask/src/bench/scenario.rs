@@ -192,8 +192,9 @@ impl Failover {
         outcome.push(("two answering ms", doubles as f64 * ms(ASK)));
         if let Some(thawed) = thawed {
             outcome.push(("gap after thaw ms", ms(longest(&later)?)));
-            let late =
-                since.iter().filter(|s| s.asked >= thawed && s.answers.iter().any(|name| name == "r1"));
+            let early = thawed..thawed.plus(AFTER);
+            let answered = |sample: &ArpSample| sample.answers.iter().any(|name| name == "r1");
+            let late = since.iter().filter(|sample| early.contains(&sample.asked) && answered(sample));
             outcome.push(("thawed answers ms", late.count() as f64 * ms(ASK)));
         }
         let taken = stage.addresses.taken(&stage.wire, "r2", ADDRESS, before);

@@ -47,6 +47,12 @@ pub(super) fn run(
     }
 }
 
+/// Longer than the delay after which a new master announces its addresses a second time.
+const SETTLE: Duration = Duration::from_secs(7);
+
+/// What the program on the interface does to ordinary packets: round trips to the master's own address.
+pub(super) const ROUND_TRIPS: [(&str, usize); 2] = [("round trip median us", 50), ("round trip p99 us", 99)];
+
 /// Measured values by name.
 type Values = Vec<(String, f64)>;
 
@@ -70,12 +76,23 @@ fn note(results: &mut Results, count: u8, peer: Peer, values: Result<Values>, pr
 
 fn measure(peer: Peer, count: u8, time: Duration) -> Result<Values> {
     let lab = Lab::new(topology())?;
-    let routers = start(&lab, peer, count)?;
+    let routers = start(&lab, peer, count, SETTLE)?;
     let read = || routers.iter().map(Running::usage).collect::<Result<Vec<Usage>>>();
     let before = read()?;
-    std::thread::sleep(time);
-    let after = read()?;
     let mut values = Vec::new();
+    if count == 1 {
+        let target = lab.host("r1")?.spec().v4;
+        let stream = lab.host("client")?.ping(target.into(), Duration::from_millis(1), time)?;
+        std::thread::sleep(time);
+        let report = stream.stop();
+        for (metric, percent) in ROUND_TRIPS {
+            let trip = report.round_trip(percent).context("r1 does not answer the client")?;
+            values.push((metric.to_owned(), trip.as_secs_f64() * 1e6));
+        }
+    } else {
+        std::thread::sleep(time);
+    }
+    let after = read()?;
     for (role, (before, after)) in ["master", "backup"].iter().zip(before.iter().zip(&after)) {
         values.push((format!("{role} cpu %"), after.percent_since(before)));
         values.push((format!("{role} switches/s"), after.switches_since(before)));
@@ -85,8 +102,8 @@ fn measure(peer: Peer, count: u8, time: Duration) -> Result<Values> {
     Ok(values)
 }
 
-/// A pair with `count` virtual routers, all on r1, and a client that reaches them.
-pub(super) fn start(lab: &Lab, peer: Peer, count: u8) -> Result<[Running; 2]> {
+/// A pair with `count` virtual routers, all on r1, and a client that reaches them, `settle` after the start of r2.
+pub(super) fn start(lab: &Lab, peer: Peer, count: u8, settle: Duration) -> Result<[Running; 2]> {
     let (r1, r2, client) = (lab.host("r1")?, lab.host("r2")?, lab.host("client")?);
     client.output(&["ip", "route", "add", VIPS_NETWORK, "dev", client.interface()])?;
     // The master first, so that nothing has to change hands.
@@ -94,7 +111,7 @@ pub(super) fn start(lab: &Lab, peer: Peer, count: u8) -> Result<[Running; 2]> {
     wait_for(Duration::from_secs(30), || holds_all(lab, "r1", count).ok()?.then_some(()))
         .with_context(|| format!("r1 did not become master of {count}\n{}", lab.dossier()))?;
     let backup = r2.start(peer.daemon(), &peer.config_of(Role::Backup, count))?;
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(settle);
     anyhow::ensure!(holds_all(lab, "r1", count)?, "r1 did not stay master of {count}\n{}", lab.dossier());
     Ok([master, backup])
 }

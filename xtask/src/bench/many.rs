@@ -50,7 +50,7 @@ pub(super) fn run(results: &mut Results, runs: usize, progress: &mut Progress) {
 fn measure(peer: Peer) -> Result<Vec<(&'static str, f64)>> {
     let lab = Lab::new(topology())?;
     let wire = lab.switch().watch()?;
-    let _routers = footprint::start(&lab, peer, COUNT)?;
+    let _routers = footprint::start(&lab, peer, COUNT, Duration::from_secs(3))?;
     let targets: Vec<IpAddr> = vips(COUNT).into_iter().map(IpAddr::from).collect();
     let client = lab.host("client")?;
     // The client learns where they are.

@@ -7,6 +7,7 @@ use super::peer::Peer;
 use super::plot::{Group, Plot, Series};
 use super::results::Results;
 use super::scenario::Failover;
+use super::table::figure;
 
 /// File names of the pictures.
 pub(super) const GAP: &str = "bench-gap.svg";
@@ -53,12 +54,7 @@ pub(super) fn pictures(results: &Results) -> Vec<(&'static str, Plot)> {
 }
 
 /// What the peers have to show for one metric; peers without a value are left out.
-fn series(
-    results: &Results,
-    scenario: &str,
-    metric: &str,
-    note: impl Fn(Peer) -> &'static str,
-) -> Vec<Series> {
+fn series(results: &Results, scenario: &str, metric: &str, note: impl Fn(Peer) -> String) -> Vec<Series> {
     let of = |&peer: &Peer| Series { peer, values: results.series(scenario, peer, metric), note: note(peer) };
     results.peers.iter().map(of).filter(|series| !series.values.is_empty()).collect()
 }
@@ -66,13 +62,21 @@ fn series(
 fn gaps(results: &Results) -> Vec<Group> {
     let group = |failover: Failover| {
         let scenario = failover.name();
-        let two_answer = |peer| match results.stats(scenario, peer, DOUBLE_METRIC) {
-            Some(stats) if stats.median > 0.0 => "two machines answer",
-            _ => "",
+        let two_answer = |peer| {
+            let double = double(results, scenario, peer);
+            double.map_or(String::new(), |time| format!("two machines answer{time}"))
         };
         Group { title: failover.title().to_owned(), series: series(results, scenario, "gap ms", two_answer) }
     };
     failovers(results).into_iter().map(group).collect()
+}
+
+/// Whether and for how long two machines answered in most of the runs; nothing is said of a time that only ended
+/// with the observation.
+pub(super) fn double(results: &Results, scenario: &str, peer: Peer) -> Option<String> {
+    let median = results.stats(scenario, peer, DOUBLE_METRIC)?.median;
+    let to_the_end = median > 300.0;
+    (median > 0.0).then(|| if to_the_end { String::new() } else { format!(" for {} ms", figure(median)) })
 }
 
 const DOUBLE_METRIC: &str = "two answering ms";
@@ -80,7 +84,7 @@ const DOUBLE_METRIC: &str = "two answering ms";
 /// Only what happened to somebody.
 fn doubles(results: &Results) -> Vec<Group> {
     let group = |failover: Failover| {
-        let series = series(results, failover.name(), DOUBLE_METRIC, |_| "");
+        let series = series(results, failover.name(), DOUBLE_METRIC, |_| String::new());
         Group { title: failover.title().to_owned(), series }
     };
     let groups = failovers(results).into_iter().map(group);
@@ -91,7 +95,7 @@ fn costs(results: &Results) -> Vec<Group> {
     let each = footprint::COUNTS.into_iter().flat_map(|count| ["master", "backup"].map(|role| (count, role)));
     let groups = each.map(|(count, role)| Group {
         title: format!("{count} VRID, {role}"),
-        series: series(results, &footprint::name(count), &format!("{role} cpu %"), |_| ""),
+        series: series(results, &footprint::name(count), &format!("{role} cpu %"), |_| String::new()),
     });
     groups.filter(|group| !group.series.is_empty()).collect()
 }

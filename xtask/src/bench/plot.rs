@@ -29,7 +29,7 @@ pub(super) struct Series {
     pub(super) peer: Peer,
     pub(super) values: Vec<f64>,
     /// What a reader must know beside the dots; may be empty.
-    pub(super) note: &'static str,
+    pub(super) note: String,
 }
 
 const WIDTH: f64 = 860.0;
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_run_is_a_dot() {
-        let of = |peer, values| Series { peer, values, note: "" };
+        let of = |peer, values| Series { peer, values, note: String::new() };
         let series = vec![of(Peer::Xvrrp, vec![0.0, 1.0, 2.0]), of(Peer::Keepalived, vec![3_600.0])];
         let group = Group { title: "a < b".to_owned(), series };
         let plot = Plot { title: String::new(), subtitle: String::new(), unit: "ms", groups: vec![group] };

@@ -30,10 +30,11 @@ pub(super) fn run(
 ) {
     let (greedy, modest): (Vec<_>, Vec<_>) =
         results.peers.iter().copied().partition(|peer| !together && *peer == Peer::KeepalivedTuned);
+    let settle = if together { Duration::from_secs(2) } else { SETTLE };
     for &count in counts {
         for peers in [&modest, &greedy] {
             let values = std::thread::scope(|scope| {
-                let start = |peer: Peer| (peer, scope.spawn(move || measure(peer, count, time)));
+                let start = |peer: Peer| (peer, scope.spawn(move || measure(peer, count, settle, time)));
                 let threads: Vec<_> = peers.iter().copied().map(start).collect();
                 let join = |thread: ScopedJoinHandle<'_, Result<Values>>| {
                     thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the measurement panicked")))
@@ -74,9 +75,9 @@ fn note(results: &mut Results, count: u8, peer: Peer, values: Result<Values>, pr
     }
 }
 
-fn measure(peer: Peer, count: u8, time: Duration) -> Result<Values> {
+fn measure(peer: Peer, count: u8, settle: Duration, time: Duration) -> Result<Values> {
     let lab = Lab::new(topology())?;
-    let routers = start(&lab, peer, count, SETTLE)?;
+    let routers = start(&lab, peer, count, settle)?;
     let read = || routers.iter().map(Running::usage).collect::<Result<Vec<Usage>>>();
     let before = read()?;
     let mut values = Vec::new();

@@ -75,7 +75,7 @@ fn gaps(results: &Results) -> Vec<Group> {
 /// with the observation.
 pub(super) fn double(results: &Results, scenario: &str, peer: Peer) -> Option<String> {
     let median = results.stats(scenario, peer, DOUBLE_METRIC)?.median;
-    let to_the_end = median > 300.0;
+    let to_the_end = median >= 250.0;
     (median > 0.0).then(|| if to_the_end { String::new() } else { format!(" for {} ms", figure(median)) })
 }
 

@@ -108,6 +108,8 @@ counters! {
         UnicastAtMulticast = unicast_at_multicast,
         /// Multicast advert for another group than the instance's.
         OtherGroup = other_group,
+        /// Unicast advert for an address that this host does not have: a switch floods what it knows no port for.
+        OtherDestination = other_destination,
         /// Source is not among `unicast_peer`, where `check_unicast_src` is set.
         UnknownPeer = unknown_peer,
         /// Our own advert came back (a bridge loop, or a mirrored port).

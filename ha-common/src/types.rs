@@ -78,20 +78,25 @@ impl core::fmt::Display for Priority {
     }
 }
 
-/// Advertisement interval in centiseconds, 1 to 4095 (RFC 9568 section 5.2.7: twelve bits).
+/// Advertisement interval in centiseconds, 1 to 25,500.
+///
+/// VRRPv3 carries up to [`Centis::MAX_V3`] (RFC 9568 section 5.2.7: twelve bits), VRRPv2 whole seconds up to
+/// [`Centis::MAX_V2`] (RFC 3768 section 5.3.7: eight bits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Centis(u16);
 
 impl Centis {
     /// One second.
     pub const DEFAULT: Self = Self(100);
-    /// The largest that fits twelve bits, 40.95 s.
-    pub const MAX: Self = Self(4095);
+    /// The longest interval of VRRPv3, 40.95 s.
+    pub const MAX_V3: Self = Self(4095);
+    /// The longest interval of VRRPv2, 255 s.
+    pub const MAX_V2: Self = Self(25_500);
 
-    /// `None` for zero or more than twelve bits.
+    /// `None` for zero or more than any version carries.
     #[must_use]
     pub const fn new(value: u16) -> Option<Self> {
-        if value == 0 || value > Self::MAX.0 { None } else { Some(Self(value)) }
+        if value == 0 || value > Self::MAX_V2.0 { None } else { Some(Self(value)) }
     }
 
     /// The number of centiseconds.

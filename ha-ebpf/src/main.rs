@@ -21,7 +21,7 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use ha_common::classify::{Packet, Verdict, classify, fingerprint};
+use ha_common::classify::{Packet, Verdict, classify, fingerprint, header_intact};
 use ha_common::counter::Counter;
 use ha_common::layout::{EventHeader, InterfaceConfig, advert_slot};
 
@@ -75,7 +75,7 @@ fn recognise(context: &XdpContext, config: &InterfaceConfig, packet: &Packet) ->
     let fingerprint = fingerprint(config.fingerprint_key, packet, scratch);
     // SAFETY: the helper has no conditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    if fingerprint == tracked {
+    if fingerprint == tracked && header_intact(packet, scratch) {
         slot.stamp(now_ns);
         return Counter::Stamped;
     }

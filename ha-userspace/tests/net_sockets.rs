@@ -275,9 +275,11 @@ fn the_fallback_tells_what_it_lost() {
         while receiver.try_recv().expect("read").is_some() {
             read += 1;
         }
-        send(&a, Family::V4, multicast(Family::V4), 1);
-        assert!(receiver.try_recv().expect("read").is_some());
-        assert_eq!(read + receiver.take_lost(), sent);
+        // Not only with the next packet: there may be none.
+        let lost = receiver.take_lost();
+        assert!(lost > 0, "all {sent} fitted");
+        assert_eq!(read + lost, sent);
+        assert_eq!(receiver.take_lost(), 0);
         println!("{read} of {sent} read");
     });
 }

@@ -4,10 +4,30 @@
 //! (root, keepalived, FRR, a built xvrrp) is listed as ignored and the reason is printed; `--ignored` and
 //! `--include-ignored` do not make it run. Timing tests run one at a time.
 
+#[path = "e2e/addresses.rs"]
+mod addresses;
+#[path = "e2e/degraded.rs"]
+mod degraded;
 #[path = "e2e/harness.rs"]
 mod harness;
+#[path = "e2e/hostile.rs"]
+mod hostile;
+#[path = "e2e/interop.rs"]
+mod interop;
 #[path = "e2e/lab.rs"]
 mod lab;
+#[path = "e2e/load.rs"]
+mod load;
+#[path = "e2e/pair.rs"]
+mod pair;
+#[path = "e2e/reload.rs"]
+mod reload;
+#[path = "e2e/services.rs"]
+mod services;
+#[path = "e2e/services_cli.rs"]
+mod services_cli;
+#[path = "e2e/timers.rs"]
+mod timers;
 #[path = "e2e/two_node.rs"]
 mod two_node;
 
@@ -16,5 +36,17 @@ fn main() -> std::process::ExitCode {
         eprintln!("{error:#}");
         return std::process::ExitCode::FAILURE;
     }
-    harness::main([lab::tests(), two_node::tests()])
+    harness::main([
+        lab::tests(),
+        two_node::tests(),
+        addresses::tests(),
+        degraded::tests(),
+        hostile::tests(),
+        interop::tests(),
+        reload::tests(),
+        services::tests(),
+        services_cli::tests(),
+        timers::tests(),
+        load::tests(),
+    ])
 }

@@ -53,6 +53,9 @@ pub enum Input {
     /// Start, or a change of what allows the router to run at all: the interface is up, has an address of the
     /// family, and no weight-0 tracker has failed.
     Ready(bool),
+    /// A weight-0 tracker has failed while the interface still carries packets. Like `Ready(false)`, but a master
+    /// says so with priority 0, as keepalived does: the others need not wait for its silence.
+    Unfit,
     /// A valid advert arrived at `at` (kernel time), judged by [`crate::validate`].
     Advert {
         /// Sender's address.

@@ -62,6 +62,19 @@ use timers::{MAX_INTERVAL, MIN_INTERVAL, next_advert};
 /// successor's wake-up and the delivery of its first advert.
 pub const LEAVE_MARGIN: Span = Span::from_millis(50);
 
+/// What a leaving master waits for after its successor's first advert. Adverts go out first, so at that moment the
+/// successor has neither the addresses nor the hosts' attention; whatever is sent to the old master until then is
+/// lost if it has let go. keepalived needs a few milliseconds on a busy machine.
+pub const HANDOVER: Span = Span::from_millis(50);
+
+/// How much newer than the driver's time a stamp may be: the driver may lose its CPU between the two readings.
+const NEWEST: Span = Span::SECOND;
+
+/// A kernel time that is believed: no stamp from the far future may keep a dead master alive.
+fn near(at: Time, now: Time) -> Time {
+    at.min(now.after(NEWEST))
+}
+
 /// A state and what belongs to it.
 #[derive(Clone, Copy, Debug)]
 enum Phase {
@@ -77,8 +90,10 @@ enum Phase {
     Leaving {
         /// When priority 0 was sent.
         resigned: Time,
-        /// When to stop waiting for a successor.
+        /// When to stop waiting for a successor, or for it to be ready.
         until: Time,
+        /// The successor was heard.
+        succeeded: bool,
     },
 }
 
@@ -129,17 +144,23 @@ impl Machine {
         match input {
             Input::Ready(true) => self.ready(now),
             Input::Ready(false) => self.not_ready(now),
+            Input::Unfit => {
+                if matches!(self.phase, Phase::Master { .. }) {
+                    self.actions.push(Action::SendAdvert { priority: 0 });
+                }
+                self.not_ready(now);
+            }
             Input::Advert { source, priority, interval, at } => {
                 let interval = match self.params.version {
                     Version::V2 => self.params.interval,
                     Version::V3 if interval == Span::ZERO => self.params.interval,
                     Version::V3 => interval.clamp(MIN_INTERVAL, MAX_INTERVAL),
                 };
-                self.advert(Heard { source, priority, interval, at }, now);
+                self.advert(Heard { source, priority, interval, at: near(at, now) }, now);
             }
             Input::Seen(stamp) => {
                 if let Phase::Backup(backup) = &mut self.phase {
-                    backup.seen(stamp, &self.params, self.priority, now);
+                    backup.seen(near(stamp, now), &self.params, self.priority, now);
                 }
             }
             Input::Timer => self.timer(now),
@@ -274,7 +295,7 @@ impl Machine {
                 self.actions.push(Action::SendAdvert { priority: 0 });
                 let slowest = Priority::new(1).unwrap_or(Priority::DEFAULT);
                 let wait = skew_time(self.params.version, slowest, self.params.interval).plus(LEAVE_MARGIN);
-                let leaving = Phase::Leaving { resigned: now, until: now.after(wait) };
+                let leaving = Phase::Leaving { resigned: now, until: now.after(wait), succeeded: false };
                 self.enter(leaving, Reason::Stopped, now);
             }
         }
@@ -292,12 +313,13 @@ impl Machine {
                 self.tracking(verdict);
             }
             Phase::Master { sent, .. } => self.advert_as_master(&heard, sent, now),
-            Phase::Leaving { resigned, .. } => {
+            Phase::Leaving { resigned, succeeded: false, .. } => {
                 // What arrived before our resignation is not its answer.
                 if heard.priority > 0 && heard.at > resigned {
-                    self.enter(Phase::Init, Reason::SuccessorHeard, now);
+                    self.phase = Phase::Leaving { resigned, until: now.after(HANDOVER), succeeded: true };
                 }
             }
+            Phase::Leaving { .. } => {}
         }
     }
 
@@ -349,8 +371,9 @@ impl Machine {
                 self.actions.push(Action::SendAdvert { priority: self.priority.get() });
                 self.phase = Phase::Master { due: next_advert(due, now, self.params.interval), sent: now };
             }
-            Phase::Leaving { until, .. } if now >= until => {
-                self.enter(Phase::Init, Reason::SuccessorTimeout, now)
+            Phase::Leaving { until, succeeded, .. } if now >= until => {
+                let reason = if succeeded { Reason::SuccessorHeard } else { Reason::SuccessorTimeout };
+                self.enter(Phase::Init, reason, now);
             }
             Phase::Master { .. } | Phase::Leaving { .. } => {}
         }

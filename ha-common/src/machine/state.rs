@@ -14,8 +14,8 @@ pub enum State {
     Backup,
     /// Answering for the addresses (RFC: Active).
     Master,
-    /// Was master, has sent priority 0, and keeps the addresses until the successor is heard or has had its time,
-    /// so that a planned switch loses no packet. Ends in [`State::Init`].
+    /// Was master, has sent priority 0, and keeps the addresses until the successor is heard and ready, or has had
+    /// its time, so that a planned switch loses no packet. Ends in [`State::Init`].
     Leaving,
 }
 

@@ -16,7 +16,7 @@ pub enum EmitError {
     AddressCount,
     /// An address or the endpoints are not of the advert's family, or VRRPv2 is asked for over IPv6.
     Family,
-    /// VRRPv2 carries whole seconds only.
+    /// VRRPv2 carries whole seconds up to 255, VRRPv3 hundredths up to 40.95 s.
     Interval,
 }
 
@@ -26,7 +26,7 @@ impl core::fmt::Display for EmitError {
             Self::Buffer => "the buffer is too short for the advert",
             Self::AddressCount => "an advert carries 1 to 255 addresses",
             Self::Family => "address family does not fit the advert",
-            Self::Interval => "VRRPv2 carries whole seconds only",
+            Self::Interval => "VRRPv2 carries whole seconds up to 255, VRRPv3 up to 40.95 s",
         })
     }
 }
@@ -68,7 +68,8 @@ impl Advert {
         }
         let (interval, form) = match (self.version, self.family) {
             (Version::V2, _) => (interval_v2(self.interval, auth)?, ChecksumForm::MessageOnly),
-            // Centis has twelve bits, so the reserved four are sent as zero (RFC 9568 section 5.2.6).
+            // Twelve bits, and the reserved four are sent as zero (RFC 9568 section 5.2.6).
+            (Version::V3, _) if self.interval > Centis::MAX_V3 => return Err(EmitError::Interval),
             (Version::V3, Family::V4) => (self.interval.get().to_be_bytes(), form),
             (Version::V3, Family::V6) => (self.interval.get().to_be_bytes(), ChecksumForm::PseudoHeader),
         };

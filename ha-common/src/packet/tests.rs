@@ -237,3 +237,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn intervals_that_a_version_cannot_carry_are_not_sent() {
+    let endpoints =
+        Endpoints::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V4(crate::types::MULTICAST_V4))
+            .unwrap();
+    let addresses = [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9))];
+    let emit = |version, centis| {
+        let advert = Advert {
+            vrid: Vrid::new(1).unwrap(),
+            priority: 100,
+            interval: Centis::new(centis).unwrap(),
+            version,
+            family: Family::V4,
+        };
+        advert.emit(&addresses, Auth::None, ChecksumForm::MessageOnly, &endpoints, &mut [0; MAX_LEN])
+    };
+    assert_eq!(emit(Version::V3, 4095), Ok(12));
+    assert_eq!(emit(Version::V3, 4096), Err(EmitError::Interval));
+    assert_eq!(emit(Version::V2, 25_500), Ok(20));
+    assert_eq!(emit(Version::V2, 50), Err(EmitError::Interval));
+}

@@ -135,7 +135,7 @@ fn s06_the_reserved_nibble_is_ignored_and_zero_is_rejected() {
     let judged = validate(&RULES_V3, &META, &nibble).unwrap();
     assert_eq!(judged.advert.interval, RULES_V3.interval);
     let longest = sealed(with(with(FRR_V3_V4, 4, 0xff), 5, 0xff));
-    assert_eq!(validate(&RULES_V3, &META, &longest).unwrap().advert.interval, Centis::MAX);
+    assert_eq!(validate(&RULES_V3, &META, &longest).unwrap().advert.interval, Centis::MAX_V3);
     let zero = sealed(with(FRR_V3_V4, 5, 0));
     assert_eq!(reason(&RULES_V3, &META, &zero), Some(Counter::BadInterval));
     let zero_behind_the_nibble = sealed(with(with(FRR_V3_V4, 4, 0x70), 5, 0));

@@ -1,25 +1,28 @@
 //! `xvrrp check`: print all that is wrong with a configuration, and say by the exit code whether it runs.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config::{self, LoadOptions, report};
+use super::DEFAULT_CONFIG;
+use crate::config::{self, LoadOptions, Refused, report};
+use crate::track::exec;
 
-/// Check a configuration file without running it.
-///
-/// Exit codes: 0 good, 4 cannot run, 5 runs with complaints, 6 runs scripts without enable_script_security.
+/// Options of `xvrrp check`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Findings go to standard error. Exit codes, as keepalived -t has them:\n  \
+    0  good (notes may be printed)\n  \
+    4  cannot run\n  \
+    5  runs, with complaints\n  \
+    6  runs, but scripts are not protected by enable_script_security")]
 pub struct CheckArgs {
-    /// Configuration file.
-    #[arg(
-        short = 'f',
-        long = "use-file",
-        value_name = "FILE",
-        default_value = "/etc/keepalived/keepalived.conf"
-    )]
-    pub file: PathBuf,
-    /// Configuration id for `@id` lines; the short host name where absent.
+    /// Configuration file [default: /etc/keepalived/keepalived.conf]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The same, as keepalived has it
+    #[arg(short = 'f', long = "use-file", value_name = "FILE", conflicts_with = "file")]
+    pub use_file: Option<PathBuf>,
+    /// Configuration id for `@id` lines [default: the short host name]
     #[arg(short = 'i', long = "config-id", value_name = "ID")]
     pub config_id: Option<String>,
 }
@@ -29,6 +32,12 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs) -> ExitCode {
     let mut options = LoadOptions::for_host();
     options.interface_check = Some(Box::new(|name| nix::net::if_::if_nametoindex(name).is_ok()));
+    // Another user than the daemon's cannot judge what the daemon may run.
+    options.script_check = nix::unistd::geteuid().is_root().then_some(Box::new(|script, global| {
+        exec::prepare(script, global.script_user.as_ref(), global.script_security)
+            .map(drop)
+            .map_err(|why| Refused { message: why.to_string(), help: None })
+    }));
     run_with(args, options)
 }
 
@@ -38,7 +47,8 @@ pub fn run_with(args: &CheckArgs, mut options: LoadOptions) -> ExitCode {
     if let Some(id) = &args.config_id {
         options.config_id.clone_from(id);
     }
-    let loaded = config::load(&args.file, &options);
+    let named = args.file.as_deref().or(args.use_file.as_deref());
+    let loaded = config::load(named.unwrap_or(Path::new(DEFAULT_CONFIG)), &options);
     let mut stderr = std::io::stderr();
     let text = report::text(&loaded, stderr.is_terminal());
     // A closed pipe must not change the verdict.

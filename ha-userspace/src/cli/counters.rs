@@ -10,6 +10,8 @@ use crate::control::protocol::{Counters, Request, Response};
 
 /// Options of `xvrrp counters`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Exit code 1 where no daemon answers. The XDP program's own map is HA_COUNTERS:\n  \
+    bpftool map dump name HA_COUNTERS")]
 pub struct Args {
     /// Run directory of the daemon.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]

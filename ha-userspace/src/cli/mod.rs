@@ -19,7 +19,12 @@ pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
 
 /// VRRP for Linux that reads keepalived.conf and notices a dead master through XDP.
 #[derive(Debug, Parser)]
-#[command(name = "xvrrp", version, max_term_width = 100)]
+#[command(
+    name = "xvrrp",
+    version,
+    max_term_width = 100,
+    after_help = "To begin: xvrrp check /etc/keepalived/keepalived.conf, then xvrrp run as root, then xvrrp status."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -9,6 +9,10 @@ use crate::control::protocol::{Reloaded, Request, Response};
 
 /// Options of `xvrrp reload`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Prints what changed. Exit code 1 where no daemon answers, or where it refuses the new\n\
+    configuration: then everything stays as it was."
+)]
 pub struct Args {
     /// Run directory of the daemon.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]

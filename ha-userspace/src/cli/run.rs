@@ -11,6 +11,14 @@ use crate::runtime;
 
 /// Options of `xvrrp run`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Signals:\n  \
+    HUP         reload the configuration, as `xvrrp reload` does\n  \
+    TERM, INT   hand the virtual addresses over and stop; twice: stop at once\n  \
+    USR1, USR2  write the state into the log\n\n\
+    Exit codes:\n  \
+    0  stopped as told\n  \
+    1  could not start, or runs already\n  \
+    4  the configuration cannot be used")]
 pub struct Args {
     /// Configuration file.
     #[arg(short = 'f', long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
@@ -81,8 +89,40 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let ended = runtime::start(options, loaded.config);
     if let Err(error) = &ended {
-        tracing::error!("{error:#}");
+        tracing::error!("{}", once(error));
     }
     drop(logging);
     if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// An error with its causes, leaving out those that the text before them has told already.
+fn once(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot open the door: {source}; knock")]
+    struct Door {
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let door = Door { source: std::io::Error::other("locked") };
+        assert_eq!(once(&anyhow::Error::from(door)), "cannot open the door: locked; knock");
+        let bare = anyhow::Error::new(std::io::Error::other("locked")).context("no way in");
+        assert_eq!(once(&bare), "no way in: locked");
+    }
 }

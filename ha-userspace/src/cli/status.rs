@@ -10,6 +10,7 @@ use crate::control::{DEFAULT_RUN_DIR, client};
 
 /// Options of `xvrrp status`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Exit code 1 where no daemon answers.")]
 pub struct Args {
     /// Run directory of the daemon.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]
@@ -171,11 +172,18 @@ fn details(instance: &InstanceStatus) -> String {
     line(
         "adverts",
         &format!(
-            "{} received, {} sent; became master {} times, gave it up {} times",
-            stats.advert_rcvd, stats.advert_sent, stats.become_master, stats.release_master
+            "{} received, {} sent; became master {}, gave it up {}",
+            stats.advert_rcvd,
+            stats.advert_sent,
+            times(stats.become_master),
+            times(stats.release_master)
         ),
     );
     out
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// `105 = 100 configured, +5 script web`.

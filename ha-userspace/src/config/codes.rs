@@ -66,9 +66,9 @@ codes! {
     PREEMPT_CONFLICT = "XV0511", "Preemption settings contradict each other.";
     UNICAST_WITHOUT_PEER = "XV0512", "A unicast keyword without peers.";
     OWNER_PRIORITY = "XV0513", "Priority 255 is for the address owner.";
-    INTERVAL_UNSUPPORTED = "XV0514", "An advertisement interval that cannot be represented.";
     NO_SUCH_INTERFACE = "XV0516", "An interface does not exist on this host.";
     STRICT_RESETS = "XV0517", "vrrp_strict overrides a setting.";
+    OTHER_GROUP = "XV0518", "A multicast group other than VRRP's own.";
     REPEATED_KEYWORD = "XV0515", "A keyword stands twice; the last one counts.";
     SCRIPT_INCOMPLETE = "XV0601", "A script block names no script.";
     SCRIPT_UNKNOWN = "XV0602", "A tracker names an unknown script.";

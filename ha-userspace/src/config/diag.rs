@@ -1,7 +1,7 @@
 //! Diagnostics: what is wrong where, why, and what to do about it.
 //!
 //! Everything that reads a configuration reports here and goes on, so that one run shows all problems.
-//! [`super::render`] prints them.
+//! `render` prints them.
 
 use super::codes::Code;
 use super::source::{Sources, Span};
@@ -93,6 +93,9 @@ impl Diagnostic {
 /// Findings beyond this number are counted, not kept: a file of ten million bad lines must not fill the memory.
 pub const MAX_KEPT: usize = 1000;
 
+/// Characters of a message.
+const MAX_MESSAGE: usize = 300;
+
 /// The findings of one load, with the text that they point into.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
@@ -100,15 +103,22 @@ pub struct Diagnostics {
     pub sources: Sources,
     list: Vec<Diagnostic>,
     dropped: usize,
-    worst: Option<Severity>,
+    counts: [usize; 3],
     fatal: bool,
     unprotected_scripts: bool,
 }
 
 impl Diagnostics {
     /// Add a finding.
-    pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.worst = self.worst.max(Some(diagnostic.severity));
+    pub fn push(&mut self, mut diagnostic: Diagnostic) {
+        // A word may be as long as a line may be; the caret shows it.
+        if let Some((cut, _)) = diagnostic.message.char_indices().nth(MAX_MESSAGE) {
+            diagnostic.message.truncate(cut);
+            diagnostic.message.push('…');
+        }
+        if let Some(count) = self.counts.get_mut(diagnostic.severity as usize) {
+            *count += 1;
+        }
         if self.list.len() < MAX_KEPT {
             self.list.push(diagnostic);
         } else {
@@ -152,7 +162,14 @@ impl Diagnostics {
     /// The worst severity of all findings; `None` where there is none.
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {
-        self.worst
+        let all = [Severity::Error, Severity::Warning, Severity::Note];
+        all.into_iter().find(|severity| self.count(*severity) > 0)
+    }
+
+    /// How many findings of a severity there are, kept or not.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.counts.get(severity as usize).copied().unwrap_or_default()
     }
 
     /// Whether the configuration cannot be run at all.

@@ -225,8 +225,8 @@ const GLOBAL: &[(&str, Status)] = &[
     ("vrrp_ipsets", FW),
     ("vrrp_iptables", FW),
     ("vrrp_lower_prio_no_advert", Implemented),
-    ("vrrp_mcast_group4", NotYet),
-    ("vrrp_mcast_group6", NotYet),
+    ("vrrp_mcast_group4", Implemented),
+    ("vrrp_mcast_group6", Implemented),
     ("vrrp_min_garp", Implemented),
     ("vrrp_netlink_cmd_rcv_bufs", PROC),
     ("vrrp_netlink_cmd_rcv_bufs_force", PROC),
@@ -266,7 +266,6 @@ const INSTANCE: &[(&str, Status)] = &[
     ("advert_int", Implemented),
     ("authentication", Implemented),
     ("check_unicast_src", Implemented),
-    ("checksum_compatibility", NotYet),
     ("debug", DEBUG),
     ("dont_track_primary", Implemented),
     ("down_timer_adverts", Implemented),
@@ -289,7 +288,7 @@ const INSTANCE: &[(&str, Status)] = &[
     ("linkbeat_use_polling", LINK),
     ("lower_prio_no_advert", Implemented),
     ("lvs_sync_daemon_interface", LVS),
-    ("mcast_dst_ip", NotYet),
+    ("mcast_dst_ip", Implemented),
     ("mcast_src_ip", Implemented),
     ("native_ipv6", Implemented),
     ("no_accept", NotYet),
@@ -438,10 +437,12 @@ pub fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         return None;
     }
     let word = word.to_ascii_lowercase();
-    let scored = candidates.filter(|name| name.len() <= 64).map(|name| {
-        let lower = name.to_ascii_lowercase();
-        (strsim::damerau_levenshtein(&word, &lower), name)
-    });
-    let (distance, name) = scored.min_by_key(|(distance, _)| *distance)?;
-    (distance * 3 <= word.chars().count().max(3)).then_some(name)
+    let most = word.chars().count().max(3) / 3;
+    // The distance is at least the difference of the lengths: most candidates need no closer look.
+    let near = candidates.filter(|name| name.len().abs_diff(word.len()) <= most);
+    let scored = near.map(|name| (strsim::damerau_levenshtein(&word, &name.to_ascii_lowercase()), name));
+    scored
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
 }

@@ -1,8 +1,8 @@
 //! The configuration: keepalived's language in, a typed model out.
 //!
-//! In layers, one file each: [`files`] and [`source`] (bytes and places), [`reader`] (includes, `@id`, definitions,
+//! In layers, one file each: `files` and [`source`] (bytes and places), `reader` (includes, `@id`, definitions,
 //! repetitions), [`lexer`] (words), [`tree`] (blocks), [`keywords`] (what exists), `lower` (the model),
-//! [`analysis`] (what is legal but pointless). Every layer reports into [`Diagnostics`] and goes on, so that all
+//! `analysis` (what is legal but pointless). Every layer reports into [`Diagnostics`] and goes on, so that all
 //! problems are shown at once. Nothing here touches the network or runs a script.
 //!
 //! Called by the daemon at start and on reload, and by `xvrrp check`.

@@ -45,7 +45,7 @@ impl Diagnostics {
         if let Some(help) = &diagnostic.help {
             line.push_str(&format!("; {help}"));
         }
-        line
+        printable(line.as_bytes())
     }
 }
 
@@ -56,7 +56,12 @@ fn report<'a>(sources: &'a Sources, diagnostic: &'a Diagnostic) -> Vec<Group<'a>
         Severity::Error => Level::ERROR,
     };
     let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.0);
-    let mut group = title.element(snippet(sources, diagnostic.span, diagnostic.cause.as_deref()));
+    // A file that could not be read has no line to show.
+    let unread = sources.file(diagnostic.span.file).is_some_and(|file| file.bytes.is_empty());
+    let mut group = match &diagnostic.cause {
+        Some(cause) if unread => title.element(Level::NOTE.message(cause.as_str())),
+        cause => title.element(snippet(sources, diagnostic.span, cause.as_deref())),
+    };
     if let Some((span, text)) = &diagnostic.related {
         let place = sources.place(*span);
         group = group.element(Level::NOTE.message(format!("{text}: {place}")));

@@ -54,7 +54,6 @@ pub fn text(loaded: &Loaded, color: bool) -> String {
 }
 
 fn summary(config: &Config, diags: &Diagnostics, verdict: Verdict) -> String {
-    let count = |severity| diags.iter().filter(|finding| finding.severity == severity).count();
     let plural = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
     let verdict = match verdict {
         Verdict::Good => "good",
@@ -66,8 +65,8 @@ fn summary(config: &Config, diags: &Diagnostics, verdict: Verdict) -> String {
         "{verdict}: {}, {}; {}, {}, {}",
         plural(config.instances.len(), "instance"),
         plural(config.scripts.len(), "script"),
-        plural(count(Severity::Error), "error"),
-        plural(count(Severity::Warning), "warning"),
-        plural(count(Severity::Note), "note"),
+        plural(diags.count(Severity::Error), "error"),
+        plural(diags.count(Severity::Warning), "warning"),
+        plural(diags.count(Severity::Note), "note"),
     )
 }

@@ -1,7 +1,7 @@
 //! The text of every file that was read, and the place of every word in it.
 //!
 //! A [`Span`] is a byte range of one file; [`Sources::place`] turns it into file:line:column. Nothing here opens a
-//! file (that is [`super::reader`]'s job) or knows the language.
+//! file (that is `reader`'s job) or knows the language.
 
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Add a file. Its content must be shorter than 4 GiB; [`super::reader`] allows far less.
+    /// Add a file. Its content must be shorter than 4 GiB; `reader` allows far less.
     pub fn add(&mut self, name: PathBuf, bytes: Vec<u8>, included_from: Option<Span>) -> FileId {
         let mut line_starts = vec![0];
         let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');

@@ -66,12 +66,12 @@ impl AddressSpec {
     }
 
     /// What makes it the same address to the kernel.
-    fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         (self.ifindex, self.address, self.prefix)
     }
 }
 
-type Key = (u32, IpAddr, u8);
+pub(crate) type Key = (u32, IpAddr, u8);
 
 /// What became of an address that was to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +127,9 @@ fn hint(errno: Errno) -> &'static str {
         Errno::EPERM => "; run as root or give the daemon CAP_NET_ADMIN",
         Errno::EACCES => "; IPv6 is switched off there, see sysctl net.ipv6.conf.*.disable_ipv6",
         Errno::ENODEV => "; the interface is gone",
-        Errno::EINVAL | Errno::ERANGE => "; check prefix, broadcast address and label in the configuration",
+        Errno::EINVAL | Errno::ERANGE => {
+            "; check prefix, scope, broadcast address and label in the configuration"
+        }
         Errno::ENOBUFS | Errno::ENOMEM => "; the kernel is short of memory",
         Errno::ETIMEDOUT => "; the kernel did not answer in time",
         _ => "",

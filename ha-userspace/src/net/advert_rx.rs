@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::task::{Context, Poll, ready};
 
 use ha_common::packet::Endpoints;
@@ -150,8 +150,13 @@ impl AdvertRx {
     }
 
     /// How many packets the kernel threw away because this socket was full, since the last call.
+    ///
+    /// Asked of the socket itself: `SO_RXQ_OVFL` tells of a loss only with the next packet, which a master that died
+    /// meanwhile does not send.
     pub fn take_lost(&mut self) -> u32 {
-        std::mem::take(&mut self.inbox.lost)
+        // No kernel that is new enough for the rest refuses.
+        let total = sys::dropped(self.socket.get_ref().as_fd()).unwrap_or(self.inbox.dropped);
+        total.wrapping_sub(std::mem::replace(&mut self.inbox.dropped, total))
     }
 }
 
@@ -165,7 +170,6 @@ struct Inbox {
     offset: ClockOffset,
     /// The kernel's count of dropped packets, which wraps.
     dropped: u32,
-    lost: u32,
 }
 
 impl Inbox {
@@ -174,10 +178,9 @@ impl Inbox {
             family,
             ready: VecDeque::new(),
             packet: Box::new([0; MAX_PACKET]),
-            control: nix::cmsg_space!(libc::timespec, libc::in6_pktinfo, libc::c_int, u32),
+            control: nix::cmsg_space!(libc::timespec, libc::in6_pktinfo, libc::c_int),
             offset: ClockOffset::read(),
             dropped: 0,
-            lost: 0,
         }
     }
 
@@ -211,10 +214,6 @@ impl Inbox {
                     destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr));
                 }
                 ControlMessageOwned::Ipv6HopLimit(limit) => hop_limit = u8::try_from(limit).ok(),
-                ControlMessageOwned::RxqOvfl(total) => {
-                    self.lost = self.lost.saturating_add(total.wrapping_sub(self.dropped));
-                    self.dropped = total;
-                }
                 _ => {}
             }
         }
@@ -323,7 +322,6 @@ fn join(socket: &Socket, ifindex: u32, family: Family) -> io::Result<()> {
 
 fn set_up(socket: &Socket, family: Family) -> io::Result<()> {
     setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
-    setsockopt(socket, sockopt::RxqOvfl, &1)?;
     if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
         // Without CAP_NET_ADMIN: as much as net.core.rmem_max allows.
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;

@@ -143,6 +143,15 @@ impl Links {
         self.iter().find(|link| link.name == name)
     }
 
+    /// Whether one of the links has this address.
+    #[must_use]
+    pub fn hold(&self, address: IpAddr) -> bool {
+        self.iter().any(|link| match address {
+            IpAddr::V4(v4) => link.v4.iter().any(|held| held.address == v4),
+            IpAddr::V6(v6) => link.v6.iter().any(|held| held.address == v6),
+        })
+    }
+
     /// All links, by index.
     pub fn iter(&self) -> impl Iterator<Item = &Link> {
         self.by_index.values()

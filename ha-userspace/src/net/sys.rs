@@ -2,7 +2,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "system calls that no safe wrapper offers: sendmmsg with one address per packet, sched_setscheduler, mlockall with MCL_ONFAULT, mallopt"
+    reason = "system calls that no safe wrapper offers: sendmmsg with one address per packet, getsockopt of SO_MEMINFO, sched_setscheduler, mlockall with MCL_ONFAULT, mallopt"
 )]
 
 use std::io;
@@ -68,6 +68,24 @@ pub(super) fn send_each(fd: BorrowedFd<'_>, messages: &[Message<'_>], mut failed
             },
         }
     }
+}
+
+/// Packets that the kernel threw away for want of room in this socket, ever; it wraps (`SO_MEMINFO`, Linux 4.12).
+pub(super) fn dropped(fd: BorrowedFd<'_>) -> nix::Result<u32> {
+    const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
+    let mut values = [0_u32; DROPS + 1];
+    let mut length = libc::socklen_t::try_from(size_of_val(&values)).unwrap_or(0);
+    // SAFETY: the kernel writes at most `length` bytes to `values`, both of which outlive the call.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            values.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    Errno::result(result).map(|_| values[DROPS])
 }
 
 /// A link-layer destination for packet(7) sockets: only the interface matters for a `SOCK_RAW` one.

@@ -87,6 +87,8 @@ impl Timer {
             let mut count = [0_u8; 8];
             match nix::unistd::read(&guard.get_inner().0, &mut count) {
                 Ok(_) => {
+                    // Spares the next call a read that finds nothing.
+                    guard.clear_ready();
                     self.armed = None;
                     return Ok(());
                 }

@@ -1,7 +1,10 @@
 //! When to repeat gratuitous ARPs and neighbour advertisements.
 //!
-//! Pure: told about transitions and asked at a time, it answers how many rounds are due. One round is one message
+//! Pure: told about transitions and asked at a time, it answers whether a round is due. One round is one message
 //! of each form for every address. Words and defaults are keepalived's (`garp_master_*`, keepalived.conf(5)).
+//!
+//! Rounds that follow each other at once are still asked for one by one: 255 virtual routers have thousands of
+//! messages to send, and adverts and addresses that become due meanwhile must not wait for the last of them.
 
 use ha_common::time::{Span, Time};
 
@@ -67,7 +70,7 @@ impl Bursts {
         self.refresh_at = None;
     }
 
-    /// When [`Bursts::rounds`] next has something to send; `None` for never.
+    /// When [`Bursts::due`] is next true; `None` for never.
     #[must_use]
     pub(super) fn next(&self) -> Option<Time> {
         [self.under_way.map(|(_, at)| at), self.later.map(|(_, at)| at), self.refresh_at]
@@ -76,8 +79,8 @@ impl Bursts {
             .min()
     }
 
-    /// How many rounds are due at `now`. Asked twice, they are due once.
-    pub(super) fn rounds(&mut self, now: Time) -> u32 {
+    /// Whether a round is due at `now`. Asked twice, it is due once, unless the next one is due at once.
+    pub(super) fn due(&mut self, now: Time) -> bool {
         if let Some((repeat, _)) = self.later.take_if(|(_, at)| *at <= now) {
             self.burst(now, repeat);
         }
@@ -87,17 +90,12 @@ impl Bursts {
                 self.burst(now, self.settings.refresh_repeat);
             }
         }
-        let Some((left, at)) = self.under_way else { return 0 };
-        if at > now {
-            return 0;
+        let Some((left, _)) = self.under_way.take_if(|(_, at)| *at <= now) else { return false };
+        if left > 1 {
+            // Counted from now: rounds that were missed by a stall are not made up for in a heap.
+            self.under_way = Some((left - 1, now.after(self.settings.interval)));
         }
-        if self.settings.interval == Span::ZERO || left <= 1 {
-            self.under_way = None;
-            return left;
-        }
-        // Counted from now: rounds that were missed by a stall are not made up for in a heap.
-        self.under_way = Some((left - 1, now.after(self.settings.interval)));
-        1
+        true
     }
 
     fn burst(&mut self, now: Time, rounds: u32) {
@@ -123,16 +121,22 @@ mod tests {
         Time(ms * 1_000_000)
     }
 
+    /// Rounds at one time.
+    fn rounds(bursts: &mut Bursts, now: Time) -> u32 {
+        (0..100).take_while(|_| bursts.due(now)).map(|_| 1).sum()
+    }
+
     #[test]
     fn s33_burst_at_once_and_again_after_the_delay() {
         let mut bursts = Bursts::new(SETTINGS);
         assert_eq!(bursts.next(), None);
         bursts.start(at(10));
-        assert_eq!(bursts.rounds(at(10)), 5);
-        assert_eq!(bursts.rounds(at(10)), 0);
+        assert!(bursts.due(at(10)));
+        assert_eq!(bursts.next(), Some(at(10)), "the second round is due at once, after what else is due");
+        assert_eq!(rounds(&mut bursts, at(10)), 4);
         assert_eq!(bursts.next(), Some(at(5010)));
-        assert_eq!(bursts.rounds(at(5009)), 0);
-        assert_eq!(bursts.rounds(at(5010)), 5);
+        assert_eq!(rounds(&mut bursts, at(5009)), 0);
+        assert_eq!(rounds(&mut bursts, at(5010)), 5);
         assert_eq!(bursts.next(), None);
     }
 
@@ -143,7 +147,7 @@ mod tests {
         bursts.start(at(0));
         let mut sent = Vec::new();
         while let Some(due) = bursts.next() {
-            sent.push((due, bursts.rounds(due)));
+            sent.push((due, rounds(&mut bursts, due)));
         }
         assert_eq!(sent, [0, 100, 200, 300, 400].map(|ms| (at(ms), 1)));
     }
@@ -157,25 +161,25 @@ mod tests {
             ..SETTINGS
         });
         bursts.start(at(0));
-        assert_eq!(bursts.rounds(at(0)), 5);
+        assert_eq!(rounds(&mut bursts, at(0)), 5);
         assert_eq!(bursts.next(), Some(at(10_000)));
-        assert_eq!(bursts.rounds(at(10_000)), 2);
+        assert_eq!(rounds(&mut bursts, at(10_000)), 2);
         assert_eq!(bursts.next(), Some(at(20_000)));
         bursts.stop();
         assert_eq!(bursts.next(), None);
-        assert_eq!(bursts.rounds(at(60_000)), 0);
+        assert_eq!(rounds(&mut bursts, at(60_000)), 0);
     }
 
     #[test]
     fn a_competing_claim_is_answered_by_a_burst_of_its_own() {
         let mut bursts = Bursts::new(Settings { delay: Span::ZERO, ..SETTINGS });
         bursts.start(at(0));
-        let _ = bursts.rounds(at(0));
+        let _ = rounds(&mut bursts, at(0));
         bursts.again(at(100), Span::from_millis(50), 3);
         // A later one does not push it back.
         bursts.again(at(100), Span::from_millis(500), 9);
-        assert_eq!(bursts.rounds(at(149)), 0);
-        assert_eq!(bursts.rounds(at(150)), 3);
+        assert_eq!(rounds(&mut bursts, at(149)), 0);
+        assert_eq!(rounds(&mut bursts, at(150)), 3);
         bursts.again(at(200), Span::ZERO, 0);
         assert_eq!(bursts.next(), None, "no repeat, no burst");
     }

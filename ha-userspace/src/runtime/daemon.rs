@@ -89,7 +89,8 @@ enum Wake {
     /// A deadline, or packets: the turn does the rest.
     Turn,
     Links(Vec<Change>),
-    Script(ScriptEvent),
+    /// A script's state changed; its own thread has logged it.
+    Script,
     Call(Call),
     Reload,
     Read(Option<Loaded>),
@@ -110,10 +111,7 @@ impl Daemon {
             match self.wait(&mut inputs).await {
                 Wake::Turn => {}
                 Wake::Links(changes) => self.links_changed(&changes),
-                Wake::Script(event) => {
-                    tracing::info!("script {} is {}: {}", event.name, event.state.word(), event.cause);
-                    self.reconsider();
-                }
+                Wake::Script => self.reconsider(),
                 Wake::Call(call) => self.answer(call),
                 Wake::Reload => self.start_reading(None),
                 Wake::Read(loaded) => self.finish_reading(loaded),
@@ -150,7 +148,7 @@ impl Daemon {
                     Wake::Turn
                 }
             },
-            Some(event) = scripts.recv() => Wake::Script(event),
+            Some(_) = scripts.recv() => Wake::Script,
             _ = signals.terminate.recv() => Wake::Stop,
             _ = signals.interrupt.recv() => Wake::Stop,
             _ = signals.hangup.recv() => Wake::Reload,

@@ -2,20 +2,26 @@
 
 use std::net::IpAddr;
 
-use ha_common::machine::Input;
+use ha_common::machine::{Input, State};
+use ha_common::time::Span;
 use ha_common::types::Family;
 
 use super::daemon::Daemon;
 use super::source;
 use crate::config::model::{Instance, Vip};
+use crate::net::addresses::AddressSpec;
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
+use crate::track::ScriptState;
 use crate::track::priority::effective;
 
 impl Daemon {
     /// Takes notice of changed links, then looks at everything that depends on them.
     pub(super) fn links_changed(&mut self, changes: &[Change]) {
         for change in changes {
+            if let What::Renamed { from } = &change.what {
+                self.leave_renamed(from, change.index);
+            }
             let used = self.interfaces.iter().any(|interface| interface.name == change.name);
             if !used {
                 continue;
@@ -45,23 +51,32 @@ impl Daemon {
             let links = self.monitor.links();
             let link = links.by_name(&router.config.interface);
             router.source = link.and_then(|link| source::of(&router.config, link, &virtual_addresses));
+            // A script that a reload brings must not put a router that runs into FAULT before its first result.
+            let runs = !matches!(router.machine.state(), State::Init | State::Fault);
             router.effective = effective(
                 router.config.priority,
                 &router.config.track_scripts,
                 &router.config.track_interfaces,
-                |script| self.runner.state(script),
+                |script| match self.runner.state(script) {
+                    ScriptState::Pending if runs => ScriptState::Disabled,
+                    state => state,
+                },
                 |name| links.by_name(name).is_some_and(|link| link.up),
             );
-            let mut fault = source::obstacles(&router.config, link, router.source);
-            fault.extend(router.effective.fault.iter().flatten().cloned());
-            let ready = fault.is_empty();
-            router.noted.fault = fault;
+            let obstacles = source::obstacles(&router.config, link, router.source);
+            let fitness = match (&router.effective.fault, obstacles.is_empty()) {
+                (None, ready) => Input::Ready(ready),
+                (Some(_), true) => Input::Unfit,
+                (Some(_), false) => Input::Ready(false),
+            };
+            let trackers = router.effective.fault.iter().flatten().cloned();
+            router.noted.fault = obstacles.into_iter().chain(trackers).collect();
             let (priority, address) = (router.effective.priority, router.source);
             if let Some(address) = address {
                 self.feed(n, Input::SetAddress(address), now, None);
             }
             self.feed(n, Input::SetPriority(priority), now, None);
-            self.feed(n, Input::Ready(ready), now, None);
+            self.feed(n, fitness, now, None);
         }
     }
 
@@ -110,10 +125,21 @@ impl Daemon {
         self.routers.iter().flat_map(|router| vips(&router.config)).map(|vip| vip.address).collect()
     }
 
-    /// A virtual address that somebody removed, or that went with an interface, is put back by the next turn.
+    /// Virtual addresses do not follow an interface to its new name, which the configuration does not know.
+    fn leave_renamed(&mut self, from: &str, index: u32) {
+        for router in self.routers.iter().filter(|router| router.installed) {
+            let device = |vip: &Vip| vip.device.as_deref().unwrap_or(&router.config.interface) == from;
+            let left = vips(&router.config).filter(|vip| device(vip));
+            self.obsolete.extend(left.map(|vip| AddressSpec::new(index, vip)));
+        }
+    }
+
+    /// A virtual address that somebody removed, or that went with an interface, is put back and announced by the
+    /// next turn.
     fn notice_missing_addresses(&mut self) {
+        let now = clock::now();
         let links = self.monitor.links();
-        for router in self.routers.iter_mut().filter(|router| router.holding && router.installed) {
+        for router in self.routers.iter_mut().filter(|router| router.holding && router.complete) {
             let missing = vips(&router.config).any(|vip| {
                 let device = vip.device.as_deref().unwrap_or(&router.config.interface);
                 links.by_name(device).is_some_and(|link| match vip.address {
@@ -121,7 +147,11 @@ impl Daemon {
                     IpAddr::V6(address) => !link.v6.iter().any(|held| held.address == address),
                 })
             });
-            router.installed = !missing;
+            if missing {
+                router.complete = false;
+                router.arp.again(now, Span::ZERO, router.config.garp.repeat);
+                router.na.again(now, Span::ZERO, router.config.garp.repeat);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! not: protocol decisions (`ha-common`), system calls ([`crate::net`], [`crate::xdp`]).
 
 mod bursts;
+mod changes;
 mod daemon;
 mod interface;
 mod links;
@@ -119,9 +120,13 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
         };
         daemon.adopt(config);
         tracing::info!(
-            "xvrrp {} runs {} instances of {}",
+            "xvrrp {} runs {} of {}",
             env!("CARGO_PKG_VERSION"),
-            daemon.routers.len(),
+            if daemon.routers.len() == 1 {
+                "1 instance".to_owned()
+            } else {
+                format!("{} instances", daemon.routers.len())
+            },
             daemon.config_file.display()
         );
         // Start-up is over: what it left in the allocator goes back first.

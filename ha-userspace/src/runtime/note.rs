@@ -55,9 +55,10 @@ impl Note {
                 warn!("({}) {source} advertises other addresses than this router has", name(router));
             }
             Self::IntervalLearned { router, source, interval } => info!(
-                "({}) {source} advertises every {} ms, which is followed instead of our own interval",
+                "({}) {source} advertises every {} ms, this router every {} ms; a backup follows its master",
                 name(router),
-                u32::from(interval.get()) * 10
+                u32::from(interval.get()) * 10,
+                routers.get(router).map_or(0, |router| u32::from(router.config.interval.get()) * 10)
             ),
             Self::Duplicate { router } => {
                 error!("({}) another router sends adverts from this router's own address", name(router));
@@ -101,6 +102,7 @@ fn explain(reason: Counter) -> String {
         Counter::Carp => "it is CARP, which uses the same protocol number",
         Counter::MulticastAtUnicast => "it is multicast, and this router has unicast_peer",
         Counter::UnicastAtMulticast => "it is unicast, and this router has no unicast_peer",
+        Counter::OtherDestination => "it is addressed to another host",
         Counter::UnknownPeer => "the sender is not among unicast_peer",
         Counter::OwnPacket => "it has our own source address: a loop, or another host with our address",
         _ => return reason.word().to_owned(),

@@ -5,14 +5,16 @@
 
 use ha_common::machine::{Input, State};
 
+use super::changes;
 use super::daemon::Daemon;
 use super::interface::Interface;
-use super::links::vips;
+use super::note::Note;
 use super::router::Router;
 use super::turn::specs;
 use crate::config::Loaded;
-use crate::config::model::{Config, Instance, XdpMode};
+use crate::config::model::{Config, Instance, Vip, XdpMode};
 use crate::control::protocol::{Failure, Reloaded, Response};
+use crate::net::addresses::Removal;
 use crate::net::clock;
 
 impl Daemon {
@@ -23,6 +25,15 @@ impl Daemon {
             let message = "the new configuration cannot be used; the old one stays in force";
             tracing::error!("{message}");
             return Response::Error(Failure { message: message.to_owned(), diagnostics });
+        }
+        // A file that an editor or a full disk has emptied. Whoever means it stops the daemon.
+        if loaded.config.instances.is_empty() && self.routers.iter().any(|router| !router.retired) {
+            let message = format!(
+                "{} has no virtual router; the old configuration stays in force. Stop the daemon to give everything up",
+                self.config_file.display()
+            );
+            tracing::error!("{message}");
+            return Response::Error(Failure { message, diagnostics });
         }
         let changes = self.adopt(loaded.config);
         if changes.is_empty() {
@@ -38,9 +49,10 @@ impl Daemon {
     pub(super) fn adopt(&mut self, config: Config) -> Vec<String> {
         let mut changes = Vec::new();
         let now = clock::now();
-        if config.scripts != self.config.scripts || config.global != self.config.global {
+        let around = changes::around(&self.config, &config);
+        if !around.is_empty() {
             self.runner.apply(&config.scripts, &config.global);
-            changes.push("scripts and global settings are applied".to_owned());
+            changes.extend(around);
         }
         for n in 0..self.routers.len() {
             let kept = config.instances.iter().any(|new| same(&self.routers[n].config, new));
@@ -52,13 +64,13 @@ impl Daemon {
         for new in &config.instances {
             let found = self.routers.iter().position(|router| !router.retired && same(&router.config, new));
             match found {
-                Some(n) if unplaced(&self.routers[n].config) == unplaced(new) => {
-                    self.routers[n].config = new.clone();
-                }
-                Some(n) => {
-                    changes.push(format!("({}) has new settings", new.name));
-                    self.change(n, new.clone());
-                }
+                Some(n) => match changes::of(&self.routers[n].config, new) {
+                    None => self.routers[n].config = new.clone(),
+                    Some(change) => {
+                        changes.push(change);
+                        self.change(n, new.clone());
+                    }
+                },
                 None => {
                     changes.push(format!("({}) is started", new.name));
                     let interface = self.interface(&new.interface);
@@ -101,23 +113,30 @@ impl Daemon {
         let now = clock::now();
         let links = self.monitor.links();
         let router = &mut self.routers[n];
-        if !vips(&router.config).eq(vips(&new)) && router.installed {
-            let gone: Vec<_> = vips(&router.config)
-                .filter(|old| {
-                    !vips(&new).any(|vip| {
-                        (vip.address, vip.prefix, &vip.device) == (old.address, old.prefix, &old.device)
-                    })
-                })
-                .cloned()
-                .collect();
-            self.obsolete.extend(specs(&router.config.interface, gone.iter(), links, |_| {}));
+        if router.installed && changes::addresses_differ(&router.config, &new) {
+            let (replaced, gone) = changes::gone(&router.config, &new);
+            let specs = |vips: &[Vip]| specs(&router.config.interface, vips.iter(), links, |_| {});
+            self.obsolete.extend(specs(&gone));
+            // To the kernel this is the same address, so the old one makes room before the next turn adds the new.
+            let replaced = specs(&replaced);
+            if !replaced.is_empty() {
+                for removal in self.addresses.remove(&replaced) {
+                    if let Removal::Failed(error) = removal {
+                        self.notes.push(Note::NotRemoved { error });
+                    }
+                }
+            }
             // The next turn adds what is new; what is there already stays as it is.
-            router.installed = false;
+            router.complete = false;
             router.arp.again(now, ha_common::time::Span::ZERO, new.garp.repeat);
             router.na.again(now, ha_common::time::Span::ZERO, new.garp.repeat);
         }
         router.configure(new);
         let params = router.params();
+        // What was accepted under the old settings may fail under the new ones: it is judged again.
+        if let Some(xdp) = self.interfaces[router.interface].xdp() {
+            xdp.adverts.untrack(router.slot());
+        }
         self.feed(n, Input::Reconfigure(params), now, None);
     }
 
@@ -129,16 +148,6 @@ impl Daemon {
 }
 
 /// Whether two instances are the same virtual router.
-fn same(a: &Instance, b: &Instance) -> bool {
+pub(super) fn same(a: &Instance, b: &Instance) -> bool {
     (&a.interface, a.vrid, a.family, a.version) == (&b.interface, b.vrid, b.family, b.version)
-}
-
-/// An instance without the places where things were written, which change when a comment does.
-fn unplaced(instance: &Instance) -> Instance {
-    let mut copy = instance.clone();
-    copy.place = Default::default();
-    for vip in copy.vips.iter_mut().chain(&mut copy.excluded) {
-        vip.place = Default::default();
-    }
-    copy
 }

@@ -8,6 +8,7 @@ use ha_common::types::Family;
 use super::daemon::Daemon;
 use super::interface::Interface;
 use super::links::vips;
+use super::reload::same;
 use super::router::Router;
 use crate::control::protocol::{
     CounterValue, Counters, FORMAT, InstanceStatus, InterfaceCounters, InterfaceStatus, MasterStatus,
@@ -19,13 +20,17 @@ impl Daemon {
     /// The whole state.
     pub(super) fn status(&self) -> Status {
         let now = clock::now();
+        // A reload adds instances in any place of the file; those that leave come last.
+        let mut routers: Vec<&Router> = self.routers.iter().collect();
+        let place = |router: &Router| self.config.instances.iter().position(|new| same(&router.config, new));
+        routers.sort_by_cached_key(|router| place(router).unwrap_or(usize::MAX));
         Status {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started_ms_ago: millis(now.span_since(self.started)),
             config: self.config_file.display().to_string(),
-            instances: self.routers.iter().map(|router| self.instance(router, now)).collect(),
+            instances: routers.into_iter().map(|router| self.instance(router, now)).collect(),
             interfaces: self.interfaces.iter().map(interface).collect(),
             scripts: self.runner.status(),
             warnings: self.warnings.clone(),

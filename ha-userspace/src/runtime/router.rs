@@ -36,8 +36,10 @@ pub(super) struct Router {
     pub(super) source: Option<IpAddr>,
     /// The addresses should be on the interface now.
     pub(super) holding: bool,
-    /// They are there, as far as we know.
+    /// Some of them may be there, so that they are to be removed.
     pub(super) installed: bool,
+    /// All of them are there, as far as we know.
+    pub(super) complete: bool,
     pub(super) arp: Bursts,
     pub(super) na: Bursts,
     pub(super) stats: InstanceStats,
@@ -84,6 +86,7 @@ impl Router {
             source: None,
             holding: false,
             installed: false,
+            complete: false,
             arp: Bursts::new(arp_settings(&config.garp)),
             na: Bursts::new(na_settings(&config.garp)),
             stats: InstanceStats::default(),

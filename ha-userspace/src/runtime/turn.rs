@@ -4,6 +4,7 @@
 //! all adverts, then all addresses in one netlink batch, then all announcements in one system call, then log lines.
 //! A hundred virtual routers that lose their master at once cost little more than one.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ha_common::arp::{self, Form};
@@ -11,7 +12,7 @@ use ha_common::counter::Counter;
 use ha_common::machine::{Action, Effect, Input, Reason, State};
 use ha_common::ndp;
 use ha_common::time::Time;
-use ha_common::validate::Meta;
+use ha_common::validate::{Meta, is_multicast};
 
 use super::daemon::Daemon;
 use super::interface::{Frame, Interface};
@@ -27,11 +28,14 @@ use crate::net::monitor::Links;
 impl Daemon {
     /// Does everything that is due now and arms the timer for what is due next.
     pub(super) fn turn(&mut self) {
+        // Deadlines are judged at a time before everything that speaks for a master is read: whatever stalls this
+        // turn, an advert that came in time is seen.
+        let now = clock::now();
         // Before the queued frames too: a master that resigned and came back while this daemon was stalled is alive.
-        self.read_stamps();
-        self.judge_frames();
-        self.read_stamps();
-        self.serve_timers();
+        self.read_stamps(now);
+        self.judge_frames(now);
+        self.read_stamps(now);
+        self.serve_timers(now);
         self.carry_out();
         let next = self.routers.iter().map(Router::next_deadline).min();
         if let Err(error) = self.timer.arm(next) {
@@ -39,19 +43,19 @@ impl Daemon {
         }
     }
 
-    fn judge_frames(&mut self) {
+    fn judge_frames(&mut self, now: Time) {
         let mut frames = std::mem::take(&mut self.frames);
         for at in 0..self.interfaces.len() {
             self.interfaces[at].drain(&mut frames);
             for frame in frames.drain(..) {
-                self.judge(at, &frame);
+                self.judge(at, &frame, now);
             }
         }
         self.frames = frames;
     }
 
-    fn judge(&mut self, interface: usize, frame: &Frame) {
-        let Self { routers, interfaces, notes, .. } = self;
+    fn judge(&mut self, interface: usize, frame: &Frame, now: Time) {
+        let Self { routers, interfaces, notes, monitor, .. } = self;
         let on = &mut interfaces[interface];
         let found = frame.router().and_then(|id| {
             routers.iter().position(|router| {
@@ -66,13 +70,20 @@ impl Daemon {
         };
         let router = &mut routers[n];
         let meta = Meta { endpoints: frame.endpoints, ttl: frame.ttl };
-        let judged = match router.judge(&meta, &frame.pdu, &on.own) {
+        // Of the frames that the kernel would not deliver to a socket, XDP sees this kind too.
+        let destination = frame.endpoints.destination();
+        let judged = if !is_multicast(destination) && !monitor.links().hold(destination) {
+            Err(Counter::OtherDestination)
+        } else {
+            router.judge(&meta, &frame.pdu, &on.own)
+        };
+        let judged = match judged {
             Ok(judged) => judged,
             Err(reason) => {
                 on.count(reason);
                 let source = frame.endpoints.source();
                 if router.noted.rejected.replace((source, reason)) != Some((source, reason))
-                    && let Some(quiet) = router.noted.rejections.allow(clock::now())
+                    && let Some(quiet) = router.noted.rejections.allow(now)
                 {
                     notes.push(Note::Rejected { router: n, source, reason, quiet });
                 }
@@ -107,12 +118,11 @@ impl Daemon {
             interval: judged.advert.interval.span(),
             at: frame.at,
         };
-        self.feed(n, input, clock::now(), Some(frame));
+        self.feed(n, input, now, Some(frame));
     }
 
     /// Deadlines of all backups move on together, however many there are, so that one wake-up serves them all.
-    fn read_stamps(&mut self) {
-        let now = clock::now();
+    fn read_stamps(&mut self, now: Time) {
         for n in 0..self.routers.len() {
             let router = &self.routers[n];
             if router.machine.state() == State::Backup
@@ -125,8 +135,7 @@ impl Daemon {
         }
     }
 
-    fn serve_timers(&mut self) {
-        let now = clock::now();
+    fn serve_timers(&mut self, now: Time) {
         let overdue = |router: &Router| {
             router.machine.state() == State::Backup && router.machine.next_deadline() <= now
         };
@@ -225,8 +234,9 @@ impl Daemon {
         let Self { routers, addresses, monitor, notes, .. } = self;
         let (mut specs, mut owners) = (Vec::new(), Vec::new());
         for (n, router) in routers.iter_mut().enumerate() {
-            if router.holding && !router.installed {
+            if router.holding && !router.complete {
                 router.installed = true;
+                router.complete = true;
                 specs.extend(router_specs(router, monitor.links(), |missing| {
                     notes.push(Note::NoDevice { router: n, device: missing.to_owned() });
                 }));
@@ -259,10 +269,18 @@ impl Daemon {
         for router in &mut self.routers {
             if !router.holding && router.installed {
                 router.installed = false;
+                router.complete = false;
                 specs.extend(router_specs(router, links, |_| {}));
             }
         }
         if !specs.is_empty() {
+            // A reload may have moved an address to another instance that holds it now.
+            let holders = self.routers.iter().filter(|router| router.holding && router.installed);
+            let held: HashSet<_> = holders
+                .flat_map(|router| router_specs(router, links, |_| {}))
+                .map(|spec| spec.key())
+                .collect();
+            specs.retain(|spec| !held.contains(&spec.key()));
             for removal in self.addresses.remove(&specs) {
                 if let Removal::Failed(error) = removal {
                     self.notes.push(Note::NotRemoved { error });
@@ -271,30 +289,23 @@ impl Daemon {
         }
     }
 
-    /// Gratuitous ARP and NA. One round of everything goes out before the second round of anything.
+    /// One round of gratuitous ARP and NA of every router that has one due.
     fn announce(&mut self) {
         let now = clock::now();
-        let mut due: Vec<(usize, u32, u32)> = Vec::new();
-        for (n, router) in self.routers.iter_mut().enumerate() {
-            let (arp, na) = (router.arp.rounds(now), router.na.rounds(now));
-            if router.holding && (arp > 0 || na > 0) {
-                due.push((n, arp, na));
+        let mut bursts = Vec::new();
+        for router in &mut self.routers {
+            let (arp, na) = (router.arp.due(now), router.na.due(now));
+            if router.holding && (arp || na) {
+                announcements(router, self.monitor.links(), arp, na, &mut bursts);
             }
         }
-        let mut round = 0;
-        while !due.is_empty() {
-            let mut bursts = Vec::new();
-            for &(n, arp, na) in &due {
-                let router = &self.routers[n];
-                announcements(router, self.monitor.links(), round < arp, round < na, &mut bursts);
+        if bursts.is_empty() {
+            return;
+        }
+        for failure in self.announcer.send(bursts.iter().map(|(_, burst)| burst)) {
+            if self.announce_failure.replace(failure.errno) != Some(failure.errno) {
+                self.notes.push(Note::AnnounceFailure { failure });
             }
-            for failure in self.announcer.send(bursts.iter().map(|(_, burst)| burst)) {
-                if self.announce_failure.replace(failure.errno) != Some(failure.errno) {
-                    self.notes.push(Note::AnnounceFailure { failure });
-                }
-            }
-            round += 1;
-            due.retain(|&(_, arp, na)| round < arp.max(na));
         }
     }
 }
@@ -308,6 +319,11 @@ fn transition(router: &mut Router, from: State, to: State, now: Time) {
             router.na.start(now);
         }
         Effect::Release => {
+            router.arp.stop();
+            router.na.stop();
+        }
+        // The addresses are still here, but who asks for them is to hear of the successor.
+        Effect::Keep if to == State::Leaving => {
             router.arp.stop();
             router.na.stop();
         }
@@ -372,3 +388,6 @@ fn announcements(router: &Router, links: &Links, arp: bool, na: bool, bursts: &m
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Command, ExitCode};
 
+use ha_common::checksum::Sum;
 use ha_userspace::xdp::{LoadError, Program};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::mount::{MsFlags, mount};
@@ -125,7 +126,7 @@ pub(crate) fn ethernet(tags: &[(u16, u16)], ethertype: u16, packet: &[u8]) -> Ve
     frame
 }
 
-/// An IPv4 packet from 172.16.1.`host` to 224.0.0.18, without a header checksum.
+/// An IPv4 packet from 172.16.1.`host` to 224.0.0.18.
 pub(crate) fn ipv4(host: u8, protocol: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
     let header_len = 20 + options.len();
     let [high, low] = u16::try_from(header_len + payload.len()).expect("fits").to_be_bytes();
@@ -133,6 +134,8 @@ pub(crate) fn ipv4(host: u8, protocol: u8, options: &[u8], payload: &[u8]) -> Ve
     let mut packet = vec![first, 0xc0, high, low, 0, 1, 0, 0, 255, protocol, 0, 0, 172, 16, 1, host];
     packet.extend([224, 0, 0, 18]);
     packet.extend(options);
+    let sum = Sum::new().with(&packet).checksum();
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
     packet.extend(payload);
     packet
 }

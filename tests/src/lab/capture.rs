@@ -65,7 +65,8 @@ impl Capture {
 /// The lines in which tcpdump complains about a checksum, a length or a truncation.
 #[must_use]
 pub fn tcpdump_complaints(text: &str) -> Vec<&str> {
-    const WORDS: [&str; 6] = ["bad cksum", "bad vrrp cksum", "incorrect", "wrong", "[|", "invalid"];
+    const WORDS: [&str; 7] =
+        ["bad cksum", "bad vrrp cksum", "bad icmp6 cksum", "incorrect", "wrong", "[|", "invalid"];
     text.lines().filter(|line| WORDS.iter().any(|word| line.contains(word))).collect()
 }
 

@@ -171,6 +171,10 @@ impl Running {
         self.process.signal_tree(Signal::SIGSTOP)?;
         self.process.signal_tree(Signal::SIGKILL)?;
         self.process.wait(Duration::from_secs(5))?;
+        for helper in &mut self.helpers {
+            helper.signal_tree(Signal::SIGKILL)?;
+            helper.wait(Duration::from_secs(5))?;
+        }
         Ok(())
     }
 

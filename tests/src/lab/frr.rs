@@ -20,12 +20,14 @@ impl Host {
     pub fn frr_macvlan(&self, vrid: u8, virtual_addresses: &[IpAddr]) -> Result<()> {
         let parent = self.interface();
         let mut script = String::new();
+        // Linux answers ARP for any of its addresses on any interface, also for that of a device which is down.
+        self.sysctl("net.ipv4.conf.all.arp_ignore", "1")?;
         for (v6, family) in [(false, 1), (true, 2)] {
             let mut addresses = virtual_addresses.iter().filter(|ip| ip.is_ipv6() == v6).peekable();
             if addresses.peek().is_none() {
                 continue;
             }
-            let name = format!("vrrp{}-{vrid}", if v6 { 6 } else { 4 });
+            let name = macvlan(vrid, v6);
             writeln!(
                 script,
                 "link add {name} link {parent} address 00:00:5e:00:0{family}:{vrid:02x} type macvlan mode bridge"
@@ -38,12 +40,33 @@ impl Host {
         }
         self.batch(script)
     }
+
+    /// Whether vrrpd has let the macvlan device come up: it is master.
+    pub fn frr_serves(&self, vrid: u8, v6: bool) -> Result<bool> {
+        let output = self.run(&["ip", "-j", "link", "show", "dev", &macvlan(vrid, v6)])?;
+        let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        Ok(list[0]["operstate"] == "UP")
+    }
+
+    /// Takes the macvlan device away, as a restart of the host does.
+    pub fn frr_remove(&self, vrid: u8, v6: bool) -> Result<()> {
+        self.output(&["ip", "link", "del", &macvlan(vrid, v6)])?;
+        Ok(())
+    }
+}
+
+fn macvlan(vrid: u8, v6: bool) -> String {
+    format!("vrrp{}-{vrid}", if v6 { 6 } else { 4 })
 }
 
 pub(super) fn start_zebra(host: &Host) -> Result<Process> {
     host.write("/run/frr/zebra.conf", "", 0o644)?;
+    // It leaves crash logs there, by process id, when it is killed; the machine's directory is not ours to fill.
+    host.output(&["mount", "-t", "tmpfs", "xvrrp-lab", "/var/tmp"])?;
     // FRR drops to its own user before it makes its sockets.
     host.output(&["chown", "-R", "frr:frr", "/run/frr"])?;
+    // One that was killed leaves it behind, and vrrpd would try it in vain and wait for ten seconds.
+    let _absent = std::fs::remove_file(host.path(ZSERV));
     let log = host.log_file("/run/lab/zebra.log")?;
     let mut zebra = daemon("zebra");
     zebra.args(["-f", "/run/frr/zebra.conf"]).stdout(log.try_clone()?).stderr(log).stdin(Stdio::null());

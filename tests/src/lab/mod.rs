@@ -6,7 +6,7 @@
 //!
 //! - [`Host`]: `output`, `run`, `spawn` programs inside; `write`, `read` files; `holds` an address;
 //!   `start` a [`Daemon`] with the text of its configuration, which gives a [`Running`] to `stop`, `kill9`,
-//!   `freeze`, `thaw`, read the `log`; `xvrrp_status`.
+//!   `freeze`, `thaw`, read the `log`; `xvrrp_status`; an `injector` of frames.
 //! - [`Switch`]: `unplug`/`plug` a cable (the carrier drops), `silence`/`restore` a port (the carrier stays).
 //!   [`Lab::impair`] makes a cable lose, delay, reorder and duplicate frames.
 //! - Witnesses: [`Switch::watch`] (adverts, ARP, NA, ICMP unreachable at every port, kernel timestamps),
@@ -49,6 +49,7 @@ mod frames;
 mod frr;
 mod host;
 mod impair;
+mod inject;
 mod namespace;
 mod persistent;
 mod ping;
@@ -74,6 +75,7 @@ pub use daemon::{Daemon, RUN_DIR, Running, xvrrp_binary};
 pub use frames::Frame;
 pub use host::Host;
 pub use impair::{BadCable, Impairment};
+pub use inject::{Flood, Injector};
 pub use persistent::STATE_FILE;
 pub use ping::Pinger;
 pub use ping_report::{Echo, Gap, PingReport};

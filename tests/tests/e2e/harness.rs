@@ -53,8 +53,12 @@ impl Test {
         self
     }
 
+    /// Whether it runs alone.
+    pub(crate) fn is_timing(&self) -> bool {
+        self.timing
+    }
+
     /// Another topology than two nodes.
-    #[expect(dead_code, reason = "for tests with other interfaces or more routers")]
     pub(crate) fn on(mut self, topology: fn() -> Topology) -> Self {
         self.topology = topology;
         self

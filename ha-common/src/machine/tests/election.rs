@@ -1,6 +1,6 @@
 //! Statements 22 to 31: who is master.
 
-use super::super::{Effect, LEAVE_MARGIN, Reason};
+use super::super::{Effect, HANDOVER, LEAVE_MARGIN, Reason};
 use super::*;
 
 const OURS: u8 = 100;
@@ -212,9 +212,24 @@ fn s29_a_stop_resigns_and_waits_for_the_successor() {
     assert_eq!(rig.remaining(), Span(99_609_375).plus(LEAVE_MARGIN));
     let heard = Action::Transition { from: State::Leaving, to: State::Init, reason: Reason::SuccessorHeard };
     assert_eq!(rig.pass(20).hear(20, 0), []);
-    assert_eq!(rig.hear(20, 50), [heard]);
+    // The successor's first advert comes before its addresses and its gratuitous ARP.
+    assert_eq!(rig.hear(20, 50), []);
+    assert_eq!(rig.remaining(), HANDOVER);
+    assert_eq!(rig.pass(20).hear(20, 50), []);
+    assert_eq!(rig.pass(29).feed(Input::Timer), []);
+    assert_eq!(rig.machine.state(), State::Leaving);
+    assert_eq!(rig.pass(1).feed(Input::Timer), [heard]);
     assert_eq!(rig.machine.next_deadline(), Time::NEVER);
     assert_eq!(rig.feed(Input::Ready(true)), [], "stopped for good");
+}
+
+#[test]
+fn s29_a_successor_at_the_last_moment_has_its_time_too() {
+    let mut rig = Rig::master(params(), OURS);
+    rig.feed(Input::Stop);
+    rig.pass(149);
+    rig.hear(20, 50);
+    assert_eq!(rig.remaining(), HANDOVER);
 }
 
 #[test]
@@ -249,6 +264,16 @@ fn s29_an_interface_that_goes_down_is_a_fault_that_sends_nothing() {
         assert_eq!(rig.pass(100).feed(Input::Ready(true)), [back]);
         assert_eq!(rig.remaining(), Span(360_937_500));
     }
+}
+
+#[test]
+fn s29_a_master_that_becomes_unfit_resigns() {
+    let mut rig = Rig::master(params(), OURS);
+    let fault = |from| Action::Transition { from, to: State::Fault, reason: Reason::NotReady };
+    assert_eq!(rig.feed(Input::Unfit), [Action::SendAdvert { priority: 0 }, fault(State::Master)]);
+    assert_eq!(rig.feed(Input::Unfit), []);
+    assert_eq!(Rig::backup(params(), OURS).feed(Input::Unfit), [fault(State::Backup)]);
+    assert_eq!(Rig::new(params(), OURS).feed(Input::Unfit), [fault(State::Init)]);
 }
 
 #[test]

@@ -166,3 +166,15 @@ fn a_hundred_backups_wake_up_as_rarely_as_one() {
     }
     assert!(wakes < 40, "{wakes} wake-ups in a second");
 }
+
+#[test]
+fn s41_a_stamp_from_the_far_future_is_not_believed() {
+    for input in [
+        Input::Seen(Time(u64::MAX)),
+        Input::Advert { source: ip(20), priority: 200, interval: Span::from_millis(10), at: Time(u64::MAX) },
+    ] {
+        let mut rig = watching();
+        rig.feed(input);
+        assert!(rig.remaining() < Span::from_millis(1_100), "{:?}", rig.remaining());
+    }
+}

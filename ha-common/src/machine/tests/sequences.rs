@@ -38,6 +38,7 @@ fn any_input() -> impl Strategy<Value = Input> {
     );
     prop_oneof![
         4 => any::<bool>().prop_map(Input::Ready),
+        1 => Just(Input::Unfit),
         20 => advert,
         10 => stamp.prop_map(Input::Seen),
         40 => Just(Input::Timer),
@@ -78,7 +79,9 @@ fn check(machine: &mut Machine, input: Input, now: Time) -> Result<(), TestCaseE
                 prop_assert_ne!(from, to);
                 state = to;
             }
-            Action::SendAdvert { priority: 0 } => prop_assert_eq!(machine.state(), State::Leaving),
+            Action::SendAdvert { priority: 0 } => {
+                prop_assert!(matches!(machine.state(), State::Leaving | State::Fault));
+            }
             Action::SendAdvert { priority } => {
                 prop_assert!(before == State::Master || machine.state() == State::Master);
                 prop_assert_eq!(priority, machine.priority().get());

@@ -57,6 +57,7 @@ pub(super) struct Draft {
     pub(super) xdp_mode: Option<XdpMode>,
     pub(super) checksum_as_v2: bool,
     pub(super) strict: Option<(bool, Span)>,
+    pub(super) group: Option<Span>,
 }
 
 /// Keywords that have one value: a second one is worth a note.
@@ -87,8 +88,6 @@ impl Draft {
         let mut seen: HashMap<&'static str, Span> = HashMap::new();
         for stmt in statements {
             if keyword::check(Context::Instance, stmt, diags) == Action::Skip {
-                // A peer on another group is not heard: running would make two masters.
-                draft.broken |= stmt.keyword().is("mcast_dst_ip");
                 continue;
             }
             let keyword = stmt.keyword();
@@ -139,6 +138,7 @@ impl Draft {
             b"authentication" => self.authentication(stmt, diags),
             b"virtual_ipaddress" => vips(stmt, &mut self.vips, diags),
             b"virtual_ipaddress_excluded" => vips(stmt, &mut self.excluded, diags),
+            b"mcast_dst_ip" => self.group = global::other_group(stmt, diags),
             b"mcast_src_ip" => self.mcast_source = unicast::source(stmt, diags).or(self.mcast_source),
             b"unicast_src_ip" => {
                 self.unicast_keyword.get_or_insert(stmt.keyword().span);

@@ -1,8 +1,9 @@
 //! `global_defs`.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use ha_common::types::Version;
+use ha_common::types::{MULTICAST_V4, MULTICAST_V6, Version};
 
 use super::garp::{self, GarpDraft};
 use super::keyword::{self, Action};
@@ -25,6 +26,9 @@ pub(super) struct Globals {
     pub(super) down_timer_adverts: Option<u8>,
     pub(super) check_unicast_src: bool,
     pub(super) strict: Option<Span>,
+    /// A group other than VRRP's own, IPv4 and IPv6.
+    pub(super) group4: Option<Span>,
+    pub(super) group6: Option<Span>,
 }
 
 /// Read one `global_defs` block. A file may have several; later values count.
@@ -77,6 +81,8 @@ fn setting(stmt: &Statement, globals: &mut Globals, diags: &mut Diagnostics) {
             value::flag(stmt, diags);
             globals.strict = Some(stmt.keyword().span);
         }
+        b"vrrp_mcast_group4" => globals.group4 = other_group(stmt, diags),
+        b"vrrp_mcast_group6" => globals.group6 = other_group(stmt, diags),
         b"xdp_mode" => global.xdp_mode = xdp_mode(stmt, diags).unwrap_or(global.xdp_mode),
         b"max_auto_priority" => max_auto_priority(stmt, diags),
         // The reader has done it.
@@ -101,6 +107,14 @@ pub(super) fn script_user(stmt: &Statement, diags: &mut Diagnostics) -> Option<S
     value::extra(stmt, 2, diags);
     let group = stmt.args().get(1).map(|word| word.text().into_owned());
     Some(ScriptUser { user: user.text().into_owned(), group })
+}
+
+/// The place of a multicast group that is not VRRP's own; `None` where it is.
+pub(super) fn other_group(stmt: &Statement, diags: &mut Diagnostics) -> Option<Span> {
+    let word = value::one(stmt, diags)?;
+    let group = value::address(word, "the standard group is used", diags)?;
+    let standard = group == IpAddr::from(MULTICAST_V4) || group == IpAddr::from(MULTICAST_V6);
+    (!standard).then_some(word.span)
 }
 
 /// `2` or `3`.

@@ -75,6 +75,9 @@ fn finish(
     if let Some(strict) = strict {
         strictly(&mut draft, strict, diags);
     }
+    if unicast.is_none() {
+        multicast(&mut draft, family, globals, &name, diags);
+    }
     let preempt_delay = preemption(&mut draft, diags);
     owner(&draft, diags);
     identity(&draft, &name, at, diags);
@@ -83,7 +86,7 @@ fn finish(
     }
     // The rest is there, or else it has been reported above.
     let ((interface, interface_span), (vrid, vrid_span)) = (draft.interface?, draft.vrid?);
-    let (interval, auth) = (interval?, auth?);
+    let auth = auth?;
     let devices = draft.vips.iter().chain(&draft.excluded);
     let devices = devices.filter_map(|(vip, span)| Some((vip.device.clone()?, *span))).collect();
     let (vips, excluded) = (strip(draft.vips), strip(draft.excluded));
@@ -155,6 +158,19 @@ fn identity(draft: &Draft, name: &str, at: Span, diags: &mut Diagnostics) {
     }
 }
 
+/// Another group is not implemented yet. Peers that use it are not heard: running would make two masters.
+fn multicast(draft: &mut Draft, family: Family, globals: &Globals, name: &str, diags: &mut Diagnostics) {
+    let global = if family == Family::V4 { globals.group4 } else { globals.group6 };
+    let Some(span) = draft.group.or(global) else { return };
+    draft.broken = true;
+    let message = "a multicast group of one's own is not implemented yet";
+    diags.push(
+        Diagnostic::error(codes::OTHER_GROUP, span, message)
+            .cause(format!("instance `{name}` does not run: it would not hear its peers"))
+            .help("use the standard group on all routers, or unicast_peer"),
+    );
+}
+
 fn version(draft: &Draft, family: Family, globals: &Globals, at: Span, diags: &mut Diagnostics) -> Version {
     if family == Family::V6 {
         if draft.version == Some(Version::V2) {
@@ -167,44 +183,34 @@ fn version(draft: &Draft, family: Family, globals: &Globals, at: Span, diags: &m
 }
 
 /// The interval in units that the version can send.
-fn interval(draft: &Draft, version: Version, diags: &mut Diagnostics) -> Option<Centis> {
-    let Some((wanted, span)) = draft.interval else { return Some(Centis::DEFAULT) };
+fn interval(draft: &Draft, version: Version, diags: &mut Diagnostics) -> Centis {
+    let Some((wanted, span)) = draft.interval else { return Centis::DEFAULT };
     let micros = u64::try_from(wanted.as_micros()).unwrap_or(u64::MAX);
-    let unit = match version {
-        Version::V2 => 1_000_000,
-        Version::V3 => 10_000,
+    let (unit, longest) = match version {
+        Version::V2 => (100, Centis::MAX_V2),
+        Version::V3 => (1, Centis::MAX_V3),
     };
-    let mut rounded = (micros.saturating_add(unit / 2) / unit).max(1) * unit;
-    let limit = u64::from(Centis::MAX.get()) * 10_000;
-    if version == Version::V3 && rounded > limit {
-        rounded = limit;
-    }
-    let used = Duration::from_micros(rounded).as_secs_f64();
-    if rounded != micros {
+    let steps =
+        (micros / 10_000 / unit).saturating_add(u64::from(micros % (10_000 * unit) * 2 >= 10_000 * unit));
+    let centis = u16::try_from(steps.max(1) * unit)
+        .ok()
+        .and_then(Centis::new)
+        .map_or(longest, |centis| centis.min(longest));
+    if u64::from(centis.get()) * 10_000 != micros {
         let (message, help) = match version {
-            Version::V2 => {
-                ("VRRP version 2 advertises in whole seconds", "use version 3 for fractions of a second")
-            }
+            Version::V2 => (
+                "VRRP version 2 advertises in whole seconds up to 255 s",
+                "use version 3 for fractions of a second",
+            ),
             Version::V3 => {
                 ("VRRP version 3 advertises in steps of 0.01 s up to 40.95 s", "write such a step")
             }
         };
+        let used = f64::from(centis.get()) / 100.0;
         diags.push(
             Diagnostic::warning(codes::ROUNDED, span, message)
                 .cause(format!("{} s becomes {used} s", wanted.as_secs_f64()))
                 .help(help),
-        );
-    }
-    let centis = u16::try_from(rounded / 10_000).ok().and_then(Centis::new);
-    if centis.is_none() {
-        diags.push(
-            Diagnostic::error(
-                codes::INTERVAL_UNSUPPORTED,
-                span,
-                "an interval above 40 s is not implemented yet",
-            )
-            .cause("the instance does not run: with another interval its peers would not hear it")
-            .help("use an advert_int of at most 40 on all routers"),
         );
     }
     centis

@@ -109,9 +109,6 @@ fn consequence(keyword: &str) -> &'static str {
         }
         "track_file" | "track_process" | "track_bfd" | "vrrp_track_process" | "vrrp_track_file"
         | "bfd_instance" | "track_src_ip" => "not tracked: a failure changes nothing",
-        "vrrp_mcast_group4" | "vrrp_mcast_group6" | "mcast_dst_ip" => {
-            "the standard group is used, so this router does not hear its peers"
-        }
         "no_accept" => "packets to the virtual addresses are accepted",
         "notify_fifo" | "vrrp_notify_fifo" => "nothing is written",
         "net_namespace" => "start the daemon in the namespace instead",

@@ -71,9 +71,12 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
             continue;
         }
         let key = (instance.interface.clone(), instance.vrid, instance.family);
-        if let Some(first) = routers.get(&key).and_then(|index| lowered.get(*index))
-            && !separate(first, &next)
-        {
+        if let Some(first) = routers.get(&key).and_then(|index| lowered.get(*index)) {
+            let cause = if separate(first, &next) {
+                "this instance does not run: that their unicast peers differ is not supported yet"
+            } else {
+                "this instance does not run"
+            };
             let other = &first.instance.name;
             let message = format!(
                 "`{}` and `{other}` both use VRID {} on {} for the same address family",
@@ -81,7 +84,7 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
             );
             diags.push(
                 Diagnostic::error(codes::DUPLICATE_VRID, next.vrid, message)
-                    .cause("this instance does not run")
+                    .cause(cause)
                     .related(first.vrid, "the other one stands at")
                     .help("give each virtual router on an interface its own virtual_router_id"),
             );
@@ -131,7 +134,8 @@ fn duplicate(what: &str, name: &str, span: Span, first: Span, diags: &mut Diagno
     );
 }
 
-/// Unicast instances whose peers do not overlap may share a VRID (keepalived.conf(5), virtual_router_id).
+/// Unicast instances whose peers do not overlap: in keepalived they may share a VRID (keepalived.conf(5),
+/// virtual_router_id). Here the XDP program has one slot for each VRID.
 fn separate(first: &instance::Lowered, next: &instance::Lowered) -> bool {
     let (Some(a), Some(b)) = (first.instance.unicast.as_ref(), next.instance.unicast.as_ref()) else {
         return false;

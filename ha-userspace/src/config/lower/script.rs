@@ -14,6 +14,8 @@ use crate::config::tree::Statement;
 
 /// Longest interval and timeout in seconds; keepalived keeps microseconds in 32 bits.
 const MAX_SECONDS: i64 = 4294;
+/// Intervals and timeouts with a fraction, in microseconds.
+const FRACTIONS: std::ops::RangeInclusive<u64> = 10_000..=4_294_000_000;
 
 /// A script, and where its parts stand.
 #[derive(Debug)]
@@ -63,8 +65,8 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
                     command = Some(span);
                 }
             }
-            b"interval" => script.interval = whole_seconds(stmt, diags).unwrap_or(Duration::from_secs(1)),
-            b"timeout" => timeout = Some(whole_seconds(stmt, diags).unwrap_or(Duration::from_secs(1))),
+            b"interval" => script.interval = seconds(stmt, diags).unwrap_or(Duration::from_secs(1)),
+            b"timeout" => timeout = Some(seconds(stmt, diags).unwrap_or(Duration::from_secs(1))),
             b"weight" => {
                 if let Some(value) = track::weight(stmt, diags) {
                     script.weight = value;
@@ -119,9 +121,19 @@ fn argv(stmt: &Statement, diags: &mut Diagnostics) -> Option<(Vec<String>, Span)
     (argv.first().is_some_and(|program| !program.is_empty())).then_some((argv, word.span))
 }
 
-fn whole_seconds(stmt: &Statement, diags: &mut Diagnostics) -> Option<Duration> {
+/// Whole seconds as keepalived has them, or a fraction of at least 10 ms, which only xvrrp takes.
+fn seconds(stmt: &Statement, diags: &mut Diagnostics) -> Option<Duration> {
     let word = value::one(stmt, diags)?;
     let what = stmt.keyword().text();
+    let micros = value::parse_micros(&word.bytes).filter(|micros| FRACTIONS.contains(micros));
+    if let Some(micros) = micros.filter(|_| value::parse_number(&word.bytes).is_none()) {
+        let message = format!("{what} {} is a fraction, which keepalived does not take", word.text());
+        diags.push(
+            Diagnostic::warning(codes::BAD_NUMBER, word.span, message)
+                .cause("xvrrp does as it says; keepalived would use 1"),
+        );
+        return Some(Duration::from_micros(micros));
+    }
     let seconds: u64 = value::small(word, &what, 1..=MAX_SECONDS, "set to 1", diags)?;
     Some(Duration::from_secs(seconds))
 }

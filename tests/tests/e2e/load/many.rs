@@ -1,0 +1,197 @@
+//! 255 virtual routers on one interface, and the reload of one among many.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ha_tests::lab::{Addresses, Change, Daemon, Direction, Frame, Lab, Moment, Wire, wait_for};
+use nix::sys::signal::Signal;
+
+use super::routers::{Routers, States, instance, pair, reach, vip};
+use crate::harness::Test;
+
+const MASTER: Routers = Routers { count: 255, interval: "0.1", priority: 200, xdp: None };
+const BACKUP: Routers = Routers { priority: 100, ..MASTER };
+
+/// From the first of 255 addresses to the last, and for the change of hands of each.
+const SPREAD: Duration = Duration::from_millis(50);
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("load::takeover_of_255", takeover).needs([Daemon::Xvrrp]).timing(),
+        Test::new("load::reload_of_one_of_100_at_10ms", reload).needs([Daemon::Xvrrp]).timing(),
+    ]
+}
+
+fn takeover(lab: &Lab) -> Result<()> {
+    let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
+    let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
+    let started = Moment::now();
+    let mut first = r1.start(Daemon::Xvrrp, &MASTER.config())?;
+    let times = taken(&addresses, &wire, "r1", started)?;
+    println!("start to all master: {}", Summary::of(&times, started));
+    let _second = r2.start(Daemon::Xvrrp, &BACKUP.config())?;
+    reach(r2, "BACKUP")?;
+    std::thread::sleep(Duration::from_secs(1));
+
+    // Its power fails: silence, and later a start without the virtual addresses. Half an interval after its adverts,
+    // so that all virtual routers hear its last ones together.
+    let now = Moment::now();
+    wait_for(Duration::from_secs(1), || wire.first_advert_from("r1", now))
+        .context("r1 has stopped sending adverts")?;
+    std::thread::sleep(Duration::from_millis(50));
+    let died = Moment::now();
+    lab.switch().silence("r1")?;
+    first.kill9()?;
+    r1.output(&["ip", "addr", "flush", "dev", r1.interface(), "to", "172.16.2.0/24"])?;
+    let times = taken(&addresses, &wire, "r2", died)?;
+    let takeover = Summary::of(&times, died);
+    let last = last_adverts(&wire, r1.spec().mac)?;
+    println!("takeover: after the last advert {}", Summary::of(&times, last[0]));
+    println!(
+        "takeover, announced: after the first address {}",
+        Summary::of(&announced(&wire, "r2", died)?, times[0])
+    );
+    ensure!(takeover.spread() < SPREAD, "{takeover}");
+    // Three intervals and (256 − 100) / 256 of one.
+    let down = times[0].ms_after(last[0]);
+    ensure!((340.0..=381.0).contains(&down), "master down after {down:.1} ms, wanted 360.9 ± 20");
+
+    std::thread::sleep(Duration::from_secs(1));
+    let returned = Moment::now();
+    lab.switch().restore("r1")?;
+    let _first = r1.start(Daemon::Xvrrp, &MASTER.config())?;
+    let times = taken(&addresses, &wire, "r1", returned)?;
+    reach(r1, "MASTER")?;
+    reach(r2, "BACKUP")?;
+    let gone = all(|vrid| addresses.first("r2", Change::Removed(address(vrid)), returned))?;
+    let failback = Summary::of(&times, returned);
+    println!("failback: {failback}");
+    println!("failback, removed from r2 after the first was added to r1: {}", Summary::of(&gone, times[0]));
+    ensure!(failback.spread() < SPREAD, "{failback}");
+    let overlap = gone[gone.len() - 1].since(times[0]);
+    ensure!(overlap < SPREAD, "both had addresses for {overlap:?}");
+    Ok(())
+}
+
+fn address(vrid: u8) -> IpAddr {
+    IpAddr::V4(vip(vrid))
+}
+
+/// Something that must happen for every virtual router within 10 s: when it did, sorted.
+fn all(when: impl Fn(u8) -> Option<Moment>) -> Result<Vec<Moment>> {
+    let mut times = (1..=MASTER.count)
+        .map(|vrid| {
+            wait_for(Duration::from_secs(10), || when(vrid))
+                .with_context(|| format!("VRID {vrid}: not within 10 s"))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    times.sort_unstable();
+    Ok(times)
+}
+
+fn taken(addresses: &Addresses, wire: &Wire, host: &str, from: Moment) -> Result<Vec<Moment>> {
+    all(|vrid| addresses.taken(wire, host, address(vrid), from))
+}
+
+fn announced(wire: &Wire, host: &str, from: Moment) -> Result<Vec<Moment>> {
+    all(|vrid| wire.first_announcement(host, address(vrid), from))
+}
+
+/// When the last advert of each virtual router was delivered to r2.
+fn last_adverts(wire: &Wire, from: [u8; 6]) -> Result<Vec<Moment>> {
+    all(|wanted| {
+        let last = wire.last(|s| {
+            s.direction == Direction::Delivered
+                && s.host == "r2"
+                && s.source_mac == from
+                && matches!(s.frame, Frame::Advert { vrid, .. } if vrid == wanted)
+        });
+        last.map(|sighting| sighting.at)
+    })
+}
+
+/// Sorted times after an origin, in milliseconds.
+struct Summary([f64; 3]);
+
+impl Summary {
+    fn of(sorted: &[Moment], origin: Moment) -> Self {
+        let at = |n: usize| sorted.get(n).map_or(f64::NAN, |time| time.ms_after(origin));
+        Self([at(0), at(sorted.len() / 2), at(sorted.len().saturating_sub(1))])
+    }
+
+    fn spread(&self) -> Duration {
+        Duration::from_secs_f64((self.0[2] - self.0[0]).max(0.0) / 1e3)
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [first, median, last] = self.0;
+        write!(
+            f,
+            "first {first:.1} ms, median {median:.1} ms, last {last:.1} ms, spread {:.2} ms",
+            last - first
+        )
+    }
+}
+
+/// One gets another priority and another address, or the old ones back, five times; none of the others misses an
+/// advert. Judged by the median: the machine itself may pause for longer than two intervals.
+fn reload(lab: &Lab) -> Result<()> {
+    let master = Routers { count: 100, interval: "0.01", priority: 200, xdp: None };
+    let old = master.config();
+    let new = old
+        .replace(&instance(50, "0.01", 200), &instance(50, "0.01", 210))
+        .replace(&format!("        {}\n", vip(50)), &format!("        {}\n        {ANOTHER}\n", vip(50)));
+    let [first, _second] = pair(lab, &old, &Routers { priority: 100, ..master }.config())?;
+    let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
+    std::thread::sleep(Duration::from_secs(1));
+    let wire = lab.switch().watch()?;
+    let mut silences = Vec::new();
+    for (text, priority, holds) in
+        [(&new, 210, true), (&old, 200, false), (&new, 210, true), (&old, 200, false), (&new, 210, true)]
+    {
+        r1.write("/etc/keepalived/keepalived.conf", text, 0o644)?;
+        let reloaded = Moment::now();
+        first.signal(Signal::SIGHUP)?;
+        let advertised = || {
+            wire.first_since(
+                reloaded,
+                |s| matches!(s.frame, Frame::Advert { vrid: 50, priority: p, .. } if p == priority),
+            )
+        };
+        wait_for(Duration::from_secs(5), advertised).context("the new priority is not advertised")?;
+        std::thread::sleep(Duration::from_millis(500));
+        silences.push(longest_silence(&wire, reloaded, Moment::now()));
+        ensure!(r1.holds(IpAddr::V4(ANOTHER))? == holds, "{ANOTHER} should be there: {holds}");
+    }
+    States::read(r2)?.never_master()?;
+    ensure!(States::read(r1)?.times_master() == 100, "the master changed state");
+    silences.sort_by(f64::total_cmp);
+    println!(
+        "longest silence of one of 100 at 10 ms in a reload: min {:.1} ms, median {:.1} ms, max {:.1} ms",
+        silences[0], silences[2], silences[4]
+    );
+    ensure!(silences[2] < 20.0, "an advert is missing: {:.1} ms without one", silences[2]);
+    Ok(())
+}
+
+const ANOTHER: Ipv4Addr = Ipv4Addr::new(172, 16, 3, 50);
+
+/// Longest time between two adverts of one virtual router that were delivered to r2, in milliseconds.
+fn longest_silence(wire: &Wire, from: Moment, to: Moment) -> f64 {
+    let mut last: BTreeMap<u8, Moment> = BTreeMap::new();
+    let mut longest: f64 = 0.0;
+    for sighting in wire.filter(|s| s.direction == Direction::Delivered && s.host == "r2") {
+        let Frame::Advert { vrid, .. } = sighting.frame else { continue };
+        if sighting.at < from || sighting.at > to {
+            continue;
+        }
+        if let Some(previous) = last.insert(vrid, sighting.at) {
+            longest = longest.max(sighting.at.ms_after(previous));
+        }
+    }
+    longest
+}

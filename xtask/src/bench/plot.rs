@@ -216,7 +216,7 @@ mod tests {
         assert_eq!((scale.low, scale.high), (-1, 4));
         let step = scale.x(1.0) - scale.x(0.1);
         assert!((scale.x(1_000.0) - scale.x(100.0) - step).abs() < 1e-9);
-        assert!(scale.x(0.0) < scale.x(0.1));
+        assert!((scale.x(0.0) - LEFT).abs() < 1e-9 && scale.x(0.1) > LEFT);
     }
 
     #[test]

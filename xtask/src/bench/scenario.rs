@@ -119,6 +119,11 @@ impl Failover {
 
     /// Makes it happen and measures, holding `gate` while milliseconds count.
     pub(super) fn measure(self, stage: &mut Stage, gate: &Mutex<()>) -> Result<Outcome> {
+        if self == Self::Sigstop {
+            // A new master announces its addresses again after five seconds. Frozen before that, it would do so when it
+            // is thawed, and the client would find it by accident.
+            std::thread::sleep(Duration::from_secs(3));
+        }
         let mut alone: Option<MutexGuard<'_, ()>> = Some(gate.lock().unwrap_or_else(PoisonError::into_inner));
         let pinger = stage.lab.host("client")?.ping(ADDRESS, STREAM, PATIENCE * 2)?;
         let census = stage.lab.arp_census("witness", VIP, ASK)?;

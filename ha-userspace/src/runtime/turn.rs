@@ -209,8 +209,8 @@ impl Daemon {
                 }
                 Action::Contested => {
                     let (after, repeat) = router::contested(&router.config.garp);
-                    router.arp.again(now, after, repeat);
-                    router.na.again(now, after, repeat);
+                    router.arp.contested(now, after, repeat);
+                    router.na.contested(now, after, repeat);
                 }
             }
         }

@@ -1,0 +1,22 @@
+//! Nanoseconds a packet of every path through the XDP program. An example program of ha-userspace measures,
+//! because xtask must build without that crate.
+
+use anyhow::Result;
+
+use super::progress::Progress;
+use super::results::{PathCost, Results, Stats};
+use crate::sys;
+
+pub(super) fn run(results: &mut Results, progress: &mut Progress) -> Result<()> {
+    let mut command = sys::cargo();
+    command.args(["run", "--release", "--quiet", "-p", "ha-userspace", "--example", "xdp_cost"]);
+    println!("    $ {}", sys::show(&command));
+    for line in sys::output(&mut command)?.lines() {
+        let cost: PathCost = serde_json::from_str(line)?;
+        if let Some(stats) = Stats::of(&cost.ns) {
+            progress.line("", "xdp", &format!("{:.0} ns", stats.median), &cost.name);
+        }
+        results.xdp.push(cost);
+    }
+    Ok(())
+}

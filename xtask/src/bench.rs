@@ -114,6 +114,9 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     }
     if args.peers.contains(&Peer::Xvrrp) {
         run::build()?;
+        if wanted(args).contains(&Scenario::Xdp) {
+            xdp::build()?;
+        }
     }
     if let Some(missing) = lab::missing().or_else(|| args.peers.iter().find_map(|p| p.daemon().missing())) {
         bail!("{missing}");
@@ -141,6 +144,10 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     Ok(())
 }
 
+fn wanted(args: &Args) -> &[Scenario] {
+    if args.scenarios.is_empty() { Scenario::value_variants() } else { &args.scenarios }
+}
+
 fn measure(args: &Args, progress: &mut Progress) -> Results {
     let mut results = Results {
         machine: Machine::here(),
@@ -152,8 +159,7 @@ fn measure(args: &Args, progress: &mut Progress) -> Results {
         failures: Vec::new(),
         xdp: Vec::new(),
     };
-    let all = Scenario::value_variants();
-    let scenarios = if args.scenarios.is_empty() { all } else { &args.scenarios[..] };
+    let scenarios = wanted(args);
     let wanted = |scenario| scenarios.contains(&scenario);
     let failovers: Vec<_> = scenarios.iter().filter_map(|scenario| scenario.failover()).collect();
     if !failovers.is_empty() {

@@ -36,7 +36,7 @@ pub(super) fn pictures(results: &Results) -> Vec<(&'static str, Plot)> {
             DOUBLE,
             Plot {
                 title: "How long two machines answer for the address".to_owned(),
-                subtitle: format!("ARP asked every millisecond, until 0.4 s after the takeover: {dots}"),
+                subtitle: format!("ARP asked every millisecond, until 0.3 s after the takeover: {dots}"),
                 unit: "ms",
                 groups: doubles(results),
             },
@@ -75,7 +75,7 @@ fn gaps(results: &Results) -> Vec<Group> {
 /// with the observation.
 pub(super) fn double(results: &Results, scenario: &str, peer: Peer) -> Option<String> {
     let median = results.stats(scenario, peer, DOUBLE_METRIC)?.median;
-    let to_the_end = median >= 250.0;
+    let to_the_end = median >= 200.0;
     (median > 0.0).then(|| if to_the_end { String::new() } else { format!(" for {} ms", figure(median)) })
 }
 

@@ -98,7 +98,7 @@ fn sections(results: &Results, drawn: impl Fn(&str) -> bool) -> Vec<(&'static st
             "Who answers for the address",
             format!(
                 "{}A witness asks by ARP every millisecond. *Two at once* counts the runs in which two machines answered \
-                 the same question, and for how long: it asks until 0.4 s after the takeover (and the thaw), but the machine \
+                 the same question, and for how long: it asks until 0.3 s after the takeover (and the thaw), but the machine \
                  of a killed daemon goes on until somebody removes the address. *Thawed*: how long a frozen machine answered when it woke up \
                  again, and how long the client was not answered because of it.\n\n",
                 picture(DOUBLE, "Time with two machines answering")

@@ -36,8 +36,8 @@ pub(super) type Outcome = Vec<(&'static str, f64)>;
 /// A 250 µs stream.
 const STREAM: Duration = Duration::from_micros(250);
 const ASK: Duration = Duration::from_millis(1);
-const BEFORE: Duration = Duration::from_millis(300);
-const AFTER: Duration = Duration::from_millis(400);
+const BEFORE: Duration = Duration::from_millis(150);
+const AFTER: Duration = Duration::from_millis(300);
 /// Nothing takes longer with an interval of one second, not even a start with a takeover behind it.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// A failover that is not over by then is one of seconds, which other work on the machine does not disturb.

@@ -1,0 +1,14 @@
+//! Fast failover as users get it: the daemon as shipped, gaps as a client sees them.
+
+#[path = "fast/cluster.rs"]
+mod cluster;
+#[path = "fast/death.rs"]
+mod death;
+#[path = "fast/freeze.rs"]
+mod freeze;
+
+use crate::harness::Test;
+
+pub(crate) fn tests() -> Vec<Test> {
+    [death::tests(), freeze::tests()].into_iter().flatten().collect()
+}

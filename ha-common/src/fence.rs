@@ -6,6 +6,7 @@
 use crate::classify::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, link_layer};
 use crate::frame::Frame;
 use crate::probe::{EXPIRED, ORPHANED, RESTARTING};
+use crate::types::Family;
 
 /// How long after a probe somebody is taken to be there who can take over.
 pub const PROBED_NS: u64 = 1_000_000_000;
@@ -55,6 +56,17 @@ impl Guard {
             && self.last_probe_ns != 0
             // Another CPU may have answered a probe after `now_ns` was read.
             && now_ns.saturating_sub(self.last_probe_ns) < PROBED_NS
+    }
+}
+
+/// The VRID of a virtual MAC address (RFC 9568 section 7.3), and its family.
+#[must_use]
+#[inline(always)]
+pub const fn virtual_mac(mac: [u8; 6]) -> Option<(Family, u8)> {
+    match mac {
+        [0x00, 0x00, 0x5e, 0x00, 0x01, vrid] => Some((Family::V4, vrid)),
+        [0x00, 0x00, 0x5e, 0x00, 0x02, vrid] => Some((Family::V6, vrid)),
+        _ => None,
     }
 }
 

@@ -41,10 +41,10 @@ pub const RATE_OTHERS: u32 = 32;
 pub const PEER_SLOTS: u16 = 64;
 
 /// Entries of `HA_PROBERS`: routers on one interface that probe us. The longest silent one makes room.
-pub const PROBER_SLOTS: u32 = 256;
+pub const PROBER_SLOTS: u32 = 1024;
 
 /// Entries of `HA_VIPS`: virtual addresses on one interface.
-pub const VIP_SLOTS: u32 = 65_536;
+pub const VIP_SLOTS: u32 = 16_384;
 
 /// Probes of one prober that are answered in [`RATE_WINDOW_NS`]: 20,000 a second.
 pub const RATE_PROBES: u32 = 2_000;

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_jiffies64;
-use ha_common::fence::{Guard, wanted_address};
+use ha_common::fence::{Guard, virtual_mac, wanted_address};
 use ha_common::layout::{InterfaceConfig, LeaseSlot};
 use ha_common::probe::{Answer, Masters};
 use ha_common::types::Family;
@@ -36,6 +36,29 @@ impl Lease {
         if self.orphaned() != u32::from(orphaned) {
             self.set_orphaned(u32::from(orphaned));
         }
+    }
+
+    /// Whether frames to this MAC address are for this node: the interface's own, and the virtual ones of the routers
+    /// that it is master for, which is where the adverts of `use_vmac` come from.
+    #[inline(always)]
+    pub(crate) fn owns(&self, mac: [u8; 6]) -> bool {
+        if mac == self.mac() {
+            return true;
+        }
+        let Some((family, vrid)) = virtual_mac(mac) else {
+            return false;
+        };
+        let words = match family {
+            Family::V4 => self.masters_v4(),
+            Family::V6 => self.masters_v6(),
+        };
+        let word = match vrid / 64 {
+            0 => words[0],
+            1 => words[1],
+            2 => words[2],
+            _ => words[3],
+        };
+        (word >> (vrid % 64)) & 1 != 0
     }
 
     #[inline(always)]

@@ -115,7 +115,7 @@ pub(crate) fn take(
     if lease.incarnation() == 0 {
         return (XDP_PASS, Counter::UnknownVrid);
     }
-    if at.ttl != HOP_LIMIT || frame.read::<6>(0) != Some(lease.mac()) {
+    if at.ttl != HOP_LIMIT || !frame.read(0).is_some_and(|mac| lease.owns(mac)) {
         return (XDP_PASS, Counter::ProbeRejected);
     }
     let Some(image) = image() else {

@@ -58,7 +58,7 @@ async fn fingerprints(xdp: &mut XdpInterface) -> Vec<u64> {
     let mut fingerprints = Vec::new();
     while tokio::time::timeout(Duration::from_millis(200), xdp.events.readable()).await.is_ok() {
         xdp.events.drain(7, |event| {
-            assert_eq!(event.slot, slot());
+            assert_eq!((event.slot, event.source_mac), (slot(), [0, 0, 0x5e, 0, 1, 0x33]));
             assert!(now().since(event.at) >= 0 && now().since(event.at) < 5_000_000_000);
             fingerprints.push(event.fingerprint);
         });

@@ -102,6 +102,7 @@ fn kinds() -> Vec<Vec<u8>> {
         v6(&ipv6(51, &authenticated)),
         v6(&ipv6(58, &[143, 0, 0, 0])),
         ethernet(&[(0x8100, 7)], 0x86dd, &ipv6(112, &pdu)),
+        ethernet(&[(0x8100, 7)], 0x0800, &ipv4(1, 112, &[], &probe)),
     ]
 }
 

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     xdp_support::main(&[
         ("s39_a_closed_fence_drops_what_is_for_a_vip_and_nothing_else", what),
         ("s39_the_fence_closes_when_nobody_vouches_for_the_node", when),
+        ("s39_the_fence_closes_within_the_tick", to_the_nanosecond),
         ("the_fence_of_a_vlan_leaves_other_vlans_alone", vlan),
         ("virtual_addresses_are_replaced_as_a_set", vips),
     ])
@@ -159,6 +160,22 @@ fn when() {
     assert!(open_after + 12_000_000 > PROBED_NS, "open after {open_after} ns");
     loaded.run(&probe());
     assert!(is_closed(&loaded), "somebody is there again");
+}
+
+/// What ordinary traffic found in a tick of the kernel's clock must not outlive the lease.
+fn to_the_nanosecond() {
+    let loaded = loaded(0);
+    let arp = arp(1, VIP);
+    loaded.run(&probe());
+    for round in 0..10 {
+        let until = clock::now().after(Span::from_millis(25));
+        loaded.lease.renew(until);
+        assert_eq!(loaded.run(&arp).0, PASS, "{round}");
+        while clock::now().since(until) < 0 {
+            loaded.run(&arp);
+        }
+        assert_eq!(loaded.run(&arp).0, DROP, "{round}: the lease has run out");
+    }
 }
 
 fn vlan() {

@@ -21,6 +21,7 @@ use xdp_support::program::{DROP, Loaded, OWN_MAC, PASS, PEER_MAC, TX, priority_t
 fn main() -> ExitCode {
     xdp_support::main(&[
         ("probes_are_turned_round_as_the_host_does_it", turned_round),
+        ("probes_to_virtual_mac_addresses_are_for_the_master", virtual_macs),
         ("replies_say_what_the_lease_says", flags),
         ("what_is_no_probe_of_ours_is_not_answered", not_answered),
         ("probes_are_answered_within_limits", rate_limit),
@@ -139,6 +140,33 @@ fn turned_round() {
     probers.sort_by_key(|prober| prober.address);
     assert_eq!(probers.iter().map(|p| p.address).collect::<Vec<_>>(), FAMILIES.map(|family| ips(family).0));
     assert!(probers.iter().all(|prober| prober.count == 4 && prober.last.0 > 0), "{probers:?}");
+}
+
+/// `use_vmac`: adverts come from the virtual MAC address, so probes go there.
+fn virtual_macs() {
+    let loaded = Loaded::new(0);
+    let lease = &loaded.lease;
+    for (family, n, mac) in [
+        (Family::V4, 51, [0, 0, 0x5e, 0, 1, 51]),
+        (Family::V6, 64, [0, 0, 0x5e, 0, 2, 64]),
+        (Family::V4, 255, [0, 0, 0x5e, 0, 1, 255]),
+        (Family::V4, 128, [0, 0, 0x5e, 0, 1, 128]),
+    ] {
+        let mut frame = probe(family, None);
+        frame[..6].copy_from_slice(&mac);
+        assert_eq!(loaded.run(&frame).0, PASS, "not master");
+        lease.set_master(family, vrid(n), true);
+        let (action, reply) = loaded.run(&frame);
+        assert_eq!((action, &reply[..6], &reply[6..12]), (TX, &PEER_MAC[..], &mac[..]));
+        let mut other = frame.clone();
+        other[5] ^= 1;
+        assert_eq!(loaded.run(&other).0, PASS, "another router's");
+        other[5] ^= 1;
+        other[4] ^= 3;
+        assert_eq!(loaded.run(&other).0, PASS, "the other family's");
+        lease.clear_masters();
+        assert_eq!(loaded.run(&frame).0, PASS);
+    }
 }
 
 fn flags() {

@@ -14,7 +14,7 @@ use ha_tests::sim::{self, Failure, Stats};
 const SEEDS: u64 = 10_000;
 
 /// The same with probes and fence.
-const FAST_SEEDS: u64 = 20_000;
+const FAST_SEEDS: u64 = 12_000;
 
 fn number(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;

@@ -88,12 +88,14 @@ pub enum Event {
         at: Time,
     },
     /// The peer can no longer be master. Goes to the machines as [`crate::machine::Input::MasterLost`]. Comes again,
-    /// with a later time, while a peer that is still followed stays unreachable: that is no news for the log.
+    /// affirmed later, while a peer that is still followed stays unreachable: that is no news for the log.
     Lost {
         /// Why.
         verdict: Verdict,
         /// The moment of the judgement: whatever arrives later refutes it.
         at: Time,
+        /// When it was last found to stand.
+        affirmed: Time,
     },
     /// The peer is no longer master for these. Goes to the machines as [`crate::machine::Input::MasterResigned`].
     Resigned {

@@ -46,8 +46,8 @@ pub const LATE: Span = Span::from_millis(1);
 pub const DISCOVERY: Span = Span::SECOND;
 /// The longest.
 pub const MAX_GAP: Span = Span::from_secs(10);
-/// How often a peer is probed that is orphaned or expired and no longer followed: its fence stays closed while it
-/// is probed once a second.
+/// How often a peer is probed that is no longer followed but orphaned, expired, or still master for something: its
+/// fence closes, and stays closed, only while it is probed once a second.
 pub const GUARD: Span = Span::from_millis(250);
 /// First pause of the verdicts after a wrong one; each further one doubles it.
 pub const PAUSE: Span = Span::from_secs(10);

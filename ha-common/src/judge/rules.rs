@@ -18,7 +18,7 @@ impl PeerJudge {
         } else if self.following {
             let gap = if self.latest.is_some() { self.settings.interval } else { DISCOVERY };
             (Pace::Slow { gap }, now)
-        } else if self.verdict.is_some() {
+        } else if self.verdict.is_some() || self.latest.as_ref().is_some_and(needs_guard) {
             (Pace::Slow { gap: GUARD }, now.after(GUARD))
         } else {
             (Pace::Idle, Time::NEVER)
@@ -38,7 +38,7 @@ impl PeerJudge {
                 if self.verdict.map(|(known, _)| known) != Some(verdict) {
                     self.verdict = Some((verdict, reply.at));
                     self.counts.verdicts += 1;
-                    self.events.push(Event::Lost { verdict, at: reply.at });
+                    self.events.push(Event::Lost { verdict, at: reply.at, affirmed: reply.at });
                 }
             }
             None => {
@@ -70,7 +70,7 @@ impl PeerJudge {
     pub(super) fn repace(&mut self, reply: &Answered) {
         let (pace, gap) = if self.following {
             (Pace::Fast, self.settings.interval)
-        } else if said(reply).is_some() {
+        } else if needs_guard(reply) {
             (Pace::Slow { gap: GUARD }, GUARD)
         } else {
             self.pace = Pace::Idle;
@@ -107,20 +107,21 @@ impl PeerJudge {
         self.counts.verdicts += 1;
         self.outstanding.clear();
         self.answers = false;
-        // A backup may still wait for its skew: an answer would be welcome soon.
         self.pace = Pace::Slow { gap: self.hurried() };
         if now < self.paused_until {
             self.counts.dropped += 1;
             return;
         }
         self.verdict = Some((Verdict::Unreachable, now));
-        self.events.push(Event::Lost { verdict: Verdict::Unreachable, at: now });
+        self.events.push(Event::Lost { verdict: Verdict::Unreachable, at: now, affirmed: now });
     }
 
     /// The verdict stands: a main loop that was short of CPU does not act on an old one.
     pub(super) fn affirm(&mut self, now: Time) {
-        if self.following && matches!(self.verdict, Some((Verdict::Unreachable, _))) {
-            self.events.push(Event::Lost { verdict: Verdict::Unreachable, at: now });
+        if let Some((verdict @ Verdict::Unreachable, at)) = self.verdict
+            && self.following
+        {
+            self.events.push(Event::Lost { verdict, at, affirmed: now });
         }
     }
 
@@ -156,7 +157,11 @@ impl PeerJudge {
         self.next_send = match self.pace {
             Pace::Idle => Time::NEVER,
             Pace::Slow { gap } => {
-                self.pace = Pace::Slow { gap: gap.times(2).min(MAX_GAP) };
+                // While a backup waits for its skew, an answer is welcome soon.
+                let waiting = matches!(self.verdict, Some((Verdict::Unreachable, at))
+                    if now < at.after(self.settings.window));
+                let slower = if waiting { gap } else { gap.times(2) };
+                self.pace = Pace::Slow { gap: slower.min(MAX_GAP) };
                 self.look_at = now.after(self.reply_wait());
                 now.after(gap)
             }
@@ -185,6 +190,11 @@ impl PeerJudge {
     pub(super) fn plan_sooner(&mut self) {
         self.promised = self.promised.min(self.next());
     }
+}
+
+/// Whether a peer that is not followed may still answer for addresses of ours, or would if its fence were open.
+fn needs_guard(reply: &Answered) -> bool {
+    said(reply).is_some() || !reply.masters.is_empty()
 }
 
 /// What the responder says that amounts to a verdict.

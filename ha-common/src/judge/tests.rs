@@ -194,6 +194,27 @@ fn s41_a_stalled_prober_needs_three_more_misses_and_a_window() {
 }
 
 #[test]
+fn s41_the_probers_own_lateness_is_no_silence() {
+    let mut rig = Rig::fast();
+    rig.answering = false;
+    let late = Span::from_micros(900);
+    rig.now = rig.judge.next_deadline();
+    rig.step();
+    if rig.sent.is_empty() {
+        rig.now = rig.judge.next_deadline();
+    }
+    // The reply is read, and the next probe goes out late: that is when the silence begins.
+    rig.now = rig.now.after(late);
+    rig.step();
+    let first = rig.sent[0];
+    assert!(first.span_since(rig.reply.at) > Span::from_micros(1500), "{first:?} {:?}", rig.reply);
+    rig.pass(10 * MS);
+    assert_eq!(rig.judge.counts().stalls, 0);
+    let Settings { window, interval, .. } = Settings::default();
+    assert_eq!(rig.verdicts()[0].0.0, first.0 - interval.0 + window.0);
+}
+
+#[test]
 fn what_was_not_sent_accuses_nobody() {
     let mut rig = Rig::fast();
     for _ in 0..1000 {
@@ -297,8 +318,11 @@ fn a_headless_peer_is_guarded_when_it_is_no_longer_followed() {
     assert!(rig.gaps().iter().all(|&gap| gap <= 252_000), "its fence must stay closed: {:?}", rig.gaps());
     assert!(rig.sent.len() < 25);
     rig.reply.flags = 0;
+    rig.pass(5000 * MS);
+    assert!(rig.judge.next_deadline() < Time::NEVER, "it runs again, and is still master");
+    rig.reply.masters = Masters::NONE;
     rig.pass(1000 * MS);
-    assert_eq!(rig.judge.next_deadline(), Time::NEVER, "it runs again");
+    assert_eq!(rig.judge.next_deadline(), Time::NEVER);
 }
 
 #[test]
@@ -364,7 +388,7 @@ fn a_verdict_is_affirmed_while_nothing_comes() {
     rig.answering = false;
     rig.pass(30 * MS);
     let times: Vec<_> = rig.verdicts().iter().map(|(at, _)| at.0).collect();
-    assert!(times.len() > 3 && times.len() < 10, "{times:?}");
+    assert!(times.len() > 3 && times.len() < 14, "{times:?}");
     rig.judge.follow(false, rig.now);
     rig.events.clear();
     rig.pass(3000 * MS);

@@ -258,7 +258,7 @@ impl Backup {
         {
             // A word of the peer's own outlives a silence that was broken by it.
             if known.reason == loss.reason {
-                known.affirmed = known.affirmed.max(loss.at);
+                known.affirmed = known.affirmed.max(loss.affirmed);
                 return Verdict::Nothing;
             }
             if loss.reason == Reason::MasterUnreachable {
@@ -277,14 +277,14 @@ impl Backup {
 
     /// A sign of life that is no advert.
     pub(super) fn alive(&mut self, source: IpAddr, at: Time) {
-        if self.loss.is_some_and(|loss| loss.source == source && at > loss.affirmed) {
+        if self.loss.is_some_and(|loss| loss.source == source && at > loss.at) {
             self.loss = None;
         }
     }
 
     /// Moves the start of the silence, never backwards.
     fn refresh(&mut self, at: Time) {
-        if self.loss.is_some_and(|loss| at > loss.affirmed) {
+        if self.loss.is_some_and(|loss| at > loss.at) {
             self.loss = None;
         }
         if at > self.anchor {

@@ -93,6 +93,8 @@ pub enum Input {
         verdict: Verdict,
         /// When. Adverts that arrived later refute it.
         at: Time,
+        /// When the judge last found it to stand.
+        affirmed: Time,
         /// What keeps the order among several backups: [`crate::judge::fast_skew_time`].
         wait: Span,
     },

@@ -35,6 +35,8 @@
 //! - A master that changes its interval advertises at once, so that the backups' patience is for the new one.
 //! - An advert that arrived before our own latest one went out is not answered again. Otherwise a master that
 //!   was frozen would answer every advert of the meantime.
+//! - A verdict of the judge on the tracked master replaces the down timer (`docs/liveness.md`), and a master whose
+//!   own lease has run out goes back to backup.
 //! - A router that becomes owner (priority 255) by a reload does not wait for the down timer.
 
 mod backup;
@@ -187,8 +189,8 @@ impl Machine {
             Input::Reconfigure(params) => self.reconfigure(params, now),
             Input::SetAddress(address) => self.address = Some(address),
             Input::Stop => self.stop(now),
-            Input::MasterLost { source, verdict, at, wait } => {
-                self.lost(Loss { source, at, wait, reason: verdict.into(), affirmed: at });
+            Input::MasterLost { source, verdict, at, affirmed, wait } => {
+                self.lost(Loss { source, at, wait, reason: verdict.into(), affirmed });
             }
             Input::MasterResigned { source, at, wait } => {
                 self.lost(Loss { source, at, wait, reason: Reason::MasterResigned, affirmed: at });

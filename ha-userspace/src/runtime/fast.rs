@@ -193,7 +193,10 @@ impl Daemon {
         let Some(at) = self.interfaces.iter().position(|interface| interface.index == Some(ifindex)) else {
             return;
         };
-        self.notes.push(Note::Liveness { interface: at, source, event });
+        // An affirmation is for the machines only.
+        if !matches!(event, Event::Lost { at, affirmed, .. } if affirmed > at) {
+            self.notes.push(Note::Liveness { interface: at, source, event });
+        }
         let family = if source.is_ipv4() { Family::V4 } else { Family::V6 };
         for n in 0..self.routers.len() {
             let router = &self.routers[n];
@@ -202,7 +205,9 @@ impl Daemon {
             }
             let wait = fast_skew_time(router.machine.priority(), span(router.config.fast.window));
             let input = match event {
-                Event::Lost { verdict, at } => Input::MasterLost { source, verdict, at, wait },
+                Event::Lost { verdict, at, affirmed } => {
+                    Input::MasterLost { source, verdict, at, affirmed, wait }
+                }
                 Event::Resigned { vrids, at } if vrids.has(router.config.vrid) => {
                     Input::MasterResigned { source, at, wait }
                 }

@@ -108,6 +108,9 @@ impl Daemon {
             }
             interface.up = link.up;
             interface.mac = link.mac;
+            if let (Some(mac), Some(xdp)) = (link.mac, interface.xdp()) {
+                xdp.lease.set_mac(mac);
+            }
             let v4 = link.v4.iter().map(|held| IpAddr::V4(held.address));
             let v6 = link.v6.iter().map(|held| IpAddr::V6(held.address));
             interface.own = v4.chain(v6).filter(|address| !virtual_addresses.contains(address)).collect();

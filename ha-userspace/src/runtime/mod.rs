@@ -136,6 +136,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         };
         daemon.adopt(config);
         daemon.remove_leftovers();
+        daemon.end_restart_windows();
         daemon.resuming = false;
         tracing::info!(
             "xvrrp {} runs {} of {}",

@@ -7,6 +7,7 @@
 
 use ha_common::machine::{Machine, State};
 use ha_common::time::{Span, Time};
+use ha_common::types::{Family, Vrid};
 
 use super::daemon::Daemon;
 use super::router::{Router, span};
@@ -39,6 +40,26 @@ impl Daemon {
         fast.stale = true;
         super::fast::say_state(router, interface, State::Master, now);
         notes.push(super::note::Note::Resumed { router: n });
+    }
+
+    /// What the earlier run left has been taken over or dropped: replies speak for this run alone from now on.
+    pub(super) fn end_restart_windows(&self) {
+        for (at, interface) in self.interfaces.iter().enumerate() {
+            let Some(xdp) = interface.xdp() else { continue };
+            for family in [Family::V4, Family::V6] {
+                for vrid in (1..=u8::MAX).filter_map(Vrid::new) {
+                    let ours = self.routers.iter().any(|router| {
+                        router.interface == at
+                            && (router.config.family, router.config.vrid) == (family, vrid)
+                            && router.machine.state() == State::Master
+                    });
+                    if !ours && xdp.lease.is_master(family, vrid) {
+                        xdp.lease.set_master(family, vrid, false);
+                    }
+                }
+            }
+            xdp.lease.open_restart_window(Time(0));
+        }
     }
 
     /// Opens the window in which this run's role waits for the next run, and leaves everything in place for it.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::maps::{HashMap, MapData, MapError};
+use ha_common::fence::Guard;
 use ha_common::layout::{AddressKey, LeaseSlot, address_key};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
@@ -107,6 +108,13 @@ impl Lease {
             self.u64(at + n * 8).store(word, Ordering::Release);
         }
         authenticated.store(u32::from(key.is_some()), Ordering::Release);
+    }
+
+    /// What decides over the fence and over the flags of replies, as the program sees it.
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        let LeaseSlot { orphaned, lease_until_ns, restart_until_ns, last_probe_ns, .. } = self.snapshot();
+        Guard { orphaned: orphaned != 0, lease_until_ns, restart_until_ns, last_probe_ns }
     }
 
     /// A copy of everything, for display and for taking over from an earlier run.

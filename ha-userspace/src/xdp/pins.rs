@@ -187,10 +187,6 @@ pub fn detach_everything(bpffs: &Path) -> Result<Vec<PathBuf>, PinError> {
     let mut failure = None;
     if is_bpffs(bpffs) {
         for directory in interfaces(&bpffs.join("xvrrp")) {
-            // Without this a daemon that runs would keep it attached. A defunct link says so, and goes too.
-            if let Ok(link) = PinnedLink::open(&directory.join(LINK)) {
-                let _ = link.detach();
-            }
             match remove(&directory) {
                 Ok(()) => gone.push(directory),
                 Err(error) => failure = failure.or(Some(error)),
@@ -240,8 +236,13 @@ fn interfaces(root: &Path) -> impl Iterator<Item = PathBuf> + use<> {
         .into_iter()
 }
 
-/// Removes an interface's directory, and its parents where they are empty then.
+/// Detaches the program, and removes an interface's directory, and its parents where they are empty then.
 fn remove(directory: &Path) -> Result<(), PinError> {
+    // The kernel gives up a link some time after its last pin has gone, and not while somebody holds it; until then
+    // nothing else can be attached. A defunct link says that it is one, and its pin goes all the same.
+    if let Ok(link) = PinnedLink::open(&directory.join(LINK)) {
+        let _ = link.detach();
+    }
     match fs::remove_dir_all(directory) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

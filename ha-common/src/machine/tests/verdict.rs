@@ -16,7 +16,7 @@ fn tracking() -> Rig {
 }
 
 fn lost(rig: &Rig, host: u8, verdict: Verdict) -> Input {
-    Input::MasterLost { source: ip(host), verdict, at: rig.now, wait: WAIT }
+    Input::MasterLost { source: ip(host), verdict, at: rig.now, affirmed: rig.now, wait: WAIT }
 }
 
 fn takeover(rig: &mut Rig) -> Reason {
@@ -117,13 +117,27 @@ fn s41_an_old_verdict_waits_until_it_is_said_again() {
 }
 
 #[test]
+fn an_affirmation_does_not_revive_what_was_refuted() {
+    let mut rig = tracking();
+    let at = rig.now;
+    let verdict = Verdict::Unreachable;
+    rig.feed(Input::MasterLost { source: ip(20), verdict, at, affirmed: at, wait: WAIT });
+    rig.pass(1);
+    rig.feed(Input::Seen(rig.now));
+    rig.pass(1);
+    let before = rig.machine.next_deadline();
+    rig.feed(Input::MasterLost { source: ip(20), verdict, at, affirmed: rig.now, wait: WAIT });
+    assert_eq!(rig.machine.next_deadline(), before);
+}
+
+#[test]
 fn a_late_main_loop_gets_its_grace_and_acts_on_an_affirmed_verdict() {
     let mut rig = tracking();
     let input = lost(&rig, 20, Verdict::Unreachable);
     rig.feed(input);
+    let (at, verdict) = (rig.now, Verdict::Unreachable);
     rig.pass(30);
-    let again = lost(&rig, 20, Verdict::Unreachable);
-    rig.feed(again);
+    rig.feed(Input::MasterLost { source: ip(20), verdict, at, affirmed: rig.now, wait: WAIT });
     rig.feed(Input::Timer);
     assert_eq!(rig.machine.state(), State::Backup, "a grace");
     rig.run_to_deadline();

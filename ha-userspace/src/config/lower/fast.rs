@@ -10,6 +10,11 @@ use crate::config::lexer::Word;
 use crate::config::model::{Fast, FastKey};
 use crate::config::tree::Statement;
 
+/// Shorter secrets can be guessed.
+const SHORTEST_KEY: usize = 16;
+/// Longer ones are more likely a mistake.
+const LONGEST_KEY: usize = 128;
+
 /// What was written.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FastDraft {
@@ -82,21 +87,17 @@ fn time(word: &Word, keyword: &str, least: u64, most: u64, diags: &mut Diagnosti
     None
 }
 
-/// 128 bits in hexadecimal.
+/// A secret of some length.
 fn key(word: &Word, diags: &mut Diagnostics) -> Option<FastKey> {
-    let digits = &*word.bytes;
-    let half = |from: usize| {
-        let text = std::str::from_utf8(digits.get(from..from + 16)?).ok()?;
-        text.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u64::from_str_radix(text, 16).ok())?
-    };
-    let key = if digits.len() == 32 { half(0).zip(half(16)) } else { None };
-    if key.is_none() {
-        // The word is a secret that was mistyped, so it is not repeated.
-        diags.push(
-            Diagnostic::error(codes::BAD_WORD, word.span, "fast_key is not 32 hexadecimal digits")
-                .cause("probes are not authenticated")
-                .help("make one with `openssl rand -hex 16`, and use the same on all routers"),
-        );
+    if (SHORTEST_KEY..=LONGEST_KEY).contains(&word.bytes.len()) {
+        return Some(FastKey(ha_common::probe::key(&word.bytes)));
     }
-    key.map(|(high, low)| FastKey([high.swap_bytes(), low.swap_bytes()]))
+    // The word is a secret that was mistyped, so it is not repeated.
+    let message = format!("fast_key has {} characters", word.bytes.len());
+    diags.push(
+        Diagnostic::error(codes::BAD_WORD, word.span, message).cause("probes are not authenticated").help(format!(
+            "write {SHORTEST_KEY} to {LONGEST_KEY}, such as `openssl rand -hex 16` prints, the same on all routers"
+        )),
+    );
+    None
 }

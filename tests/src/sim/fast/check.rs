@@ -7,6 +7,7 @@ use ha_common::time::{Span, Time};
 use ha_common::types::Priority;
 
 use super::OVERLAP;
+use super::host::Daemon;
 use super::world::{HOSTS, World};
 use crate::sim::timeline::millis;
 
@@ -21,6 +22,8 @@ pub(super) struct Check {
     pub(super) watched: [[Option<u64>; HOSTS]; HOSTS],
     /// From when two hosts answer without an excuse.
     both_since: [[Option<Time>; HOSTS]; HOSTS],
+    /// Until when verdicts may be wrong, as long as nobody acts on them.
+    pub(super) doubt: Time,
     /// Nobody may change its state.
     pub(super) unchanged: bool,
     /// A death whose successor is timed.
@@ -38,6 +41,7 @@ impl Check {
             silent: Default::default(),
             watched: Default::default(),
             both_since: Default::default(),
+            doubt: Time(0),
             unchanged: false,
             died: None,
             last_fault: Time(0),
@@ -83,6 +87,12 @@ impl World {
         for (id, host) in self.hosts.iter().enumerate() {
             answering[id] = host.answers(now);
             count += usize::from(answering[id]);
+            // The lease is renewed while the main loop has run within half of it.
+            let idle = |daemon: &Daemon| now.span_since(daemon.progress) > Span(host.lease.0 * 3 / 2);
+            let window = now < host.kernel.restart_until;
+            if answering[id] && !window && host.kernel.probed(now) && host.daemon.as_ref().is_some_and(idle) {
+                return Err(format!("39: h{id} answers although its main loop stands still"));
+            }
         }
         if count < 2 {
             self.check.both_since = Default::default();
@@ -135,7 +145,9 @@ impl World {
     /// Statement 41 for verdicts.
     pub(super) fn judged(&mut self, id: usize, peer: usize, event: Judged) -> Result<(), String> {
         match event {
-            Judged::Lost { verdict: Verdict::Unreachable, .. } if !self.may_be_unreachable(id, peer) => {
+            Judged::Lost { verdict: Verdict::Unreachable, .. }
+                if !self.may_be_unreachable(id, peer) && self.check.doubt < self.now =>
+            {
                 Err(format!("41: h{id} finds h{peer} unreachable, which it is not"))
             }
             Judged::Paused { .. } => {

@@ -182,7 +182,9 @@ impl Host {
             let source = address(peer);
             let wait = fast_skew_time(self.priority, self.settings.window);
             let input = match event {
-                Judged::Lost { verdict, at } => Input::MasterLost { source, verdict, at, wait },
+                Judged::Lost { verdict, at, affirmed } => {
+                    Input::MasterLost { source, verdict, at, affirmed, wait }
+                }
                 Judged::Resigned { vrids, at } if vrids.has(vrid()) => {
                     Input::MasterResigned { source, at, wait }
                 }

@@ -137,7 +137,7 @@ fn round(world: &mut World) -> Result<(), String> {
     let backup = (host + 1 + world.rng.index(world.hosts.len() - 1)) % world.hosts.len();
     let now = world.now;
     let timed = true;
-    match world.rng.below(12) {
+    match world.rng.below(16) {
         0 | 1 => world.befall(Fault::Die { host, timed }),
         2 | 3 => world.befall(Fault::Kill { host, timed }),
         4 => {
@@ -162,6 +162,22 @@ fn round(world: &mut World) -> Result<(), String> {
         }
         7 => world.befall(Fault::Stop { host }),
         8 | 9 => hiccups(world, backup)?,
+        10 => doubts(world)?,
+        11 => {
+            let span = world.rng.span(Span::from_millis(100), Span::from_millis(500));
+            world.befall(Fault::StallMain { host, span });
+        }
+        12 => {
+            // Longer than the fence stays closed by itself.
+            let fault = if world.rng.chance(50) {
+                Fault::Kill { host, timed }
+            } else {
+                Fault::Freeze { host, timed }
+            };
+            world.befall(fault);
+            let span = world.rng.span(Span::from_millis(1300), Span::from_millis(2000));
+            pass(world, span)?;
+        }
         _ => chaos(world)?,
     }
     let span = world.rng.span(Span::from_millis(20), Span::from_millis(450));
@@ -171,8 +187,7 @@ fn round(world: &mut World) -> Result<(), String> {
 /// Nothing of this may lead to a verdict.
 fn hiccups(world: &mut World, backup: usize) -> Result<(), String> {
     let settings = world.hosts[backup].settings;
-    let noise = world.weather.latency.0 * 2 + world.weather.late.1.0 * 2 + world.weather.sleepy.1.0;
-    let tolerated = Span(settings.window.0.saturating_sub(settings.interval.0 * 3 / 2 + noise));
+    let tolerated = tolerated(world, &settings);
     for _ in 0..1 + world.rng.below(8) {
         let span = world.rng.span(Span::ZERO, tolerated);
         let stall = world.rng.span(Span::ZERO, Span::from_millis(60));
@@ -190,6 +205,26 @@ fn hiccups(world: &mut World, backup: usize) -> Result<(), String> {
         pass(world, span.plus(gap))?;
     }
     Ok(())
+}
+
+/// A hiccup that may lead to a verdict, but is over before anybody acts on it.
+fn doubts(world: &mut World) -> Result<(), String> {
+    let settings = world.hosts[0].settings;
+    let backups = world.hosts.iter().filter(|host| host.state() == State::Backup);
+    let highest = backups.map(|host| u64::from(host.priority.get())).max().unwrap_or(255);
+    let skew = settings.window.0 * (256 - highest) / 256;
+    // A probe after the hiccup must get through, and its reply must be read, before the wait is over.
+    let noise = world.weather.latency.0 * 2 + world.weather.late.1.0 * 2 + world.weather.sleepy.1.0 * 2;
+    let span = Span((tolerated(world, &settings).0 + skew).saturating_sub(settings.interval.0 + noise));
+    world.check.doubt = world.now.after(span).after(settings.window);
+    world.befall(Fault::Drop { span });
+    pass(world, Span::from_millis(60))
+}
+
+/// How long the network may be silent without a verdict.
+fn tolerated(world: &World, settings: &Settings) -> Span {
+    let noise = world.weather.latency.0 * 2 + world.weather.late.1.0 * 2 + world.weather.sleepy.1.0;
+    Span(settings.window.0.saturating_sub(settings.interval.0 * 3 / 2 + noise))
 }
 
 /// Anything, at any time.

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use ha_tests::lab::{Daemon, Gap, Lab, Moment, PingReport, Pinger, Running, wait_for};
 
-use crate::pair::{VIP, ms, stderr, xvrrp};
+use crate::pair::{Conf, VIP, ms};
 
 /// Between two packets of the client.
 pub(super) const PING: Duration = Duration::from_micros(250);
@@ -51,12 +51,27 @@ impl Router {
     }
 }
 
-/// Removes from a host what a power failure would: the virtual address and whatever hangs on the interface.
-pub(super) fn power_lost(lab: &Lab, name: &str) -> Result<()> {
-    let host = lab.host(name)?;
-    let detached = xvrrp(host, &["detach", "--bpffs", "/sys/fs/bpf", "--run-dir", ha_tests::lab::RUN_DIR])?;
-    ensure!(detached.status.success(), "detach on {name}: {}", stderr(&detached));
-    let _not_there = host.run(&["ip", "addr", "del", &format!("{VIP}/32"), "dev", host.interface()])?;
+/// Files of two routers that advertise every 100 ms.
+pub(super) fn files() -> [&'static str; 2] {
+    static FILES: std::sync::OnceLock<[String; 2]> = std::sync::OnceLock::new();
+    let [master, backup] = FILES.get_or_init(|| [Conf::new(101).text(), Conf::new(99).text()]);
+    [master, backup]
+}
+
+/// Starts r1, which becomes master, and r2, which probes it.
+pub(super) fn pair(lab: &Lab, files: [&str; 2]) -> Result<[Router; 2]> {
+    let r1 = Router::start(lab, "r1", files[0])?;
+    r1.says("-> MASTER", ms(5_000))?;
+    let r2 = Router::start(lab, "r2", files[1])?;
+    r2.probes()?;
+    Ok([r1, r2])
+}
+
+/// Waits until the backup follows its master by probes for the `times`th time.
+pub(super) fn wait_for_probes_and_answers(backup: &Router, times: usize) -> Result<()> {
+    wait_for(ms(5_000), || (backup.log().matches("-> BACKUP").count() >= times).then_some(()))
+        .with_context(|| format!("{} is not backup for the {times}th time:\n{}", backup.name, backup.log()))?;
+    std::thread::sleep(ms(400));
     Ok(())
 }
 
@@ -80,6 +95,11 @@ pub(super) struct Outage {
 }
 
 impl Outage {
+    pub(super) fn print(&self, what: &str) {
+        let length = self.length.as_secs_f64() * 1e3;
+        println!("{what}: gap {length:.2} ms ({} lost), stream held up {:?}", self.gap.lost, self.stall);
+    }
+
     pub(super) fn held_up(&self) -> bool {
         self.stall > HELD_UP
     }

@@ -6,9 +6,11 @@ mod cluster;
 mod death;
 #[path = "fast/freeze.rs"]
 mod freeze;
+#[path = "fast/planned.rs"]
+mod planned;
 
 use crate::harness::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [death::tests(), freeze::tests()].into_iter().flatten().collect()
+    [death::tests(), freeze::tests(), planned::tests()].into_iter().flatten().collect()
 }

@@ -38,8 +38,9 @@ impl Router {
 
     /// Waits until it has logged `text` once more than `before` times.
     pub(super) fn says(&self, text: &str, patience: Duration) -> Result<()> {
-        wait_for(patience, || self.log().contains(text).then_some(()))
-            .with_context(|| format!("{}: no \"{text}\" in the log within {patience:?}:\n{}", self.name, self.log()))
+        wait_for(patience, || self.log().contains(text).then_some(())).with_context(|| {
+            format!("{}: no \"{text}\" in the log within {patience:?}:\n{}", self.name, self.log())
+        })
     }
 
     /// Waits until it probes its master and is answered.
@@ -68,9 +69,10 @@ pub(super) fn pair(lab: &Lab, files: [&str; 2]) -> Result<[Router; 2]> {
 }
 
 /// Waits until the backup follows its master by probes for the `times`th time.
-pub(super) fn wait_for_probes_and_answers(backup: &Router, times: usize) -> Result<()> {
-    wait_for(ms(5_000), || (backup.log().matches("-> BACKUP").count() >= times).then_some(()))
-        .with_context(|| format!("{} is not backup for the {times}th time:\n{}", backup.name, backup.log()))?;
+pub(super) fn backup_again(backup: &Router, times: usize) -> Result<()> {
+    wait_for(ms(5_000), || (backup.log().matches("-> BACKUP").count() >= times).then_some(())).with_context(
+        || format!("{} is not backup for the {times}th time:\n{}", backup.name, backup.log()),
+    )?;
     std::thread::sleep(ms(400));
     Ok(())
 }
@@ -116,8 +118,12 @@ pub(super) fn outage(pinger: &Pinger, from: Moment, patience: Duration) -> Optio
     })?;
     let gap = over.gaps().into_iter().find(|gap| gap.start >= from)?;
     let (length, end) = (gap.length()?, gap.end?);
-    let around: Vec<_> =
-        over.echoes().iter().filter(|e| e.sent.plus(ms(2)) >= gap.start && e.sent <= end).map(|e| e.sent).collect();
+    let around: Vec<_> = over
+        .echoes()
+        .iter()
+        .filter(|e| e.sent.plus(ms(2)) >= gap.start && e.sent <= end)
+        .map(|e| e.sent)
+        .collect();
     let stall = around.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or_default();
     Some(Outage { gap, length, stall })
 }

@@ -3,9 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Daemon, Lab, Moment, Topology, wait_for};
 
-use super::cluster::{
-    Outage, PING, Router, answered, files, outage, pair, stream, summary, wait_for_probes_and_answers,
-};
+use super::cluster::{Outage, PING, Router, answered, backup_again, files, outage, pair, stream, summary};
 use crate::harness::Test;
 use crate::pair::{VIP, held_by, ms};
 
@@ -31,6 +29,12 @@ pub(super) fn tests() -> Vec<Test> {
     .collect()
 }
 
+/// A lab with its daemons, which end before it does.
+struct Started {
+    routers: [Router; 2],
+    lab: Lab,
+}
+
 /// The tutorial's files, verbatim. Each measurement has a lab of its own; they are started one after the other, and
 /// by the time that a master of the RFC's timers is there, it is its turn to die.
 fn host_deaths(files: [&str; 2]) -> Result<()> {
@@ -38,15 +42,15 @@ fn host_deaths(files: [&str; 2]) -> Result<()> {
     for _ in 0..DEATHS + SPARE {
         let lab = Lab::new(Topology::two_node())?;
         let routers = [Router::start(&lab, "r1", files[0])?, Router::start(&lab, "r2", files[1])?];
-        started.push((lab, routers));
+        started.push(Started { routers, lab });
         std::thread::sleep(ms(400));
     }
     let (mut gaps, mut repeated) = (Vec::new(), 0);
-    for (lab, routers) in started {
+    for Started { routers, lab } in &started {
         if gaps.len() == DEATHS {
             break;
         }
-        let outage = host_death(&lab, &routers).with_context(|| lab.dossier())?;
+        let outage = host_death(lab, routers).with_context(|| lab.dossier())?;
         if outage.held_up() && repeated < SPARE {
             repeated += 1;
         } else {
@@ -86,7 +90,7 @@ fn killed(lab: &Lab) -> Result<()> {
     let begin = Moment::now();
     let (mut gaps, mut repeated) = (Vec::new(), 0);
     while gaps.len() < DEATHS {
-        wait_for_probes_and_answers(&r2, gaps.len() + repeated + 1)?;
+        backup_again(&r2, gaps.len() + repeated + 1)?;
         answered(&pinger)?;
         let died = Moment::now();
         r1.running.kill9()?;
@@ -104,14 +108,19 @@ fn killed(lab: &Lab) -> Result<()> {
         r1.says("left by an earlier run", ms(3_000))?;
         held_by(&addresses, VIP, &["r2"], ms(500))?;
         held_by(&addresses, VIP, &["r1"], ms(3_000))?;
-        ensure!(!r1.log().contains("is still MASTER"), "the killed daemon claims its old role:\n{}", r1.log());
+        ensure!(
+            !r1.log().contains("is still MASTER"),
+            "the killed daemon claims its old role:\n{}",
+            r1.log()
+        );
         let lost = pinger.report().lost_between(back, Moment::now());
         println!("return and failback: {lost} packets of {PING:?} lost");
     }
     std::thread::sleep(ms(200));
     let doubles = census.double_answers(begin);
     ensure!(doubles.is_empty(), "{} questions with two answers, such as {:?}", doubles.len(), doubles[0]);
-    let (asked, silent) = (census.samples().len(), census.samples().iter().filter(|s| s.answers.is_empty()).count());
+    let (asked, silent) =
+        (census.samples().len(), census.samples().iter().filter(|s| s.answers.is_empty()).count());
     println!("{asked} ARP questions, {silent} without an answer, none with two");
     let heard = wait_for(ms(500), || wire.last_advert_from("r1", Moment::now()));
     ensure!(heard.is_some(), "r1 sends no adverts");

@@ -1,0 +1,16 @@
+//! Fast failover as users get it: the daemon as shipped, gaps as a client sees them.
+
+#[path = "fast/cluster.rs"]
+mod cluster;
+#[path = "fast/death.rs"]
+mod death;
+#[path = "fast/freeze.rs"]
+mod freeze;
+#[path = "fast/planned.rs"]
+mod planned;
+
+use crate::harness::Test;
+
+pub(crate) fn tests() -> Vec<Test> {
+    [death::tests(), freeze::tests(), planned::tests()].into_iter().flatten().collect()
+}

@@ -103,6 +103,9 @@ impl Daemon {
                 continue;
             };
             let fresh = interface.index != Some(link.index);
+            if fresh {
+                self.fast.expect_delay();
+            }
             for line in interface.open(link, plan, &families, &self.setup) {
                 tracing::info!("{line}");
             }

@@ -242,12 +242,15 @@ impl Daemon {
     }
 
     fn install(&mut self) -> Option<Note> {
+        let now = clock::now();
         let Self { routers, addresses, monitor, notes, .. } = self;
         let (mut specs, mut owners) = (Vec::new(), Vec::new());
         for (n, router) in routers.iter_mut().enumerate() {
             if router.holding && !router.complete {
                 router.installed = true;
                 router.complete = true;
+                router.installed_at = now;
+                router.shown.clear();
                 specs.extend(router_specs(router, monitor.links(), |missing| {
                     notes.push(Note::NoDevice { router: n, device: missing.to_owned() });
                 }));

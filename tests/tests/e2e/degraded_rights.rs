@@ -132,7 +132,7 @@ fn occupied(lab: &Lab) -> Result<()> {
 }
 
 fn pinned(host: &Host) -> bool {
-    host.path("/sys/fs/bpf/xvrrp/v1/ens160/HA_ADVERTS").exists()
+    host.path("/sys/fs/bpf/xvrrp/v2/ens160/HA_ADVERTS").exists()
 }
 
 /// It is mounted, as bpftool would.
@@ -155,7 +155,7 @@ fn bpffs_impossible(lab: &Lab) -> Result<()> {
     r2.output(&["mount", "-t", "tmpfs", "-o", "ro,size=4k", "none", "/sys/fs"])?;
     let [mut master, mut backup] = pair(lab)?;
     let log = backup.log();
-    ensure!(log.matches("maps are not pinned").count() == 1, "{log}");
+    ensure!(log.matches("nothing is pinned").count() == 1, "{log}");
     let (instance, on) = interface(r2, RUN_DIR)?;
     ensure!(instance["receive"] == "generic", "{instance} {on}");
     ensure!(on["xdp_reason"].as_str().is_some_and(|why| why.contains("/sys/fs/bpf")), "{on}");

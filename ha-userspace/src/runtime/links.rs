@@ -202,7 +202,7 @@ impl Daemon {
             // The kernel tells of IPv6 addresses some time after they were added, so that those which it has not told
             // of yet are missing only after a while.
             let settled = router.installed_at.after(SETTLED) <= now;
-            let Router { config, shown, .. } = &mut *router;
+            let Router { config, untold, .. } = &mut *router;
             let mut missing = false;
             for vip in vips(config) {
                 let device = vip.device.as_deref().unwrap_or(&config.interface);
@@ -211,11 +211,10 @@ impl Daemon {
                     IpAddr::V4(address) => link.v4.iter().any(|held| held.address == address),
                     IpAddr::V6(address) => link.v6.iter().any(|held| held.address == address),
                 };
-                let known = shown.contains(&vip.address);
-                if there && !known {
-                    shown.push(vip.address);
+                if there {
+                    untold.retain(|address| *address != vip.address);
                 }
-                missing |= !there && (known || settled);
+                missing |= !there && (settled || !untold.contains(&vip.address));
             }
             if missing {
                 router.complete = false;

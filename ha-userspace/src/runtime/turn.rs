@@ -250,10 +250,11 @@ impl Daemon {
                 router.installed = true;
                 router.complete = true;
                 router.installed_at = now;
-                router.shown.clear();
-                specs.extend(router_specs(router, monitor.links(), |missing| {
+                let wanted = router_specs(router, monitor.links(), |missing| {
                     notes.push(Note::NoDevice { router: n, device: missing.to_owned() });
-                }));
+                });
+                router.untold = wanted.iter().map(|spec| spec.address).collect();
+                specs.extend(wanted);
                 owners.resize(specs.len(), n);
             }
         }

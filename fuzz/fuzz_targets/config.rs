@@ -10,12 +10,8 @@ fuzz_target!(|text: &[u8]| -> Corpus {
     if text.windows(7).any(|word| word.eq_ignore_ascii_case(b"include")) {
         return Corpus::Reject;
     }
-    let options = LoadOptions {
-        config_id: "fuzz".into(),
-        random_seed: 1,
-        script_check: None,
-        interface_check: None,
-    };
+    let options =
+        LoadOptions { config_id: "fuzz".into(), random_seed: 1, script_check: None, interface_check: None };
     let first = load_str("keepalived.conf", text, &options);
     let second = load_str("keepalived.conf", text, &options);
     assert_eq!(first.diagnostics.render(false), second.diagnostics.render(false));

@@ -258,7 +258,8 @@ pub struct Garp {
     pub refresh: Duration,
     /// `garp_master_refresh_repeat`: messages in each refresh, default 1.
     pub refresh_repeat: u32,
-    /// `garp_lower_prio_delay`: burst this long after a lower-priority advert was heard while master.
+    /// `garp_lower_prio_delay`: second burst this long after a lower-priority advert was heard while master; the
+    /// first is sent at once.
     pub lower_prio_delay: Duration,
     /// `garp_lower_prio_repeat`: messages in that burst.
     pub lower_prio_repeat: u32,

@@ -6,13 +6,16 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ha_common::counter::Counter;
 use ha_common::judge::{Event, Settings, fast_skew_time};
 use ha_common::machine::{Input, State};
+use ha_common::packet::Endpoints;
+use ha_common::probe::{self, Addresses, Answer, Masters};
 use ha_common::time::{Span, Time};
 use ha_common::types::Family;
 
 use super::daemon::Daemon;
-use super::interface::Interface;
+use super::interface::{Frame, Interface};
 use super::links::vips;
 use super::note::Note;
 use super::router::{Router, span};
@@ -221,6 +224,56 @@ impl Daemon {
             };
             self.feed(n, input, now, None);
         }
+    }
+
+    /// Answers a probe that came through a socket, for lack of XDP; the reply says so. True where there was one.
+    ///
+    /// The rules are those of the XDP program, except for the destination's MAC address, which the kernel has checked.
+    /// There is no fence without XDP; but a daemon that is dead or frozen answers no probes either.
+    pub(super) fn answer_probe(&mut self, interface: usize, frame: &Frame) -> bool {
+        let Some(body) = frame.pdu.as_array::<{ probe::LEN }>() else { return false };
+        let routers =
+            self.routers.iter().filter(|router| router.interface == interface && router.config.fast.enabled);
+        let family = frame.endpoints.family();
+        let mut masters = Masters::NONE;
+        let mut key = None;
+        let mut asked = false;
+        for router in routers {
+            asked = true;
+            key = router.config.fast.key.map(|key| key.0);
+            if router.config.family == family && router.machine.state() == State::Master {
+                masters.set(router.config.vrid, true);
+            }
+        }
+        let addresses = match frame.endpoints {
+            Endpoints::V4 { source, destination } => {
+                Addresses::V4 { source: source.octets(), destination: destination.octets() }
+            }
+            Endpoints::V6 { source, destination } => {
+                Addresses::V6 { source: source.octets(), destination: destination.octets() }
+            }
+        };
+        let on = &mut self.interfaces[interface];
+        let (from, to) = (frame.endpoints.source(), frame.endpoints.destination());
+        if !asked || !probe::is_probe(body) || frame.ttl != probe::HOP_LIMIT || !on.own.contains(&to) {
+            on.count(Counter::ProbeRejected);
+            return true;
+        }
+        if !probe::is_sealed(body, key, &addresses) {
+            on.count(Counter::ProbeTag);
+            return true;
+        }
+        let mut reply = *body;
+        let lease_ns = self.lease_length(interface).0;
+        let responder = self.setup.incarnation;
+        probe::turn_round(&mut reply, &Answer { flags: probe::USER_SPACE, responder, lease_ns, masters });
+        probe::seal(&mut reply, key, &addresses.swapped());
+        let on = &mut self.interfaces[interface];
+        on.count(Counter::ProbeAnswered);
+        if let Some(endpoints) = Endpoints::new(to, from) {
+            on.queue(usize::MAX, endpoints, probe::HOP_LIMIT, &reply);
+        }
+        true
     }
 
     /// An advert of a peer that is not followed any more may show that a verdict on it was wrong.

@@ -10,9 +10,9 @@ use std::net::IpAddr;
 use ha_common::arp::{self, Form};
 use ha_common::counter::Counter;
 use ha_common::machine::{Action, Effect, Input, Reason, State};
-use ha_common::ndp;
 use ha_common::time::Time;
 use ha_common::validate::{Meta, is_multicast};
+use ha_common::{ndp, probe};
 
 use super::daemon::Daemon;
 use super::fast;
@@ -58,6 +58,9 @@ impl Daemon {
     }
 
     fn judge(&mut self, interface: usize, frame: &Frame, now: Time) {
+        if frame.pdu.first() == Some(&probe::PROBE) && self.answer_probe(interface, frame) {
+            return;
+        }
         let Self { routers, interfaces, notes, monitor, .. } = self;
         let on = &mut interfaces[interface];
         let found = frame.router().and_then(|id| {
@@ -206,8 +209,8 @@ impl Daemon {
                 }
                 Action::Contested => {
                     let (after, repeat) = router::contested(&router.config.garp);
-                    router.arp.again(now, after, repeat);
-                    router.na.again(now, after, repeat);
+                    router.arp.contested(now, after, repeat);
+                    router.na.contested(now, after, repeat);
                 }
             }
         }

@@ -87,6 +87,8 @@ pub enum Event {
         /// Kernel time of the reply.
         at: Time,
     },
+    /// [`super::IN_VAIN`] probes and never a reply, told once: there will be no fast verdicts, for the time being.
+    Unanswered,
     /// The peer can no longer be master. Goes to the machines as [`crate::machine::Input::MasterLost`]. Comes again,
     /// affirmed later, while a peer that is still followed stays unreachable: that is no news for the log.
     Lost {

@@ -44,6 +44,8 @@ use round_trip::RoundTrips;
 pub const LATE: Span = Span::from_millis(1);
 /// First pause of the probing of a peer that has never answered.
 pub const DISCOVERY: Span = Span::SECOND;
+/// Probes in vain after which a peer is said to answer none. It is probed on.
+pub const IN_VAIN: u64 = 2;
 /// The longest.
 pub const MAX_GAP: Span = Span::from_secs(10);
 /// How often a peer is probed that is no longer followed but orphaned, expired, or still master for something: its
@@ -187,7 +189,7 @@ impl PeerJudge {
 
     /// The probe of this sequence number went out; `at` was read when the send call had returned.
     pub fn sent(&mut self, sequence: u64, at: Time) {
-        self.outstanding.sent(sequence, at);
+        self.outstanding.sent(sequence, self.last_send.min(at), at);
         self.counts.sent += 1;
         self.plan_sooner();
     }
@@ -241,6 +243,9 @@ impl PeerJudge {
         let due = self.next_send <= now;
         if due {
             self.schedule(now);
+            if self.sequence == IN_VAIN && self.latest.is_none() {
+                self.events.push(Event::Unanswered);
+            }
             self.sequence += 1;
         }
         self.plan();

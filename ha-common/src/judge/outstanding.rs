@@ -8,6 +8,7 @@ const CAPACITY: usize = 64;
 #[derive(Clone, Copy, Debug, Default)]
 struct Sent {
     sequence: u64,
+    asked: Time,
     at: Time,
 }
 
@@ -28,11 +29,12 @@ impl Outstanding {
         self.len = 0;
     }
 
-    pub(super) fn sent(&mut self, sequence: u64, at: Time) {
+    /// `asked` was read before the probe was sent, `at` after it.
+    pub(super) fn sent(&mut self, sequence: u64, asked: Time, at: Time) {
         if self.len < CAPACITY
             && let Some(item) = self.items.get_mut((self.head + self.len) % CAPACITY)
         {
-            *item = Sent { sequence, at };
+            *item = Sent { sequence, asked, at };
             self.len += 1;
         }
     }
@@ -54,7 +56,9 @@ impl Outstanding {
                 break;
             }
             if sent.sequence == sequence {
-                round_trip = Some(at.span_since(sent.at));
+                // A software switch delivers the reply before the send call returns.
+                let from = if at > sent.at { sent.at } else { sent.asked };
+                round_trip = Some(at.span_since(from));
             }
             self.head = (self.head + 1) % CAPACITY;
             self.len -= 1;

@@ -109,7 +109,18 @@ fn a_peer_that_never_answers_is_probed_ever_more_rarely() {
     rig.judge.follow(true, rig.now);
     rig.pass(60_000 * MS);
     assert_eq!(rig.gaps(), [1, 2, 4, 8, 10, 10, 10, 10].map(|seconds| seconds * 1_000_000));
-    assert!(rig.events.is_empty(), "it is judged by its adverts alone");
+    let events: Vec<_> = rig.events.iter().map(|(_, event)| *event).collect();
+    assert_eq!(events, [Event::Unanswered], "it is judged by its adverts alone, and that is said once");
+}
+
+/// A veth delivers the reply within the send call; that took 20 us.
+#[test]
+fn a_reply_before_the_send_call_returns_has_a_round_trip_too() {
+    let mut outstanding = Outstanding::new();
+    outstanding.sent(1, Time(1_000_000), Time(1_030_000));
+    assert_eq!(outstanding.answered(1, Time(1_020_000)), Some(Span(20_000)));
+    outstanding.sent(2, Time(2_000_000), Time(2_030_000));
+    assert_eq!(outstanding.answered(2, Time(2_050_000)), Some(Span(20_000)), "of the wire, not of the call");
 }
 
 #[test]

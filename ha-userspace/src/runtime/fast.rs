@@ -208,7 +208,9 @@ impl Daemon {
         };
         // An affirmation is for the machines only.
         if !matches!(event, Event::Lost { at, affirmed, .. } if affirmed > at) {
-            self.notes.push(Note::Liveness { interface: at, source, event });
+            let known = self.fast.peers.iter().find(|known| known.key == peer);
+            let keyed = known.is_some_and(|known| known.config.key.is_some());
+            self.notes.push(Note::Liveness { interface: at, source, event, keyed });
         }
         let family = if source.is_ipv4() { Family::V4 } else { Family::V6 };
         for n in 0..self.routers.len() {
@@ -227,6 +229,7 @@ impl Daemon {
                 Event::Alive { at } => Input::MasterAlive { source, at },
                 Event::Resigned { .. }
                 | Event::Discovered { .. }
+                | Event::Unanswered
                 | Event::Restarting { .. }
                 | Event::Paused { .. } => {
                     continue;

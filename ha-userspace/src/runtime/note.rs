@@ -19,22 +19,75 @@ use crate::net::error::SendFailure;
 /// A line for the log. `router` is the position in the daemon's list.
 #[derive(Debug)]
 pub(super) enum Note {
-    Transition { router: usize, from: State, to: State, reason: Reason, priority: Priority, cause: String },
-    Rejected { router: usize, source: IpAddr, reason: Counter, quiet: u64 },
-    AddressesDiffer { router: usize, source: IpAddr },
-    IntervalLearned { router: usize, source: IpAddr, interval: Centis },
-    Duplicate { router: usize },
-    FramesLost { interface: usize },
-    SendFailure { router: usize, failure: SendFailure },
-    AnnounceFailure { failure: SendFailure },
-    NoDevice { router: usize, device: String },
-    ForeignAddress { router: usize, address: IpAddr },
-    Address { router: usize, error: AddressError },
-    NotRemoved { error: AddressError },
-    Installed { added: usize, took: Span },
-    Resumed { router: usize },
-    LeaseRanOut { interface: usize, late: Span },
-    Liveness { interface: usize, source: IpAddr, event: Event },
+    Transition {
+        router: usize,
+        from: State,
+        to: State,
+        reason: Reason,
+        priority: Priority,
+        cause: String,
+    },
+    Rejected {
+        router: usize,
+        source: IpAddr,
+        reason: Counter,
+        quiet: u64,
+    },
+    AddressesDiffer {
+        router: usize,
+        source: IpAddr,
+    },
+    IntervalLearned {
+        router: usize,
+        source: IpAddr,
+        interval: Centis,
+    },
+    Duplicate {
+        router: usize,
+    },
+    FramesLost {
+        interface: usize,
+    },
+    SendFailure {
+        router: usize,
+        failure: SendFailure,
+    },
+    AnnounceFailure {
+        failure: SendFailure,
+    },
+    NoDevice {
+        router: usize,
+        device: String,
+    },
+    ForeignAddress {
+        router: usize,
+        address: IpAddr,
+    },
+    Address {
+        router: usize,
+        error: AddressError,
+    },
+    NotRemoved {
+        error: AddressError,
+    },
+    Installed {
+        added: usize,
+        took: Span,
+    },
+    Resumed {
+        router: usize,
+    },
+    LeaseRanOut {
+        interface: usize,
+        late: Span,
+    },
+    /// `keyed`: with `fast_key`.
+    Liveness {
+        interface: usize,
+        source: IpAddr,
+        event: Event,
+        keyed: bool,
+    },
 }
 
 impl Note {
@@ -90,8 +143,8 @@ impl Note {
                 interface_name(interfaces, interface),
                 late.0 / 1_000_000
             ),
-            Self::Liveness { interface, source, event } => {
-                liveness(interface_name(interfaces, interface), source, event)
+            Self::Liveness { interface, source, event, keyed } => {
+                liveness(interface_name(interfaces, interface), source, event, keyed)
             }
             Self::Installed { added, took } => {
                 let addresses = if added == 1 { "address" } else { "addresses" };
@@ -105,8 +158,16 @@ fn interface_name(interfaces: &[Interface], at: usize) -> &str {
     interfaces.get(at).map_or("?", |interface| interface.name.as_str())
 }
 
-fn liveness(interface: &str, source: IpAddr, event: Event) {
+fn liveness(interface: &str, source: IpAddr, event: Event, keyed: bool) {
     match event {
+        Event::Unanswered if keyed => warn!(
+            "{interface}: {source} answers no probes, so only the RFC's timers count for it; if it runs xvrrp, it has \
+             another fast_key or none"
+        ),
+        Event::Unanswered => info!(
+            "{interface}: {source} answers no probes, so only the RFC's timers count for it; if it runs xvrrp, it has \
+             a fast_key or no fast failover"
+        ),
         Event::Discovered { .. } => info!("{interface}: {source} answers probes, fast failover is on for it"),
         Event::Lost { verdict, .. } => warn!("{interface}: {source} is {verdict}"),
         Event::Resigned { .. } => info!("{interface}: {source} has resigned"),
@@ -114,7 +175,7 @@ fn liveness(interface: &str, source: IpAddr, event: Event) {
         Event::Alive { .. } => info!("{interface}: {source} is alive"),
         Event::Paused { until } => warn!(
             "{interface}: the verdict on {source} was wrong; only the RFC's timers count for it for {} s",
-            until.span_since(crate::net::clock::now()).0 / 1_000_000_000
+            until.span_since(crate::net::clock::now()).0.div_ceil(1_000_000_000)
         ),
     }
 }

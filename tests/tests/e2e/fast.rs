@@ -6,11 +6,13 @@ mod cluster;
 mod death;
 #[path = "fast/freeze.rs"]
 mod freeze;
+#[path = "fast/peers.rs"]
+mod peers;
 #[path = "fast/planned.rs"]
 mod planned;
 
 use crate::harness::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [death::tests(), freeze::tests(), planned::tests()].into_iter().flatten().collect()
+    [death::tests(), freeze::tests(), planned::tests(), peers::tests()].into_iter().flatten().collect()
 }

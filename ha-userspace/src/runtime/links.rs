@@ -211,10 +211,11 @@ impl Daemon {
                     IpAddr::V4(address) => link.v4.iter().any(|held| held.address == address),
                     IpAddr::V6(address) => link.v6.iter().any(|held| held.address == address),
                 };
+                let place = (link.index, vip.address);
                 if there {
-                    untold.retain(|address| *address != vip.address);
+                    untold.retain(|added| *added != place);
                 }
-                missing |= !there && (settled || !untold.contains(&vip.address));
+                missing |= !there && (settled || !untold.contains(&place));
             }
             if missing {
                 router.complete = false;

@@ -44,9 +44,9 @@ pub(super) struct Router {
     pub(super) installed: bool,
     /// All of them are there, as far as we know.
     pub(super) complete: bool,
-    /// When they were last added, and which of them the kernel has not told of since.
+    /// When they were last added, and which of them, on which interface, the kernel has not told of since.
     pub(super) installed_at: Time,
-    pub(super) untold: Vec<IpAddr>,
+    pub(super) untold: Vec<(u32, IpAddr)>,
     pub(super) arp: Bursts,
     pub(super) na: Bursts,
     pub(super) stats: InstanceStats,

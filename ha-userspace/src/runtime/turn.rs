@@ -253,7 +253,7 @@ impl Daemon {
                 let wanted = router_specs(router, monitor.links(), |missing| {
                     notes.push(Note::NoDevice { router: n, device: missing.to_owned() });
                 });
-                router.untold = wanted.iter().map(|spec| spec.address).collect();
+                router.untold = wanted.iter().map(|spec| (spec.ifindex, spec.address)).collect();
                 specs.extend(wanted);
                 owners.resize(specs.len(), n);
             }

@@ -27,6 +27,9 @@ use crate::xdp::PeerIndex;
 /// The fence stays closed for this long after the last probe.
 const PROBED_RECENTLY: Span = Span::SECOND;
 
+/// What a deliberate delay of the loop may take: loading and attaching a program is done within 0.2 s.
+const LONGEST_DELAY: Span = Span::from_millis(500);
+
 /// What the daemon keeps about its peers.
 #[derive(Debug, Default)]
 pub(super) struct Fast {
@@ -55,6 +58,13 @@ struct Known {
 impl Fast {
     pub(super) fn new(liveness: Option<Liveness>) -> Self {
         Self { liveness, ..Self::default() }
+    }
+
+    /// Something long is about to be done on purpose, such as loading a program: the lease does not run out for it.
+    pub(super) fn expect_delay(&self) {
+        if let Some(liveness) = &self.liveness {
+            liveness.promise(clock::now().after(LONGEST_DELAY));
+        }
     }
 }
 

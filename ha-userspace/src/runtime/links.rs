@@ -8,6 +8,7 @@ use ha_common::types::Family;
 
 use super::daemon::Daemon;
 use super::interface::Plan;
+use super::router::Router;
 use super::source;
 use crate::config::model::{Instance, Vip};
 use crate::net::addresses::{AddressSpec, Removal};
@@ -15,6 +16,9 @@ use crate::net::clock;
 use crate::net::monitor::{Change, What};
 use crate::track::ScriptState;
 use crate::track::priority::effective;
+
+/// An address that was added is in the kernel's notifications after this.
+const SETTLED: Span = Span::from_millis(200);
 
 impl Daemon {
     /// Takes notice of changed links, then looks at everything that depends on them.
@@ -103,6 +107,9 @@ impl Daemon {
                 continue;
             };
             let fresh = interface.index != Some(link.index);
+            if fresh {
+                self.fast.expect_delay();
+            }
             for line in interface.open(link, plan, &families, &self.setup) {
                 tracing::info!("{line}");
             }
@@ -192,13 +199,23 @@ impl Daemon {
         let now = clock::now();
         let links = self.monitor.links();
         for router in self.routers.iter_mut().filter(|router| router.holding && router.complete) {
-            let missing = vips(&router.config).any(|vip| {
-                let device = vip.device.as_deref().unwrap_or(&router.config.interface);
-                links.by_name(device).is_some_and(|link| match vip.address {
-                    IpAddr::V4(address) => !link.v4.iter().any(|held| held.address == address),
-                    IpAddr::V6(address) => !link.v6.iter().any(|held| held.address == address),
-                })
-            });
+            // The kernel tells of IPv6 addresses some time after they were added, so that those which it has not told
+            // of yet are missing only after a while.
+            let settled = router.installed_at.after(SETTLED) <= now;
+            let Router { config, untold, .. } = &mut *router;
+            let mut missing = false;
+            for vip in vips(config) {
+                let device = vip.device.as_deref().unwrap_or(&config.interface);
+                let Some(link) = links.by_name(device) else { continue };
+                let there = match vip.address {
+                    IpAddr::V4(address) => link.v4.iter().any(|held| held.address == address),
+                    IpAddr::V6(address) => link.v6.iter().any(|held| held.address == address),
+                };
+                if there {
+                    untold.retain(|address| *address != vip.address);
+                }
+                missing |= !there && (settled || !untold.contains(&vip.address));
+            }
             if missing {
                 router.complete = false;
                 router.arp.again(now, Span::ZERO, router.config.garp.repeat);

@@ -44,6 +44,9 @@ pub(super) struct Router {
     pub(super) installed: bool,
     /// All of them are there, as far as we know.
     pub(super) complete: bool,
+    /// When they were last added, and which of them the kernel has not told of since.
+    pub(super) installed_at: Time,
+    pub(super) untold: Vec<IpAddr>,
     pub(super) arp: Bursts,
     pub(super) na: Bursts,
     pub(super) stats: InstanceStats,
@@ -93,6 +96,8 @@ impl Router {
             holding: false,
             installed: false,
             complete: false,
+            installed_at: now,
+            untold: Vec::new(),
             arp: Bursts::new(arp_settings(&config.garp)),
             na: Bursts::new(na_settings(&config.garp)),
             stats: InstanceStats::default(),

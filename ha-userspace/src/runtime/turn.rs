@@ -242,15 +242,19 @@ impl Daemon {
     }
 
     fn install(&mut self) -> Option<Note> {
+        let now = clock::now();
         let Self { routers, addresses, monitor, notes, .. } = self;
         let (mut specs, mut owners) = (Vec::new(), Vec::new());
         for (n, router) in routers.iter_mut().enumerate() {
             if router.holding && !router.complete {
                 router.installed = true;
                 router.complete = true;
-                specs.extend(router_specs(router, monitor.links(), |missing| {
+                router.installed_at = now;
+                let wanted = router_specs(router, monitor.links(), |missing| {
                     notes.push(Note::NoDevice { router: n, device: missing.to_owned() });
-                }));
+                });
+                router.untold = wanted.iter().map(|spec| spec.address).collect();
+                specs.extend(wanted);
                 owners.resize(specs.len(), n);
             }
         }

@@ -41,6 +41,15 @@ impl Attached {
 /// There is no XDP on this interface; the caller receives through sockets.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
+    /// Another xvrrp uses it.
+    #[error(
+        "{interface}: another xvrrp uses this interface (ps shows its --run-dir); one daemon can run both \
+         configurations"
+    )]
+    Claimed {
+        /// Interface.
+        interface: String,
+    },
     /// The configuration says so.
     #[error("{interface}: XDP is switched off by xdp_mode")]
     Off {

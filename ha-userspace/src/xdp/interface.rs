@@ -10,6 +10,7 @@ use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
 use super::attach::{AttachError, Attached, attach_in_order, attempts, no_driver, replace};
+use super::claim::Claim;
 use super::driver::{self, Driver};
 use super::events::Events;
 use super::fence::{Lease, Vips};
@@ -49,6 +50,8 @@ pub struct XdpInterface {
     pins: Option<Pins>,
     /// Keeps the program attached. A kernel link, so that it can be pinned.
     _link: FdLink,
+    /// Nobody else uses the interface's program and pins.
+    _claim: Option<Claim>,
     /// Keeps the program's live half connected.
     _alive: Alive,
     inherited: Option<Inherited>,
@@ -111,6 +114,23 @@ impl XdpInterface {
     ///
     /// See [`AttachError`]. Nothing stays attached or pinned then.
     pub fn attach(
+        name: &str,
+        ifindex: u32,
+        mode: XdpMode,
+        options: Options<'_>,
+    ) -> Result<Self, AttachError> {
+        match Claim::of(name) {
+            Ok(Some(claim)) => {
+                let mut interface = Self::attach_claimed(name, ifindex, mode, options)?;
+                interface._claim = Some(claim);
+                Ok(interface)
+            }
+            // A process that may not make sockets may not use XDP either.
+            Ok(None) | Err(_) => Err(AttachError::Claimed { interface: name.to_owned() }),
+        }
+    }
+
+    fn attach_claimed(
         name: &str,
         ifindex: u32,
         mode: XdpMode,
@@ -344,6 +364,7 @@ impl Running {
             events,
             log: wanted.options.bpf_log.map(|_| program.log()).transpose().map_err(failed)?,
             _alive: alive,
+            _claim: None,
             inherited,
             lease,
         })

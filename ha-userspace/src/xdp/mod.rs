@@ -10,6 +10,7 @@
 
 mod attach;
 mod bpf;
+mod claim;
 mod driver;
 mod events;
 mod fence;

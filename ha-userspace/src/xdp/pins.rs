@@ -19,6 +19,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::bpf::PinnedLink;
+use super::claim::Claim;
 use super::loader::PINNED_MAPS;
 use super::occupant;
 
@@ -169,7 +170,12 @@ pub fn remove_leftovers(bpffs: &Path, in_use: &[&str]) {
     let in_use: Vec<_> = in_use.iter().map(|name| file_name(name)).collect();
     for directory in interfaces(&bpffs.join("xvrrp")) {
         let used = in_use.iter().any(|name| directory.ends_with(name));
-        if !used && !matches!(owner(&directory), Owner::Foreign(_)) {
+        if used || matches!(owner(&directory), Owner::Foreign(_)) {
+            continue;
+        }
+        // Another daemon may use it.
+        let name = directory.file_name().unwrap_or_default().to_string_lossy().replace(':', ".");
+        if let Ok(Some(_claim)) = Claim::of(&name) {
             let _ = remove(&directory);
         }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -196,6 +196,17 @@ impl Running {
     /// Sends a signal, such as SIGHUP for a reload, to the main process.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         Ok(self.process.signal(signal)?)
+    }
+
+    /// Sends what the service manager sends xvrrp for a planned restart (`RestartKillSignal` of the packaged unit): it
+    /// ends, and its role waits for the next run.
+    pub fn leave_for_restart(&self) -> Result<()> {
+        // A real-time signal, which nix has no name for.
+        let number = libc::SIGRTMIN();
+        let arguments = [format!("-{number}"), self.pid().to_string()];
+        let status = Command::new("kill").args(&arguments).status().context("running kill")?;
+        ensure!(status.success(), "kill {}: {status}", arguments.join(" "));
+        Ok(())
     }
 
     /// The state of the instance that was logged last by keepalived: `MASTER`, `BACKUP`, `FAULT` or `INIT`.

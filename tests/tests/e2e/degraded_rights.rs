@@ -107,7 +107,7 @@ fn no_bpf(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Another daemon has the hook.
+/// Another daemon has the interface.
 fn occupied(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
     let other = config(50).replace("router_id 9", "router_id 77").replace("172.16.1.25", "172.16.1.77");
@@ -123,7 +123,7 @@ fn occupied(lab: &Lab) -> Result<()> {
     let (instance, on) = interface(r2, RUN_DIR)?;
     ensure!(instance["receive"] == "raw-socket", "{instance} {on}");
     let why = on["xdp_reason"].as_str().unwrap_or_default();
-    ensure!(why.contains("ha_xdp") && why.contains("attached already"), "{on}");
+    ensure!(why.contains("another xvrrp uses this interface"), "{on}");
     ensure!(backup.log().matches("raw sockets instead").count() == 1, "{}", backup.log());
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     takeover(lab, &wire, &addresses, &mut master, ms(20))?;
@@ -132,7 +132,7 @@ fn occupied(lab: &Lab) -> Result<()> {
 }
 
 fn pinned(host: &Host) -> bool {
-    host.path("/sys/fs/bpf/xvrrp/v1/ens160/HA_ADVERTS").exists()
+    host.path("/sys/fs/bpf/xvrrp/v2/ens160/HA_ADVERTS").exists()
 }
 
 /// It is mounted, as bpftool would.
@@ -155,7 +155,7 @@ fn bpffs_impossible(lab: &Lab) -> Result<()> {
     r2.output(&["mount", "-t", "tmpfs", "-o", "ro,size=4k", "none", "/sys/fs"])?;
     let [mut master, mut backup] = pair(lab)?;
     let log = backup.log();
-    ensure!(log.matches("maps are not pinned").count() == 1, "{log}");
+    ensure!(log.matches("nothing is pinned").count() == 1, "{log}");
     let (instance, on) = interface(r2, RUN_DIR)?;
     ensure!(instance["receive"] == "generic", "{instance} {on}");
     ensure!(on["xdp_reason"].as_str().is_some_and(|why| why.contains("/sys/fs/bpf")), "{on}");

@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 
 use clap::ValueEnum;
 use ha_tests::lab::Daemon;
-use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 /// A daemon with a set of files.
@@ -102,17 +101,6 @@ impl Peer {
              {vip}\n    }}\n}}\n"
         );
         text
-    }
-
-    /// What the service manager sends for a planned restart: `RestartKillSignal` of the packaged unit, where it has
-    /// one, for xvrrp.
-    pub(super) fn restart_signal(self) -> Signal {
-        let unit = include_str!("../../../packaging/xvrrp.service");
-        let word = unit.lines().find_map(|line| line.strip_prefix("RestartKillSignal="));
-        match (self, word) {
-            (Self::Xvrrp, Some(word)) => word.trim().parse().unwrap_or(Signal::SIGTERM),
-            _ => Signal::SIGTERM,
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use ha_tests::lab::{ArpSample, Change, Echo, Gap, Moment, PingReport, Pinger, wait_for};
 use nix::sys::signal::Signal;
 
-use super::peer::VIP;
+use super::peer::{Peer, VIP};
 use super::stage::{ADDRESS, Stage};
 
 /// What happens to the master.
@@ -88,9 +88,12 @@ impl Failover {
             Self::Stop => stage.master()?.signal(Signal::SIGTERM),
             Self::Failback => stage.start_master(),
             Self::Restart => {
-                let signal = stage.peer.restart_signal();
+                let peer = stage.peer;
                 let master = stage.master()?;
-                master.signal(signal)?;
+                match peer {
+                    Peer::Xvrrp => master.leave_for_restart()?,
+                    Peer::Keepalived | Peer::KeepalivedTuned => master.signal(Signal::SIGTERM)?,
+                }
                 // It polls every few milliseconds, as fast as a service manager.
                 wait_for(PATIENCE, || master.check_alive().is_err().then_some(()))
                     .context("the daemon does not end")?;

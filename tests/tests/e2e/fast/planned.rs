@@ -102,20 +102,12 @@ impl<'a> Quiet<'a> {
     /// As systemd does with RestartKillSignal.
     fn leave_and_start(&self, r1: &mut Router, config: &str) -> Result<()> {
         let begin = Moment::now();
-        leave(&r1.running)?;
+        r1.running.leave_for_restart()?;
         let ended = wait_for_end(&mut r1.running)?;
         ensure!(ended, "r1 does not end on SIGRTMIN");
         *r1 = Router::start(self.lab, "r1", config)?;
         self.undisturbed("SIGRTMIN and start", begin)
     }
-}
-
-fn leave(running: &Running) -> Result<()> {
-    let pid = i32::try_from(running.pid())?;
-    let number = libc::SIGRTMIN();
-    let status = std::process::Command::new("kill").args([format!("-{number}"), pid.to_string()]).status()?;
-    ensure!(status.success(), "kill -{number} {pid}: {status}");
-    Ok(())
 }
 
 fn wait_for_end(running: &mut Running) -> Result<bool> {

@@ -21,7 +21,10 @@ pub(super) fn tests() -> Vec<Test> {
     vec![
         new("graceful_stop", graceful_stop).needs([Daemon::Xvrrp]).timing(),
         new("planned_restarts", planned_restarts).needs([Daemon::Xvrrp]).timing(),
-        new("restarts_beside_keepalived", restarts_beside_keepalived)
+        new("restarts_beside_keepalived", |lab| restarts_beside_keepalived(lab, true))
+            .needs([Daemon::Xvrrp, Daemon::Keepalived])
+            .timing(),
+        new("restarts_without_fast_failover", |lab| restarts_beside_keepalived(lab, false))
             .needs([Daemon::Xvrrp, Daemon::Keepalived])
             .timing(),
     ]
@@ -97,12 +100,12 @@ impl<'a> Quiet<'a> {
     }
 
     /// As systemd does with RestartKillSignal.
-    fn leave_and_start(&self, r1: &mut Router) -> Result<()> {
+    fn leave_and_start(&self, r1: &mut Router, config: &str) -> Result<()> {
         let begin = Moment::now();
         r1.running.leave_for_restart()?;
         let ended = wait_for_end(&mut r1.running)?;
         ensure!(ended, "r1 does not end on SIGRTMIN");
-        *r1 = Router::start(self.lab, "r1", files()[0])?;
+        *r1 = Router::start(self.lab, "r1", config)?;
         self.undisturbed("SIGRTMIN and start", begin)
     }
 }
@@ -116,7 +119,7 @@ fn planned_restarts(lab: &Lab) -> Result<()> {
     let [mut r1, r2] = pair(lab, files())?;
     let quiet = Quiet::new(lab)?;
     quiet.exec()?;
-    quiet.leave_and_start(&mut r1)?;
+    quiet.leave_and_start(&mut r1, files()[0])?;
     quiet.exec()?;
     ensure!(!r2.log().contains("BACKUP -> "), "r2 left BACKUP:\n{}", r2.log());
     // The peers go on as before: the next death is noticed fast.
@@ -130,9 +133,15 @@ fn planned_restarts(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// keepalived waits for three intervals and the skew time, whatever kind of restart it is.
-fn restarts_beside_keepalived(lab: &Lab) -> Result<()> {
-    let mut r1 = Router::start(lab, "r1", files()[0])?;
+fn with_fast(on: bool) -> String {
+    format!("global_defs {{\n    fast_failover {}\n}}\n{}", if on { "on" } else { "off" }, files()[0])
+}
+
+/// keepalived waits for three intervals and the skew time, whatever kind of restart it is. Planned restarts are the
+/// same without fast failover; a crash is not, since nobody renews a lease then.
+fn restarts_beside_keepalived(lab: &Lab, fast: bool) -> Result<()> {
+    let config = with_fast(fast);
+    let mut r1 = Router::start(lab, "r1", &config)?;
     r1.says("-> MASTER", ms(5_000))?;
     let mut r2 = lab.host("r2")?.start(Daemon::Keepalived, files()[1])?;
     ha_tests::lab::wait_for(ms(3_000), || (r2.keepalived_state() == "BACKUP").then_some(()))
@@ -140,12 +149,14 @@ fn restarts_beside_keepalived(lab: &Lab) -> Result<()> {
     let quiet = Quiet::new(lab)?;
     let before = r2.log().len();
     quiet.exec()?;
-    quiet.leave_and_start(&mut r1)?;
-    let begin = Moment::now();
-    r1.running.signal(Signal::SIGKILL)?;
-    ensure!(wait_for_end(&mut r1.running)?, "r1 does not end");
-    r1 = Router::start(lab, "r1", files()[0])?;
-    quiet.undisturbed("crash and start", begin)?;
+    quiet.leave_and_start(&mut r1, &config)?;
+    if fast {
+        let begin = Moment::now();
+        r1.running.signal(Signal::SIGKILL)?;
+        ensure!(wait_for_end(&mut r1.running)?, "r1 does not end");
+        r1 = Router::start(lab, "r1", &config)?;
+        quiet.undisturbed("crash and start", begin)?;
+    }
     ensure!(r1.log().contains("is still MASTER"), "the role does not go on:\n{}", r1.log());
     r2.check_alive()?;
     let log = r2.log();

@@ -10,9 +10,14 @@ mod freeze;
 mod peers;
 #[path = "fast/planned.rs"]
 mod planned;
+#[path = "fast/socket.rs"]
+mod socket;
 
 use crate::harness::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [death::tests(), freeze::tests(), planned::tests(), peers::tests()].into_iter().flatten().collect()
+    [death::tests(), freeze::tests(), planned::tests(), peers::tests(), socket::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -13,8 +13,9 @@ use crate::packet::Endpoints;
 use crate::siphash::SipHash;
 use crate::types::{Family, IPPROTO_VRRP, Vrid};
 
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
+pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
+pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
+pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
 /// Customer and service tags. (IEEE 802.1Q; 0x88a8 is 802.1ad.)
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
@@ -66,40 +67,79 @@ pub enum Verdict {
     Rejected(Counter),
     /// VRRP.
     Vrrp(Packet),
+    /// VRID 0 in the length and the place of a liveness probe or a reply to one.
+    Probe(ProbeAt),
 }
+
+/// Where a liveness probe or reply is in a frame. All of it lies inside the frame, directly behind an IP header
+/// without options or extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeAt {
+    /// Family of the IP header.
+    pub family: Family,
+    /// Offset of the IP header in the frame.
+    pub ip_at: usize,
+    /// TTL or hop limit.
+    pub ttl: u8,
+}
+
+/// Bytes of a liveness probe behind its IP header.
+const PROBE_LEN: usize = 80;
 
 /// Classifies an Ethernet frame of an interface whose traffic carries the VLAN tag `vlan` (0: none).
 #[inline(always)]
 pub fn classify<F: Frame + ?Sized>(frame: &F, vlan: u16) -> Verdict {
-    let mut at = ETHERNET_HEADER - 2;
-    let mut seen = 0;
-    let mut tags = 0;
-    let family = loop {
-        let Some(ethertype) = read_u16(frame, at) else {
-            return Verdict::NotVrrp;
-        };
-        at += 2;
-        match ethertype {
-            ETHERTYPE_IPV4 => break Family::V4,
-            ETHERTYPE_IPV6 => break Family::V6,
-            ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN if tags < MAX_TAGS => {
-                let Some(tag) = read_u16(frame, at) else {
-                    return Verdict::NotVrrp;
-                };
-                at += 2;
-                tags += 1;
-                // VID 0 is a priority tag: it belongs to no VLAN. Two VIDs belong to nobody here: 0xffff is no VID.
-                seen = match (seen, tag & 0x0fff) {
-                    (seen, 0) => seen,
-                    (0, vid) => vid,
-                    _ => 0xffff,
-                };
-            }
-            _ => return Verdict::NotVrrp,
-        }
+    let Some(link) = link_layer(frame) else {
+        return Verdict::NotVrrp;
     };
-    let verdict = classify_ip(frame, at, family);
-    if seen != vlan && verdict != Verdict::NotVrrp { Verdict::Rejected(Counter::OtherVlan) } else { verdict }
+    let family = match link.ethertype {
+        ETHERTYPE_IPV4 => Family::V4,
+        ETHERTYPE_IPV6 => Family::V6,
+        _ => return Verdict::NotVrrp,
+    };
+    let verdict = classify_ip(frame, link.at, family);
+    if link.vid != vlan && verdict != Verdict::NotVrrp {
+        Verdict::Rejected(Counter::OtherVlan)
+    } else {
+        verdict
+    }
+}
+
+/// What lies under the network layer.
+pub(crate) struct Link {
+    /// Type of what follows.
+    pub(crate) ethertype: u16,
+    /// Where it starts.
+    pub(crate) at: usize,
+    /// VLAN; 0 for none, 0xffff (which is no VID) for VLANs in one another, which belong to nobody here.
+    pub(crate) vid: u16,
+}
+
+/// Looks behind the Ethernet header and its tags. `None` where the frame ends there, or has too many of them.
+#[inline(always)]
+pub(crate) fn link_layer<F: Frame + ?Sized>(frame: &F) -> Option<Link> {
+    let mut at = ETHERNET_HEADER - 2;
+    let mut vid = 0;
+    let mut tags = 0;
+    loop {
+        let ethertype = read_u16(frame, at)?;
+        at += 2;
+        if !matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN) {
+            return Some(Link { ethertype, at, vid });
+        }
+        if tags == MAX_TAGS {
+            return None;
+        }
+        let tag = read_u16(frame, at)?;
+        at += 2;
+        tags += 1;
+        // VID 0 is a priority tag: it belongs to no VLAN.
+        vid = match (vid, tag & 0x0fff) {
+            (seen, 0) => seen,
+            (0, vid) => vid,
+            _ => 0xffff,
+        };
+    }
 }
 
 /// Classifies what starts at offset `at` of a frame, an IP header of `family` according to what precedes it.
@@ -214,10 +254,17 @@ fn finish<F: Frame + ?Sized>(frame: &F, parts: Parts) -> Verdict {
     let Some(vrid) = read_u8(frame, at + pdu_at + 1) else {
         return Verdict::Rejected(Counter::Truncated);
     };
+    let pdu_len = ip_len - pdu_at;
     let Some(vrid) = Vrid::new(vrid) else {
+        let header_len = match family {
+            Family::V4 => IPV4_HEADER,
+            Family::V6 => IPV6_HEADER,
+        };
+        if pdu_at == header_len && pdu_len == PROBE_LEN {
+            return Verdict::Probe(ProbeAt { family, ip_at: at, ttl });
+        }
         return Verdict::Rejected(Counter::UnknownVrid);
     };
-    let pdu_len = ip_len - pdu_at;
     Verdict::Vrrp(Packet { family, vrid, ip_at: at, ip_len, pdu_at, pdu_len, ttl, authenticated })
 }
 
@@ -366,6 +413,7 @@ pub fn parse_ip_packet(bytes: &[u8], origin: Origin) -> Result<IpPacket<'_>, Cou
         Verdict::Vrrp(packet) => packet,
         Verdict::Rejected(counter) => return Err(counter),
         Verdict::NotVrrp => return Err(Counter::Truncated),
+        Verdict::Probe(_) => return Err(Counter::UnknownVrid),
     };
     let address = |at| bytes.read::<4>(at).ok_or(Counter::Truncated);
     let address6 = |at| bytes.read::<16>(at).ok_or(Counter::Truncated);

@@ -71,6 +71,22 @@ counters! {
         ExtensionHeaders = extension_headers,
         /// VRRP in a packet longer than 255 addresses need, which no router sends.
         Oversized = oversized,
+        /// A liveness probe that was turned round.
+        ProbeAnswered = probe_answered,
+        /// VRID 0 and the length of a probe, but not in its exact form: hop limit, MAC address, type, a field.
+        ProbeRejected = probe_rejected,
+        /// A probe or reply whose tag does not match `fast_key`.
+        ProbeTag = probe_tag,
+        /// A probe that was not answered, because its sender had used up its rate limit.
+        ProbeRateLimited = probe_rate_limited,
+        /// A reply to a probe of ours, believed.
+        ReplyBelieved = reply_believed,
+        /// A reply that is none to the probes on their way: replayed, late, or from somebody else.
+        ReplyIgnored = reply_ignored,
+        /// Traffic for a virtual address, dropped because the fence was closed.
+        Fenced = fenced,
+        /// VRRP that nobody was there to judge: the daemon had gone.
+        Unattended = unattended,
     }
 
     /// What user space counts after judging (events and the raw-socket fallback alike): the one entry of

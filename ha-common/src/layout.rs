@@ -3,12 +3,14 @@
 //! Only fixed-width integers with explicit padding: no `bool`, no `enum`, no `Option`. Sizes are asserted below.
 //! A change here changes [`ABI_VERSION`], which is part of the pin path.
 
+use core::net::IpAddr;
+
 use bytemuck::{Pod, Zeroable};
 
 use crate::types::{Family, Vrid};
 
 /// Version of everything in this module.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Entries of `HA_ADVERTS`: 256 VRIDs for each of two families.
 pub const ADVERT_SLOTS: u32 = 512;
@@ -34,6 +36,30 @@ pub const RATE_TRACKED: u32 = 16;
 /// Frames of all other sources that are handed up per window: three routers contending at 10 ms. A flood costs the
 /// daemon at most 480 wake-ups a second and virtual router.
 pub const RATE_OTHERS: u32 = 32;
+
+/// Entries of `HA_PEERS`: routers on one interface that are probed.
+pub const PEER_SLOTS: u16 = 64;
+
+/// Entries of `HA_PROBERS`: routers on one interface that probe us. The longest silent one makes room.
+pub const PROBER_SLOTS: u32 = 1024;
+
+/// Entries of `HA_VIPS`: virtual addresses on one interface.
+pub const VIP_SLOTS: u32 = 16_384;
+
+/// Probes of one prober that are answered in [`RATE_WINDOW_NS`]: 20,000 a second.
+pub const RATE_PROBES: u32 = 2_000;
+
+/// The key of an address in `HA_VIPS` and `HA_PROBERS`, and its form in `HA_PEERS`: IPv4 as `::ffff:a.b.c.d`.
+pub type AddressKey = [u8; 16];
+
+/// See [`AddressKey`].
+#[must_use]
+pub const fn address_key(address: IpAddr) -> AddressKey {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
 
 /// Index in `HA_ADVERTS`.
 #[must_use]
@@ -91,21 +117,116 @@ pub struct EventHeader {
     pub len: u32,
     /// Index in `HA_ADVERTS`.
     pub slot: u32,
+    /// MAC address that the frame came from.
+    pub source_mac: [u8; 6],
+    /// Zero.
+    pub reserved: [u8; 2],
+}
+
+/// The one entry of `HA_LEASE`: what this node says of itself in replies, and when its fence closes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct LeaseSlot {
+    /// Written by user space: random id of this run of the daemon; 0 while probes are not answered.
+    pub incarnation: u64,
+    /// Written by user space: until when the daemon vouches for itself, `CLOCK_MONOTONIC`.
+    pub lease_until_ns: u64,
+    /// Written by user space: until when a planned restart keeps the fence open, `CLOCK_MONOTONIC`.
+    pub restart_until_ns: u64,
+    /// Written by XDP: when a probe was last answered, `CLOCK_MONOTONIC`; 0 for never.
+    pub last_probe_ns: u64,
+    /// Written by XDP: the tick of the kernel's clock in which the fence was last found to be open for a while.
+    pub open_tick: u64,
+    /// Written by XDP: 1 once it found that nobody runs it, until somebody does again.
+    pub orphaned: u32,
+    /// Written by user space: 1 where `key` is in force.
+    pub authenticated: u32,
+    /// Written by user space: the interface's own MAC address.
+    pub mac: [u8; 6],
+    /// Zero.
+    pub reserved: [u8; 2],
+    /// Written by user space: key of the tags, as two little-endian words.
+    pub key: [u64; 2],
+    /// Written by user space: bit n % 64 of word n / 64: master for VRID n over IPv4.
+    pub masters_v4: [u64; 4],
+    /// Written by user space: the same over IPv6.
+    pub masters_v6: [u64; 4],
+}
+
+/// A router that is probed: one entry of `HA_PEERS`, three cache lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct PeerSlot {
+    /// Written by user space: the peer's address as [`address_key`] has it.
+    pub address: AddressKey,
+    /// Written by user space: incarnation that our probes to it carry; 0 for an unused entry.
+    pub prober: u64,
+    /// Written by user space: sequence of the last probe sent, stored before it is sent.
+    pub sent: u64,
+    /// Zero. What follows is XDP's, on other cache lines.
+    pub reserved: [u64; 4],
+    /// Written by XDP: odd while an entry is being written.
+    pub generation: u64,
+    /// When the last believed reply came, `CLOCK_MONOTONIC`.
+    pub last_reply_ns: u64,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its responder's incarnation.
+    pub responder: u64,
+    /// Nanoseconds that the responder's lease still ran then.
+    pub lease_left_ns: u64,
+    /// Believed replies.
+    pub replies: u64,
+    /// The reply's flags.
+    pub flags: u64,
+    /// Zero.
+    pub reserved_2: u64,
+    /// Bit n % 64 of word n / 64: the peer is master for VRID n.
+    pub masters: [u64; 4],
+    /// Zero.
+    pub reserved_3: [u64; 4],
+}
+
+/// A router that probes us: one entry of `HA_PROBERS`, by [`AddressKey`]. Written by XDP only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct ProberSlot {
+    /// When it was last answered, `CLOCK_MONOTONIC`.
+    pub last_ns: u64,
+    /// Start of the current window of the rate limit.
+    pub window_start_ns: u64,
+    /// Probes answered.
+    pub count: u64,
+    /// Probes answered in the current window.
+    pub window_used: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<InterfaceConfig>() == 24);
 const _: () = assert!(size_of::<AdvertSlot>() == 64);
-const _: () = assert!(size_of::<EventHeader>() == 24);
+const _: () = assert!(size_of::<EventHeader>() == 32);
+const _: () = assert!(size_of::<LeaseSlot>() == 136);
+const _: () = assert!(size_of::<PeerSlot>() == 192);
+const _: () = assert!(size_of::<ProberSlot>() == 32);
+const _: () = assert!(core::mem::offset_of!(PeerSlot, generation) == 64);
+const _: () = assert!(core::mem::offset_of!(PeerSlot, masters) == 128);
 const _: () = assert!(core::mem::offset_of!(AdvertSlot, last_seen_ns) == 8);
 const _: () = assert!(core::mem::offset_of!(AdvertSlot, source) == 48);
 
 #[cfg(feature = "user")]
 #[expect(unsafe_code, reason = "aya's marker trait has no derive")]
 mod user {
-    use super::{AdvertSlot, InterfaceConfig};
+    use super::{AdvertSlot, InterfaceConfig, LeaseSlot, PeerSlot, ProberSlot};
 
     // SAFETY: plain integers without padding, as bytemuck's derive checked.
     unsafe impl aya::Pod for InterfaceConfig {}
     // SAFETY: plain integers without padding, as bytemuck's derive checked.
     unsafe impl aya::Pod for AdvertSlot {}
+    // SAFETY: plain integers without padding, as bytemuck's derive checked.
+    unsafe impl aya::Pod for LeaseSlot {}
+    // SAFETY: plain integers without padding, as bytemuck's derive checked.
+    unsafe impl aya::Pod for PeerSlot {}
+    // SAFETY: plain integers without padding, as bytemuck's derive checked.
+    unsafe impl aya::Pod for ProberSlot {}
 }

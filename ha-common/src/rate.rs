@@ -1,10 +1,10 @@
-//! How many frames of one virtual router the XDP program hands to user space.
+//! How many frames of one virtual router the XDP program hands to user space, and how many probes it answers.
 //!
 //! Called by `ha-ebpf` only; it lives here to be tested on the host.
 
-use crate::layout::{RATE_OTHERS, RATE_TRACKED, RATE_WINDOW_NS};
+use crate::layout::{RATE_OTHERS, RATE_PROBES, RATE_TRACKED, RATE_WINDOW_NS};
 
-/// The state of one virtual router's limit, as it lies in [`crate::layout::AdvertSlot`].
+/// The state of one limit, as it lies in [`crate::layout::AdvertSlot`] or [`crate::layout::ProberSlot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Start of the current window, `CLOCK_MONOTONIC`.
@@ -21,19 +21,35 @@ impl Window {
     #[must_use]
     #[inline(always)]
     pub const fn admit(self, now_ns: u64, tracked: bool) -> Option<Self> {
-        // Signed, because another CPU may have opened the window a little later than `now_ns` was read.
-        let age = now_ns.wrapping_sub(self.start_ns).cast_signed();
-        let Self { start_ns, used } =
-            if age >= RATE_WINDOW_NS.cast_signed() || age < -RATE_WINDOW_NS.cast_signed() {
-                Self { start_ns: now_ns, used: 0 }
-            } else {
-                self
-            };
+        let Self { start_ns, used } = self.at(now_ns);
         let (shift, budget) = if tracked { (0, RATE_TRACKED) } else { (16, RATE_OTHERS) };
         if (used >> shift) & 0xffff >= budget {
             return None;
         }
         Some(Self { start_ns, used: used.wrapping_add(1 << shift) })
+    }
+
+    /// The same for a router that probes us, where `used` is one number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn admit_probe(self, now_ns: u64) -> Option<Self> {
+        let Self { start_ns, used } = self.at(now_ns);
+        if used >= RATE_PROBES {
+            return None;
+        }
+        Some(Self { start_ns, used: used + 1 })
+    }
+
+    /// This window, or a new one where it is over.
+    #[inline(always)]
+    const fn at(self, now_ns: u64) -> Self {
+        // Signed, because another CPU may have opened the window a little later than `now_ns` was read.
+        let age = now_ns.wrapping_sub(self.start_ns).cast_signed();
+        if age >= RATE_WINDOW_NS.cast_signed() || age < -RATE_WINDOW_NS.cast_signed() {
+            Self { start_ns: now_ns, used: 0 }
+        } else {
+            self
+        }
     }
 }
 
@@ -60,6 +76,17 @@ mod tests {
         assert_eq!(tracked, RATE_TRACKED);
         assert_eq!(window.admit(now + RATE_WINDOW_NS - 1, false), None);
         assert!(window.admit(now + RATE_WINDOW_NS, false).is_some());
+    }
+
+    #[test]
+    fn probes_have_a_budget_per_window() {
+        let mut window = Window { start_ns: 0, used: 0 };
+        let now = 5 * RATE_WINDOW_NS;
+        for _ in 0..RATE_PROBES {
+            window = window.admit_probe(now).expect("within the budget");
+        }
+        assert_eq!(window.admit_probe(now + RATE_WINDOW_NS - 1), None);
+        assert!(window.admit_probe(now + RATE_WINDOW_NS).is_some());
     }
 
     #[test]

@@ -19,6 +19,22 @@ impl<'a> ContextFrame<'a> {
     pub(crate) fn new(context: &'a XdpContext) -> Self {
         Self { context, data: context.data(), data_end: context.data_end() }
     }
+
+    /// Sends the frame back where it came from. False where it has no Ethernet header.
+    #[inline(always)]
+    pub(crate) fn swap_macs(&self) -> bool {
+        if self.data + 12 > self.data_end {
+            return false;
+        }
+        // Frames are aligned for two bytes at least.
+        let words = self.data as *mut [u16; 6];
+        // SAFETY: twelve bytes lie between the frame's start and end, and nobody else has the frame.
+        unsafe {
+            let [a, b, c, d, e, f] = *words;
+            *words = [d, e, f, a, b, c];
+        }
+        true
+    }
 }
 
 impl Frame for ContextFrame<'_> {

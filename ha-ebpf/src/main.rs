@@ -1,29 +1,32 @@
-//! The XDP program of xvrrp: recognise, stamp or hand up, pass.
+//! The XDP program of xvrrp: recognise, stamp or hand up, turn probes round, pass.
 //!
 //! No VRRP logic that user space also has lives here. A frame whose fingerprint user space accepted before is
-//! stamped; any other frame for a configured virtual router is copied to user space, within limits; everything is
-//! passed on to the stack.
+//! stamped; any other frame for a configured virtual router is copied to user space, within limits; both are passed
+//! on to the stack. Probes are answered and replies to ours read (docs/liveness.md). Ordinary traffic is passed,
+//! unless it is for a virtual address and the fence is closed.
 
 #![no_std]
 #![no_main]
 #![expect(
     missing_docs,
     unreachable_pub,
-    reason = "the kernel calls the one function that the macro makes public"
+    reason = "the kernel calls the two functions that the macro makes public"
 )]
 #![expect(unsafe_code, reason = "an eBPF program reads packet memory and map entries through pointers")]
 
+mod advert;
 mod frame;
+mod lease;
 mod log;
 mod maps;
+mod probe;
 
-use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use ha_common::classify::{Packet, Verdict, classify, fingerprint, header_intact};
+use ha_common::classify::{Verdict, classify};
 use ha_common::counter::Counter;
-use ha_common::layout::{EventHeader, InterfaceConfig, advert_slot};
+use ha_common::layout::InterfaceConfig;
 
 use crate::frame::ContextFrame;
 
@@ -37,57 +40,66 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 pub fn ha_xdp(context: XdpContext) -> u32 {
     let frame = ContextFrame::new(&context);
     // The key zero always exists.
-    if let Some(config) = maps::HA_CONFIG.get(0) {
-        #[expect(clippy::cast_possible_truncation, reason = "a VID has twelve bits")]
-        match classify(&frame, config.vlan as u16) {
-            Verdict::NotVrrp => {}
-            Verdict::Rejected(counter) => {
-                maps::count(counter);
-                log::rejected(&context, counter);
+    let Some(config) = maps::HA_CONFIG.get(0) else {
+        return XDP_PASS;
+    };
+    match classify_here(&frame, config) {
+        Verdict::NotVrrp => {
+            if lease::keeps_out(&frame, config) {
+                maps::count(Counter::Fenced);
+                return XDP_DROP;
             }
-            Verdict::Vrrp(packet) => {
-                let counter = recognise(&context, config, &packet);
-                maps::count(counter);
-            }
+            XDP_PASS
+        }
+        Verdict::Rejected(counter) => {
+            maps::count(counter);
+            log::rejected(&context, counter);
+            XDP_PASS
+        }
+        verdict @ (Verdict::Vrrp(_) | Verdict::Probe(_)) => {
+            // SAFETY: nothing here needs dropping. Returns only where nobody runs the program any more.
+            unsafe { maps::HA_ALIVE.tail_call(&context, 0) };
+            orphaned(&context, &frame, &verdict)
         }
     }
-    xdp_action::XDP_PASS
 }
 
-/// Stamps the tracked master's advert, hands up any other.
-#[inline(always)]
-fn recognise(context: &XdpContext, config: &InterfaceConfig, packet: &Packet) -> Counter {
-    let index = advert_slot(packet.family, packet.vrid);
-    let Some(slot) = maps::advert_slot(index) else {
-        return Counter::UnknownVrid;
+/// The half of the program that belongs to a live daemon, for frames that [`ha_xdp`] found to be VRRP.
+#[xdp(frags)]
+pub fn ha_live(context: XdpContext) -> u32 {
+    let frame = ContextFrame::new(&context);
+    let (Some(config), Some(lease)) = (maps::HA_CONFIG.get(0), lease::lease()) else {
+        return XDP_PASS;
     };
-    if slot.configured() == 0 {
-        log::unknown(context, packet);
-        return Counter::UnknownVrid;
-    }
-    let Some(scratch) = maps::scratch() else {
-        return Counter::Truncated;
+    lease.note_orphaned(false);
+    let (action, counter) = match classify_here(&frame, config) {
+        Verdict::Vrrp(packet) => (XDP_PASS, advert::recognise(&context, &frame, config, &packet)),
+        Verdict::Probe(at) => probe::take(&context, &frame, &at, &lease, false),
+        Verdict::NotVrrp | Verdict::Rejected(_) => return XDP_PASS,
     };
-    if !scratch.load(context, packet) {
-        return Counter::Truncated;
-    }
-    let tracked = slot.fingerprint();
-    let fingerprint = fingerprint(config.fingerprint_key, packet, scratch);
-    // SAFETY: the helper has no conditions.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
-    if fingerprint == tracked && header_intact(packet, scratch) {
-        slot.stamp(now_ns);
-        return Counter::Stamped;
-    }
+    maps::count(counter);
+    action
+}
 
-    slot.set_last_other_ns(now_ns);
-    let from_tracked = tracked != 0 && scratch.is_from(packet.family, &slot);
-    let Some(window) = slot.window().admit(now_ns, from_tracked) else {
-        return Counter::RateLimited;
+/// The same without a daemon: probes are answered, so that somebody else can take over; adverts are for nobody.
+#[inline(always)]
+fn orphaned(context: &XdpContext, frame: &ContextFrame<'_>, verdict: &Verdict) -> u32 {
+    let Some(lease) = lease::lease() else {
+        return XDP_PASS;
     };
-    slot.set_window(window);
-    let header = EventHeader { ktime_ns: now_ns, fingerprint, len: 0, slot: index };
-    if scratch.send(packet, header) { Counter::ToUser } else { Counter::RingFull }
+    lease.note_orphaned(true);
+    let (action, counter) = match verdict {
+        Verdict::Probe(at) => probe::take(context, frame, at, &lease, true),
+        _ => (XDP_PASS, Counter::Unattended),
+    };
+    maps::count(counter);
+    action
+}
+
+#[inline(always)]
+fn classify_here(frame: &ContextFrame<'_>, config: &InterfaceConfig) -> Verdict {
+    #[expect(clippy::cast_possible_truncation, reason = "a VID has twelve bits")]
+    classify(frame, config.vlan as u16)
 }
 
 /// The compiler wants one; nothing in here can panic, and the verifier would refuse an endless loop.

@@ -1,22 +1,19 @@
-//! The maps, and what is done with them.
+//! The maps. All but `HA_ALIVE` and the scratch memory are pinned.
 
-use core::ffi::c_void;
-
-use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, PerCpuArray, RingBuf};
-use aya_ebpf::helpers::bpf_ringbuf_output;
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_xdp_load_bytes};
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use aya_ebpf::macros::btf_map;
-use aya_ebpf::programs::XdpContext;
-use ha_common::classify::{FingerprintHash, Packet, PacketWords};
 use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
 use ha_common::layout::{
-    ADVERT_SLOTS, AdvertSlot, EVENT_DATA, EVENT_RING_BYTES, EventHeader, InterfaceConfig,
+    ADVERT_SLOTS, AdvertSlot, EVENT_RING_BYTES, EventHeader, InterfaceConfig, LeaseSlot, PEER_SLOTS,
+    PROBER_SLOTS, PeerSlot, ProberSlot, VIP_SLOTS,
 };
-use ha_common::rate::Window;
-use ha_common::types::Family;
+
+use crate::advert::Scratch;
+use crate::probe::Image;
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 
 /// Settings of the interface.
 #[btf_map]
@@ -24,7 +21,7 @@ pub(crate) static HA_CONFIG: Array<InterfaceConfig, 1> = Array::new();
 
 /// One slot for each virtual router and family, mapped into the daemon's memory.
 #[btf_map]
-static HA_ADVERTS: Array<AdvertSlot, { ADVERT_SLOTS as usize }, MMAPABLE> = Array::new();
+pub(crate) static HA_ADVERTS: Array<AdvertSlot, { ADVERT_SLOTS as usize }, MMAPABLE> = Array::new();
 
 /// What this program decided.
 #[btf_map]
@@ -36,11 +33,35 @@ static HA_JUDGED: Array<JudgedCounters, 1, MMAPABLE> = Array::new();
 
 /// Frames for the daemon to judge: an [`EventHeader`] and the IP packet each.
 #[btf_map]
-static HA_EVENTS: RingBuf<EventHeader, { EVENT_RING_BYTES as usize }> = RingBuf::new();
+pub(crate) static HA_EVENTS: RingBuf<EventHeader, { EVENT_RING_BYTES as usize }> = RingBuf::new();
+
+/// What this node says of itself, and when its fence closes. Mapped into the daemon's memory.
+#[btf_map]
+pub(crate) static HA_LEASE: Array<LeaseSlot, 1, MMAPABLE> = Array::new();
+
+/// The virtual addresses that the fence is about, by [`ha_common::layout::AddressKey`]. Each value is 1.
+#[btf_map]
+pub(crate) static HA_VIPS: HashMap<[u64; 2], u32, { VIP_SLOTS as usize }, NO_PREALLOC> = HashMap::new();
+
+/// The routers that we probe. Mapped into the daemon's memory.
+#[btf_map]
+pub(crate) static HA_PEERS: Array<PeerSlot, { PEER_SLOTS as usize }, MMAPABLE> = Array::new();
+
+/// The routers that probe us, by [`ha_common::layout::AddressKey`].
+#[btf_map]
+pub(crate) static HA_PROBERS: LruHashMap<[u64; 2], ProberSlot, { PROBER_SLOTS as usize }> = LruHashMap::new();
+
+/// The dead-man's switch: leads to `ha_live` for as long as the daemon holds a descriptor of it.
+#[btf_map]
+pub(crate) static HA_ALIVE: ProgramArray<1> = ProgramArray::new();
 
 /// Where a packet is laid out for hashing and sending; it is too large for the stack.
 #[btf_map]
-static HA_SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+pub(crate) static HA_SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// Where a liveness probe is laid out.
+#[btf_map]
+pub(crate) static HA_IMAGE: PerCpuArray<Image, 1> = PerCpuArray::new();
 
 /// Counts one frame on this CPU.
 #[inline(always)]
@@ -55,24 +76,17 @@ pub(crate) fn count(counter: Counter) {
     }
 }
 
-/// A virtual router's slot. The daemon and other CPUs use it at the same time, hence no reference.
-pub(crate) struct Slot(*mut AdvertSlot);
-
-/// The slot at `index`; the map has them all.
-#[inline(always)]
-pub(crate) fn advert_slot(index: u32) -> Option<Slot> {
-    HA_ADVERTS.get_ptr_mut(index).map(Slot)
-}
-
+/// Methods for the fields of a map entry that `self.0` points to. The daemon and other CPUs use the entry at the same
+/// time, hence neither references nor copies of whole entries.
 macro_rules! fields {
-    (read $($field:ident: $type:ty),+; write $($set:ident $written:ident: $value:ty),+;) => {
+    (read $($field:ident: $type:ty),*; write $($set:ident $written:ident: $value:ty),+;) => {
         $(
             #[inline(always)]
             pub(crate) fn $field(&self) -> $type {
-                // SAFETY: the kernel keeps the entry for the life of the map.
+                // SAFETY: the kernel keeps the entry while the program runs.
                 unsafe { (&raw const (*self.0).$field).read_volatile() }
             }
-        )+
+        )*
         $(
             #[inline(always)]
             pub(crate) fn $set(&self, value: $value) {
@@ -83,136 +97,4 @@ macro_rules! fields {
     };
 }
 
-impl Slot {
-    fields! {
-        read fingerprint: u64, configured: u32, count: u64, window_start_ns: u64, window_used: u32;
-        write set_last_seen_ns last_seen_ns: u64, set_count count: u64, set_last_other_ns last_other_ns: u64,
-            set_window_start_ns window_start_ns: u64, set_window_used window_used: u32;
-    }
-
-    /// The tracked master is alive. (Two CPUs may do this at once, and one of the counts is lost: a NIC gives the
-    /// packets of one sender to one CPU.)
-    #[inline(always)]
-    pub(crate) fn stamp(&self, now_ns: u64) {
-        self.set_last_seen_ns(now_ns);
-        self.set_count(self.count() + 1);
-    }
-
-    #[inline(always)]
-    pub(crate) fn window(&self) -> Window {
-        Window { start_ns: self.window_start_ns(), used: self.window_used() }
-    }
-
-    #[inline(always)]
-    pub(crate) fn set_window(&self, window: Window) {
-        self.set_window_start_ns(window.start_ns);
-        self.set_window_used(window.used);
-    }
-
-    /// The tracked master's address in words, as they lie in memory.
-    #[inline(always)]
-    fn source(&self) -> *const [u32; 4] {
-        // SAFETY: the field is inside the entry; nothing is read yet.
-        unsafe { (&raw const (*self.0).source).cast() }
-    }
-}
-
-/// Words of the longest packet, and some that the verifier believes could be read behind it.
-const PACKET_WORDS: usize = EVENT_DATA / 4 + 2;
-
-/// A record of [`HA_EVENTS`] in the making.
-#[repr(C)]
-pub(crate) struct Scratch {
-    header: EventHeader,
-    packet: [u32; PACKET_WORDS + 2],
-}
-
-/// This CPU's scratch memory. Called once per run.
-#[inline(always)]
-pub(crate) fn scratch() -> Option<&'static mut Scratch> {
-    // SAFETY: the entry lives as long as the map, and nobody else on this CPU runs before this program has ended.
-    HA_SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
-}
-
-impl Scratch {
-    /// Copies the IP packet in. False where the frame does not have it.
-    #[inline(always)]
-    pub(crate) fn load(&mut self, context: &XdpContext, packet: &Packet) -> bool {
-        let len = packet.ip_len;
-        if len == 0 || len > EVENT_DATA {
-            return false;
-        }
-        let target = (&raw mut self.packet).cast::<c_void>();
-        // SAFETY: `len` bytes fit behind `target`.
-        unsafe { bpf_xdp_load_bytes(context.ctx, packet.ip_at as u32, target, len as u32) == 0 }
-    }
-
-    /// Whether the packet comes from the tracked master's address.
-    #[inline(always)]
-    pub(crate) fn is_from(&self, family: Family, slot: &Slot) -> bool {
-        // SAFETY: inside the entry, and four bytes aligned like the fields in front of it.
-        let source = unsafe { slot.source().read_volatile() };
-        match family {
-            Family::V4 => self.packet[3] == source[0],
-            Family::V6 => {
-                self.packet[2] == source[0]
-                    && self.packet[3] == source[1]
-                    && self.packet[4] == source[2]
-                    && self.packet[5] == source[3]
-            }
-        }
-    }
-
-    /// Sends the packet to the daemon. False where the ring has no room.
-    #[inline(always)]
-    pub(crate) fn send(&mut self, packet: &Packet, header: EventHeader) -> bool {
-        let len = packet.ip_len;
-        if len > EVENT_DATA {
-            return false;
-        }
-        self.header = EventHeader { len: len as u32, ..header };
-        let record = (&raw mut *self).cast::<c_void>();
-        let ring = (&raw const HA_EVENTS).cast_mut().cast::<c_void>();
-        // SAFETY: the record is as long as the header and `len`, which was checked against the array behind it.
-        unsafe { bpf_ringbuf_output(ring, record, (size_of::<EventHeader>() + len) as u64, 0) == 0 }
-    }
-}
-
-impl PacketWords for Scratch {
-    #[inline(always)]
-    fn pair(&self, n: usize) -> u64 {
-        if n >= PACKET_WORDS - 1 {
-            return 0;
-        }
-        u64::from(u32::from_le(self.packet[n])) | (u64::from(u32::from_le(self.packet[n + 1])) << 32)
-    }
-
-    /// Through the kernel's loop: the verifier would walk a loop in the program once for each possible length,
-    /// which takes a third of a second.
-    #[inline(always)]
-    fn absorb(&self, hash: FingerprintHash, first: usize, count: usize) -> FingerprintHash {
-        let mut state = Absorb { hash, scratch: self, first };
-        let callback = absorb_one as unsafe extern "C" fn(u32, *mut c_void) -> i64;
-        // SAFETY: the callback takes what it is given here, and the kernel has done with it when this returns.
-        unsafe { bpf_loop(count as u32, callback as *mut c_void, (&raw mut state).cast(), 0) };
-        state.hash
-    }
-}
-
-/// The state of [`Scratch::absorb`] between two steps.
-struct Absorb {
-    hash: FingerprintHash,
-    scratch: *const Scratch,
-    first: usize,
-}
-
-/// One step of [`Scratch::absorb`]. Zero means to go on.
-#[inline(never)]
-unsafe extern "C" fn absorb_one(n: u32, state: *mut c_void) -> i64 {
-    // SAFETY: `absorb` passes its state.
-    let state = unsafe { &mut *state.cast::<Absorb>() };
-    // SAFETY: as above; map entries do not move.
-    let scratch = unsafe { &*state.scratch };
-    state.hash = state.hash.word(scratch.pair(state.first + 2 * n as usize));
-    0
-}
+pub(crate) use fields;

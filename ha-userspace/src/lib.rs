@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod liveness;
 pub mod logging;
 pub mod net;
 pub mod runtime;

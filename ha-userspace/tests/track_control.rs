@@ -55,6 +55,7 @@ impl Daemon {
                 Request::Reload => Response::Reloaded(Reloaded::default()),
                 Request::Counters => Response::Error(Failure::new("no counters today")),
                 Request::Stop => Response::Stopping,
+                Request::Restart => Response::Restarting,
             };
             let _ = answer.send(response);
         })

@@ -11,7 +11,7 @@ use ha_common::layout::{RATE_OTHERS, RATE_TRACKED};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 use ha_userspace::config::model::XdpMode;
-use ha_userspace::xdp::{AttachError, Attached, Options, Slot, XdpInterface, remove_leftover_pins};
+use ha_userspace::xdp::{AttachError, Attached, Options, Slot, XdpInterface, remove_leftovers};
 use serde_json::Value;
 use xdp_support::{Sender, advert, ethernet, ipv4, run, veth};
 
@@ -28,7 +28,8 @@ fn main() -> ExitCode {
     ])
 }
 
-const OPTIONS: Options<'_> = Options { vlan: 0, fingerprint_key: [1, 2], bpffs: None, bpf_log: None };
+const OPTIONS: Options<'_> =
+    Options { vlan: 0, fingerprint_key: [1, 2], incarnation: 0, probe_key: None, bpffs: None, bpf_log: None };
 
 fn slot() -> Slot {
     Slot::of(Family::V4, Vrid::new(51).expect("not zero"))
@@ -57,7 +58,7 @@ async fn fingerprints(xdp: &mut XdpInterface) -> Vec<u64> {
     let mut fingerprints = Vec::new();
     while tokio::time::timeout(Duration::from_millis(200), xdp.events.readable()).await.is_ok() {
         xdp.events.drain(7, |event| {
-            assert_eq!(event.slot, slot());
+            assert_eq!((event.slot, event.source_mac), (slot(), [0, 0, 0x5e, 0, 1, 0x33]));
             assert!(now().since(event.at) >= 0 && now().since(event.at) < 5_000_000_000);
             fingerprints.push(event.fingerprint);
         });
@@ -247,15 +248,15 @@ fn pins() {
     block_on(async {
         let first = attach(ifindex, options);
         let directory = first.pin_directory().expect("pinned").to_owned();
-        assert!(directory.ends_with("xvrrp/v1/ens160"), "{}", directory.display());
+        assert!(directory.ends_with("xvrrp/v2/ens160"), "{}", directory.display());
 
         // As a crash leaves them, and as an older version left them.
         let xvrrp = bpffs.path().join("xvrrp");
         std::fs::create_dir_all(xvrrp.join("v0/ens160")).expect("writable");
         std::fs::hard_link(directory.join("HA_ADVERTS"), xvrrp.join("v0/ens160/HA_OLD")).expect("linkable");
-        std::fs::rename(&directory, xvrrp.join("v1/kept")).expect("movable");
+        std::fs::rename(&directory, xvrrp.join("v2/kept")).expect("movable");
         drop(first);
-        std::fs::rename(xvrrp.join("v1/kept"), &directory).expect("movable");
+        std::fs::rename(xvrrp.join("v2/kept"), &directory).expect("movable");
 
         let second = attach(ifindex, options);
         assert_eq!(second.notes(), &[] as &[String]);
@@ -267,17 +268,28 @@ fn pins() {
             names.sort();
             names
         };
-        let expected = ["HA_ADVERTS", "HA_CONFIG", "HA_COUNTERS", "HA_EVENTS", "HA_JUDGED"];
+        let expected = [
+            "HA_ADVERTS",
+            "HA_CONFIG",
+            "HA_COUNTERS",
+            "HA_EVENTS",
+            "HA_JUDGED",
+            "HA_LEASE",
+            "HA_PEERS",
+            "HA_PROBERS",
+            "HA_VIPS",
+            "link",
+        ];
         assert_eq!(names(&directory), expected);
         assert_eq!(names(third.pin_directory().expect("pinned")), expected);
         drop(second);
         assert!(!directory.exists());
         drop(third);
-        assert!(!xvrrp.join("v1").exists());
+        assert!(!xvrrp.join("v2").exists());
 
         // Of an interface that is not used any more.
-        std::fs::create_dir_all(xvrrp.join("v1/eth9")).expect("writable");
-        remove_leftover_pins(bpffs.path());
+        std::fs::create_dir_all(xvrrp.join("v2/eth9")).expect("writable");
+        remove_leftovers(bpffs.path(), &[]);
         assert!(!xvrrp.exists());
 
         // Without a BPF file system everything else works.

@@ -11,7 +11,7 @@ use ha_common::classify::{self, Origin, Packet, Verdict, classify, parse_ip_pack
 use ha_common::counter::{Counter, XdpCounters};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
-use ha_userspace::xdp::{Adverts, Counters, Events, Program, Slot};
+use ha_userspace::xdp::{Adverts, Alive, Counters, Events, Program, Slot};
 use xdp_support::{advert, ethernet, ipv4, ipv6};
 
 fn main() -> ExitCode {
@@ -57,6 +57,8 @@ fn extension(next: u8, units: u8, rest: &[u8]) -> Vec<u8> {
 /// Frames of every kind that the classifier tells apart.
 fn kinds() -> Vec<Vec<u8>> {
     let pdu = advert(51, 100);
+    let mut probe = vec![0x3e, 0, 1];
+    probe.resize(80, 0);
     let v4 = |packet: &[u8]| ethernet(&[], 0x0800, packet);
     let v6 = |packet: &[u8]| ethernet(&[], 0x86dd, packet);
     let plain = ipv4(1, 112, &[], &pdu);
@@ -79,6 +81,9 @@ fn kinds() -> Vec<Vec<u8>> {
         v4(&fragment),
         v4(&ipv4(1, 51, &[], &authenticated)),
         v4(&ipv4(1, 112, &[], &advert(0, 100))),
+        v4(&ipv4(1, 112, &[], &probe)),
+        v4(&ipv4(1, 112, &[1; 4], &probe)),
+        v6(&ipv6(112, &probe)),
         v4(&ipv4(1, 112, &[], &advert(99, 100))),
         v4(&ipv4(1, 6, &[], &[0; 40])),
         ethernet(&[], 0x0806, &[0; 46]),
@@ -97,6 +102,7 @@ fn kinds() -> Vec<Vec<u8>> {
         v6(&ipv6(51, &authenticated)),
         v6(&ipv6(58, &[143, 0, 0, 0])),
         ethernet(&[(0x8100, 7)], 0x86dd, &ipv6(112, &pdu)),
+        ethernet(&[(0x8100, 7)], 0x0800, &ipv4(1, 112, &[], &probe)),
     ]
 }
 
@@ -147,6 +153,7 @@ fn mend(frame: &mut [u8]) {
 /// A loaded program, its maps, and what it has counted.
 struct Loaded {
     program: Program,
+    _alive: Alive,
     adverts: Adverts,
     counters: Counters,
     events: Events,
@@ -158,6 +165,7 @@ struct Loaded {
 impl Loaded {
     fn new(vlan: u16) -> Self {
         let mut program = Program::load(vlan, KEY, None).expect("loadable");
+        let alive = program.alive().expect("there");
         let adverts = program.adverts().expect("mappable");
         let counters = program.counters().expect("there");
         let events = program.events().expect("there");
@@ -167,7 +175,15 @@ impl Loaded {
                 adverts.configure(Slot::of(family, vrid), true);
             }
         }
-        Self { program, adverts, counters, events, before: XdpCounters::default(), stamped: [0; 2] }
+        Self {
+            program,
+            _alive: alive,
+            adverts,
+            counters,
+            events,
+            before: XdpCounters::default(),
+            stamped: [0; 2],
+        }
     }
 
     /// Runs the program over a frame and returns the counter that it moved.
@@ -199,6 +215,8 @@ impl Loaded {
                 assert_eq!(self.run(frame), Some(Counter::UnknownVrid));
             }
             Verdict::Vrrp(packet) => self.check_vrrp(frame, &packet),
+            // Probes are not answered here.
+            Verdict::Probe(_) => assert_eq!(self.run(frame), Some(Counter::UnknownVrid)),
         }
         verdict
     }
@@ -265,13 +283,21 @@ fn compare(vlan: u16) {
             Verdict::NotVrrp => "not VRRP",
             Verdict::Rejected(counter) => counter.word(),
             Verdict::Vrrp(_) => "VRRP",
+            Verdict::Probe(_) => "probe",
         });
     }
     // The corpus would be worth little if it missed a verdict.
     assert!(loaded.stamped.iter().all(|count| *count > 100) || vlan > 0, "{:?} stamped", loaded.stamped);
-    for verdict in
-        ["not VRRP", "VRRP", "unknown_vrid", "other_vlan", "fragment", "truncated", "extension_headers"]
-    {
+    for verdict in [
+        "not VRRP",
+        "VRRP",
+        "probe",
+        "unknown_vrid",
+        "other_vlan",
+        "fragment",
+        "truncated",
+        "extension_headers",
+    ] {
         let possible = vlan == 0 || !["fragment", "extension_headers", "truncated"].contains(&verdict);
         assert!(seen.contains(verdict) || !possible, "{verdict} is missing: {seen:?}");
     }

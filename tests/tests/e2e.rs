@@ -8,6 +8,8 @@
 mod addresses;
 #[path = "e2e/degraded.rs"]
 mod degraded;
+#[path = "e2e/fast.rs"]
+mod fast;
 #[path = "e2e/harness.rs"]
 mod harness;
 #[path = "e2e/hostile.rs"]
@@ -47,6 +49,7 @@ fn main() -> std::process::ExitCode {
         services::tests(),
         services_cli::tests(),
         timers::tests(),
+        fast::tests(),
         load::tests(),
     ])
 }

@@ -1,57 +1,57 @@
-//! Statements 38, 40 and 41 over many seeded clusters.
+//! Statements 38 to 41 over many seeded clusters.
 //!
 //! `XVRRP_SEED=n` replays one seed, `XVRRP_SEEDS=n` changes how many are run, `XVRRP_FIRST_SEED=n` where they
-//! begin.
+//! begin. The clusters with probes and fence have `XVRRP_FAST_SEED` and `XVRRP_FAST_SEEDS`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ha_tests::sim::{self, Stats};
+use ha_tests::sim::fast::{self, FastStats};
+use ha_tests::sim::{self, Failure, Stats};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 10_000;
+
+/// The same with probes and fence.
+const FAST_SEEDS: u64 = 12_000;
 
 fn number(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}: not a number")))
 }
 
-#[test]
-fn s38_s40_s41_clusters() {
-    if let Some(seed) = number("XVRRP_SEED") {
-        match sim::run(seed) {
-            Ok(stats) => println!("seed {seed}: {stats:?}"),
-            Err(failure) => panic!("{failure}"),
-        }
-        return;
-    }
-    let first = number("XVRRP_FIRST_SEED").unwrap_or(0);
-    let seeds = number("XVRRP_SEEDS").unwrap_or(SEEDS);
+/// Runs all seeds on all cores and adds up what happened.
+fn clusters<S: Default + Send + std::fmt::Debug>(
+    first: u64,
+    seeds: u64,
+    run: impl Fn(u64) -> Result<S, Box<Failure>> + Sync,
+    add: impl Fn(&mut S, S) + Sync,
+) -> S {
     let start = Instant::now();
     let next = AtomicU64::new(first);
     let failed = AtomicBool::new(false);
-    let total = Mutex::new(Stats::default());
+    let total = Mutex::new(S::default());
     let failures = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let mut stats = Stats::default();
+                let mut stats = S::default();
                 while !failed.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= first + seeds {
                         break;
                     }
-                    match sim::run(seed) {
-                        Ok(run) => stats.add(run),
+                    match run(seed) {
+                        Ok(run) => add(&mut stats, run),
                         Err(failure) => {
                             failed.store(true, Ordering::Relaxed);
                             failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
                         }
                     }
                 }
-                total.lock().unwrap_or_else(PoisonError::into_inner).add(stats);
+                add(&mut total.lock().unwrap_or_else(PoisonError::into_inner), stats);
             });
         }
     });
@@ -61,6 +61,24 @@ fn s38_s40_s41_clusters() {
         panic!("{failure}");
     }
     println!("{seeds} seeds in {:.1} s: {total:?}", start.elapsed().as_secs_f64());
+    total
+}
+
+fn replay<S: std::fmt::Debug>(seed: u64, run: impl Fn(u64) -> Result<S, Box<Failure>>) {
+    match run(seed) {
+        Ok(stats) => println!("seed {seed}: {stats:?}"),
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+#[test]
+fn s38_s40_s41_clusters() {
+    if let Some(seed) = number("XVRRP_SEED") {
+        return replay(seed, sim::run);
+    }
+    let first = number("XVRRP_FIRST_SEED").unwrap_or(0);
+    let seeds = number("XVRRP_SEEDS").unwrap_or(SEEDS);
+    let total = clusters(first, seeds, sim::run, Stats::add);
     if seeds >= 1000 {
         assert!(
             total.takeovers > seeds && total.stalls > seeds / 2 && total.handovers > seeds / 4,
@@ -70,8 +88,33 @@ fn s38_s40_s41_clusters() {
 }
 
 #[test]
+fn s39_s40_s41_clusters_with_probes_and_fence() {
+    if let Some(seed) = number("XVRRP_FAST_SEED") {
+        return replay(seed, fast::run);
+    }
+    let first = number("XVRRP_FIRST_SEED").unwrap_or(0);
+    let seeds = number("XVRRP_FAST_SEEDS").unwrap_or(FAST_SEEDS);
+    let total = clusters(first, seeds, fast::run, FastStats::add);
+    let slowest = Duration::from_nanos(total.slowest_default_ns);
+    assert!(slowest <= Duration::from_millis(5), "a dead host was replaced after {slowest:?}");
+    if seeds >= 1000 {
+        let enough = [
+            total.unreachable,
+            total.orphaned,
+            total.expired,
+            total.resigned,
+            total.step_downs,
+            total.resumed,
+            total.timed,
+        ];
+        assert!(enough.iter().all(|&count| count > seeds / 50), "tame: {total:?}");
+    }
+}
+
+#[test]
 fn a_seed_tells_one_story() {
     for seed in 0..20 {
         assert_eq!(sim::run(seed).ok(), sim::run(seed).ok());
+        assert_eq!(fast::run(seed).ok(), fast::run(seed).ok());
     }
 }

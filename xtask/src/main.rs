@@ -3,6 +3,7 @@
 //! It builds without the eBPF toolchain, which it is there to install; so neither it nor the lab that it
 //! links (ha-tests) may depend on ha-userspace.
 
+mod bench;
 mod ci;
 mod lab;
 mod run;
@@ -25,6 +26,8 @@ enum Command {
     Run(run::Args),
     /// Run the tests
     Test(test::Args),
+    /// Measure, side by side with keepalived
+    Bench(bench::Args),
     /// The lab by hand
     Lab(lab::Args),
     /// Every check that a change must pass
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Command::Setup(args) => setup::main(&args),
         Command::Run(args) => with(setup::Need::Lab, || run::main(args)),
         Command::Test(args) => test::main(&args),
+        Command::Bench(args) => with(setup::Need::Test, || bench::main(&args)),
         Command::Lab(args) => with(setup::Need::Lab, || lab::main(args)),
         Command::Ci(args) => ci::main(&args),
     };

@@ -96,7 +96,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
 }
 
 /// Builds the release daemon, unless `XVRRP_BIN` names another one.
-fn build() -> Result<()> {
+pub(crate) fn build() -> Result<()> {
     if std::env::var_os("XVRRP_BIN").is_some() {
         return Ok(());
     }

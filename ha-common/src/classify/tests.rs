@@ -322,3 +322,31 @@ fn check(frame: &[u8], vlan: u16) -> Result<(), TestCaseError> {
     }
     Ok(())
 }
+
+#[test]
+fn probes_are_told_by_vrid_length_and_place() {
+    let mut pdu = std::vec![0x3e, 0, 1];
+    pdu.resize(80, 0);
+    let at = |verdict| match verdict {
+        Verdict::Probe(ProbeAt { family, ip_at, ttl: 255 }) => Some((family, ip_at)),
+        Verdict::Rejected(Counter::UnknownVrid) => None,
+        other => panic!("{other:?}"),
+    };
+    let v4 = |packet: &[u8]| at(classify(&ethernet(&[], 0x0800, packet)[..], 0));
+    let v6 = |packet: &[u8]| at(classify(&ethernet(&[], 0x86dd, packet)[..], 0));
+    assert_eq!(v4(&ipv4(112, &[], &pdu)), Some((Family::V4, 14)));
+    assert_eq!(v6(&ipv6(112, &pdu)), Some((Family::V6, 14)));
+    let tagged = ethernet(&[(0x8100, 0)], 0x0800, &ipv4(112, &[], &pdu));
+    assert_eq!(at(classify(&tagged[..], 0)), Some((Family::V4, 18)));
+
+    assert_eq!(v4(&ipv4(112, &[1; 4], &pdu)), None, "options");
+    assert_eq!(v6(&ipv6(60, &extension(112, 1, &pdu))), None, "extension headers");
+    assert_eq!(v4(&ipv4(112, &[], &pdu[..79])), None, "too short");
+    pdu.push(0);
+    assert_eq!(v4(&ipv4(112, &[], &pdu)), None, "too long");
+    assert_eq!(
+        parse_ip_packet(&ipv4(112, &[], &pdu[..80]), Origin::Socket),
+        Err(Counter::UnknownVrid),
+        "no virtual router's"
+    );
+}

@@ -3,6 +3,8 @@
 //! What must not live here: the change of state itself. [`super::Machine`] calls this and acts on the
 //! [`Verdict`].
 
+use core::net::IpAddr;
+
 use super::Heard;
 use super::io::{Params, Tracked};
 use super::state::Reason;
@@ -25,6 +27,10 @@ pub(super) const MAX_GRACES: u8 = 3;
 /// an advert of a living master sooner or later, and that one starts the count anew.
 pub(super) const MAX_LOSSES: u8 = 3;
 
+/// The judge's finding that the master is unreachable is acted on within this time after the wait. A main loop that
+/// had no CPU for longer waits until the judge says it again.
+pub(super) const STALE: Span = Span::from_millis(20);
+
 /// What the down timer measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
@@ -43,6 +49,28 @@ pub(super) enum Verdict {
     Dead(Reason),
 }
 
+/// The judge's word that a master is gone, or its own that it resigned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loss {
+    pub(super) source: IpAddr,
+    pub(super) at: Time,
+    pub(super) wait: Span,
+    pub(super) reason: Reason,
+    /// When the judge said so last.
+    pub(super) affirmed: Time,
+}
+
+impl Loss {
+    fn due(&self) -> Time {
+        self.at.after(self.wait)
+    }
+
+    /// A silence is judged by whoever listens; if that was long ago, nobody knows. What the peer itself said stands.
+    fn is_stale(&self, now: Time) -> bool {
+        self.reason == Reason::MasterUnreachable && now.span_since(self.affirmed.after(self.wait)) > STALE
+    }
+}
+
 /// State of the watch. Deadlines are computed from it when asked for, so that a reload or a tracker changes them
 /// without restarting anything.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +86,10 @@ pub(super) struct Backup {
     grace_until: Option<Time>,
     graces: u8,
     losses: u8,
+    /// Who resigned last; nobody once another master is tracked.
+    resigned: Option<IpAddr>,
+    /// A takeover that is under way.
+    loss: Option<Loss>,
 }
 
 impl Backup {
@@ -72,6 +104,8 @@ impl Backup {
             grace_until: None,
             graces: 0,
             losses: 0,
+            resigned: None,
+            loss: None,
         }
     }
 
@@ -106,9 +140,10 @@ impl Backup {
         })
     }
 
-    /// The same with a grace that is running.
+    /// The same with a loss and a grace that is running.
     fn judged_at(&self, params: &Params, priority: Priority) -> Time {
         let down = self.down_at(params, priority);
+        let down = self.loss.map_or(down, |loss| loss.due().min(down));
         self.grace_until.map_or(down, |grace| grace.max(down))
     }
 
@@ -162,6 +197,11 @@ impl Backup {
         {
             master.last_seen = master.last_seen.max(known.last_seen);
         }
+        // Another master that is respected is alive, whatever became of the first.
+        if self.loss.is_some_and(|loss| loss.source != master.address) {
+            self.loss = None;
+        }
+        self.resigned = None;
         self.master = Some(master);
         self.wait = Wait::MasterDown;
         self.refresh(heard.at);
@@ -180,6 +220,7 @@ impl Backup {
             self.wait = Wait::Skew;
         }
         self.master = None;
+        self.resigned = Some(heard.source);
         self.lower_since = None;
         if tracked { Verdict::Untrack } else { Verdict::Nothing }
     }
@@ -198,12 +239,54 @@ impl Backup {
     pub(super) fn frames_lost(&mut self, now: Time) {
         if self.losses < MAX_LOSSES {
             self.losses += 1;
-            self.refresh(now);
+            // Not a sign of life: a loss stands.
+            self.anchor = self.anchor.max(now);
+            self.graces = 0;
+        }
+    }
+
+    /// A verdict, or a resignation by the bitmap.
+    pub(super) fn lost(&mut self, loss: Loss) -> Verdict {
+        let known = self.master.map(|master| master.address).or(self.resigned);
+        // What was heard since refutes it.
+        let outdated = self.master.is_some() && self.anchor > loss.at;
+        if known != Some(loss.source) || outdated {
+            return Verdict::Nothing;
+        }
+        if let Some(known) = &mut self.loss
+            && known.due() <= loss.due()
+        {
+            // A word of the peer's own outlives a silence that was broken by it.
+            if known.reason == loss.reason {
+                known.affirmed = known.affirmed.max(loss.affirmed);
+                return Verdict::Nothing;
+            }
+            if loss.reason == Reason::MasterUnreachable {
+                return Verdict::Nothing;
+            }
+        }
+        self.loss = Some(loss);
+        if loss.reason != Reason::MasterResigned || self.master.is_none() {
+            return Verdict::Nothing;
+        }
+        self.master = None;
+        self.resigned = Some(loss.source);
+        self.lower_since = None;
+        Verdict::Untrack
+    }
+
+    /// A sign of life that is no advert.
+    pub(super) fn alive(&mut self, source: IpAddr, at: Time) {
+        if self.loss.is_some_and(|loss| loss.source == source && at > loss.at) {
+            self.loss = None;
         }
     }
 
     /// Moves the start of the silence, never backwards.
     fn refresh(&mut self, at: Time) {
+        if self.loss.is_some_and(|loss| at > loss.at) {
+            self.loss = None;
+        }
         if at > self.anchor {
             self.anchor = at;
             self.graces = 0;
@@ -227,6 +310,15 @@ impl Backup {
         if now < self.judged_at(params, priority) || self.grace_if_late(params, priority, now) {
             return self.reassess(params, priority, now);
         }
+        if let Some(loss) = self.loss.filter(|loss| loss.due() <= now) {
+            if !loss.is_stale(now) {
+                return Verdict::Dead(loss.reason);
+            }
+            self.loss = None;
+            if now < self.judged_at(params, priority) {
+                return self.reassess(params, priority, now);
+            }
+        }
         Verdict::Dead(match self.wait {
             Wait::MasterDown => Reason::MasterDown,
             Wait::Skew => Reason::MasterResigned,
@@ -246,6 +338,7 @@ impl Backup {
             return Verdict::Nothing;
         }
         self.master = None;
+        self.loss = None;
         Verdict::Untrack
     }
 }

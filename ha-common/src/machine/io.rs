@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use super::state::{Reason, State};
+use crate::judge::Verdict;
 use crate::time::{Span, Time};
 use crate::types::{Family, Priority, Version, Vrid};
 
@@ -83,6 +84,40 @@ pub enum Input {
     SetAddress(IpAddr),
     /// Stop gracefully. A second one, while leaving, stops at once.
     Stop,
+    /// The judge's verdict on a peer ([`crate::judge::Event::Lost`]). Ignored unless that peer is the tracked
+    /// master, or resigned last. The router takes over at `at` + `wait` unless a sign of life refutes the verdict.
+    MasterLost {
+        /// The peer's address.
+        source: IpAddr,
+        /// What the judge found.
+        verdict: Verdict,
+        /// When. Adverts that arrived later refute it.
+        at: Time,
+        /// When the judge last found it to stand.
+        affirmed: Time,
+        /// What keeps the order among several backups: [`crate::judge::fast_skew_time`].
+        wait: Span,
+    },
+    /// A peer's reply says that it is no longer master for this virtual router ([`crate::judge::Event::Resigned`]):
+    /// priority 0 by a faster way, without the RFC's skew.
+    MasterResigned {
+        /// The peer's address.
+        source: IpAddr,
+        /// Kernel time of the reply.
+        at: Time,
+        /// As for [`Input::MasterLost`].
+        wait: Span,
+    },
+    /// A lost peer gave a sign of life ([`crate::judge::Event::Alive`]): a takeover that is under way is off.
+    MasterAlive {
+        /// The peer's address.
+        source: IpAddr,
+        /// When.
+        at: Time,
+    },
+    /// The own lease has run out while somebody probed us: whoever that was has taken over. The driver removes the
+    /// addresses before it renews the lease.
+    StepDown,
 }
 
 /// Something that the driver must do, in the order given.

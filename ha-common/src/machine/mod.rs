@@ -35,6 +35,8 @@
 //! - A master that changes its interval advertises at once, so that the backups' patience is for the new one.
 //! - An advert that arrived before our own latest one went out is not answered again. Otherwise a master that
 //!   was frozen would answer every advert of the meantime.
+//! - A verdict of the judge on the tracked master replaces the down timer (`docs/liveness.md`), and a master whose
+//!   own lease has run out goes back to backup.
 //! - A router that becomes owner (priority 255) by a reload does not wait for the down timer.
 
 mod backup;
@@ -42,6 +44,7 @@ mod io;
 mod queue;
 mod state;
 mod timers;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -54,7 +57,7 @@ pub use timers::{master_down_interval, skew_time};
 
 use crate::time::{Span, Time};
 use crate::types::{Priority, Version};
-use backup::Backup;
+use backup::{Backup, Loss};
 use queue::Queue;
 use timers::{MAX_INTERVAL, MIN_INTERVAL, next_advert};
 
@@ -136,6 +139,20 @@ impl Machine {
         }
     }
 
+    /// The machine of a router that was master before its daemon was restarted, and whose addresses are still on the
+    /// interface. `address` is the interface's primary one, as in [`Input::SetAddress`].
+    ///
+    /// It is master at once, without a transition, and the first action is an advert. Whether the role may be
+    /// resumed is the driver's question (`docs/liveness.md`, "Restart").
+    #[must_use]
+    pub fn resume_master(params: Params, priority: Priority, address: IpAddr, now: Time) -> Self {
+        let mut machine = Self::new(params, priority, now);
+        machine.address = Some(address);
+        machine.reason = Reason::Resumed;
+        machine.send(now);
+        machine
+    }
+
     /// Takes one input. `now` is the driver's clock; it never runs backwards.
     pub fn handle(&mut self, input: Input, now: Time) {
         if self.stopped && !matches!(self.phase, Phase::Leaving { .. }) {
@@ -173,6 +190,18 @@ impl Machine {
             Input::Reconfigure(params) => self.reconfigure(params, now),
             Input::SetAddress(address) => self.address = Some(address),
             Input::Stop => self.stop(now),
+            Input::MasterLost { source, verdict, at, affirmed, wait } => {
+                self.lost(Loss { source, at, wait, reason: verdict.into(), affirmed });
+            }
+            Input::MasterResigned { source, at, wait } => {
+                self.lost(Loss { source, at, wait, reason: Reason::MasterResigned, affirmed: at });
+            }
+            Input::MasterAlive { source, at } => {
+                if let Phase::Backup(backup) = &mut self.phase {
+                    backup.alive(source, at);
+                }
+            }
+            Input::StepDown => self.step_down(now),
         }
     }
 
@@ -190,73 +219,6 @@ impl Machine {
             Phase::Master { due, .. } => *due,
             Phase::Leaving { until, .. } => *until,
         }
-    }
-
-    /// The state.
-    #[must_use]
-    pub const fn state(&self) -> State {
-        match self.phase {
-            Phase::Init => State::Init,
-            Phase::Fault => State::Fault,
-            Phase::Backup(_) => State::Backup,
-            Phase::Master { .. } => State::Master,
-            Phase::Leaving { .. } => State::Leaving,
-        }
-    }
-
-    /// When the state was entered.
-    #[must_use]
-    pub const fn since(&self) -> Time {
-        self.since
-    }
-
-    /// Why the state was entered.
-    #[must_use]
-    pub const fn reason(&self) -> Reason {
-        self.reason
-    }
-
-    /// Effective priority.
-    #[must_use]
-    pub const fn priority(&self) -> Priority {
-        self.priority
-    }
-
-    /// Settings in force.
-    #[must_use]
-    pub const fn params(&self) -> &Params {
-        &self.params
-    }
-
-    /// Whether the machine was stopped: it is leaving, or in [`State::Init`] for good.
-    #[must_use]
-    pub const fn stopped(&self) -> bool {
-        self.stopped
-    }
-
-    /// The tracked master; `None` unless this router is a backup that has accepted an advert.
-    #[must_use]
-    pub const fn master(&self) -> Option<Tracked> {
-        match &self.phase {
-            Phase::Backup(backup) => backup.master(),
-            Phase::Init | Phase::Fault | Phase::Master { .. } | Phase::Leaving { .. } => None,
-        }
-    }
-
-    /// The interval that goes into adverts. A master advertises its own, whatever it learned as backup.
-    #[must_use]
-    pub const fn interval(&self) -> Span {
-        self.params.interval
-    }
-
-    /// `Active_Down_Interval` with the interval in force (learned in VRRPv3): for `status`.
-    #[must_use]
-    pub fn master_down_interval(&self) -> Span {
-        let interval = match &self.phase {
-            Phase::Backup(backup) => backup.interval(&self.params),
-            Phase::Init | Phase::Fault | Phase::Master { .. } | Phase::Leaving { .. } => self.params.interval,
-        };
-        master_down_interval(self.params.version, self.priority, interval, self.params.down_timer_adverts)
     }
 
     /// RFC 9568 section 6.4.1.
@@ -298,6 +260,27 @@ impl Machine {
                 let leaving = Phase::Leaving { resigned: now, until: now.after(wait), succeeded: false };
                 self.enter(leaving, Reason::Stopped, now);
             }
+        }
+    }
+
+    /// A verdict or a resignation by the bitmap.
+    fn lost(&mut self, loss: Loss) {
+        if let Phase::Backup(mut backup) = self.phase {
+            let verdict = backup.lost(loss);
+            self.phase = Phase::Backup(backup);
+            self.tracking(verdict);
+        }
+    }
+
+    /// Whoever took over answers priority 0 with an advert at once, and backups that did not probe learn of it.
+    fn step_down(&mut self, now: Time) {
+        match self.phase {
+            Phase::Init | Phase::Fault | Phase::Backup(_) => {}
+            Phase::Master { .. } => {
+                self.actions.push(Action::SendAdvert { priority: 0 });
+                self.enter(Phase::Backup(Backup::new(now)), Reason::LeaseExpired, now);
+            }
+            Phase::Leaving { .. } => self.enter(Phase::Init, Reason::LeaseExpired, now),
         }
     }
 

@@ -3,6 +3,8 @@
 //! What must not live here: when a state changes; that is [`super::Machine`]'s job. The driver and the logs read
 //! this.
 
+use crate::judge::Verdict;
+
 /// State as RFC 9568 has it, with keepalived's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
@@ -99,6 +101,16 @@ pub enum Reason {
     SuccessorHeard,
     /// No successor was heard in the time that the slowest one needs.
     SuccessorTimeout,
+    /// The master does not answer probes.
+    MasterUnreachable,
+    /// The master's daemon is gone, and what answers probes there says so.
+    MasterOrphaned,
+    /// The master's daemon does not renew its lease.
+    MasterExpired,
+    /// The own lease ran out.
+    LeaseExpired,
+    /// The role of an earlier run of the daemon goes on.
+    Resumed,
 }
 
 impl Reason {
@@ -117,6 +129,21 @@ impl Reason {
             Self::Stopped => "stopped",
             Self::SuccessorHeard => "successor heard",
             Self::SuccessorTimeout => "no successor heard",
+            Self::MasterUnreachable => "master unreachable",
+            Self::MasterOrphaned => "master orphaned",
+            Self::MasterExpired => "master's lease expired",
+            Self::LeaseExpired => "own lease expired",
+            Self::Resumed => "resumed after a restart",
+        }
+    }
+}
+
+impl From<Verdict> for Reason {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Unreachable => Self::MasterUnreachable,
+            Verdict::Orphaned => Self::MasterOrphaned,
+            Verdict::Expired => Self::MasterExpired,
         }
     }
 }

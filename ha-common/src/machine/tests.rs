@@ -7,6 +7,7 @@ mod liveness;
 mod pair;
 mod sequences;
 mod timing;
+mod verdict;
 
 use core::net::{IpAddr, Ipv4Addr};
 use std::vec::Vec;

@@ -2,7 +2,9 @@
 
 pub mod check;
 pub mod counters;
+pub mod detach;
 pub mod reload;
+pub mod restart;
 pub mod run;
 pub mod status;
 
@@ -42,6 +44,10 @@ enum Command {
     Counters(counters::Args),
     /// Make the running daemon read its configuration again; changes only what changed.
     Reload(reload::Args),
+    /// Start the daemon's program anew, also another version of it; the role stays, no address moves.
+    Restart(restart::Args),
+    /// Remove what a daemon that is gone has left in the kernel: XDP programs and pinned maps.
+    Detach(detach::Args),
 }
 
 /// Parse the command line and run it.
@@ -53,5 +59,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Counters(args) => counters::run(&args),
         Command::Reload(args) => reload::run(&args),
+        Command::Restart(args) => restart::run(&args),
+        Command::Detach(args) => detach::run(&args),
     }
 }

@@ -1,13 +1,13 @@
 //! `xvrrp run`: reads the configuration, sets up logging, and runs the daemon in the foreground.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{DEFAULT_BPFFS, DEFAULT_CONFIG, DEFAULT_RUN_DIR};
 use crate::config::{self, LoadOptions};
 use crate::logging;
-use crate::runtime;
+use crate::runtime::{self, End};
 
 /// Options of `xvrrp run`.
 #[derive(Debug, clap::Args)]
@@ -35,6 +35,9 @@ pub struct Args {
     /// Level of the log: error, warn, info, debug or trace [default: info].
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Only the RFC's timers, whatever the configuration says: no liveness probes, no fence.
+    #[arg(long)]
+    rfc_timers: bool,
     /// Log to syslog, also from a terminal.
     #[arg(long)]
     syslog: bool,
@@ -54,6 +57,14 @@ fn bpf_level(word: &str) -> Result<aya_log::Level, String> {
     })
 }
 
+/// Puts the program file of now into the place of this process, with the same arguments.
+fn replace(program: &Path) -> ExitCode {
+    use std::os::unix::process::CommandExt;
+    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    eprintln!("xvrrp: cannot restart {}: {error}", program.display());
+    ExitCode::FAILURE
+}
+
 /// Runs the daemon.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
@@ -66,12 +77,17 @@ pub fn run(args: &Args) -> ExitCode {
             }
         };
     let (file, config_id) = (args.use_file.clone(), args.config_id.clone());
+    let rfc_timers = args.rfc_timers;
     let read = Arc::new(move || {
         let mut options = LoadOptions::for_host();
         if let Some(id) = &config_id {
             options.config_id.clone_from(id);
         }
-        config::load(&file, &options)
+        let mut loaded = config::load(&file, &options);
+        if rfc_timers {
+            loaded.config.instances.iter_mut().for_each(|instance| instance.fast.enabled = false);
+        }
+        loaded
     });
     let loaded = read();
     runtime::log_diagnostics(&loaded);
@@ -87,12 +103,22 @@ pub fn run(args: &Args) -> ExitCode {
         bpffs: Some(args.bpffs.clone()),
         bpf_log: args.bpf_log,
     };
+    // Now, because an upgrade removes the file that this process was started from.
+    let program = std::env::current_exe();
     let ended = runtime::start(options, loaded.config);
     if let Err(error) = &ended {
         tracing::error!("{}", once(error));
     }
     drop(logging);
-    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match (ended, program) {
+        (Ok(End::Stopped | End::Left), _) => ExitCode::SUCCESS,
+        (Ok(End::Replace), Ok(program)) => replace(&program),
+        (Ok(End::Replace), Err(error)) => {
+            eprintln!("xvrrp: cannot restart, its own program file is not known: {error}");
+            ExitCode::FAILURE
+        }
+        (Err(_), _) => ExitCode::FAILURE,
+    }
 }
 
 /// An error with its causes, leaving out those that the text before them has told already.

@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::control::protocol::{InstanceStatus, PriorityStatus, Request, Response, ScriptStatus, Status};
+use crate::control::protocol::{
+    InstanceStatus, InterfaceStatus, PeerStatus, PriorityStatus, Request, Response, ScriptStatus, Status,
+};
 use crate::control::{DEFAULT_RUN_DIR, client};
 
 /// Options of `xvrrp status`.
@@ -92,6 +94,7 @@ fn render(status: &Status) -> String {
             row([&interface.name, &index, link, &interface.xdp, &interface.xdp_reason])
         }));
         let _ = write!(out, "\n{}", table(&rows));
+        out.push_str(&fast(&status.interfaces));
     }
     if !status.scripts.is_empty() {
         let mut rows = vec![row(["SCRIPT", "STATE", "RUNS", "FAILED", "LAST"])];
@@ -105,6 +108,48 @@ fn render(status: &Status) -> String {
         }
     }
     out
+}
+
+/// Fences and probed routers.
+fn fast(interfaces: &[InterfaceStatus]) -> String {
+    let mut out = String::new();
+    for interface in interfaces {
+        if let Some(fence) = &interface.fence {
+            let lease =
+                fence.lease_left_ms.map_or("no lease".to_owned(), |left| format!("lease {left:.0} ms"));
+            let ago = |ms: f64| format!("probed {ms:.1} ms ago");
+            let probed = fence.probed_ms_ago.map_or("never probed".to_owned(), ago);
+            let _ = writeln!(out, "\nfence of {}: {}, {lease}, {probed}", interface.name, fence.state);
+        }
+        for peer in &interface.peers {
+            let last =
+                peer.last_reply_ms_ago.map_or(String::new(), |ago| format!(", last reply {ago:.1} ms ago"));
+            let _ = writeln!(out, "\npeer {} on {}: {}{last}", peer.address, interface.name, liveness(peer));
+            let _ = writeln!(
+                out,
+                "  probes    {} sent, {} answered; verdicts {}, of them wrong {}",
+                peer.sent, peer.answered, peer.verdicts, peer.wrong
+            );
+            let _ = writeln!(
+                out,
+                "  rtt       {:.0} us median, {:.0} us p99, {:.0} us max",
+                peer.rtt_median_us, peer.rtt_p99_us, peer.rtt_max_us
+            );
+        }
+    }
+    out
+}
+
+/// How the death of a peer would be noticed.
+fn liveness(peer: &PeerStatus) -> String {
+    match (&peer.verdict, peer.paused_ms) {
+        (_, Some(ms)) => format!("RFC timers for {}, after a wrong verdict", span(ms)),
+        (Some(verdict), None) => verdict.clone(),
+        (None, None) if peer.fast && peer.user_space => "fast, answers from user space".to_owned(),
+        (None, None) if peer.fast => "fast".to_owned(),
+        (None, None) if peer.answered == 0 => "RFC timers, answers no probes".to_owned(),
+        (None, None) => "not our master".to_owned(),
+    }
 }
 
 /// One line per instance.

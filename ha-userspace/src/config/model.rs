@@ -47,6 +47,46 @@ pub enum XdpMode {
     Off,
 }
 
+/// Liveness probes and the fence (docs/liveness.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fast {
+    /// `fast_failover`: probe masters and answer for the fence; default on.
+    pub enabled: bool,
+    /// `fast_probe_interval`: 100 µs to 1 s, default 1 ms.
+    pub probe_interval: Duration,
+    /// `fast_probe_misses`: 1 to 20, default 3.
+    pub probe_misses: u8,
+    /// `fast_window`: no verdict sooner than this after the last answered probe; 200 µs to 10 s, default 2.5 ms.
+    pub window: Duration,
+    /// `fast_lease`: how long a frozen daemon may still be answered for; 10 ms to 10 s, default 100 ms.
+    pub lease: Duration,
+    /// `fast_key`: probes are authenticated with it.
+    pub key: Option<FastKey>,
+}
+
+impl Default for Fast {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            probe_interval: Duration::from_millis(1),
+            probe_misses: 3,
+            window: Duration::from_micros(2500),
+            lease: Duration::from_millis(100),
+            key: None,
+        }
+    }
+}
+
+/// A secret of 128 bits, the two words of a SipHash key; never printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FastKey(pub [u64; 2]);
+
+impl std::fmt::Debug for FastKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FastKey(…)")
+    }
+}
+
 /// Whom a script runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptUser {
@@ -156,6 +196,8 @@ pub struct Instance {
     pub track_scripts: Vec<TrackScript>,
     /// `track_interface`.
     pub track_interfaces: Vec<TrackInterface>,
+    /// Liveness probes and the fence.
+    pub fast: Fast,
     /// `xdp_mode` of the instance, or else the global one. Instances of one interface share one program.
     pub xdp_mode: XdpMode,
     /// Where the instance was defined, for messages.
@@ -216,7 +258,8 @@ pub struct Garp {
     pub refresh: Duration,
     /// `garp_master_refresh_repeat`: messages in each refresh, default 1.
     pub refresh_repeat: u32,
-    /// `garp_lower_prio_delay`: burst this long after a lower-priority advert was heard while master.
+    /// `garp_lower_prio_delay`: second burst this long after a lower-priority advert was heard while master; the
+    /// first is sent at once.
     pub lower_prio_delay: Duration,
     /// `garp_lower_prio_repeat`: messages in that burst.
     pub lower_prio_repeat: u32,

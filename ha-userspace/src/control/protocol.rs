@@ -21,6 +21,8 @@ pub enum Request {
     Reload,
     /// Stop gracefully: the VIPs go to the other router.
     Stop,
+    /// Run the program anew, with the same arguments and the same role.
+    Restart,
 }
 
 /// An answer.
@@ -35,6 +37,8 @@ pub enum Response {
     Reloaded(Reloaded),
     /// To [`Request::Stop`]; the daemon ends after this.
     Stopping,
+    /// To [`Request::Restart`]; the daemon starts anew after this.
+    Restarting,
     /// The request could not be carried out; nothing changed.
     Error(Failure),
 }
@@ -183,7 +187,7 @@ pub struct InstanceStats {
 }
 
 /// One interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InterfaceStatus {
     /// Name.
@@ -196,6 +200,54 @@ pub struct InterfaceStatus {
     pub xdp: String,
     /// Why it is not native; empty where it is.
     pub xdp_reason: String,
+    /// The fence of this node's addresses; `None` where fast failover is off or there is no XDP.
+    pub fence: Option<FenceStatus>,
+    /// Routers that are probed, or were.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// What closes this node's addresses when the daemon dies or freezes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FenceStatus {
+    /// `armed`: it outlives the daemon; `not pinned`: it goes with the daemon.
+    pub state: String,
+    /// What is left of the lease; `None` while this node is master for nothing.
+    pub lease_left_ms: Option<f64>,
+    /// Time since somebody last probed this node; `None` for never.
+    pub probed_ms_ago: Option<f64>,
+}
+
+/// A router that is probed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PeerStatus {
+    /// Its address.
+    pub address: String,
+    /// It is followed and answers, so that its death is noticed within milliseconds.
+    pub fast: bool,
+    /// `unreachable`, `orphaned` or `lease expired`; `None` while it is well.
+    pub verdict: Option<String>,
+    /// After a wrong verdict: for how long only the RFC's timers count.
+    pub paused_ms: Option<u64>,
+    /// It answers from user space, for lack of XDP.
+    pub user_space: bool,
+    /// Probes sent.
+    pub sent: u64,
+    /// Replies read; of several between two readings only the latest is.
+    pub answered: u64,
+    /// Verdicts on it.
+    pub verdicts: u64,
+    /// Verdicts that a sign of life refuted.
+    pub wrong: u64,
+    /// Time since its last reply.
+    pub last_reply_ms_ago: Option<f64>,
+    /// Round trip in microseconds, of the recent ones.
+    pub rtt_median_us: f64,
+    /// The same, 99 of 100 are below.
+    pub rtt_p99_us: f64,
+    /// The longest ever.
+    pub rtt_max_us: f64,
 }
 
 /// One tracked script.

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod error;
 mod links;
 pub mod monitor;
+pub mod probe_tx;
 pub mod process;
 mod sys;
 pub mod timer;

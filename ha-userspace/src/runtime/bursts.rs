@@ -32,13 +32,18 @@ pub(super) struct Bursts {
     /// A burst that starts later, and its rounds.
     later: Option<(u32, Time)>,
     refresh_at: Option<Time>,
+    /// When a claim of another router was last answered at once.
+    answered: Option<Time>,
 }
+
+/// Claims that follow each other faster are answered by one burst: somebody may send a great many of them.
+const ANSWER_EVERY: Span = Span::from_millis(100);
 
 impl Bursts {
     /// A schedule on which nothing is due.
     #[must_use]
     pub(super) const fn new(settings: Settings) -> Self {
-        Self { settings, under_way: None, later: None, refresh_at: None }
+        Self { settings, under_way: None, later: None, refresh_at: None, answered: None }
     }
 
     /// New settings after a reload; a burst under way goes on with them.
@@ -55,7 +60,19 @@ impl Bursts {
         self.refresh_at = (refresh > Span::ZERO).then(|| now.after(refresh));
     }
 
-    /// Another router claimed the addresses: a burst of `repeat` rounds `after` from now, unless one is due sooner.
+    /// Another router claimed the addresses: a burst of `repeat` rounds now, because hosts may have learned its MAC
+    /// address, and a second one `after` from now; zero for none.
+    pub(super) fn contested(&mut self, now: Time, after: Span, repeat: u32) {
+        if self.answered.is_none_or(|last| last.after(ANSWER_EVERY) <= now) {
+            self.answered = Some(now);
+            self.burst(now, repeat);
+        }
+        if after > Span::ZERO {
+            self.again(now, after, repeat);
+        }
+    }
+
+    /// A burst of `repeat` rounds `after` from now, unless one is due sooner.
     pub(super) fn again(&mut self, now: Time, after: Span, repeat: u32) {
         let at = now.after(after);
         if repeat > 0 && self.later.is_none_or(|(_, due)| due > at) {
@@ -171,16 +188,35 @@ mod tests {
     }
 
     #[test]
-    fn a_competing_claim_is_answered_by_a_burst_of_its_own() {
-        let mut bursts = Bursts::new(Settings { delay: Span::ZERO, ..SETTINGS });
+    fn a_competing_claim_is_answered_at_once_and_after_the_delay() {
+        let mut bursts = Bursts::new(SETTINGS);
         bursts.start(at(0));
-        let _ = rounds(&mut bursts, at(0));
+        assert_eq!(rounds(&mut bursts, at(0)), 5);
+        assert_eq!(rounds(&mut bursts, at(5_000)), 5);
+        let delay = Span::from_secs(2);
+        bursts.contested(at(6_000), delay, 3);
+        assert_eq!(rounds(&mut bursts, at(6_000)), 3);
+        // A flood of claims is answered ten times a second, and does not push the second burst back.
+        for ms in 6_001..=6_100 {
+            bursts.contested(at(ms), delay, 3);
+            assert_eq!(rounds(&mut bursts, at(ms)), if ms == 6_100 { 3 } else { 0 });
+        }
+        assert_eq!(rounds(&mut bursts, at(7_999)), 0);
+        assert_eq!(rounds(&mut bursts, at(8_000)), 3);
+        assert_eq!(bursts.next(), None);
+        bursts.contested(at(9_000), delay, 0);
+        assert_eq!(bursts.next(), None, "no repeat, no burst");
+        bursts.contested(at(10_000), Span::ZERO, 1);
+        assert_eq!((rounds(&mut bursts, at(10_000)), bursts.next()), (1, None), "no delay, no second burst");
+    }
+
+    #[test]
+    fn a_further_burst_is_never_put_off() {
+        let mut bursts = Bursts::new(Settings { delay: Span::ZERO, ..SETTINGS });
         bursts.again(at(100), Span::from_millis(50), 3);
-        // A later one does not push it back.
         bursts.again(at(100), Span::from_millis(500), 9);
         assert_eq!(rounds(&mut bursts, at(149)), 0);
         assert_eq!(rounds(&mut bursts, at(150)), 3);
-        bursts.again(at(200), Span::ZERO, 0);
-        assert_eq!(bursts.next(), None, "no repeat, no burst");
+        assert_eq!(bursts.next(), None);
     }
 }

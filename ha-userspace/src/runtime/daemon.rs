@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use super::fast::Fast;
 use super::interface::{Frame, Interface, Setup};
 use super::note::Note;
 use super::router::Router;
@@ -20,6 +21,7 @@ use crate::config::Loaded;
 use crate::config::model::Config;
 use crate::control::protocol::{Failure, Request, Response};
 use crate::control::server::Call;
+use crate::liveness::Report;
 use crate::net::addresses::{AddressSpec, Addresses};
 use crate::net::announce::Announcer;
 use crate::net::clock;
@@ -27,8 +29,16 @@ use crate::net::monitor::{Change, Monitor};
 use crate::net::timer::Timer;
 use crate::track::script::{Runner, ScriptEvent};
 
-/// A configuration that is being read, and who asked for it.
-pub(super) type Reading = (tokio::task::JoinHandle<Loaded>, Option<oneshot::Sender<Response>>);
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Reload,
+    /// To make sure that the next run will not refuse it.
+    Restart,
+}
+
+/// A configuration that is being read, why, and who asked for it.
+pub(super) type Reading = (tokio::task::JoinHandle<Loaded>, Purpose, Option<oneshot::Sender<Response>>);
 
 /// Everything that the daemon owns.
 pub(super) struct Daemon {
@@ -48,18 +58,35 @@ pub(super) struct Daemon {
     pub(super) reading: Option<Reading>,
     pub(super) warnings: Vec<String>,
     pub(super) stopping: bool,
+    /// The configuration is being put into force for the first time.
+    pub(super) resuming: bool,
+    /// A restart was asked for.
+    pub(super) ending: Option<End>,
     /// For the turn that is under way.
     pub(super) notes: Vec<Note>,
     pub(super) frames: Vec<Frame>,
     /// Addresses that a reload has taken out of the configuration.
     pub(super) obsolete: Vec<AddressSpec>,
     pub(super) announce_failure: Option<Errno>,
+    pub(super) fast: Fast,
+}
+
+/// How a run of the daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Gracefully, the addresses are handed over.
+    Stopped,
+    /// For a restart by the service manager; the role waits.
+    Left,
+    /// To be replaced by the program of now, with the same arguments; the role waits.
+    Replace,
 }
 
 /// What the loop listens to besides its own interfaces.
 pub(super) struct Inputs {
     pub(super) scripts: mpsc::Receiver<ScriptEvent>,
     pub(super) calls: mpsc::Receiver<Call>,
+    pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) signals: Signals,
 }
 
@@ -70,6 +97,7 @@ pub(super) struct Signals {
     interrupt: Signal,
     dump: Signal,
     statistics: Signal,
+    leave: Signal,
 }
 
 impl Signals {
@@ -80,6 +108,8 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             dump: signal(SignalKind::user_defined1())?,
             statistics: signal(SignalKind::user_defined2())?,
+            // What packaging/xvrrp.service has as RestartKillSignal.
+            leave: signal(SignalKind::from_raw(libc::SIGRTMIN()))?,
         })
     }
 }
@@ -89,33 +119,40 @@ enum Wake {
     /// A deadline, or packets: the turn does the rest.
     Turn,
     Links(Vec<Change>),
+    Liveness(Report),
     /// A script's state changed; its own thread has logged it.
     Script,
     Call(Call),
     Reload,
     Read(Option<Loaded>),
     Stop,
+    Leave(End),
     Dump,
 }
 
 impl Daemon {
     /// Runs until the daemon has stopped gracefully.
-    pub(super) async fn run(&mut self, mut inputs: Inputs) {
+    pub(super) async fn run(&mut self, mut inputs: Inputs) -> End {
         self.reconsider();
         loop {
             self.turn();
             self.forget_retired();
             if self.stopping && self.routers.iter().all(|router| router.machine.state() == State::Init) {
-                return;
+                return End::Stopped;
+            }
+            if let Some(end) = self.ending {
+                return end;
             }
             match self.wait(&mut inputs).await {
                 Wake::Turn => {}
                 Wake::Links(changes) => self.links_changed(&changes),
+                Wake::Liveness(report) => self.hear_report(report),
                 Wake::Script => self.reconsider(),
                 Wake::Call(call) => self.answer(call),
-                Wake::Reload => self.start_reading(None),
+                Wake::Reload => self.start_reading(Purpose::Reload, None),
                 Wake::Read(loaded) => self.finish_reading(loaded),
                 Wake::Stop => self.stop(),
+                Wake::Leave(end) => self.ending = Some(end),
                 Wake::Dump => self.dump(),
             }
         }
@@ -123,7 +160,7 @@ impl Daemon {
 
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
         let Self { timer, interfaces, monitor, reading, .. } = self;
-        let Inputs { scripts, calls, signals } = inputs;
+        let Inputs { scripts, calls, reports, signals } = inputs;
         let readable = std::future::poll_fn(|context| {
             let mut ready = false;
             for interface in interfaces.iter() {
@@ -133,7 +170,7 @@ impl Daemon {
         });
         let read = async {
             match reading {
-                Some((task, _)) => task.await.ok(),
+                Some((task, ..)) => task.await.ok(),
                 None => std::future::pending().await,
             }
         };
@@ -141,6 +178,7 @@ impl Daemon {
             biased;
             _ = timer.expired() => Wake::Turn,
             () = readable => Wake::Turn,
+            Some(report) = reports.recv() => Wake::Liveness(report),
             changes = monitor.changed() => match changes {
                 Ok(changes) => Wake::Links(changes),
                 Err(error) => {
@@ -151,6 +189,7 @@ impl Daemon {
             Some(_) = scripts.recv() => Wake::Script,
             _ = signals.terminate.recv() => Wake::Stop,
             _ = signals.interrupt.recv() => Wake::Stop,
+            _ = signals.leave.recv() => Wake::Leave(End::Left),
             _ = signals.hangup.recv() => Wake::Reload,
             _ = signals.dump.recv() => Wake::Dump,
             _ = signals.statistics.recv() => Wake::Dump,
@@ -164,7 +203,8 @@ impl Daemon {
         let _ = match request {
             Request::Status => reply.send(Response::Status(self.status())),
             Request::Counters => reply.send(Response::Counters(self.counters())),
-            Request::Reload => return self.start_reading(Some(reply)),
+            Request::Reload => return self.start_reading(Purpose::Reload, Some(reply)),
+            Request::Restart => return self.start_reading(Purpose::Restart, Some(reply)),
             Request::Stop => {
                 self.stop();
                 reply.send(Response::Stopping)
@@ -192,7 +232,7 @@ impl Daemon {
     }
 
     /// Starts to read the configuration, on another thread: a large file must not delay an advert.
-    fn start_reading(&mut self, reply: Option<oneshot::Sender<Response>>) {
+    fn start_reading(&mut self, purpose: Purpose, reply: Option<oneshot::Sender<Response>>) {
         if self.reading.is_some() || self.stopping {
             let reason =
                 if self.stopping { "the daemon is stopping" } else { "a reload is under way already" };
@@ -203,12 +243,17 @@ impl Daemon {
             return;
         }
         let read = Arc::clone(&self.read);
-        self.reading = Some((tokio::task::spawn_blocking(move || read()), reply));
+        self.reading = Some((tokio::task::spawn_blocking(move || read()), purpose, reply));
     }
 
     fn finish_reading(&mut self, loaded: Option<Loaded>) {
-        let reply = self.reading.take().and_then(|(_, reply)| reply);
+        let Some((_, purpose, reply)) = self.reading.take() else { return };
         let response = match loaded {
+            Some(loaded) if purpose == Purpose::Restart && !loaded.fatal => {
+                self.ending = Some(End::Replace);
+                Response::Restarting
+            }
+            // Refuses what cannot be used, whatever it was read for.
             Some(loaded) => self.apply(loaded),
             None => Response::Error(Failure::new("the configuration could not be read: its reader failed")),
         };

@@ -27,8 +27,16 @@ const DRAIN_LIMIT: usize = 8192;
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
     pub(super) fingerprint_key: [u64; 2],
+    pub(super) incarnation: u64,
     pub(super) bpffs: Option<PathBuf>,
     pub(super) bpf_log: Option<aya_log::Level>,
+}
+
+/// How the configuration wants an interface's XDP program.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) mode: XdpMode,
+    pub(super) probe_key: Option<[u64; 2]>,
 }
 
 /// A packet to be judged, from either way of receiving.
@@ -40,6 +48,8 @@ pub(super) struct Frame {
     pub(super) endpoints: Endpoints,
     pub(super) ttl: u8,
     pub(super) pdu: Vec<u8>,
+    /// `None` where it came through a socket.
+    pub(super) source_mac: Option<[u8; 6]>,
 }
 
 impl Frame {
@@ -105,7 +115,7 @@ impl Interface {
     pub(super) fn open(
         &mut self,
         link: &Link,
-        mode: XdpMode,
+        plan: Plan,
         families: &[Family],
         setup: &Setup,
     ) -> Vec<String> {
@@ -113,7 +123,7 @@ impl Interface {
         if self.index != Some(link.index) {
             self.close();
             self.index = Some(link.index);
-            self.attach(link.index, mode, setup, &mut lines);
+            self.attach(link.index, plan, setup, &mut lines);
         }
         for &family in families {
             if !self.senders.iter().any(|sender| sender.family() == family) {
@@ -129,14 +139,16 @@ impl Interface {
         lines
     }
 
-    fn attach(&mut self, index: u32, mode: XdpMode, setup: &Setup, lines: &mut Vec<String>) {
+    fn attach(&mut self, index: u32, plan: Plan, setup: &Setup, lines: &mut Vec<String>) {
         let options = xdp::Options {
             vlan: 0,
             fingerprint_key: setup.fingerprint_key,
+            incarnation: setup.incarnation,
+            probe_key: plan.probe_key,
             bpffs: setup.bpffs.as_deref(),
             bpf_log: setup.bpf_log,
         };
-        match XdpInterface::attach(&self.name, index, mode, options) {
+        match XdpInterface::attach(&self.name, index, plan.mode, options) {
             Ok(mut interface) => {
                 self.why = interface.notes().join("; ");
                 lines.push(format!(
@@ -181,6 +193,14 @@ impl Interface {
         *self = Self::new(&std::mem::take(name));
     }
 
+    /// Leaves the XDP program attached for the next run, whose role waits until then.
+    pub(super) fn leave(self, until: Time) {
+        if let Receive::Xdp(interface) = self.receive {
+            interface.lease.open_restart_window(until);
+            interface.leave();
+        }
+    }
+
     /// The word for `status`: how adverts are received.
     pub(super) fn receives(&self) -> &'static str {
         match &self.receive {
@@ -193,6 +213,14 @@ impl Interface {
     /// The XDP program's memory, where there is one.
     pub(super) fn xdp(&self) -> Option<&XdpInterface> {
         match &self.receive {
+            Receive::Xdp(interface) => Some(interface),
+            Receive::Nothing | Receive::Sockets(_) => None,
+        }
+    }
+
+    /// The same, to change its maps.
+    pub(super) fn xdp_mut(&mut self) -> Option<&mut XdpInterface> {
+        match &mut self.receive {
             Receive::Xdp(interface) => Some(interface),
             Receive::Nothing | Receive::Sockets(_) => None,
         }
@@ -228,6 +256,7 @@ impl Interface {
                         endpoints: packet.endpoints,
                         ttl: packet.packet.ttl,
                         pdu: packet.pdu.to_vec(),
+                        source_mac: Some(event.source_mac),
                     }),
                     Err(reason) => judged.count(reason),
                 });
@@ -242,6 +271,7 @@ impl Interface {
                             endpoints: received.endpoints,
                             ttl: received.ttl,
                             pdu: received.pdu,
+                            source_mac: None,
                         });
                     }
                 }

@@ -7,13 +7,18 @@ use ha_common::time::Span;
 use ha_common::types::Family;
 
 use super::daemon::Daemon;
+use super::interface::Plan;
+use super::router::Router;
 use super::source;
 use crate::config::model::{Instance, Vip};
-use crate::net::addresses::AddressSpec;
+use crate::net::addresses::{AddressSpec, Removal};
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
 use crate::track::ScriptState;
 use crate::track::priority::effective;
+
+/// An address that was added is in the kernel's notifications after this.
+const SETTLED: Span = Span::from_millis(200);
 
 impl Daemon {
     /// Takes notice of changed links, then looks at everything that depends on them.
@@ -44,6 +49,8 @@ impl Daemon {
     /// Cheap enough to be done for everything whenever anything changes, and so nothing can be forgotten.
     pub(super) fn reconsider(&mut self) {
         self.refresh_interfaces();
+        self.update_fences();
+        self.fast.stale = true;
         let virtual_addresses = self.virtual_addresses();
         let now = clock::now();
         for n in 0..self.routers.len() {
@@ -51,6 +58,7 @@ impl Daemon {
             let links = self.monitor.links();
             let link = links.by_name(&router.config.interface);
             router.source = link.and_then(|link| source::of(&router.config, link, &virtual_addresses));
+            let resumes = router.resumed || self.resuming;
             // A script that a reload brings must not put a router that runs into FAULT before its first result.
             let runs = !matches!(router.machine.state(), State::Init | State::Fault);
             router.effective = effective(
@@ -58,6 +66,8 @@ impl Daemon {
                 &router.config.track_scripts,
                 &router.config.track_interfaces,
                 |script| match self.runner.state(script) {
+                    // Until its first result a script says what it said before the restart.
+                    ScriptState::Pending if resumes => ScriptState::Good,
                     ScriptState::Pending if runs => ScriptState::Disabled,
                     state => state,
                 },
@@ -71,6 +81,10 @@ impl Daemon {
             };
             let trackers = router.effective.fault.iter().flatten().cloned();
             router.noted.fault = obstacles.into_iter().chain(trackers).collect();
+            if matches!(fitness, Input::Ready(true)) {
+                self.resume(n);
+            }
+            let router = &mut self.routers[n];
             let (priority, address) = (router.effective.priority, router.source);
             if let Some(address) = address {
                 self.feed(n, Input::SetAddress(address), now, None);
@@ -84,7 +98,7 @@ impl Daemon {
         let virtual_addresses = self.virtual_addresses();
         for at in 0..self.interfaces.len() {
             let families = self.families(at);
-            let mode = self.xdp_mode(at);
+            let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at) };
             let interface = &mut self.interfaces[at];
             let Some(link) = self.monitor.links().by_name(&interface.name) else {
                 if interface.index.is_some() {
@@ -93,11 +107,17 @@ impl Daemon {
                 continue;
             };
             let fresh = interface.index != Some(link.index);
-            for line in interface.open(link, mode, &families, &self.setup) {
+            if fresh {
+                self.fast.expect_delay();
+            }
+            for line in interface.open(link, plan, &families, &self.setup) {
                 tracing::info!("{line}");
             }
             interface.up = link.up;
             interface.mac = link.mac;
+            if let (Some(mac), Some(xdp)) = (link.mac, interface.xdp()) {
+                xdp.lease.set_mac(mac);
+            }
             let v4 = link.v4.iter().map(|held| IpAddr::V4(held.address));
             let v6 = link.v6.iter().map(|held| IpAddr::V6(held.address));
             interface.own = v4.chain(v6).filter(|address| !virtual_addresses.contains(address)).collect();
@@ -105,6 +125,45 @@ impl Daemon {
                 for router in self.routers.iter().filter(|router| router.interface == at) {
                     xdp.adverts.configure(router.slot(), true);
                 }
+            }
+        }
+    }
+
+    /// Removes addresses that an earlier run added and could not remove, on the interfaces of this configuration.
+    pub(super) fn remove_leftovers(&mut self) {
+        let Self { addresses, monitor, routers, .. } = self;
+        let ours = match addresses.ours() {
+            Ok(ours) => ours,
+            Err(error) => {
+                tracing::error!("leftover addresses of an earlier run cannot be listed: {error}");
+                return;
+            }
+        };
+        let leftover = |spec: &AddressSpec| {
+            let Some(link) = monitor.links().get(spec.ifindex) else { return false };
+            let mut used = false;
+            for router in routers.iter() {
+                let config = &router.config;
+                let mut on_link =
+                    vips(config).filter(|vip| *vip.device.as_ref().unwrap_or(&config.interface) == link.name);
+                used |= config.interface == link.name;
+                if let Some(vip) = on_link.find(|vip| vip.address == spec.address) {
+                    used = true;
+                    if router.holding && vip.prefix == spec.prefix {
+                        return false;
+                    }
+                }
+            }
+            used
+        };
+        let leftovers: Vec<AddressSpec> = ours.into_iter().filter(leftover).collect();
+        for (removal, spec) in addresses.remove(&leftovers).into_iter().zip(&leftovers) {
+            match removal {
+                Removal::Removed => {
+                    tracing::warn!("removed {}/{}, left by an earlier run", spec.address, spec.prefix);
+                }
+                Removal::Failed(error) => tracing::error!("{error}"),
+                Removal::NotThere | Removal::Foreign => {}
             }
         }
     }
@@ -140,13 +199,24 @@ impl Daemon {
         let now = clock::now();
         let links = self.monitor.links();
         for router in self.routers.iter_mut().filter(|router| router.holding && router.complete) {
-            let missing = vips(&router.config).any(|vip| {
-                let device = vip.device.as_deref().unwrap_or(&router.config.interface);
-                links.by_name(device).is_some_and(|link| match vip.address {
-                    IpAddr::V4(address) => !link.v4.iter().any(|held| held.address == address),
-                    IpAddr::V6(address) => !link.v6.iter().any(|held| held.address == address),
-                })
-            });
+            // The kernel tells of IPv6 addresses some time after they were added, so that those which it has not told
+            // of yet are missing only after a while.
+            let settled = router.installed_at.after(SETTLED) <= now;
+            let Router { config, untold, .. } = &mut *router;
+            let mut missing = false;
+            for vip in vips(config) {
+                let device = vip.device.as_deref().unwrap_or(&config.interface);
+                let Some(link) = links.by_name(device) else { continue };
+                let there = match vip.address {
+                    IpAddr::V4(address) => link.v4.iter().any(|held| held.address == address),
+                    IpAddr::V6(address) => link.v6.iter().any(|held| held.address == address),
+                };
+                let place = (link.index, vip.address);
+                if there {
+                    untold.retain(|added| *added != place);
+                }
+                missing |= !there && (settled || !untold.contains(&place));
+            }
             if missing {
                 router.complete = false;
                 router.arp.again(now, Span::ZERO, router.config.garp.repeat);

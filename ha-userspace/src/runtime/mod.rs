@@ -6,15 +6,18 @@
 mod bursts;
 mod changes;
 mod daemon;
+mod fast;
 mod interface;
 mod links;
 mod note;
 mod reload;
 mod report;
+mod resume;
 mod router;
 mod source;
 mod turn;
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,14 +27,17 @@ use crate::config::model::Config;
 use crate::config::{Loaded, Severity};
 use crate::control::runlock::RunLock;
 use crate::control::server::Server;
-use crate::net::addresses::{AddressSpec, Addresses, Removal};
+use crate::liveness::Liveness;
+use crate::net::addresses::Addresses;
 use crate::net::announce::Announcer;
 use crate::net::monitor::Monitor;
 use crate::net::timer::Timer;
 use crate::net::{clock, process};
 use crate::track::script::Runner;
 use crate::xdp;
+pub use daemon::End;
 use daemon::{Daemon, Inputs, Signals};
+use fast::Fast;
 use interface::Setup;
 
 /// SCHED_FIFO priority of the loop: above interrupt threads (50), so that a packet flood does not delay an advert.
@@ -56,7 +62,7 @@ pub struct Options {
 /// # Errors
 ///
 /// What keeps it from starting. Once it runs, it goes on with what it has.
-pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
+pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
     let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
@@ -76,19 +82,26 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
         .max_blocking_threads(2)
         .build()
         .context("the event loop cannot be made")?;
-    runtime.block_on(async {
+    let end = runtime.block_on(async {
         let signals = Signals::new().context("signals cannot be handled")?;
         let monitor = Monitor::start().await?;
-        let mut addresses = Addresses::open()?;
-        remove_leftovers(&mut addresses, &monitor, &config);
+        let addresses = Addresses::open()?;
         if let Some(bpffs) = &options.bpffs {
-            xdp::remove_leftover_pins(bpffs);
+            let in_use: Vec<_> =
+                config.instances.iter().map(|instance| instance.interface.as_str()).collect();
+            xdp::remove_leftovers(bpffs, &in_use);
         }
         let server = Server::bind(&options.run_dir)?;
         let (calls, serving) = server.serve();
         tokio::spawn(serving);
 
+        let incarnation = random_incarnation().context("/dev/urandom cannot be read")?;
+        let (reporter, reports) = tokio::sync::mpsc::unbounded_channel();
+        let liveness = Liveness::start(incarnation, reporter)
+            .map_err(|error| warn(&mut warnings, format!("no liveness probes: {error:#}")))
+            .ok();
         let setup = Setup {
+            incarnation: incarnation.get(),
             fingerprint_key: random_key().context("/dev/urandom cannot be read")?,
             bpffs: options.bpffs,
             bpf_log: options.bpf_log,
@@ -113,12 +126,18 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
             reading: None,
             warnings,
             stopping: false,
+            resuming: true,
+            ending: None,
             notes: Vec::new(),
             frames: Vec::new(),
             obsolete: Vec::new(),
             announce_failure: None,
+            fast: Fast::new(liveness),
         };
         daemon.adopt(config);
+        daemon.remove_leftovers();
+        daemon.end_restart_windows();
+        daemon.resuming = false;
         tracing::info!(
             "xvrrp {} runs {} of {}",
             env!("CARGO_PKG_VERSION"),
@@ -133,15 +152,26 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<()> {
         if let Err(refusal) = process::lock_memory() {
             warn(&mut daemon.warnings, refusal.to_string());
         }
-        daemon.run(Inputs { scripts, calls, signals }).await;
-        let Daemon { runner, interfaces, .. } = daemon;
-        drop(interfaces);
-        runner.stop();
-        anyhow::Ok(())
+        let end = daemon.run(Inputs { scripts, calls, reports, signals }).await;
+        // Who asked for it gets an answer first.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        if end == End::Stopped {
+            let Daemon { runner, interfaces, fast, .. } = daemon;
+            drop(fast);
+            drop(interfaces);
+            runner.stop();
+        } else {
+            daemon.leave_for_restart();
+        }
+        anyhow::Ok(end)
     })?;
     drop(lock);
-    tracing::info!("stopped");
-    Ok(())
+    match end {
+        End::Stopped => tracing::info!("stopped"),
+        End::Left => tracing::info!("left for a restart: the role waits for the next run"),
+        End::Replace => tracing::info!("restarting"),
+    }
+    Ok(end)
 }
 
 /// Logs what was found in a configuration, one line each, and returns the lines.
@@ -164,32 +194,9 @@ fn warn(warnings: &mut Vec<String>, text: String) {
     warnings.push(text);
 }
 
-/// Removes addresses that an earlier run added and could not remove, on the interfaces of this configuration.
-fn remove_leftovers(addresses: &mut Addresses, monitor: &Monitor, config: &Config) {
-    let ours = match addresses.ours() {
-        Ok(ours) => ours,
-        Err(error) => {
-            tracing::error!("leftover addresses of an earlier run cannot be listed: {error}");
-            return;
-        }
-    };
-    let concerns = |spec: &AddressSpec| {
-        let Some(link) = monitor.links().get(spec.ifindex) else { return false };
-        config.instances.iter().any(|instance| {
-            instance.interface == link.name
-                || links::vips(instance).any(|vip| vip.device.as_deref() == Some(link.name.as_str()))
-        })
-    };
-    let leftovers: Vec<AddressSpec> = ours.into_iter().filter(concerns).collect();
-    for (removal, spec) in addresses.remove(&leftovers).into_iter().zip(&leftovers) {
-        match removal {
-            Removal::Removed => {
-                tracing::warn!("removed {}/{}, left by an earlier run", spec.address, spec.prefix)
-            }
-            Removal::Failed(error) => tracing::error!("{error}"),
-            Removal::NotThere | Removal::Foreign => {}
-        }
-    }
+fn random_incarnation() -> std::io::Result<NonZeroU64> {
+    let [word, _] = random_key()?;
+    Ok(NonZeroU64::new(word).unwrap_or(NonZeroU64::MAX))
 }
 
 fn random_key() -> std::io::Result<[u64; 2]> {

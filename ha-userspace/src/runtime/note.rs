@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use ha_common::counter::Counter;
+use ha_common::judge::Event;
 use ha_common::machine::{Reason, State};
 use ha_common::time::Span;
 use ha_common::types::{Centis, Priority};
@@ -18,19 +19,75 @@ use crate::net::error::SendFailure;
 /// A line for the log. `router` is the position in the daemon's list.
 #[derive(Debug)]
 pub(super) enum Note {
-    Transition { router: usize, from: State, to: State, reason: Reason, priority: Priority, cause: String },
-    Rejected { router: usize, source: IpAddr, reason: Counter, quiet: u64 },
-    AddressesDiffer { router: usize, source: IpAddr },
-    IntervalLearned { router: usize, source: IpAddr, interval: Centis },
-    Duplicate { router: usize },
-    FramesLost { interface: usize },
-    SendFailure { router: usize, failure: SendFailure },
-    AnnounceFailure { failure: SendFailure },
-    NoDevice { router: usize, device: String },
-    ForeignAddress { router: usize, address: IpAddr },
-    Address { router: usize, error: AddressError },
-    NotRemoved { error: AddressError },
-    Installed { added: usize, took: Span },
+    Transition {
+        router: usize,
+        from: State,
+        to: State,
+        reason: Reason,
+        priority: Priority,
+        cause: String,
+    },
+    Rejected {
+        router: usize,
+        source: IpAddr,
+        reason: Counter,
+        quiet: u64,
+    },
+    AddressesDiffer {
+        router: usize,
+        source: IpAddr,
+    },
+    IntervalLearned {
+        router: usize,
+        source: IpAddr,
+        interval: Centis,
+    },
+    Duplicate {
+        router: usize,
+    },
+    FramesLost {
+        interface: usize,
+    },
+    SendFailure {
+        router: usize,
+        failure: SendFailure,
+    },
+    AnnounceFailure {
+        failure: SendFailure,
+    },
+    NoDevice {
+        router: usize,
+        device: String,
+    },
+    ForeignAddress {
+        router: usize,
+        address: IpAddr,
+    },
+    Address {
+        router: usize,
+        error: AddressError,
+    },
+    NotRemoved {
+        error: AddressError,
+    },
+    Installed {
+        added: usize,
+        took: Span,
+    },
+    Resumed {
+        router: usize,
+    },
+    LeaseRanOut {
+        interface: usize,
+        late: Span,
+    },
+    /// `keyed`: with `fast_key`.
+    Liveness {
+        interface: usize,
+        source: IpAddr,
+        event: Event,
+        keyed: bool,
+    },
 }
 
 impl Note {
@@ -78,11 +135,48 @@ impl Note {
             ),
             Self::Address { router, error } => error!("({}) {error}", name(router)),
             Self::NotRemoved { error } => error!("{error}"),
+            Self::Resumed { router } => {
+                info!("({}) is still MASTER: the role of the earlier run goes on", name(router))
+            }
+            Self::LeaseRanOut { interface, late } => warn!(
+                "{}: this daemon was frozen: its lease ran out {} ms ago and somebody probed it; stepping down",
+                interface_name(interfaces, interface),
+                late.0 / 1_000_000
+            ),
+            Self::Liveness { interface, source, event, keyed } => {
+                liveness(interface_name(interfaces, interface), source, event, keyed)
+            }
             Self::Installed { added, took } => {
                 let addresses = if added == 1 { "address" } else { "addresses" };
                 info!("{added} virtual {addresses} added in {} us", took.0 / 1000);
             }
         }
+    }
+}
+
+fn interface_name(interfaces: &[Interface], at: usize) -> &str {
+    interfaces.get(at).map_or("?", |interface| interface.name.as_str())
+}
+
+fn liveness(interface: &str, source: IpAddr, event: Event, keyed: bool) {
+    match event {
+        Event::Unanswered if keyed => warn!(
+            "{interface}: {source} answers no probes, so only the RFC's timers count for it; if it runs xvrrp, it has \
+             another fast_key or none"
+        ),
+        Event::Unanswered => info!(
+            "{interface}: {source} answers no probes, so only the RFC's timers count for it; if it runs xvrrp, it has \
+             a fast_key or no fast failover"
+        ),
+        Event::Discovered { .. } => info!("{interface}: {source} answers probes, fast failover is on for it"),
+        Event::Lost { verdict, .. } => warn!("{interface}: {source} is {verdict}"),
+        Event::Resigned { .. } => info!("{interface}: {source} has resigned"),
+        Event::Restarting { .. } => info!("{interface}: {source} is being restarted, its role stays"),
+        Event::Alive { .. } => info!("{interface}: {source} is alive"),
+        Event::Paused { until } => warn!(
+            "{interface}: the verdict on {source} was wrong; only the RFC's timers count for it for {} s",
+            until.span_since(crate::net::clock::now()).0.div_ceil(1_000_000_000)
+        ),
     }
 }
 

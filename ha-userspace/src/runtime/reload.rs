@@ -140,6 +140,12 @@ impl Daemon {
         self.feed(n, Input::Reconfigure(params), now, None);
     }
 
+    /// `fast_key` for an interface.
+    pub(super) fn probe_key(&self, interface: usize) -> Option<[u64; 2]> {
+        let first = self.routers.iter().find(|router| router.interface == interface);
+        first.and_then(|router| router.config.fast.key).map(|key| key.0)
+    }
+
     /// `xdp_mode` for an interface: that of the first of its instances.
     pub(super) fn xdp_mode(&self, interface: usize) -> XdpMode {
         let first = self.routers.iter().find(|router| router.interface == interface);

@@ -11,10 +11,12 @@ use super::links::vips;
 use super::reload::same;
 use super::router::Router;
 use crate::control::protocol::{
-    CounterValue, Counters, FORMAT, InstanceStatus, InterfaceCounters, InterfaceStatus, MasterStatus,
-    PriorityChange, PriorityStatus, Status,
+    CounterValue, Counters, FORMAT, FenceStatus, InstanceStatus, InterfaceCounters, InterfaceStatus,
+    MasterStatus, PeerStatus, PriorityChange, PriorityStatus, Status,
 };
+use crate::liveness::{self, Liveness};
 use crate::net::clock;
+use crate::xdp::XdpInterface;
 
 impl Daemon {
     /// The whole state.
@@ -31,7 +33,7 @@ impl Daemon {
             started_ms_ago: millis(now.span_since(self.started)),
             config: self.config_file.display().to_string(),
             instances: routers.into_iter().map(|router| self.instance(router, now)).collect(),
-            interfaces: self.interfaces.iter().map(interface).collect(),
+            interfaces: self.interface_statuses(now),
             scripts: self.runner.status(),
             warnings: self.warnings.clone(),
         }
@@ -103,13 +105,58 @@ impl Daemon {
     }
 }
 
-fn interface(interface: &Interface) -> InterfaceStatus {
+impl Daemon {
+    fn interface_statuses(&self, now: Time) -> Vec<InterfaceStatus> {
+        let probed = self.fast.liveness.as_ref().map(Liveness::status).unwrap_or_default();
+        let on = |at: usize, interface: &Interface| {
+            let mut status = interface_status(interface);
+            let mut routers = self.routers.iter().filter(|router| router.interface == at);
+            if routers.clone().any(|router| router.config.fast.enabled) {
+                let master = routers.any(|router| router.machine.state().holds_addresses());
+                status.fence = interface.xdp().map(|xdp| fence(xdp, master, now));
+            }
+            let peers = probed.iter().filter(|peer| interface.index == Some(peer.key.0));
+            status.peers = peers.map(|status| peer(status, now)).collect();
+            status
+        };
+        self.interfaces.iter().enumerate().map(|(at, interface)| on(at, interface)).collect()
+    }
+}
+
+fn fence(xdp: &XdpInterface, master: bool, now: Time) -> FenceStatus {
+    FenceStatus {
+        state: if xdp.pin_directory().is_some() { "armed" } else { "not pinned" }.to_owned(),
+        lease_left_ms: master.then(|| milliseconds(xdp.lease.until().span_since(now))),
+        probed_ms_ago: xdp.lease.last_probe().map(|at| age_ms(now, at)),
+    }
+}
+
+fn peer(peer: &liveness::PeerStatus, now: Time) -> PeerStatus {
+    PeerStatus {
+        address: peer.key.1.to_string(),
+        fast: peer.fast,
+        verdict: peer.verdict.map(|(verdict, _)| verdict.word().to_owned()),
+        paused_ms: peer.paused_until.map(|until| millis(until.span_since(now))),
+        user_space: peer.user_space,
+        sent: peer.counts.sent,
+        answered: peer.counts.answered,
+        verdicts: peer.counts.verdicts,
+        wrong: peer.counts.wrong,
+        last_reply_ms_ago: peer.last_reply.map(|at| age_ms(now, at)),
+        rtt_median_us: milliseconds(peer.round_trips.median) * 1000.0,
+        rtt_p99_us: milliseconds(peer.round_trips.p99) * 1000.0,
+        rtt_max_us: milliseconds(peer.round_trips.max) * 1000.0,
+    }
+}
+
+fn interface_status(interface: &Interface) -> InterfaceStatus {
     InterfaceStatus {
         name: interface.name.clone(),
         index: interface.index.unwrap_or(0),
         up: interface.up,
         xdp: interface.xdp().map_or("none", |xdp| xdp.attached().word()).to_owned(),
         xdp_reason: interface.why.clone(),
+        ..InterfaceStatus::default()
     }
 }
 
@@ -134,5 +181,9 @@ fn millis(span: Span) -> u64 {
 
 /// Milliseconds with a fraction; a stamp that is newer than `now` has age zero.
 fn age_ms(now: Time, seen: Time) -> f64 {
-    std::time::Duration::from_nanos(now.span_since(seen).0).as_secs_f64() * 1000.0
+    milliseconds(now.span_since(seen))
+}
+
+fn milliseconds(span: Span) -> f64 {
+    std::time::Duration::from_nanos(span.0).as_secs_f64() * 1000.0
 }

@@ -32,14 +32,21 @@ pub(super) struct Router {
     pub(super) machine: Machine,
     /// Trackers' work; recomputed when one of them changes.
     pub(super) effective: Effective,
+    /// Was master in an earlier run and still is: scripts count as good until their first result.
+    pub(super) resumed: bool,
     /// Source of our adverts, once the interface has an address of the family.
     pub(super) source: Option<IpAddr>,
+    /// Source and MAC address of the tracked master's adverts; `None` where XDP does not see them.
+    pub(super) master_mac: Option<(IpAddr, [u8; 6])>,
     /// The addresses should be on the interface now.
     pub(super) holding: bool,
     /// Some of them may be there, so that they are to be removed.
     pub(super) installed: bool,
     /// All of them are there, as far as we know.
     pub(super) complete: bool,
+    /// When they were last added, and which of them, on which interface, the kernel has not told of since.
+    pub(super) installed_at: Time,
+    pub(super) untold: Vec<(u32, IpAddr)>,
     pub(super) arp: Bursts,
     pub(super) na: Bursts,
     pub(super) stats: InstanceStats,
@@ -83,10 +90,14 @@ impl Router {
             effective,
             interface,
             retired: false,
+            resumed: false,
             source: None,
+            master_mac: None,
             holding: false,
             installed: false,
             complete: false,
+            installed_at: now,
+            untold: Vec::new(),
             arp: Bursts::new(arp_settings(&config.garp)),
             na: Bursts::new(na_settings(&config.garp)),
             stats: InstanceStats::default(),
@@ -221,7 +232,7 @@ impl Router {
     }
 }
 
-fn span(duration: std::time::Duration) -> Span {
+pub(super) fn span(duration: std::time::Duration) -> Span {
     Span(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 

@@ -10,11 +10,12 @@ use std::net::IpAddr;
 use ha_common::arp::{self, Form};
 use ha_common::counter::Counter;
 use ha_common::machine::{Action, Effect, Input, Reason, State};
-use ha_common::ndp;
 use ha_common::time::Time;
 use ha_common::validate::{Meta, is_multicast};
+use ha_common::{ndp, probe};
 
 use super::daemon::Daemon;
+use super::fast;
 use super::interface::{Frame, Interface};
 use super::links::vips;
 use super::note::Note;
@@ -31,6 +32,7 @@ impl Daemon {
         // Deadlines are judged at a time before everything that speaks for a master is read: whatever stalls this
         // turn, an advert that came in time is seen.
         let now = clock::now();
+        self.guard_leases();
         // Before the queued frames too: a master that resigned and came back while this daemon was stalled is alive.
         self.read_stamps(now);
         self.judge_frames(now);
@@ -38,6 +40,7 @@ impl Daemon {
         self.serve_timers(now);
         self.carry_out();
         let next = self.routers.iter().map(Router::next_deadline).min();
+        self.settle_fast(next);
         if let Err(error) = self.timer.arm(next) {
             tracing::error!("the timer cannot be armed: {error}");
         }
@@ -55,6 +58,9 @@ impl Daemon {
     }
 
     fn judge(&mut self, interface: usize, frame: &Frame, now: Time) {
+        if frame.pdu.first() == Some(&probe::PROBE) && self.answer_probe(interface, frame) {
+            return;
+        }
         let Self { routers, interfaces, notes, monitor, .. } = self;
         let on = &mut interfaces[interface];
         let found = frame.router().and_then(|id| {
@@ -118,6 +124,9 @@ impl Daemon {
             interval: judged.advert.interval.span(),
             at: frame.at,
         };
+        if judged.advert.priority > 0 {
+            self.heard_peer(interface, judged.source, frame.at);
+        }
         self.feed(n, input, now, Some(frame));
     }
 
@@ -164,7 +173,7 @@ impl Daemon {
 
     /// Feeds one machine and takes what it wants done. `frame` is the packet being judged.
     pub(super) fn feed(&mut self, n: usize, input: Input, now: Time, frame: Option<&Frame>) {
-        let Self { routers, interfaces, notes, .. } = self;
+        let Self { routers, interfaces, notes, fast, .. } = self;
         let router = &mut routers[n];
         let interface = &mut interfaces[router.interface];
         router.machine.handle(input, now);
@@ -175,6 +184,8 @@ impl Daemon {
                 }
                 Action::Transition { from, to, reason } => {
                     transition(router, from, to, now);
+                    fast.stale = true;
+                    fast::say_state(router, interface, to, now);
                     let priority = router.machine.priority();
                     notes.push(Note::Transition {
                         router: n,
@@ -185,7 +196,7 @@ impl Daemon {
                         cause: cause(router, reason),
                     });
                 }
-                Action::Track => track(router, interface, frame),
+                Action::Track => fast.stale |= track(router, interface, frame),
                 Action::Untrack => {
                     if let Some(xdp) = interface.xdp() {
                         xdp.adverts.untrack(router.slot());
@@ -198,8 +209,8 @@ impl Daemon {
                 }
                 Action::Contested => {
                     let (after, repeat) = router::contested(&router.config.garp);
-                    router.arp.again(now, after, repeat);
-                    router.na.again(now, after, repeat);
+                    router.arp.contested(now, after, repeat);
+                    router.na.contested(now, after, repeat);
                 }
             }
         }
@@ -231,15 +242,19 @@ impl Daemon {
     }
 
     fn install(&mut self) -> Option<Note> {
+        let now = clock::now();
         let Self { routers, addresses, monitor, notes, .. } = self;
         let (mut specs, mut owners) = (Vec::new(), Vec::new());
         for (n, router) in routers.iter_mut().enumerate() {
             if router.holding && !router.complete {
                 router.installed = true;
                 router.complete = true;
-                specs.extend(router_specs(router, monitor.links(), |missing| {
+                router.installed_at = now;
+                let wanted = router_specs(router, monitor.links(), |missing| {
                     notes.push(Note::NoDevice { router: n, device: missing.to_owned() });
-                }));
+                });
+                router.untold = wanted.iter().map(|spec| (spec.ifindex, spec.address)).collect();
+                specs.extend(wanted);
                 owners.resize(specs.len(), n);
             }
         }
@@ -336,12 +351,14 @@ fn cause(router: &Router, reason: Reason) -> String {
     if reason == Reason::NotReady { router.noted.fault.join("; ") } else { String::new() }
 }
 
-fn track(router: &Router, interface: &Interface, frame: Option<&Frame>) {
-    if let Some(frame) = frame.filter(|frame| frame.fingerprint != 0)
-        && let Some(xdp) = interface.xdp()
-    {
-        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, frame.endpoints.source());
-    }
+/// True where adverts of this master have not been seen from that MAC address before.
+fn track(router: &mut Router, interface: &Interface, frame: Option<&Frame>) -> bool {
+    let Some(frame) = frame.filter(|frame| frame.fingerprint != 0) else { return false };
+    let Some(xdp) = interface.xdp() else { return false };
+    let source = frame.endpoints.source();
+    xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, source);
+    let seen = frame.source_mac.map(|mac| (source, mac));
+    std::mem::replace(&mut router.master_mac, seen) != seen
 }
 
 /// Every virtual address of a router with the device that it belongs on; `missing` hears of devices that are not there.

@@ -10,6 +10,8 @@ use super::sys::DriverRequest;
 pub(super) struct Driver {
     /// The driver's name, empty where it has none (loopback).
     pub(super) name: String,
+    /// Its MAC address.
+    pub(super) mac: [u8; 6],
     /// Frames start with an Ethernet header.
     pub(super) ethernet: bool,
     /// There are VLANs on the interface, and their frames have lost the tag before XDP sees them.
@@ -34,7 +36,7 @@ impl Driver {
 /// Asks the kernel about the interface.
 pub(super) fn query(interface: &str) -> io::Result<Driver> {
     let mut request = DriverRequest::new(interface)?;
-    let kind = request.hardware_type()?;
+    let (kind, mac) = request.hardware_address()?;
     let name = match request.driver() {
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => String::new(),
         name => name?,
@@ -43,6 +45,7 @@ pub(super) fn query(interface: &str) -> io::Result<Driver> {
     let has_vlans = || fs::read_to_string(VLANS).is_ok_and(|list| lists_vlan_of(&list, interface));
     Ok(Driver {
         name,
+        mac,
         ethernet: kind == libc::ARPHRD_ETHER || kind == libc::ARPHRD_LOOPBACK,
         hides_vlans: request.strips_vlan_tags().unwrap_or(false) && has_vlans(),
     })

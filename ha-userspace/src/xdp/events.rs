@@ -20,6 +20,8 @@ pub struct Event<'a> {
     pub at: Time,
     /// Its fingerprint, for [`super::Adverts::track`] once it has been accepted.
     pub fingerprint: u64,
+    /// MAC address that it came from, where probes to its sender go.
+    pub source_mac: [u8; 6],
     /// The IP packet from its header on, without Ethernet padding, for
     /// [`ha_common::classify::parse_ip_packet`] with [`ha_common::classify::Origin::Xdp`].
     pub packet: &'a [u8],
@@ -109,5 +111,6 @@ fn parse(record: &[u8]) -> Option<Event<'_>> {
     let header: EventHeader = bytemuck::pod_read_unaligned(header);
     let packet = rest.get(..usize::try_from(header.len).ok()?)?;
     let slot = Slot::from_index(header.slot)?;
-    Some(Event { slot, at: Time(header.ktime_ns), fingerprint: header.fingerprint, packet })
+    let EventHeader { ktime_ns, fingerprint, source_mac, .. } = header;
+    Some(Event { slot, at: Time(ktime_ns), fingerprint, source_mac, packet })
 }

@@ -97,6 +97,13 @@ impl Adverts {
         self.fingerprint(slot).store(0, Ordering::Release);
     }
 
+    /// Forgets every virtual router.
+    pub(super) fn reset(&self) {
+        for slot in (0..ADVERT_SLOTS).filter_map(Slot::from_index) {
+            self.configure(slot, false);
+        }
+    }
+
     /// The stamps.
     #[must_use]
     pub fn last_seen(&self, slot: Slot) -> Seen {

@@ -2,24 +2,33 @@
 //!
 //! What lives here: everything that touches BPF. What must not: any judgement of what a frame says; frames are
 //! handed on as they came. The runtime calls this once per interface and keeps the [`XdpInterface`] for as long as
-//! it uses the interface; dropping it detaches the program and removes the pins.
+//! it uses the interface; dropping it detaches the program and removes the pins. A daemon that dies leaves them: its
+//! program goes on answering for it (docs/liveness.md), and the next run takes them over.
 //!
 //! Kernel 5.18 or later is needed (multi-buffer XDP, `bpf_xdp_load_bytes`). Where that, the permission or the
 //! driver is missing, [`XdpInterface::attach`] says so and the caller receives through sockets.
 
+mod attach;
+mod bpf;
+mod claim;
 mod driver;
 mod events;
+mod fence;
 mod interface;
 mod loader;
 mod log;
 mod maps;
 mod occupant;
+mod peers;
 mod pins;
 mod sys;
 
+pub use attach::{AttachError, Attached};
 pub use events::{Event, Events};
-pub use interface::{AttachError, Attached, Options, XdpInterface};
-pub use loader::{LoadError, Program};
+pub use fence::{Lease, Vips};
+pub use interface::{Inherited, Options, XdpInterface};
+pub use loader::{Alive, LoadError, Program};
 pub use log::BpfLog;
 pub use maps::{Adverts, Counters, Judged, Seen, Slot};
-pub use pins::{PinError, Pins, remove_leftover_pins};
+pub use peers::{LastReply, PeerIndex, Peers, Prober, Probers};
+pub use pins::{PinError, detach_everything, remove_leftovers};

@@ -1,4 +1,4 @@
-//! Whose program holds an interface that we cannot have?
+//! Whose program holds an interface?
 
 use aya::programs::loaded_programs;
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
@@ -6,6 +6,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
+
+use super::attach::Attached;
 
 /// A program that is attached to an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ impl std::fmt::Display for Occupant {
 
 /// The attached program, as far as it can be found out.
 pub(super) fn find(ifindex: u32) -> Option<Occupant> {
-    let id = program_id(ifindex)?;
+    let (id, _) = program(ifindex)?;
     let name = loaded_programs()
         .filter_map(Result::ok)
         .find(|program| program.id() == id)
@@ -34,7 +36,8 @@ pub(super) fn find(ifindex: u32) -> Option<Occupant> {
     Some(Occupant { id, name })
 }
 
-fn program_id(ifindex: u32) -> Option<u32> {
+/// The id of the attached program, and how it is attached.
+pub(super) fn program(ifindex: u32) -> Option<(u32, Attached)> {
     let mut socket = Socket::new(NETLINK_ROUTE).ok()?;
     socket.bind_auto().ok()?;
     socket.connect(&SocketAddr::new(0, 0)).ok()?;
@@ -55,9 +58,8 @@ fn program_id(ifindex: u32) -> Option<u32> {
     };
     link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::Xdp(attributes) => attributes.iter().find_map(|attribute| match attribute {
-            LinkXdp::ProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::HwProgId(id) => {
-                Some(*id)
-            }
+            LinkXdp::SkbProgId(id) => Some((*id, Attached::Generic)),
+            LinkXdp::DrvProgId(id) | LinkXdp::HwProgId(id) => Some((*id, Attached::Native)),
             _ => None,
         }),
         _ => None,

@@ -1,21 +1,36 @@
-//! Pins of the maps below `<bpffs>/xvrrp/v<ABI>/<interface>/`, for `bpftool` and scripts.
+//! Pins of the link and the maps below `<bpffs>/xvrrp/v<ABI>/<interface>/`.
 //!
-//! Nothing depends on them: without a BPF file system the daemon works all the same.
+//! They are what outlives the daemon: the program stays attached, and its fence and its answers with it. Without a
+//! BPF file system the daemon works all the same, but leaves nothing when it dies.
+//!
+//! `bpftool link show` lists the link (type xdp, the interface's index), `bpftool link show pinned PATH/link` shows
+//! it; removing `PATH/link` (and the rest of the directory) detaches the program once no daemon runs, and
+//! [`detach_everything`] does so at once.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::maps::Map;
+use aya::maps::MapInfo;
+use aya::pin::PinError as AyaPinError;
+use aya::programs::links::{FdLink, PinnedLink as AyaPinnedLink};
 use ha_common::layout::ABI_VERSION;
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-/// Maps are not pinned.
+use super::bpf::PinnedLink;
+use super::claim::Claim;
+use super::loader::PINNED_MAPS;
+use super::occupant;
+
+/// Name of the link's pin.
+const LINK: &str = "link";
+
+/// Nothing is pinned, so nothing is left when the daemon dies.
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
     /// There is no BPF file system and it cannot be mounted.
-    #[error("cannot mount the BPF file system on {path}: {source}; maps are not pinned")]
+    #[error("cannot mount the BPF file system on {path}: {source}")]
     Mount {
         /// Where.
         path: PathBuf,
@@ -23,104 +38,236 @@ pub enum PinError {
         source: io::Error,
     },
     /// A directory cannot be made, or an old pin not removed.
-    #[error("cannot use {path}: {source}; maps are not pinned")]
+    #[error("cannot use {path}: {source}")]
     Directory {
         /// Which.
         path: PathBuf,
         /// What the kernel says.
         source: io::Error,
     },
-    /// The kernel does not pin a map.
-    #[error("cannot pin {path}: {source}; maps are not pinned")]
-    Map {
+    /// The pins are those of an interface of the same name in another network namespace.
+    #[error(
+        "{path} belongs to another network namespace (interface index {ifindex}); give this one a BPF file system of \
+         its own with --bpffs"
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// The other interface.
+        ifindex: u32,
+    },
+    /// The kernel does not pin the link.
+    #[error("cannot pin {path}: {source}")]
+    Link {
         /// Where.
         path: PathBuf,
         /// What aya says.
-        source: aya::pin::PinError,
+        source: AyaPinError,
     },
 }
 
-/// The pins of one interface's maps. Removed when dropped.
+/// The pins of one interface. Removed when dropped.
 #[derive(Debug)]
-pub struct Pins {
+pub(super) struct Pins {
     directory: PathBuf,
 }
 
 impl Pins {
-    /// Pins `maps` below `bpffs`, which is mounted where it is not. What an earlier run left for this interface, of
-    /// whatever version, is replaced.
+    /// Makes the interface's directory below `bpffs`, which is mounted where it is not. What an earlier run left
+    /// there is returned where it can be taken over: its link, while its maps stay where they are. Otherwise, and
+    /// where it is of another version, it is detached and removed.
     ///
     /// # Errors
     ///
-    /// See [`PinError`]; nothing stays pinned then.
-    pub(super) fn create<'a>(
+    /// See [`PinError`].
+    pub(super) fn prepare(
         bpffs: &Path,
         interface: &str,
-        maps: impl Iterator<Item = (&'static str, &'a Map)>,
-    ) -> Result<Self, PinError> {
+        ifindex: u32,
+    ) -> Result<(Self, Option<FdLink>), PinError> {
         mount_bpffs(bpffs)?;
         let root = bpffs.join("xvrrp");
         let name = file_name(interface);
-        remove_old(&root, &name)?;
-        let directory = root.join(format!("v{ABI_VERSION}")).join(name);
+        let directory = root.join(version()).join(&name);
+        for old in interfaces(&root).filter(|path| path.ends_with(&name) && *path != directory) {
+            match owner(&old) {
+                Owner::Foreign(other) => return Err(PinError::Foreign { path: old, ifindex: other }),
+                Owner::Ours(_) | Owner::Nobody => remove(&old)?,
+            }
+        }
+        let link = match owner(&directory) {
+            Owner::Ours(at) if at == ifindex && maps_fit(&directory) => {
+                AyaPinnedLink::from_pin(directory.join(LINK)).ok().map(FdLink::from)
+            }
+            Owner::Foreign(other) => return Err(PinError::Foreign { path: directory, ifindex: other }),
+            Owner::Ours(_) | Owner::Nobody => None,
+        };
+        if link.is_none() {
+            remove(&directory)?;
+        }
         fs::create_dir_all(&directory)
             .map_err(|source| PinError::Directory { path: directory.clone(), source })?;
-        // From here on an error removes what was pinned.
-        let pins = Self { directory };
-        for (name, map) in maps {
-            let path = pins.directory.join(name);
-            map.pin(&path).map_err(|source| PinError::Map { path, source })?;
-        }
-        Ok(pins)
+        Ok((Self { directory }, link))
+    }
+
+    /// Pins the link of a program that has just been attached.
+    ///
+    /// # Errors
+    ///
+    /// [`PinError::Link`]. The program is detached then.
+    pub(super) fn pin(&self, link: FdLink) -> Result<FdLink, PinError> {
+        let path = self.directory.join(LINK);
+        link.pin(&path).map(FdLink::from).map_err(|source| PinError::Link { path, source })
+    }
+
+    /// Removes everything, and makes the empty directory again.
+    ///
+    /// # Errors
+    ///
+    /// [`PinError::Directory`].
+    pub(super) fn clear(&self) -> Result<(), PinError> {
+        remove(&self.directory)?;
+        fs::create_dir_all(&self.directory)
+            .map_err(|source| PinError::Directory { path: self.directory.clone(), source })
+    }
+
+    /// Leaves the pins where they are.
+    pub(super) fn keep(self) {
+        std::mem::forget(self);
     }
 
     /// The directory that holds the pins.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
+    pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
 }
 
 impl Drop for Pins {
     fn drop(&mut self) {
-        // The next run replaces what cannot be removed now. The parents go when the last interface has gone.
-        let _ = fs::remove_dir_all(&self.directory);
-        for parent in self.directory.ancestors().skip(1).take(2) {
-            let _ = fs::remove_dir(parent);
+        // The next run replaces what cannot be removed now.
+        let _ = remove(&self.directory);
+    }
+}
+
+/// Removes what an earlier run left for one interface, of whatever version, unless it belongs to another network
+/// namespace.
+pub(super) fn discard(bpffs: &Path, interface: &str) {
+    let name = file_name(interface);
+    for directory in interfaces(&bpffs.join("xvrrp")).filter(|path| path.ends_with(&name)) {
+        if !matches!(owner(&directory), Owner::Foreign(_)) {
+            let _ = remove(&directory);
         }
     }
 }
 
-/// Removes all pins that an earlier run left below `bpffs`, also of interfaces that are not used any more. For the
-/// start of the daemon, when it is known to be the only one.
-pub fn remove_leftover_pins(bpffs: &Path) {
-    // Only pins are at stake: what cannot be removed stays.
-    if is_bpffs(bpffs) {
-        let _ = fs::remove_dir_all(bpffs.join("xvrrp"));
+/// Removes what an earlier run left below `bpffs` for interfaces that are not in use any more, programs included.
+/// For the start of the daemon, when it is known to be the only one in its network namespace; what belongs to
+/// another namespace stays, and so does what cannot be removed.
+pub fn remove_leftovers(bpffs: &Path, in_use: &[&str]) {
+    if !is_bpffs(bpffs) {
+        return;
     }
+    let in_use: Vec<_> = in_use.iter().map(|name| file_name(name)).collect();
+    for directory in interfaces(&bpffs.join("xvrrp")) {
+        let used = in_use.iter().any(|name| directory.ends_with(name));
+        if used || matches!(owner(&directory), Owner::Foreign(_)) {
+            continue;
+        }
+        // Another daemon may use it.
+        let name = directory.file_name().unwrap_or_default().to_string_lossy().replace(':', ".");
+        if let Ok(Some(_claim)) = Claim::of(&name) {
+            let _ = remove(&directory);
+        }
+    }
+}
+
+/// Detaches every program of this or another version that is pinned below `bpffs`, in whatever network namespace,
+/// and removes the pins: for `xvrrp detach`. A daemon that still runs does not receive through XDP any more. Returns
+/// the directories that are gone.
+///
+/// # Errors
+///
+/// The first thing that cannot be removed; the rest is removed all the same.
+pub fn detach_everything(bpffs: &Path) -> Result<Vec<PathBuf>, PinError> {
+    let mut gone = Vec::new();
+    let mut failure = None;
+    if is_bpffs(bpffs) {
+        for directory in interfaces(&bpffs.join("xvrrp")) {
+            match remove(&directory) {
+                Ok(()) => gone.push(directory),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+    }
+    failure.map_or(Ok(gone), Err)
+}
+
+/// Whose program is it that is pinned in a directory?
+enum Owner {
+    /// It is attached to the interface with this index in our network namespace.
+    Ours(u32),
+    /// It is attached to one with this index in another namespace.
+    Foreign(u32),
+    /// It is not attached, or not there.
+    Nobody,
+}
+
+fn owner(directory: &Path) -> Owner {
+    match PinnedLink::open(&directory.join(LINK)).and_then(|link| link.info()) {
+        Err(_) => Owner::Nobody,
+        Ok(info) if info.ifindex == 0 => Owner::Nobody,
+        Ok(info) if occupant::program(info.ifindex).is_some_and(|(id, _)| id == info.program) => {
+            Owner::Ours(info.ifindex)
+        }
+        Ok(info) => Owner::Foreign(info.ifindex),
+    }
+}
+
+/// Whether all maps are there and laid out as this build lays them out, whatever the directory's name says.
+fn maps_fit(directory: &Path) -> bool {
+    PINNED_MAPS.iter().all(|spec| {
+        MapInfo::from_pin(directory.join(spec.name)).is_ok_and(|info| {
+            info.map_type().is_ok_and(|kind| kind == spec.kind)
+                && (info.key_size(), info.value_size(), info.max_entries()) == spec.sizes
+        })
+    })
+}
+
+/// The directories of interfaces, of all versions.
+fn interfaces(root: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries(root)
+        .flat_map(move |version| entries(&version).collect::<Vec<_>>())
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// Detaches the program, and removes an interface's directory, and its parents where they are empty then.
+fn remove(directory: &Path) -> Result<(), PinError> {
+    // The kernel gives up a link some time after its last pin has gone, and not while somebody holds it; until then
+    // nothing else can be attached. A defunct link says that it is one, and its pin goes all the same.
+    if let Ok(link) = PinnedLink::open(&directory.join(LINK)) {
+        let _ = link.detach();
+    }
+    match fs::remove_dir_all(directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(PinError::Directory { path: directory.to_owned(), source }),
+    }
+    for parent in directory.ancestors().skip(1).take(2) {
+        let _ = fs::remove_dir(parent);
+    }
+    Ok(())
+}
+
+/// This build's part of the path.
+fn version() -> String {
+    format!("v{ABI_VERSION}")
 }
 
 /// The interface's name as a file name: the BPF file system refuses dots, and no interface name has a colon.
 fn file_name(interface: &str) -> String {
     interface.replace('.', ":")
-}
-
-/// Removes the interface's pins of every version.
-fn remove_old(root: &Path, name: &str) -> Result<(), PinError> {
-    let versions = match fs::read_dir(root) {
-        Ok(versions) => versions,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(PinError::Directory { path: root.to_owned(), source }),
-    };
-    for version in versions.flatten() {
-        let path = version.path().join(name);
-        match fs::remove_dir_all(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(PinError::Directory { path, source }),
-        }
-    }
-    Ok(())
 }
 
 fn is_bpffs(path: &Path) -> bool {

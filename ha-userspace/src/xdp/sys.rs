@@ -121,12 +121,17 @@ impl DriverRequest {
         Ok(Self { socket, request })
     }
 
-    /// The type of link-layer header, `ARPHRD_*`.
-    pub(super) fn hardware_type(&mut self) -> io::Result<u16> {
+    /// The type of link-layer header, `ARPHRD_*`, and the first bytes of the address.
+    pub(super) fn hardware_address(&mut self) -> io::Result<(u16, [u8; 6])> {
         // SAFETY: this request fills the structure and follows no pointer.
         unsafe { self.ioctl(libc::SIOCGIFHWADDR)? };
         // SAFETY: the kernel has just filled this member.
-        Ok(unsafe { self.request.ifr_ifru.ifru_hwaddr.sa_family })
+        let address = unsafe { self.request.ifr_ifru.ifru_hwaddr };
+        let mut mac = [0; 6];
+        for (to, from) in mac.iter_mut().zip(address.sa_data) {
+            *to = from.to_ne_bytes()[0];
+        }
+        Ok((address.sa_family, mac))
     }
 
     /// The driver's name.

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod program;
+pub(crate) mod raw;
+
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -106,6 +109,34 @@ impl Sender {
             }
             Ok(Self(socket))
         }
+    }
+
+    /// From now on the socket receives what comes in on the interface.
+    #[expect(unsafe_code, reason = "packet sockets have no safe interface")]
+    pub(crate) fn receive_all(&self) {
+        let protocol = u16::try_from(libc::ETH_P_ALL).expect("a small constant").to_be();
+        let timeout = libc::timeval { tv_sec: 0, tv_usec: 5_000 };
+        // SAFETY: plain system calls; the structures are as long as said.
+        unsafe {
+            let mut address: libc::sockaddr_ll = std::mem::zeroed();
+            let mut length = u32::try_from(size_of_val(&address)).expect("a small structure");
+            let socket = self.0.as_raw_fd();
+            assert_eq!(libc::getsockname(socket, (&raw mut address).cast(), &raw mut length), 0);
+            address.sll_protocol = protocol;
+            let length = u32::try_from(size_of_val(&address)).expect("a small structure");
+            assert_eq!(libc::bind(socket, (&raw const address).cast(), length), 0);
+            let length = u32::try_from(size_of_val(&timeout)).expect("a small structure");
+            let option = (&raw const timeout).cast();
+            assert_eq!(libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_RCVTIMEO, option, length), 0);
+        }
+    }
+
+    /// The next frame, `None` where there is none within some milliseconds.
+    pub(crate) fn receive(&self) -> Option<Vec<u8>> {
+        let mut frame = vec![0; 2048];
+        let len = nix::unistd::read(&self.0, &mut frame).ok()?;
+        frame.truncate(len);
+        Some(frame)
     }
 
     /// Sends one frame.

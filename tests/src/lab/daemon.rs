@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,8 @@ const BPFFS: &str = "/sys/fs/bpf";
 pub enum Daemon {
     /// The daemon of this repository; see [`xvrrp_binary`].
     Xvrrp,
+    /// The same with `--rfc-timers`: for tests of what RFC 9568 says, which a fast failover would forestall.
+    XvrrpRfc,
     /// The machine's keepalived, VRRP part only.
     Keepalived,
     /// FRR's vrrpd with zebra; the configuration is FRR's. Call [`Host::frr_macvlan`] before.
@@ -33,7 +35,7 @@ impl Daemon {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Xvrrp => "xvrrp",
+            Self::Xvrrp | Self::XvrrpRfc => "xvrrp",
             Self::Keepalived => "keepalived",
             Self::FrrVrrpd => "vrrpd",
         }
@@ -43,7 +45,7 @@ impl Daemon {
     #[must_use]
     pub fn missing(self) -> Option<String> {
         match self {
-            Self::Xvrrp => xvrrp_binary().err().map(|error| error.to_string()),
+            Self::Xvrrp | Self::XvrrpRfc => xvrrp_binary().err().map(|error| error.to_string()),
             Self::Keepalived => super::requirements::missing_tool("keepalived"),
             Self::FrrVrrpd => {
                 let there = std::path::Path::new(frr::DIR).join("vrrpd").exists();
@@ -75,14 +77,17 @@ impl Host {
     pub fn start_with(&self, daemon: Daemon, config: &str, arguments: &[&str]) -> Result<Running> {
         let file = match daemon {
             Daemon::FrrVrrpd => frr::CONFIG,
-            Daemon::Xvrrp | Daemon::Keepalived => "/etc/keepalived/keepalived.conf",
+            Daemon::Xvrrp | Daemon::XvrrpRfc | Daemon::Keepalived => "/etc/keepalived/keepalived.conf",
         };
         self.write(file, config, 0o644)?;
         let mut helpers = Vec::new();
         let mut command = match daemon {
-            Daemon::Xvrrp => {
+            Daemon::Xvrrp | Daemon::XvrrpRfc => {
                 let mut command = self.xvrrp(&["run"])?;
                 command.args(["-f", file, "--run-dir", RUN_DIR, "--bpffs", BPFFS]);
+                if daemon == Daemon::XvrrpRfc {
+                    command.arg("--rfc-timers");
+                }
                 command
             }
             Daemon::Keepalived => {
@@ -191,6 +196,17 @@ impl Running {
     /// Sends a signal, such as SIGHUP for a reload, to the main process.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         Ok(self.process.signal(signal)?)
+    }
+
+    /// Sends what the service manager sends xvrrp for a planned restart (`RestartKillSignal` of the packaged unit): it
+    /// ends, and its role waits for the next run.
+    pub fn leave_for_restart(&self) -> Result<()> {
+        // A real-time signal, which nix has no name for.
+        let number = libc::SIGRTMIN();
+        let arguments = [format!("-{number}"), self.pid().to_string()];
+        let status = Command::new("kill").args(&arguments).status().context("running kill")?;
+        ensure!(status.success(), "kill {}: {status}", arguments.join(" "));
+        Ok(())
     }
 
     /// The state of the instance that was logged last by keepalived: `MASTER`, `BACKUP`, `FAULT` or `INIT`.

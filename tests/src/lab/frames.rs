@@ -128,32 +128,42 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 }
 
 /// A classic BPF program that lets through what [`decode`] understands and cuts it to 200 bytes, so that a
-/// 1 ms stream of echo requests does not wake the witness.
-pub(super) fn filter() -> Vec<SockFilter> {
+/// 1 ms stream of echo requests does not wake the witness. With `probes` also liveness probes and replies,
+/// of which a pair of routers sends thousands a second.
+pub(super) fn filter(probes: bool) -> Vec<SockFilter> {
     const LOAD_HALF: u16 = 0x28;
     const LOAD_BYTE: u16 = 0x30;
     const LOAD_BYTE_INDIRECT: u16 = 0x50;
     const IP_HEADER_TO_X: u16 = 0xb1;
+    const AND: u16 = 0x54;
+    const JUMP: u16 = 0x05;
     const IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
     let op = SockFilter::new;
     vec![
         op(LOAD_HALF, 0, 0, 12),
-        op(IF_EQUAL, 14, 0, 0x0806), // ARP: accept
+        op(IF_EQUAL, 21, 0, 0x0806), // ARP: accept
         op(IF_EQUAL, 0, 6, 0x0800),  // not IPv4: look at IPv6
-        op(LOAD_BYTE, 0, 0, 23),     // IPv4 protocol
-        op(IF_EQUAL, 11, 0, 112),    // VRRP: accept
-        op(IF_EQUAL, 0, 11, 1),      // not ICMP: drop
         op(IP_HEADER_TO_X, 0, 0, 14),
+        op(LOAD_BYTE, 0, 0, 23),          // IPv4 protocol
+        op(IF_EQUAL, 10, 0, 112),         // VRRP: look at its type
+        op(IF_EQUAL, 0, 17, 1),           // not ICMP: drop
         op(LOAD_BYTE_INDIRECT, 0, 0, 14), // ICMP type
-        op(IF_EQUAL, 7, 8, 3),            // unreachable: accept, else drop
-        op(IF_EQUAL, 0, 7, 0x86dd),       // not IPv6: drop
+        op(IF_EQUAL, 14, 15, 3),          // unreachable: accept, else drop
+        op(IF_EQUAL, 0, 14, 0x86dd),      // not IPv6: drop
         op(LOAD_BYTE, 0, 0, 20),          // IPv6 next header
-        op(IF_EQUAL, 4, 0, 112),          // VRRP: accept
-        op(IF_EQUAL, 0, 4, 58),           // not ICMPv6: drop
+        op(IF_EQUAL, 6, 0, 112),          // VRRP: look at its type
+        op(IF_EQUAL, 0, 11, 58),          // not ICMPv6: drop
         op(LOAD_BYTE, 0, 0, 54),          // ICMPv6 type
-        op(IF_EQUAL, 1, 0, 1),            // unreachable: accept
-        op(IF_EQUAL, 0, 1, 136),          // neighbour advertisement: accept, else drop
+        op(IF_EQUAL, 8, 0, 1),            // unreachable: accept
+        op(IF_EQUAL, 7, 8, 136),          // neighbour advertisement: accept, else drop
+        op(LOAD_BYTE_INDIRECT, 0, 0, 14), // VRRP in IPv4: version and type
+        op(JUMP, 0, 0, 1),
+        op(LOAD_BYTE, 0, 0, 54), // the same in IPv6
+        op(AND, 0, 0, 0x0f),
+        op(IF_EQUAL, 1, 0, 14),
+        op(IF_EQUAL, 0, 1, 15), // neither probe nor reply: accept
+        op(RETURN, 0, 0, if probes { 200 } else { 0 }),
         op(RETURN, 0, 0, 200),
         op(RETURN, 0, 0, 0),
     ]

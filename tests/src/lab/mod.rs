@@ -12,7 +12,8 @@
 //! - Witnesses: [`Switch::watch`] (adverts, ARP, NA, ICMP unreachable at every port, kernel timestamps),
 //!   [`Lab::watch_addresses`] (who has an address since when, carriers), [`Host::ping`] (a stream of echo
 //!   requests with the times of every packet), [`Lab::arp_census`] (who answers ARP), [`Host::capture`]
-//!   (tcpdump). All times are [`Moment`]s of one clock and can be subtracted.
+//!   (tcpdump), [`Host::sweep`] (when many addresses are answered again), [`Running::usage`] (what a daemon
+//!   costs). [`Stress`] makes the machine busy. All times are [`Moment`]s of one clock and can be subtracted.
 //! - [`wait_for`] waits for a condition; nothing in a test should sleep for an event.
 //!
 //! An end-to-end test is a function of a fresh lab, listed in a `tests()` of a file in `tests/tests/e2e/`:
@@ -56,9 +57,12 @@ mod ping_report;
 mod process;
 mod requirements;
 mod status;
+mod stress;
+mod sweep;
 mod switch;
 mod sys;
 mod topology;
+mod usage;
 mod wire;
 
 use anyhow::{Context, Result};
@@ -78,8 +82,11 @@ pub use ping_report::{Echo, Gap, PingReport};
 pub use process::Process;
 pub use requirements::{missing, missing_tool};
 pub use status::{InstanceStatus, InterfaceStatus, MasterStatus, PriorityChange, PriorityStatus, Status};
+pub use stress::Stress;
+pub use sweep::Sweep;
 pub use switch::Switch;
 pub use topology::{HostSpec, Topology};
+pub use usage::Usage;
 pub use wire::{Direction, Sighting, Wire};
 
 /// Hosts on a switch.

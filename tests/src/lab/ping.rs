@@ -96,7 +96,7 @@ impl Drop for Pinger {
     }
 }
 
-fn open(target: IpAddr) -> Result<Socket> {
+pub(super) fn open(target: IpAddr) -> Result<Socket> {
     let (domain, protocol) = match target {
         IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
         IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
@@ -117,7 +117,7 @@ fn stream(socket: &Socket, shared: &Shared, interval: Duration, longest: Duratio
     let end = tick.plus(longest);
     while !shared.stop.load(Ordering::Relaxed) && tick < end {
         let now = Moment::now();
-        receive(socket, shared.target, &mut book);
+        receive(socket, shared.target.is_ipv4(), |number, at| book.answer(number, at));
         let packet = request(shared.target, book.echoes.len());
         // It fails while the neighbour entry is unusable; that packet is lost like any other.
         let _failed = socket.send_to(&packet, &target);
@@ -132,7 +132,7 @@ fn stream(socket: &Socket, shared: &Shared, interval: Duration, longest: Duratio
             clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &tick.timespec());
     }
     std::thread::sleep(Duration::from_millis(20));
-    receive(socket, shared.target, &mut book);
+    receive(socket, shared.target.is_ipv4(), |number, at| book.answer(number, at));
     book.publish(&mut shared.echoes.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
@@ -160,7 +160,8 @@ impl Book {
     }
 }
 
-fn request(target: IpAddr, number: usize) -> [u8; 16] {
+/// An echo request that carries `number`.
+pub(super) fn request(target: IpAddr, number: usize) -> [u8; 16] {
     let mut packet = [0; 16];
     packet[0] = if target.is_ipv4() { 8 } else { 128 };
     packet[4..6].copy_from_slice(&IDENTIFIER.to_be_bytes());
@@ -179,7 +180,8 @@ fn request(target: IpAddr, number: usize) -> [u8; 16] {
     packet
 }
 
-fn receive(socket: &Socket, from: IpAddr, book: &mut Book) {
+/// Takes all answers that have come: the number in each, and when the kernel saw it.
+pub(super) fn receive(socket: &Socket, v4: bool, mut answer: impl FnMut(u64, Moment)) {
     let mut packet = [0; 128];
     let mut control = nix::cmsg_space!(libc::timespec);
     loop {
@@ -196,18 +198,16 @@ fn receive(socket: &Socket, from: IpAddr, book: &mut Book) {
                 _ => None,
             })
         });
-        if let Some(number) = packet.get(..length).and_then(|bytes| reply_number(bytes, from)) {
-            book.answer(number, stamp.unwrap_or_else(Moment::now));
+        if let Some(number) = packet.get(..length).and_then(|bytes| reply_number(bytes, v4)) {
+            answer(number, stamp.unwrap_or_else(Moment::now));
         }
     }
 }
 
 /// The number in an echo reply of ours. A raw IPv4 socket delivers the IP header as well.
-fn reply_number(bytes: &[u8], from: IpAddr) -> Option<u64> {
-    let (icmp, kind) = match from {
-        IpAddr::V4(_) => (bytes.get(usize::from(bytes.first()? & 0x0f) * 4..)?, 0),
-        IpAddr::V6(_) => (bytes, 129),
-    };
+fn reply_number(bytes: &[u8], v4: bool) -> Option<u64> {
+    let (icmp, kind) =
+        if v4 { (bytes.get(usize::from(bytes.first()? & 0x0f) * 4..)?, 0) } else { (bytes, 129) };
     let ours = *icmp.first()? == kind && icmp.get(4..6)? == IDENTIFIER.to_be_bytes();
     ours.then_some(u64::from_be_bytes(icmp.get(8..16)?.try_into().ok()?))
 }

@@ -59,9 +59,18 @@ pub struct Wire {
 const KEEP: usize = 200_000;
 
 impl Switch {
-    /// Starts a witness.
+    /// Starts a witness that does not look at liveness probes and their replies.
     pub fn watch(&self) -> Result<Wire> {
-        let socket = self.namespace.inside(open)??;
+        self.start_witness(false)
+    }
+
+    /// Starts a witness that sees them too. There may be thousands a second.
+    pub fn watch_probes(&self) -> Result<Wire> {
+        self.start_witness(true)
+    }
+
+    fn start_witness(&self, probes: bool) -> Result<Wire> {
+        let socket = self.namespace.inside(move || open(probes))??;
         let ports = self.ports.clone();
         let (seen, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (log, ended) = (Arc::clone(&seen), Arc::clone(&stop));
@@ -157,12 +166,12 @@ impl Drop for Wire {
     }
 }
 
-fn open() -> Result<OwnedFd> {
+fn open(probes: bool) -> Result<OwnedFd> {
     let kind = (AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC);
     // It receives from here on; frames that come before the filter is attached are sorted out by `decode`.
     let socket = socket(kind.0, kind.1, kind.2, SockProtocol::EthAll).context("packet socket")?;
     let socket = socket2::Socket::from(socket);
-    socket.attach_filter(&filter()).context("packet filter")?;
+    socket.attach_filter(&filter(probes)).context("packet filter")?;
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
     setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(0, 100_000))?;
     setsockopt(&socket, sockopt::RcvBuf, &(4 << 20))?;

@@ -22,6 +22,7 @@
 
 mod check;
 mod driver;
+pub mod fast;
 mod rng;
 mod scenario;
 mod timeline;
@@ -34,6 +35,8 @@ pub use scenario::run;
 pub struct Failure {
     /// Seed that replays it.
     pub seed: u64,
+    /// Environment variable that takes the seed.
+    pub variable: &'static str,
     /// Which invariant, where, when.
     pub what: String,
     /// The last events before it, one a line.
@@ -44,7 +47,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "seed {}: {}", self.seed, self.what)?;
         f.write_str(&self.timeline)?;
-        write!(f, "replay: XVRRP_SEED={} cargo test -p ha-tests --test sim", self.seed)
+        write!(f, "replay: {}={} cargo test -p ha-tests --test sim", self.variable, self.seed)
     }
 }
 

@@ -66,7 +66,12 @@ pub fn run(seed: u64) -> Result<Stats, Box<Failure>> {
         Ok(()) => Ok(story.world.stats),
         Err(what) => {
             let what = format!("{what} (at {} ms)", super::timeline::millis(Span(story.world.now.0)));
-            Err(Box::new(Failure { seed, what, timeline: story.cast() + &story.world.log.text() }))
+            Err(Box::new(Failure {
+                seed,
+                variable: "XVRRP_SEED",
+                what,
+                timeline: story.cast() + &story.world.log.text(),
+            }))
         }
     }
 }

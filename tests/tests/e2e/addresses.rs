@@ -13,7 +13,7 @@ use crate::pair::{Conf, MASTER_DOWN, VIP, VIP2, adverts, garps, held_by, instanc
 const VIP6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x16, 0, 0, 0, 0, 0, 0x25);
 
 pub(crate) fn tests() -> Vec<Test> {
-    let test = |name, body: fn(&Lab) -> Result<()>| Test::new(name, body).needs([Daemon::Xvrrp]);
+    let test = |name, body: fn(&Lab) -> Result<()>| Test::new(name, body).needs([Daemon::XvrrpRfc]);
     vec![
         test("addresses::s32_backup_answers_nobody", mute),
         test("addresses::s33_gratuitous_arp", gratuitous).needs_tool("tcpdump"),
@@ -42,9 +42,9 @@ fn mute(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let client = lab.host("client")?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
-    let _r1 = r1.start(Daemon::Xvrrp, &dual(150))?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &dual(150))?;
     held_by(&addresses, VIP, &["r1"], ms(6_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &dual(100))?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &dual(100))?;
     until(r2, "VI_1", "BACKUP", ms(3_000))?;
     until(r2, "VI_6", "BACKUP", ms(3_000))?;
     let census = lab.arp_census("client", VIP, ms(20))?;
@@ -96,7 +96,7 @@ fn gratuitous(lab: &Lab) -> Result<()> {
         .with("garp_master_delay 1")
         .with("garp_master_refresh 2")
         .with("garp_master_refresh_repeat 2");
-    let _r1 = r1.start(Daemon::Xvrrp, &conf.text())?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &conf.text())?;
     until(r1, "VI_1", "MASTER", ms(3_000))?;
     let seen = || garps(&wire, "r1", VIP, Moment::from_boot());
     let first = wait_for(ms(1_000), || seen().first().map(|(at, _)| *at)).context("no gratuitous ARP")?;
@@ -127,7 +127,7 @@ fn neighbour(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     let wire = lab.switch().watch()?;
     let capture = lab.host("client")?.capture("icmp6 and ip6[40] == 136", false)?;
-    let _r1 = r1.start(Daemon::Xvrrp, &dual(150))?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &dual(150))?;
     until(r1, "VI_6", "MASTER", ms(6_000))?;
     std::thread::sleep(ms(100));
     let frames = wire.filter(|s| s.host == "r1" && s.direction == Direction::Sent);
@@ -178,7 +178,7 @@ fn options(lab: &Lab) -> Result<()> {
         "172.16.1.26",
         "10.9.1.1/30 dev in0 scope global",
     ];
-    let daemon = r1.start(Daemon::Xvrrp, &Conf::new(150).vips(vips).text())?;
+    let daemon = r1.start(Daemon::XvrrpRfc, &Conf::new(150).vips(vips).text())?;
     until(r1, "VI_1", "MASTER", ms(3_000))?;
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let look = |address: &str| -> Result<_> {
@@ -221,7 +221,7 @@ fn excluded(lab: &Lab) -> Result<()> {
         .with("    172.16.1.26")
         .with("    fd00:16::25/64")
         .with("}");
-    let _r1 = r1.start(Daemon::Xvrrp, &conf.text())?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &conf.text())?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
     held_by(&addresses, VIP2, &["r1"], ms(500))?;
     held_by_v6(&addresses, &["r1"])?;
@@ -263,7 +263,7 @@ fn sequence(lab: &Lab) -> Result<()> {
         .vips(["172.16.1.25/24", "172.16.1.26/24", "172.16.1.27"])
         .with("virtual_ipaddress_excluded {\n        fd00:16::25/64\n    }");
     let all = ["172.16.1.25", "172.16.1.26", "172.16.1.27", "fd00:16::25"];
-    let start = || r1.start(Daemon::Xvrrp, &both.text());
+    let start = || r1.start(Daemon::XvrrpRfc, &both.text());
     let mut daemon = start()?;
     exactly(r1, &all, "start")?;
     daemon.stop()?;
@@ -311,16 +311,16 @@ fn sequence(lab: &Lab) -> Result<()> {
 fn leftovers(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let addresses = lab.watch_addresses()?;
-    let mut first = r1.start(Daemon::Xvrrp, &Conf::new(150).vips([VIP, VIP2]).text())?;
+    let mut first = r1.start(Daemon::XvrrpRfc, &Conf::new(150).vips([VIP, VIP2]).text())?;
     held_by(&addresses, VIP2, &["r1"], ms(3_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &Conf::new(100).vips([VIP, VIP2]).text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &Conf::new(100).vips([VIP, VIP2]).text())?;
     until(r2, "VI_1", "BACKUP", ms(3_000))?;
     first.kill9()?;
     wait_for(ms(2_000), || addresses.holders(VIP.into()).contains(&"r2".to_owned()).then_some(()))
         .context("r2 does not take over")?;
     let _other = r1.output(&["ip", "addr", "add", "172.16.1.77/24", "dev", "ens160"])?;
     let started = Moment::now();
-    let second = r1.start(Daemon::Xvrrp, &Conf::new(150).with("nopreempt").text())?;
+    let second = r1.start(Daemon::XvrrpRfc, &Conf::new(150).with("nopreempt").text())?;
     // Also the address that the new file does not have any more.
     let gone = held_by(&addresses, VIP, &["r2"], ms(1_000))?;
     held_by(&addresses, VIP2, &["r2"], ms(200))?;
@@ -334,7 +334,7 @@ fn leftovers(lab: &Lab) -> Result<()> {
 fn removed_by_hand(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
-    let _r1 = r1.start(Daemon::Xvrrp, &Conf::new(150).text())?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &Conf::new(150).text())?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
     std::thread::sleep(ms(50));
     let removed = Moment::now();
@@ -350,7 +350,7 @@ fn operators_own(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     r1.output(&["ip", "addr", "add", "172.16.1.25/32", "dev", "ens160"])?;
     let conf = Conf::new(150).vips([VIP, VIP2]);
-    let mut daemon = r1.start(Daemon::Xvrrp, &conf.text())?;
+    let mut daemon = r1.start(Daemon::XvrrpRfc, &conf.text())?;
     until(r1, "VI_1", "MASTER", ms(3_000))?;
     exactly(r1, &["172.16.1.25", "172.16.1.26"], "master")?;
     ensure!(daemon.log().contains("172.16.1.25 was on the interface before"), "{}", daemon.log());
@@ -359,10 +359,10 @@ fn operators_own(lab: &Lab) -> Result<()> {
     reload(r1, &conf.text())?;
     daemon.stop()?;
     exactly(r1, &["172.16.1.25"], "stop")?;
-    let mut daemon = r1.start(Daemon::Xvrrp, &conf.text())?;
+    let mut daemon = r1.start(Daemon::XvrrpRfc, &conf.text())?;
     until(r1, "VI_1", "MASTER", ms(3_000))?;
     daemon.kill9()?;
-    let mut daemon = r1.start(Daemon::Xvrrp, &conf.text())?;
+    let mut daemon = r1.start(Daemon::XvrrpRfc, &conf.text())?;
     until(r1, "VI_1", "MASTER", ms(3_000))?;
     daemon.stop()?;
     exactly(r1, &["172.16.1.25"], "kill -9, start, stop")
@@ -374,14 +374,14 @@ fn crossed(lab: &Lab) -> Result<()> {
     let addresses = lab.watch_addresses()?;
     let conf =
         |first, second| Conf::new(first).text() + &Conf::new(second).named("VI_2", 26).vips([VIP2]).text();
-    let mut one = r1.start(Daemon::Xvrrp, &conf(150, 100))?;
-    let mut two = r2.start(Daemon::Xvrrp, &conf(100, 150))?;
+    let mut one = r1.start(Daemon::XvrrpRfc, &conf(150, 100))?;
+    let mut two = r2.start(Daemon::XvrrpRfc, &conf(100, 150))?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
     held_by(&addresses, VIP2, &["r2"], ms(3_000))?;
     one.stop()?;
     held_by(&addresses, VIP, &["r2"], ms(1_000))?;
     held_by(&addresses, VIP2, &["r2"], ms(10))?;
-    let mut one = r1.start(Daemon::Xvrrp, &conf(150, 100))?;
+    let mut one = r1.start(Daemon::XvrrpRfc, &conf(150, 100))?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
     std::thread::sleep(MASTER_DOWN * 2);
     held_by(&addresses, VIP, &["r1"], ms(10))?;

@@ -34,7 +34,7 @@ pub(crate) const MASTER_DOWN_MS: f64 = 600.0 + 121.875;
 /// r1 as master and r2 as backup.
 pub(crate) fn pair(lab: &Lab) -> Result<[Running; 2]> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
-    let running = [r1.start(Daemon::Xvrrp, &config(200))?, r2.start(Daemon::Xvrrp, &config(100))?];
+    let running = [r1.start(Daemon::XvrrpRfc, &config(200))?, r2.start(Daemon::XvrrpRfc, &config(100))?];
     settled(r1, r2)?;
     Ok(running)
 }

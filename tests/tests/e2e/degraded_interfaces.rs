@@ -10,7 +10,7 @@ use crate::hostile::{VIP, json, ms, reach, sound, state};
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     let mut add = |name: &str, body: fn(&Lab) -> Result<()>| {
-        tests.push(Test::new(format!("degraded::{name}"), body).needs([Daemon::Xvrrp]));
+        tests.push(Test::new(format!("degraded::{name}"), body).needs([Daemon::XvrrpRfc]));
     };
     add("interface_comes_later", comes_later);
     add("interface_of_the_master_is_made_anew", made_anew_under_the_master);
@@ -55,10 +55,10 @@ fn answered(lab: &Lab) -> Result<()> {
 fn comes_later(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
     delete(r1)?;
-    let mut master = r1.start(Daemon::Xvrrp, &config(200))?;
+    let mut master = r1.start(Daemon::XvrrpRfc, &config(200))?;
     let why = fault(r1)?;
     ensure!(why.contains("interface ens160 does not exist"), "why: {why}");
-    let mut backup = r2.start(Daemon::Xvrrp, &config(100))?;
+    let mut backup = r2.start(Daemon::XvrrpRfc, &config(100))?;
     reach(r2, "VI_1", "MASTER", ms(4_000))?;
     make(lab, r1)?;
     settled(r1, r2)?;
@@ -194,7 +194,7 @@ fn ipv6_off(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     let vip = "fe80::25".parse()?;
     let config = config(200).replace("172.16.1.25", "fe80::25");
-    let mut master = r1.start(Daemon::Xvrrp, &config)?;
+    let mut master = r1.start(Daemon::XvrrpRfc, &config)?;
     for _ in 0..2 {
         reach(r1, "VI_1", "MASTER", ms(6_000))?;
         let there = || r1.holds(vip).ok()?.then_some(());
@@ -213,8 +213,8 @@ fn ipv6_off(lab: &Lab) -> Result<()> {
 fn other_device(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
     let with_device = |priority| config(priority).replace("172.16.1.25", "172.16.1.25 dev inside0");
-    let mut master = r1.start(Daemon::Xvrrp, &with_device(200))?;
-    let mut backup = r2.start(Daemon::Xvrrp, &with_device(100))?;
+    let mut master = r1.start(Daemon::XvrrpRfc, &with_device(200))?;
+    let mut backup = r2.start(Daemon::XvrrpRfc, &with_device(100))?;
     reach(r1, "VI_1", "MASTER", ms(6_000))?;
     crate::hostile::logged(&master, &["no interface inside0"])?;
     for _ in 0..3 {

@@ -14,7 +14,7 @@ const FOREIGN: &str = "172.16.1.50";
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     let mut add = |name: &str, body: fn(&Lab) -> Result<()>| {
-        tests.push(Test::new(format!("degraded::{name}"), body).needs([Daemon::Xvrrp]));
+        tests.push(Test::new(format!("degraded::{name}"), body).needs([Daemon::XvrrpRfc]));
     };
     add("s36_leftovers_of_a_killed_master", leftovers);
     add("s36_leftovers_that_are_no_longer_configured", no_longer_configured);
@@ -37,13 +37,13 @@ fn leftovers(lab: &Lab) -> Result<()> {
         master.kill9()?;
         ensure!(r1.holds(VIP)?, "kill -9 was meant to leave the address");
         std::thread::sleep(ms(pause));
-        master = r1.start(Daemon::Xvrrp, &config(200))?;
+        master = r1.start(Daemon::XvrrpRfc, &config(200))?;
         logged(&master, &["removed 172.16.1.25/32", "earlier run"])?;
         settled(r1, r2)?;
     }
     // A backup leaves nothing.
     backup.kill9()?;
-    let mut backup = r2.start(Daemon::Xvrrp, &config(100))?;
+    let mut backup = r2.start(Daemon::XvrrpRfc, &config(100))?;
     settled(r1, r2)?;
     ensure!(has(r1, FOREIGN)? && has(r2, FOREIGN)?, "a foreign address is gone");
     master.stop()?;
@@ -57,11 +57,11 @@ fn no_longer_configured(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     r1.output(&["ip", "addr", "add", &format!("{FOREIGN}/32"), "dev", "ens160"])?;
     let mut master =
-        r1.start(Daemon::Xvrrp, &config(200).replace("172.16.1.25", "172.16.1.25\n 172.16.1.26"))?;
+        r1.start(Daemon::XvrrpRfc, &config(200).replace("172.16.1.25", "172.16.1.25\n 172.16.1.26"))?;
     reach(r1, "VI_1", "MASTER", ms(4_000))?;
     ensure!(has(r1, "172.16.1.26")?, "the second address is not there");
     master.kill9()?;
-    let mut master = r1.start(Daemon::Xvrrp, &config(200))?;
+    let mut master = r1.start(Daemon::XvrrpRfc, &config(200))?;
     reach(r1, "VI_1", "MASTER", ms(4_000))?;
     ensure!(r1.holds(VIP)? && !has(r1, "172.16.1.26")? && has(r1, FOREIGN)?, "{:?}", r1.addresses()?);
     sound(&mut master, 60)
@@ -72,7 +72,7 @@ fn was_there(lab: &Lab) -> Result<()> {
     r1.output(&["ip", "addr", "add", "172.16.1.25/32", "dev", "ens160"])?;
     let two = config(200).replace("172.16.1.25", "172.16.1.25\n 172.16.1.26");
     for kill in [true, false] {
-        let mut master = r1.start(Daemon::Xvrrp, &two)?;
+        let mut master = r1.start(Daemon::XvrrpRfc, &two)?;
         reach(r1, "VI_1", "MASTER", ms(4_000))?;
         logged(&master, &["172.16.1.25 was on the interface before"])?;
         ensure!(has(r1, "172.16.1.25")? && has(r1, "172.16.1.26")?, "{:?}", r1.addresses()?);

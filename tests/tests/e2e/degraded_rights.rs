@@ -15,15 +15,15 @@ const FILE: &str = "/etc/keepalived/keepalived.conf";
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     let mut add = |name: &str, body: fn(&Lab) -> Result<()>| {
-        tests.push(Test::new(format!("degraded::{name}"), body).needs([Daemon::Xvrrp]));
+        tests.push(Test::new(format!("degraded::{name}"), body).needs([Daemon::XvrrpRfc]));
     };
     add("no_permission", no_permission);
     add("bpffs_is_missing", bpffs_missing);
     add("bpffs_cannot_be_mounted", bpffs_impossible);
     add("started_twice", started_twice);
-    tests.push(Test::new("degraded::no_bpf_fails_over", no_bpf).needs([Daemon::Xvrrp]).timing());
+    tests.push(Test::new("degraded::no_bpf_fails_over", no_bpf).needs([Daemon::XvrrpRfc]).timing());
     tests.push(
-        Test::new("degraded::another_xdp_program_fails_over", occupied).needs([Daemon::Xvrrp]).timing(),
+        Test::new("degraded::another_xdp_program_fails_over", occupied).needs([Daemon::XvrrpRfc]).timing(),
     );
     tests
 }
@@ -89,7 +89,7 @@ fn interface(host: &Host, run_dir: &str) -> Result<(Value, Value)> {
 /// Without the right to load programs: sockets, said once, and failover as good as ever.
 fn no_bpf(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
-    let mut master = r1.start(Daemon::Xvrrp, &config(200))?;
+    let mut master = r1.start(Daemon::XvrrpRfc, &config(200))?;
     r2.write(FILE, config(100), 0o644)?;
     r2.write("/run/lab/nobpf.log", "", 0o644)?;
     let rights = "-bpf,-sys_admin,-perfmon";
@@ -107,7 +107,7 @@ fn no_bpf(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Another daemon has the hook.
+/// Another daemon has the interface.
 fn occupied(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
     let other = config(50).replace("router_id 9", "router_id 77").replace("172.16.1.25", "172.16.1.77");
@@ -117,13 +117,13 @@ fn occupied(lab: &Lab) -> Result<()> {
     let _first = r2.spawn(command)?;
     wait_for(ms(4_000), || (interface(r2, "/run/other").ok()?.0["receive"] == "generic").then_some(()))
         .context("the first daemon does not use XDP")?;
-    let mut master = r1.start(Daemon::Xvrrp, &config(200))?;
-    let mut backup = r2.start(Daemon::Xvrrp, &config(100))?;
+    let mut master = r1.start(Daemon::XvrrpRfc, &config(200))?;
+    let mut backup = r2.start(Daemon::XvrrpRfc, &config(100))?;
     settled(r1, r2)?;
     let (instance, on) = interface(r2, RUN_DIR)?;
     ensure!(instance["receive"] == "raw-socket", "{instance} {on}");
     let why = on["xdp_reason"].as_str().unwrap_or_default();
-    ensure!(why.contains("ha_xdp") && why.contains("attached already"), "{on}");
+    ensure!(why.contains("another xvrrp uses this interface"), "{on}");
     ensure!(backup.log().matches("raw sockets instead").count() == 1, "{}", backup.log());
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     takeover(lab, &wire, &addresses, &mut master, ms(20))?;
@@ -132,7 +132,7 @@ fn occupied(lab: &Lab) -> Result<()> {
 }
 
 fn pinned(host: &Host) -> bool {
-    host.path("/sys/fs/bpf/xvrrp/v1/ens160/HA_ADVERTS").exists()
+    host.path("/sys/fs/bpf/xvrrp/v2/ens160/HA_ADVERTS").exists()
 }
 
 /// It is mounted, as bpftool would.
@@ -155,7 +155,7 @@ fn bpffs_impossible(lab: &Lab) -> Result<()> {
     r2.output(&["mount", "-t", "tmpfs", "-o", "ro,size=4k", "none", "/sys/fs"])?;
     let [mut master, mut backup] = pair(lab)?;
     let log = backup.log();
-    ensure!(log.matches("maps are not pinned").count() == 1, "{log}");
+    ensure!(log.matches("nothing is pinned").count() == 1, "{log}");
     let (instance, on) = interface(r2, RUN_DIR)?;
     ensure!(instance["receive"] == "generic", "{instance} {on}");
     ensure!(on["xdp_reason"].as_str().is_some_and(|why| why.contains("/sys/fs/bpf")), "{on}");

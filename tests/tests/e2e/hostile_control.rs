@@ -18,11 +18,11 @@ const PATIENCE: Duration = ms(30);
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("hostile::control_clients", clients).needs([Daemon::Xvrrp]).timing(),
-        Test::new("hostile::control_is_for_root_alone", root_alone).needs([Daemon::Xvrrp]),
-        Test::new("hostile::log_is_closed", log_closed).needs([Daemon::Xvrrp]),
-        Test::new("hostile::log_is_a_pipe_that_broke", log_broken).needs([Daemon::Xvrrp]),
-        Test::new("hostile::log_is_a_pipe_that_is_full", log_full).needs([Daemon::Xvrrp]),
+        Test::new("hostile::control_clients", clients).needs([Daemon::XvrrpRfc]).timing(),
+        Test::new("hostile::control_is_for_root_alone", root_alone).needs([Daemon::XvrrpRfc]),
+        Test::new("hostile::log_is_closed", log_closed).needs([Daemon::XvrrpRfc]),
+        Test::new("hostile::log_is_a_pipe_that_broke", log_broken).needs([Daemon::XvrrpRfc]),
+        Test::new("hostile::log_is_a_pipe_that_is_full", log_full).needs([Daemon::XvrrpRfc]),
     ]
 }
 
@@ -36,8 +36,8 @@ fn socket(host: &Host) -> Result<std::path::PathBuf> {
 /// Garbage, silence, and far too much of everything, while adverts go out every 10 ms.
 fn clients(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
-    let mut backup = r2.start(Daemon::Xvrrp, &FAST.replace("200", "90"))?;
-    let mut master = r1.start(Daemon::Xvrrp, FAST)?;
+    let mut backup = r2.start(Daemon::XvrrpRfc, &FAST.replace("200", "90"))?;
+    let mut master = r1.start(Daemon::XvrrpRfc, FAST)?;
     reach(r1, "VI_1", "MASTER", ms(8_000))?;
     reach(r2, "VI_1", "BACKUP", ms(2_000))?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
@@ -93,7 +93,7 @@ fn clients(lab: &Lab) -> Result<()> {
 
 fn root_alone(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
-    let mut master = r1.start(Daemon::Xvrrp, MASTER)?;
+    let mut master = r1.start(Daemon::XvrrpRfc, MASTER)?;
     reach(r1, "VI_1", "MASTER", ms(8_000))?;
     // The binary itself may lie where others cannot reach it.
     let binary = ha_tests::lab::xvrrp_binary()?;

@@ -14,9 +14,9 @@ const QUICK: Duration = Duration::from_secs(5);
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("hostile::files_that_cannot_be_used", unusable).needs([Daemon::Xvrrp]),
-        Test::new("hostile::files_that_are_odd", odd).needs([Daemon::Xvrrp]),
-        Test::new("hostile::reload_of_an_unusable_file_changes_nothing", reload).needs([Daemon::Xvrrp]),
+        Test::new("hostile::files_that_cannot_be_used", unusable).needs([Daemon::XvrrpRfc]),
+        Test::new("hostile::files_that_are_odd", odd).needs([Daemon::XvrrpRfc]),
+        Test::new("hostile::reload_of_an_unusable_file_changes_nothing", reload).needs([Daemon::XvrrpRfc]),
     ]
 }
 
@@ -144,8 +144,8 @@ fn odd(lab: &Lab) -> Result<()> {
 
 fn reload(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
-    let mut backup = r2.start(Daemon::Xvrrp, BACKUP)?;
-    let mut master = r1.start(Daemon::Xvrrp, MASTER)?;
+    let mut backup = r2.start(Daemon::XvrrpRfc, BACKUP)?;
+    let mut master = r1.start(Daemon::XvrrpRfc, MASTER)?;
     reach(r1, "VI_1", "MASTER", ms(8_000))?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     for (name, spoil, words) in UNUSABLE {

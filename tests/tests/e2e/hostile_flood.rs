@@ -20,7 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         .map(|(word, mode, cpu)| {
             let body = move |lab: &Lab| flood(lab, mode, cpu);
             Test::new(format!("hostile::flood_at_master_and_backup_{word}"), body)
-                .needs([Daemon::Xvrrp])
+                .needs([Daemon::XvrrpRfc])
                 .timing()
         })
         .into()

@@ -20,18 +20,18 @@ pub(crate) fn tests() -> Vec<Test> {
     for (word, mode) in [("generic", "generic"), ("sockets", "off")] {
         let name = |what: &str| format!("hostile::{what}_{word}");
         let body = move |lab: &Lab| every_reason_has_its_counter(lab, mode);
-        tests.push(Test::new(name("every_reason_has_its_counter"), body).needs([Daemon::Xvrrp]));
+        tests.push(Test::new(name("every_reason_has_its_counter"), body).needs([Daemon::XvrrpRfc]));
         let body = move |lab: &Lab| unusual_frames_count(lab, mode);
-        tests.push(Test::new(name("unusual_frames_are_the_masters"), body).needs([Daemon::Xvrrp]));
+        tests.push(Test::new(name("unusual_frames_are_the_masters"), body).needs([Daemon::XvrrpRfc]));
         let body = move |lab: &Lab| damaged(lab, mode);
-        tests.push(Test::new(name("every_bit_and_every_length"), body).needs([Daemon::Xvrrp]));
+        tests.push(Test::new(name("every_bit_and_every_length"), body).needs([Daemon::XvrrpRfc]));
         let body = move |lab: &Lab| the_dead_stay_dead(lab, mode);
         tests.push(
-            Test::new(name("s18_bad_frames_keep_no_master_alive"), body).needs([Daemon::Xvrrp]).timing(),
+            Test::new(name("s18_bad_frames_keep_no_master_alive"), body).needs([Daemon::XvrrpRfc]).timing(),
         );
     }
-    tests.push(Test::new("hostile::oversized_packet", oversized).needs([Daemon::Xvrrp]));
-    let both = [Daemon::Xvrrp, Daemon::Keepalived];
+    tests.push(Test::new("hostile::oversized_packet", oversized).needs([Daemon::XvrrpRfc]));
+    let both = [Daemon::XvrrpRfc, Daemon::Keepalived];
     tests.push(Test::new("hostile::s16_neighbour_with_another_password", neighbour).needs(both).timing());
     tests
 }
@@ -46,8 +46,8 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn start(lab: &Lab, mode: &str) -> Result<Self> {
         let (on1, on2) = (lab.host("r1")?, lab.host("r2")?);
-        let mut r2 = on2.start(Daemon::Xvrrp, &config(99, on1.spec(), mode))?;
-        let mut r1 = on1.start(Daemon::Xvrrp, &config(255, on2.spec(), mode))?;
+        let mut r2 = on2.start(Daemon::XvrrpRfc, &config(99, on1.spec(), mode))?;
+        let mut r1 = on1.start(Daemon::XvrrpRfc, &config(255, on2.spec(), mode))?;
         let settled = || {
             let masters = json(on1, "status").ok()?;
             let backups = json(on2, "status").ok()?;
@@ -245,8 +245,8 @@ fn neighbour(lab: &Lab) -> Result<()> {
     let theirs =
         super::MASTER.replace("1111", "2222").replace("172.16.1.25", "172.16.1.99").replace("101", "250");
     let mut stranger = lab.host("client")?.start(Daemon::Keepalived, &theirs)?;
-    let mut backup = r2.start(Daemon::Xvrrp, super::BACKUP)?;
-    let mut master = r1.start(Daemon::Xvrrp, super::MASTER)?;
+    let mut backup = r2.start(Daemon::XvrrpRfc, super::BACKUP)?;
+    let mut master = r1.start(Daemon::XvrrpRfc, super::MASTER)?;
     super::reach(r1, "VI_1", "MASTER", ms(8_000))?;
     super::reach(r2, "VI_1", "BACKUP", ms(3_000))?;
     let begin = Moment::now();

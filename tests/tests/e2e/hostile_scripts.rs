@@ -15,9 +15,9 @@ const LONGEST_PAUSE: Duration = ms(120);
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("hostile::scripts_that_misbehave", misbehave).needs([Daemon::Xvrrp]).timing(),
-        Test::new("hostile::scripts_that_cannot_be_run", cannot_be_run).needs([Daemon::Xvrrp]),
-        Test::new("hostile::a_failing_script_of_weight_0", weight_zero).needs([Daemon::Xvrrp]),
+        Test::new("hostile::scripts_that_misbehave", misbehave).needs([Daemon::XvrrpRfc]).timing(),
+        Test::new("hostile::scripts_that_cannot_be_run", cannot_be_run).needs([Daemon::XvrrpRfc]),
+        Test::new("hostile::a_failing_script_of_weight_0", weight_zero).needs([Daemon::XvrrpRfc]),
     ]
 }
 
@@ -64,8 +64,8 @@ fn no_pause(wire: &Wire, from: Moment) -> Result<()> {
 
 fn start(lab: &Lab, security: bool, scripts: &[(&str, i16)]) -> Result<[Running; 2]> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
-    let backup = r2.start(Daemon::Xvrrp, &config(90, false, &[]).replace("track_script {  }", ""))?;
-    let master = r1.start(Daemon::Xvrrp, &config(200, security, scripts))?;
+    let backup = r2.start(Daemon::XvrrpRfc, &config(90, false, &[]).replace("track_script {  }", ""))?;
+    let master = r1.start(Daemon::XvrrpRfc, &config(200, security, scripts))?;
     Ok([master, backup])
 }
 

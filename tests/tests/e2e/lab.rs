@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("lab::cables", cables),
         Test::new("lab::arp_census_counts_every_answer", arp_census),
         Test::new("lab::bad_cable", bad_cable).timing(),
+        Test::new("lab::sweep_names_who_answers", sweep),
         Test::new("lab::nothing_is_left_after_sigkill", nothing_is_left_after_sigkill),
         Test::new("lab::keepalived_to_tcpdump", keepalived_to_tcpdump)
             .needs([Daemon::Keepalived])
@@ -57,6 +58,20 @@ fn cables(lab: &Lab) -> Result<()> {
     lab.switch().plug("r1")?;
     wait_for(second * 3, || addresses.first("r1", Change::CarrierUp, out)).context("no carrier again")?;
     ensure!(pings(IpAddr::V4(r1.spec().v4))?, "r1 does not answer after its cable is back");
+    Ok(())
+}
+
+fn sweep(lab: &Lab) -> Result<()> {
+    let [r1, r2] = ["r1", "r2"].map(|name| lab.host(name).map(|host| IpAddr::V4(host.spec().v4)));
+    let nobody = IpAddr::V4(Ipv4Addr::new(172, 16, 1, 77));
+    let start = Moment::now();
+    let targets = vec![r1?, nobody, r2?];
+    let sweep = lab.host("client")?.sweep(targets, Duration::from_millis(1), Duration::from_secs(3))?;
+    let answered = sweep.finish();
+    let [Some(first), None, Some(last)] = answered[..] else {
+        anyhow::bail!("answered: {answered:?}");
+    };
+    ensure!(first > start && last > start, "answered before the start");
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::pair::{
 };
 
 pub(crate) fn tests() -> Vec<Test> {
-    let test = |name, body: fn(&Lab) -> Result<()>| Test::new(name, body).needs([Daemon::Xvrrp]);
+    let test = |name, body: fn(&Lab) -> Result<()>| Test::new(name, body).needs([Daemon::XvrrpRfc]);
     vec![
         test("reload::nothing_changes_nothing", nothing).timing(),
         test("reload::priority_moves_the_address", priority),
@@ -70,9 +70,9 @@ fn nothing(lab: &Lab) -> Result<()> {
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     // No second burst, whose time would come during the test.
     let config = |priority| script("") + &text(&two(priority).map(|conf| conf.with("garp_master_delay 0")));
-    let mut one = r1.start(Daemon::Xvrrp, &config(150))?;
+    let mut one = r1.start(Daemon::XvrrpRfc, &config(150))?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
-    let mut two = r2.start(Daemon::Xvrrp, &config(100))?;
+    let mut two = r2.start(Daemon::XvrrpRfc, &config(100))?;
     until(r2, "VI_2", "BACKUP", ms(3_000))?;
     let before = (instance(r1, "VI_1")?, instance(r2, "VI_1")?);
     let from = Moment::now();
@@ -109,9 +109,9 @@ fn priority(lab: &Lab) -> Result<()> {
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let [first, second] = two(150);
     let calm = |conf: &Conf| conf.clone().with("garp_master_delay 0");
-    let _r1 = r1.start(Daemon::Xvrrp, &text(&[calm(&first), calm(&second)]))?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &text(&[calm(&first), calm(&second)]))?;
     held_by(&addresses, VIP2, &["r1"], ms(3_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &text(&two(100)))?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &text(&two(100)))?;
     until(r2, "VI_2", "BACKUP", ms(3_000))?;
     let from = Moment::now();
     let said = reload(r1, &text(&[calm(&Conf::new(90)), calm(&second)]))?;
@@ -128,7 +128,7 @@ fn addresses(lab: &Lab) -> Result<()> {
     let [r1, _] = routers(lab)?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let conf = |vips: &[&str]| Conf::new(150).with("garp_master_delay 0").vips(vips).text();
-    let _r1 = r1.start(Daemon::Xvrrp, &conf(&["172.16.1.25", "172.16.1.26"]))?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &conf(&["172.16.1.25", "172.16.1.26"]))?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
     std::thread::sleep(ms(100));
     let from = Moment::now();
@@ -156,7 +156,7 @@ fn instances(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let [first, second] = two(150).map(|conf| conf.with("garp_master_delay 0"));
-    let mut one = r1.start(Daemon::Xvrrp, &text(std::slice::from_ref(&first)))?;
+    let mut one = r1.start(Daemon::XvrrpRfc, &text(std::slice::from_ref(&first)))?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
     std::thread::sleep(ms(100));
     let from = Moment::now();
@@ -167,7 +167,7 @@ fn instances(lab: &Lab) -> Result<()> {
     let names: Vec<_> = r1.xvrrp_status()?.instances.into_iter().map(|i| i.name).collect();
     ensure!(names == ["VI_2", "VI_1"], "in the order of the file: {names:?}");
     // Taken out, it says so: the other router need not wait for its silence.
-    let _r2 = r2.start(Daemon::Xvrrp, &text(std::slice::from_ref(&second)))?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &text(std::slice::from_ref(&second)))?;
     until(r2, "VI_2", "BACKUP", ms(3_000))?;
     let removed = Moment::now();
     let said = reload(r1, &text(std::slice::from_ref(&first)))?;
@@ -190,9 +190,9 @@ fn renaming(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let calm = |priority| Conf::new(priority).with("garp_master_delay 0");
-    let _r1 = r1.start(Daemon::Xvrrp, &calm(150).text())?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &calm(150).text())?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &calm(100).text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &calm(100).text())?;
     until(r2, "VI_1", "BACKUP", ms(3_000))?;
     std::thread::sleep(ms(200));
     let before = [instance(r1, "VI_1")?, instance(r2, "VI_1")?];
@@ -218,7 +218,7 @@ fn moved(lab: &Lab) -> Result<()> {
     let conf = |first: &[&str], second: &[&str]| {
         text(&[Conf::new(150).vips(first), Conf::new(150).named("VI_2", 26).vips(second)])
     };
-    let _r1 = r1.start(Daemon::Xvrrp, &conf(&["172.16.1.25", "172.16.1.26"], &["172.16.1.27"]))?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &conf(&["172.16.1.25", "172.16.1.26"], &["172.16.1.27"]))?;
     held_by(&addresses, "172.16.1.27".parse()?, &["r1"], ms(3_000))?;
     held_by(&addresses, VIP2, &["r1"], ms(1_000))?;
     for (first, second) in [
@@ -245,9 +245,9 @@ fn with_password(priority: u8, password: &str) -> String {
 fn password(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
-    let _r1 = r1.start(Daemon::Xvrrp, &with_password(150, "old"))?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &with_password(150, "old"))?;
     held_by(&addresses, VIP, &["r1"], ms(6_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &with_password(100, "old"))?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &with_password(100, "old"))?;
     let follows = || instance(r2, "VI_1").ok()?.master;
     wait_for(ms(3_000), follows).context("r2 does not follow r1")?;
     let from = Moment::now();
@@ -268,9 +268,9 @@ fn password(lab: &Lab) -> Result<()> {
 fn judged_again(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let addresses = lab.watch_addresses()?;
-    let _r1 = r1.start(Daemon::Xvrrp, &with_password(150, "old"))?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &with_password(150, "old"))?;
     held_by(&addresses, VIP, &["r1"], ms(6_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &with_password(100, "old"))?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &with_password(100, "old"))?;
     wait_for(ms(3_000), || instance(r2, "VI_1").ok()?.master).context("r2 does not follow r1")?;
     std::thread::sleep(ms(1_200));
     let changed = Moment::now();
@@ -286,7 +286,7 @@ fn new_script(lab: &Lab) -> Result<()> {
     let [r1, _] = routers(lab)?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let calm = Conf::new(150).with("garp_master_delay 0");
-    let mut daemon = r1.start(Daemon::Xvrrp, &calm.text())?;
+    let mut daemon = r1.start(Daemon::XvrrpRfc, &calm.text())?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
     std::thread::sleep(ms(100));
     let from = Moment::now();
@@ -308,7 +308,7 @@ fn unusable(lab: &Lab) -> Result<()> {
     let [r1, _] = routers(lab)?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let conf = Conf::new(150).with("garp_master_delay 0").text();
-    let mut daemon = r1.start(Daemon::Xvrrp, &conf)?;
+    let mut daemon = r1.start(Daemon::XvrrpRfc, &conf)?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
     std::thread::sleep(ms(100));
     let from = Moment::now();

@@ -23,7 +23,7 @@ const SYSTEMCTL: &str = "#!/bin/sh\n[ \"$1\" = is-active ] && [ ! -e \"/run/stop
 
 pub(crate) fn tests() -> Vec<Test> {
     let test = |name, body: fn(&Lab) -> Result<()>| {
-        Test::new(name, body).needs([Daemon::Xvrrp]).on(Topology::multi_service)
+        Test::new(name, body).needs([Daemon::XvrrpRfc]).on(Topology::multi_service)
     };
     vec![
         test("services::published_files_are_judged", judged).needs([Daemon::Keepalived]),
@@ -62,7 +62,7 @@ fn start(lab: &Lab, config: &str) -> Result<[Running; 2]> {
     prepare(r2)?;
     let second = config.replace("priority 100", "priority 90");
     ensure!(second != config, "the file has no priority 100");
-    let routers = [r1.start(Daemon::Xvrrp, config)?, r2.start(Daemon::Xvrrp, &second)?];
+    let routers = [r1.start(Daemon::XvrrpRfc, config)?, r2.start(Daemon::XvrrpRfc, &second)?];
     let addresses = lab.watch_addresses()?;
     for vip in [VIP_A, VIP_B] {
         held_by(&addresses, vip, &["r1"], ms(10_000))?;
@@ -113,7 +113,7 @@ fn published_runs(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     prepare(r1)?;
     let addresses = lab.watch_addresses()?;
-    let mut daemon = r1.start(Daemon::Xvrrp, PUBLISHED)?;
+    let mut daemon = r1.start(Daemon::XvrrpRfc, PUBLISHED)?;
     for vip in [VIP_A, VIP_B] {
         held_by(&addresses, vip, &["r1"], ms(10_000))?;
     }

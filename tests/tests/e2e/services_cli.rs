@@ -7,7 +7,7 @@ use crate::harness::Test;
 use crate::pair::{Conf, FILE, ms, script, stderr, stdout, until, xvrrp};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let test = |name, body: fn(&Lab) -> Result<()>| Test::new(name, body).needs([Daemon::Xvrrp]);
+    let test = |name, body: fn(&Lab) -> Result<()>| Test::new(name, body).needs([Daemon::XvrrpRfc]);
     vec![
         test("cli::help_is_complete", help),
         test("cli::check_gives_its_verdict", check),
@@ -119,7 +119,7 @@ fn no_daemon(lab: &Lab) -> Result<()> {
 fn daemon(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     let tracked = Conf::new(150).with("track_script {").with("    chk").with("}").text();
-    let mut daemon = r1.start(Daemon::Xvrrp, &(script("weight 10") + &tracked))?;
+    let mut daemon = r1.start(Daemon::XvrrpRfc, &(script("weight 10") + &tracked))?;
     until(r1, "VI_1", "MASTER", ms(3_000))?;
     // The run directory is also the default.
     for place in [&["--run-dir", RUN_DIR][..], &[]] {
@@ -166,7 +166,7 @@ fn daemon(lab: &Lab) -> Result<()> {
 
 fn two_daemons(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
-    let mut daemon = r1.start(Daemon::Xvrrp, &Conf::new(150).text())?;
+    let mut daemon = r1.start(Daemon::XvrrpRfc, &Conf::new(150).text())?;
     until(r1, "VI_1", "MASTER", ms(3_000))?;
     let (code, out, said) = run(r1, &["run"])?;
     let log = out + &said;

@@ -14,7 +14,7 @@ const MASTER: &str = include_str!("../../inputs/two-node/master.conf");
 const BACKUP: &str = include_str!("../../inputs/two-node/backup.conf");
 
 pub(crate) fn tests() -> Vec<Test> {
-    let test = |name, body: fn(&Lab) -> Result<()>| Test::new(name, body).needs([Daemon::Xvrrp]);
+    let test = |name, body: fn(&Lab) -> Result<()>| Test::new(name, body).needs([Daemon::XvrrpRfc]);
     let mut tests = vec![
         test("timers::s08_next_advert_has_the_new_priority_and_interval", s08).timing(),
         test("timers::nopreempt", nopreempt),
@@ -36,7 +36,7 @@ pub(crate) fn tests() -> Vec<Test> {
             Some(()) => graceful_stop(lab, [&Conf::new(150).text(), &Conf::new(100).text()], "VI_1"),
         };
         let name = format!("timers::graceful_stop_and_failback_lose_nothing_{name}");
-        tests.push(Test::new(name, body).needs([Daemon::Xvrrp]).timing());
+        tests.push(Test::new(name, body).needs([Daemon::XvrrpRfc]).timing());
     }
     tests
 }
@@ -48,7 +48,7 @@ fn routers(lab: &Lab) -> Result<[&Host; 2]> {
 fn s08(lab: &Lab) -> Result<()> {
     let [r1, _] = routers(lab)?;
     let wire = lab.switch().watch()?;
-    let mut daemon = r1.start(Daemon::Xvrrp, &Conf::new(100).text())?;
+    let mut daemon = r1.start(Daemon::XvrrpRfc, &Conf::new(100).text())?;
     until(r1, "VI_1", "MASTER", ms(3_000))?;
     for priority in [140, 90, 200] {
         let before = Moment::now();
@@ -74,9 +74,9 @@ fn s08(lab: &Lab) -> Result<()> {
 fn nopreempt(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let addresses = lab.watch_addresses()?;
-    let _r2 = r2.start(Daemon::Xvrrp, &Conf::new(100).text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &Conf::new(100).text())?;
     held_by(&addresses, VIP, &["r2"], ms(3_000))?;
-    let _r1 = r1.start(Daemon::Xvrrp, &Conf::new(150).with("nopreempt").text())?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &Conf::new(150).with("nopreempt").text())?;
     until(r1, "VI_1", "BACKUP", ms(3_000))?;
     std::thread::sleep(MASTER_DOWN * 3);
     let backup = instance(r1, "VI_1")?;
@@ -93,9 +93,9 @@ fn nopreempt(lab: &Lab) -> Result<()> {
 fn preempt_delay(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
-    let _r2 = r2.start(Daemon::Xvrrp, &Conf::new(100).text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &Conf::new(100).text())?;
     held_by(&addresses, VIP, &["r2"], ms(3_000))?;
-    let _r1 = r1.start(Daemon::Xvrrp, &Conf::new(150).with("preempt_delay 1").text())?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &Conf::new(150).with("preempt_delay 1").text())?;
     until(r1, "VI_1", "BACKUP", ms(3_000))?;
     let heard = Moment::now();
     let taken = await_advert(&wire, "r1", 25, heard, |_| true)?;
@@ -109,9 +109,9 @@ fn preempt_delay(lab: &Lab) -> Result<()> {
 fn s28(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let addresses = lab.watch_addresses()?;
-    let _r2 = r2.start(Daemon::Xvrrp, &Conf::new(100).text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &Conf::new(100).text())?;
     held_by(&addresses, VIP, &["r2"], ms(3_000))?;
-    let _r1 = r1.start(Daemon::Xvrrp, &Conf::new(150).with("preempt_delay 30").text())?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &Conf::new(150).with("preempt_delay 30").text())?;
     until(r1, "VI_1", "BACKUP", ms(3_000))?;
     std::thread::sleep(INTERVAL * 3);
     let silent = Moment::now();
@@ -136,9 +136,9 @@ fn interface_weight(lab: &Lab) -> Result<()> {
     tracked_interface(r1)?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let tracked = Conf::new(150).with("track_interface {").with("    up0 weight -60").with("}");
-    let _r1 = r1.start(Daemon::Xvrrp, &tracked.text())?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &tracked.text())?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &Conf::new(100).text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &Conf::new(100).text())?;
     until(r2, "VI_1", "BACKUP", ms(3_000))?;
     let down = Moment::now();
     r1.output(&["ip", "link", "set", "up1", "down"])?;
@@ -159,9 +159,9 @@ fn interface_fault(lab: &Lab) -> Result<()> {
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let slow = |priority| Conf::new(priority).every("1");
     let tracked = slow(150).with("track_interface {").with("    up0").with("}");
-    let _r1 = r1.start(Daemon::Xvrrp, &tracked.text())?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &tracked.text())?;
     held_by(&addresses, VIP, &["r1"], ms(5_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &slow(200).with("nopreempt").text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &slow(200).with("nopreempt").text())?;
     let follows = || instance(r2, "VI_1").ok().filter(|i| i.state == "BACKUP" && i.master.is_some());
     wait_for(ms(3_000), follows).context("r2 does not follow r1")?;
     let down = Moment::now();
@@ -185,9 +185,9 @@ fn script_weight(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let tracked = Conf::new(150).with("track_script {").with("    chk").with("}");
-    let _r1 = r1.start(Daemon::Xvrrp, &(script("weight -60") + &tracked.text()))?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &(script("weight -60") + &tracked.text()))?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &Conf::new(100).text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &Conf::new(100).text())?;
     until(r2, "VI_1", "BACKUP", ms(3_000))?;
     let failed = Moment::now();
     r1.write("/run/bad", "", 0o644)?;
@@ -206,10 +206,10 @@ fn script_weight(lab: &Lab) -> Result<()> {
 fn fractional(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let wire = lab.switch().watch()?;
-    let _r1 = r1.start(Daemon::Xvrrp, &Conf::new(150).every("0.05").text())?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &Conf::new(150).every("0.05").text())?;
     until(r1, "VI_1", "MASTER", ms(3_000))?;
     // A backup of another interval follows the master's.
-    let _r2 = r2.start(Daemon::Xvrrp, &Conf::new(100).every("1.5").text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &Conf::new(100).every("1.5").text())?;
     let since = Moment::now();
     std::thread::sleep(ms(1_000));
     let sent = adverts(&wire, "r1", 25, since);
@@ -228,11 +228,11 @@ fn owner(lab: &Lab) -> Result<()> {
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let slow = |priority| Conf::new(priority).every("1");
     let tracked = slow(255).starts("MASTER").with("track_script {").with("    chk").with("}");
-    let _r2 = r2.start(Daemon::Xvrrp, &slow(254).text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &slow(254).text())?;
     held_by(&addresses, VIP, &["r2"], ms(5_000))?;
     let started = Moment::now();
     r1.write("/run/bad", "", 0o644)?;
-    let _r1 = r1.start(Daemon::Xvrrp, &(script("weight -50") + &tracked.text()))?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &(script("weight -50") + &tracked.text()))?;
     let taken = held_by(&addresses, VIP, &["r1"], ms(2_500))?;
     println!("an owner has its address {:?} after its daemon was started", taken.since(started));
     // Less than the down timer of one second's adverts by far: it does not wait.
@@ -249,7 +249,7 @@ fn owner(lab: &Lab) -> Result<()> {
     drop(_r1);
     r1.output(&["rm", "/run/bad"])?;
     let raised = slow(200).with("track_script {").with("    chk").with("}");
-    let _r1 = r1.start(Daemon::Xvrrp, &(script("weight 100") + &raised.text()))?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &(script("weight 100") + &raised.text()))?;
     let reached =
         wait_for(ms(3_000), || (instance(r1, "VI_1").ok()?.priority.effective == 254).then_some(()));
     reached.context("200 + 100 is not 254")
@@ -259,9 +259,9 @@ fn equal_priority(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let addresses = lab.watch_addresses()?;
     let conf = Conf::new(100).text();
-    let _r1 = r1.start(Daemon::Xvrrp, &conf)?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &conf)?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &conf)?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &conf)?;
     until(r2, "VI_1", "BACKUP", ms(3_000))?;
     std::thread::sleep(MASTER_DOWN * 2);
     // While backup, an equal priority is the master's, whatever the addresses.
@@ -281,9 +281,9 @@ fn equal_priority(lab: &Lab) -> Result<()> {
 fn hint(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let addresses = lab.watch_addresses()?;
-    let _r1 = r1.start(Daemon::Xvrrp, &Conf::new(150).text())?;
+    let _r1 = r1.start(Daemon::XvrrpRfc, &Conf::new(150).text())?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &Conf::new(100).starts("MASTER").text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &Conf::new(100).starts("MASTER").text())?;
     until(r2, "VI_1", "BACKUP", ms(3_000))?;
     std::thread::sleep(MASTER_DOWN * 2);
     let never = addresses.first("r2", Change::Added(VIP.into()), Moment::from_boot());
@@ -294,9 +294,9 @@ fn hint(lab: &Lab) -> Result<()> {
 fn priority_zero(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let wire = lab.switch().watch()?;
-    let mut first = r1.start(Daemon::Xvrrp, &Conf::new(150).every("0.5").text())?;
+    let mut first = r1.start(Daemon::XvrrpRfc, &Conf::new(150).every("0.5").text())?;
     until(r1, "VI_1", "MASTER", ms(3_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &Conf::new(100).every("0.5").text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &Conf::new(100).every("0.5").text())?;
     until(r2, "VI_1", "BACKUP", ms(3_000))?;
     std::thread::sleep(ms(600));
     let stopped = Moment::now();
@@ -312,9 +312,9 @@ fn priority_zero(lab: &Lab) -> Result<()> {
 fn interface_down(lab: &Lab) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
-    let mut daemon = r1.start(Daemon::Xvrrp, &Conf::new(150).text())?;
+    let mut daemon = r1.start(Daemon::XvrrpRfc, &Conf::new(150).text())?;
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
-    let _r2 = r2.start(Daemon::Xvrrp, &Conf::new(100).text())?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &Conf::new(100).text())?;
     until(r2, "VI_1", "BACKUP", ms(3_000))?;
     r1.output(&["ip", "link", "set", "ens160", "down"])?;
     let down = Moment::now();
@@ -335,9 +335,9 @@ fn interface_down(lab: &Lab) -> Result<()> {
 fn graceful_stop(lab: &Lab, files: [&str; 2], what: &str) -> Result<()> {
     let [r1, r2] = routers(lab)?;
     let addresses = lab.watch_addresses()?;
-    let mut first = r1.start(Daemon::Xvrrp, files[0])?;
+    let mut first = r1.start(Daemon::XvrrpRfc, files[0])?;
     held_by(&addresses, "172.16.1.25".parse()?, &["r1"], ms(8_000))?;
-    let mut second = r2.start(Daemon::Xvrrp, files[1])?;
+    let mut second = r2.start(Daemon::XvrrpRfc, files[1])?;
     let follows = || {
         let instances = r2.xvrrp_status().ok()?.instances;
         instances.iter().all(|i| i.state == "BACKUP" && i.master.is_some()).then_some(())
@@ -352,7 +352,7 @@ fn graceful_stop(lab: &Lab, files: [&str; 2], what: &str) -> Result<()> {
     held_by(&addresses, VIP, &["r2"], ms(3_000))?;
     std::thread::sleep(ms(300));
     let returned = Moment::now();
-    let mut first = r1.start(Daemon::Xvrrp, files[0])?;
+    let mut first = r1.start(Daemon::XvrrpRfc, files[0])?;
     held_by(&addresses, VIP, &["r1"], ms(10_000))?;
     std::thread::sleep(ms(300));
     let (end, report) = (Moment::now(), pinger.stop());

@@ -44,7 +44,7 @@ pub(crate) fn tests() -> Vec<Test> {
     // keepalived is measured to try the lab; it does not have our goals.
     let theirs = Bounds { takeover: ms(60), answer: ms(20), failback: 50 };
     let mut tests = Vec::new();
-    for (daemon, bounds) in [(Daemon::Xvrrp, ours), (Daemon::Keepalived, theirs)] {
+    for (daemon, bounds) in [(Daemon::XvrrpRfc, ours), (Daemon::Keepalived, theirs)] {
         for (cast, master, backup) in
             [("multicast", MASTER, BACKUP), ("unicast", MASTER_UNICAST, BACKUP_UNICAST)]
         {
@@ -57,9 +57,9 @@ pub(crate) fn tests() -> Vec<Test> {
     }
     for (cast, master, backup) in [("multicast", MASTER, BACKUP), ("unicast", MASTER_UNICAST, BACKUP_UNICAST)]
     {
-        let body = move |lab: &Lab| partition(lab, Daemon::Xvrrp, [master, backup]);
+        let body = move |lab: &Lab| partition(lab, Daemon::XvrrpRfc, [master, backup]);
         let name = format!("two_node::xvrrp_{cast}_partition_heals");
-        tests.push(Test::new(name, body).needs([Daemon::Xvrrp]).timing());
+        tests.push(Test::new(name, body).needs([Daemon::XvrrpRfc]).timing());
     }
     tests
 }

@@ -1,7 +1,7 @@
 //! The page that people read.
 
 use super::*;
-use crate::control::protocol::{InterfaceStatus, MasterStatus, PriorityChange};
+use crate::control::protocol::{FenceStatus, MasterStatus, PriorityChange};
 
 fn sample() -> Status {
     let backup = InstanceStatus {
@@ -49,6 +49,23 @@ fn sample() -> Status {
             up: true,
             xdp: "generic".to_owned(),
             xdp_reason: "the driver (veth) loses XDP_TX".to_owned(),
+            fence: Some(FenceStatus {
+                state: "armed".to_owned(),
+                lease_left_ms: None,
+                probed_ms_ago: Some(0.42),
+            }),
+            peers: vec![PeerStatus {
+                address: "172.16.1.21".to_owned(),
+                fast: true,
+                sent: 40_000,
+                answered: 39_998,
+                verdicts: 1,
+                last_reply_ms_ago: Some(0.31),
+                rtt_median_us: 12.2,
+                rtt_p99_us: 48.0,
+                rtt_max_us: 702.0,
+                ..PeerStatus::default()
+            }],
         }],
         scripts: vec![ScriptStatus {
             name: "check_web".to_owned(),
@@ -91,6 +108,12 @@ VI_2: VRRPv2 ipv4 vrid 51 on ens160, receives by native
 INTERFACE  INDEX  LINK  XDP
 ens160     2      up    generic  the driver (veth) loses XDP_TX
 
+fence of ens160: armed, no lease, probed 0.4 ms ago
+
+peer 172.16.1.21 on ens160: fast, last reply 0.3 ms ago
+  probes    40000 sent, 39998 answered; verdicts 1, of them wrong 0
+  rtt       12 us median, 48 us p99, 702 us max
+
 SCRIPT     STATE  RUNS  FAILED  LAST
 check_web  bad    30    4       exit 1, took 12 ms, 1.5 s ago
 
@@ -130,4 +153,19 @@ fn spans_have_at_most_two_units() {
     for (ms, text) in table {
         assert_eq!(span(ms), text);
     }
+}
+
+#[test]
+fn the_page_says_how_the_death_of_a_peer_would_be_noticed() {
+    let peer = |change: fn(&mut PeerStatus)| {
+        let mut peer = PeerStatus { answered: 1, ..PeerStatus::default() };
+        change(&mut peer);
+        liveness(&peer)
+    };
+    assert_eq!(peer(|peer| peer.fast = true), "fast");
+    assert_eq!(peer(|peer| (peer.fast, peer.user_space) = (true, true)), "fast, answers from user space");
+    assert_eq!(peer(|peer| peer.answered = 0), "RFC timers, answers no probes");
+    assert_eq!(peer(|peer| peer.verdict = Some("orphaned".to_owned())), "orphaned");
+    assert_eq!(peer(|peer| peer.paused_ms = Some(9_900)), "RFC timers for 9.9 s, after a wrong verdict");
+    assert_eq!(peer(|_| {}), "not our master");
 }

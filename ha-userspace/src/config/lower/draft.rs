@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ha_common::types::{Priority, Version, Vrid};
 
+use super::fast::{self, FastDraft};
 use super::garp::{self, GarpDraft};
 use super::keyword::{self, Action};
 use super::{global, script, track, unicast, value, vip};
@@ -50,6 +51,7 @@ pub(super) struct Draft {
     pub(super) scripts: Vec<Placed<TrackScript>>,
     pub(super) interfaces: Vec<Placed<TrackInterface>>,
     pub(super) garp: GarpDraft,
+    pub(super) fast: FastDraft,
     pub(super) lower_prio_no_advert: Option<bool>,
     pub(super) higher_prio_send_advert: Option<bool>,
     pub(super) higher_prio_at: Option<Span>,
@@ -196,6 +198,9 @@ impl Draft {
                     self.down_timer_adverts =
                         value::small(word, "down_timer_adverts", 1..=100, "the default is used", diags);
                 }
+            }
+            b"fast_failover" | b"fast_probe_interval" | b"fast_probe_misses" | b"fast_window" => {
+                fast::setting(stmt, &mut self.fast, diags);
             }
             b"xdp_mode" => self.xdp_mode = global::xdp_mode(stmt, diags).or(self.xdp_mode),
             b"v3_checksum_as_v2" => self.checksum_as_v2 = value::boolean(stmt, diags).unwrap_or(false),

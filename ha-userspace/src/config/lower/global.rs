@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ha_common::types::{MULTICAST_V4, MULTICAST_V6, Version};
 
+use super::fast::{self, FastDraft};
 use super::garp::{self, GarpDraft};
 use super::keyword::{self, Action};
 use super::value;
@@ -21,6 +22,7 @@ pub(super) struct Globals {
     pub(super) global: Global,
     pub(super) version: Option<Version>,
     pub(super) garp: GarpDraft,
+    pub(super) fast: FastDraft,
     pub(super) lower_prio_no_advert: Option<bool>,
     pub(super) higher_prio_send_advert: bool,
     pub(super) down_timer_adverts: Option<u8>,
@@ -84,6 +86,7 @@ fn setting(stmt: &Statement, globals: &mut Globals, diags: &mut Diagnostics) {
         b"vrrp_mcast_group4" => globals.group4 = other_group(stmt, diags),
         b"vrrp_mcast_group6" => globals.group6 = other_group(stmt, diags),
         b"xdp_mode" => global.xdp_mode = xdp_mode(stmt, diags).unwrap_or(global.xdp_mode),
+        word if word.starts_with(b"fast_") => fast::setting(stmt, &mut globals.fast, diags),
         b"max_auto_priority" => max_auto_priority(stmt, diags),
         // The reader has done it.
         b"include_check" => {}

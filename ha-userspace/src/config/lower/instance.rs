@@ -8,7 +8,7 @@ use ha_common::types::{Centis, Family, Priority, Version};
 
 use super::draft::{Draft, Placed};
 use super::global::Globals;
-use super::{addresses, garp, script, value};
+use super::{addresses, fast, garp, script, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::model::Instance;
@@ -118,6 +118,7 @@ fn finish(
         higher_prio_send_advert: draft.higher_prio_send_advert.unwrap_or(globals.higher_prio_send_advert),
         down_timer_adverts: draft.down_timer_adverts.or(globals.down_timer_adverts).unwrap_or(3),
         garp: garp::finish(&draft.garp, &globals.garp),
+        fast: fast::finish(&draft.fast, &globals.fast),
         track_scripts,
         track_interfaces,
         xdp_mode: draft.xdp_mode.unwrap_or(globals.global.xdp_mode),

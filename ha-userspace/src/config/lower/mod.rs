@@ -4,6 +4,7 @@
 
 mod addresses;
 mod draft;
+mod fast;
 mod garp;
 mod global;
 mod instance;

@@ -259,3 +259,34 @@ fn weights_that_are_wide_enough_are_no_finding() {
     assert!(found[0].contains("150 while it succeeds and 147 while it fails"), "{found:?}");
     assert!(found[0].contains("takes over only if its priority is 148 or more"), "{found:?}");
 }
+
+#[test]
+fn fast_settings_have_units_ranges_and_a_place_of_their_own() {
+    let text = "global_defs {\n@xvrrp fast_probe_interval 500us\nfast_lease 50ms\n\
+                fast_key 00112233445566778899aabbccddeeff\n}\n\
+                vrrp_instance V {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress { 192.0.2.1 }\nfast_window 4.5ms\nfast_probe_misses 5\n}\n\
+                vrrp_instance W {\ninterface e\nvirtual_router_id 2\nvirtual_ipaddress { 192.0.2.2 }\nfast_failover off\n}\n";
+    let loaded = loaded(text);
+    assert!(complaints(&loaded).is_empty(), "{:?}", complaints(&loaded));
+    let [v, w] = &*loaded.config.instances else { panic!("two instances") };
+    assert_eq!(v.fast.probe_interval, Duration::from_micros(500));
+    assert_eq!(v.fast.window, Duration::from_micros(4500));
+    assert_eq!((v.fast.probe_misses, w.fast.probe_misses), (5, 3));
+    assert_eq!(v.fast.lease, Duration::from_millis(50));
+    assert_eq!((v.fast.enabled, w.fast.enabled), (true, false));
+    let key = ha_common::probe::key(b"00112233445566778899aabbccddeeff");
+    assert_eq!(v.fast.key.unwrap().0, key);
+
+    for (line, code) in [
+        ("fast_probe_interval 1", "XV0401"),
+        ("fast_probe_interval 50us", "XV0401"),
+        ("fast_probe_interval 2s", "XV0401"),
+        ("fast_window ms", "XV0401"),
+        ("fast_probe_misses 0", "XV0401"),
+        ("fast_failover maybe", "XV0402"),
+        ("fast_key 1234", "XV0405"),
+    ] {
+        let loaded = super::loaded(&format!("global_defs {{\n{line}\n}}\n"));
+        assert_eq!(complaints(&loaded), [code], "{line}");
+    }
+}

@@ -46,15 +46,20 @@ fn a_full_pipe_never_holds_up_the_caller_and_the_loss_is_told() {
         queue.put(line(Level::INFO, &text));
     }
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    // The pipe holds 64 lines and the queue 1024; the rest is lost.
-    let lost = logging.dropped();
-    assert!((15_000..20_000).contains(&lost), "{lost}");
-    // Somebody reads again: the loss is told.
+    // Somebody reads again: every line is either there or told to be lost.
     let reader = std::thread::spawn(move || std::io::read_to_string(std::fs::File::from(read)));
     drop(queue);
     drop(logging);
     let all = reader.join().expect("no panic").expect("readable");
-    assert!(all.contains("<4>") && all.contains("log lines were lost"), "{} bytes", all.len());
+    let written = all.lines().filter(|line| line.ends_with("xxx")).count();
+    let told: usize = all
+        .lines()
+        .filter_map(|line| line.strip_prefix("<4>")?.strip_suffix("could not be written in time"))
+        .filter_map(|line| line.split(' ').next()?.parse::<usize>().ok())
+        .sum();
+    assert_eq!(written + told, 20_000, "{written} written, {told} told to be lost");
+    // The pipe holds 64 lines and the queue 1024, and the writer makes room for a few more in between.
+    assert!(told > 10_000, "{told}");
 }
 
 #[test]

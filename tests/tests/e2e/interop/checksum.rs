@@ -24,16 +24,16 @@ const FORMS: [(u8, &str, &str); 4] = [
 ];
 
 pub(super) fn tests() -> Vec<Test> {
-    let both = [Daemon::Xvrrp, Daemon::Keepalived];
+    let both = [Daemon::XvrrpRfc, Daemon::Keepalived];
     vec![
         Test::new("interop::s21_both_checksum_forms_are_understood", both_forms)
-            .needs([Daemon::Xvrrp])
+            .needs([Daemon::XvrrpRfc])
             .needs_tool("tcpdump"),
         Test::new("interop::s21_keepalived_is_heard_by_a_message_only_router", keepalived_is_heard)
             .needs(both),
         Test::new("interop::s21_keepalived_does_not_hear_message_only", keepalived_is_deaf).needs(both),
         Test::new("interop::s21_vrrpd_does_not_hear_message_only", vrrpd_is_deaf)
-            .needs([Daemon::Xvrrp, Daemon::FrrVrrpd]),
+            .needs([Daemon::XvrrpRfc, Daemon::FrrVrrpd]),
     ]
 }
 
@@ -52,8 +52,9 @@ fn both_forms(lab: &Lab) -> Result<()> {
     };
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let capture = lab.host("client")?.capture("ip proto 112", false)?;
-    let start =
-        |which: usize| Router::start(lab, ["r1", "r2"][which], Daemon::Xvrrp, Dialect::V3Ipv4, config(which));
+    let start = |which: usize| {
+        Router::start(lab, ["r1", "r2"][which], Daemon::XvrrpRfc, Dialect::V3Ipv4, config(which))
+    };
     let (mut first, second) = (start(0)?, start(1)?);
     let all_on = |name: &str| FORMS.iter().all(|(vrid, ..)| addresses.holders(vip(*vrid)) == [name]);
     wait_for(ms(5_000), || all_on("r1").then_some(())).context("r1 is not master of all")?;
@@ -100,7 +101,7 @@ fn keepalived_is_heard(lab: &Lab) -> Result<()> {
     ];
     let [first, second] = configs;
     let mut keepalived = Router::start(lab, "r1", Daemon::Keepalived, dialect, first)?;
-    let xvrrp = Router::start(lab, "r2", Daemon::Xvrrp, dialect, second)?;
+    let xvrrp = Router::start(lab, "r2", Daemon::XvrrpRfc, dialect, second)?;
     let only = |name: &str| (addresses.holders(dialect.vip()) == [name]).then_some(());
     wait_for(ms(5_000), || only("r1")).context("keepalived is not the only master")?;
     std::thread::sleep(INTERVAL * 5);
@@ -131,7 +132,7 @@ fn keepalived_is_deaf(lab: &Lab) -> Result<()> {
 /// The same with vrrpd.
 fn vrrpd_is_deaf(lab: &Lab) -> Result<()> {
     let config =
-        Dialect::V3Ipv4.config(Daemon::FrrVrrpd, Daemon::Xvrrp, 1, [Ipv4Addr::UNSPECIFIED.into(); 2]);
+        Dialect::V3Ipv4.config(Daemon::FrrVrrpd, Daemon::XvrrpRfc, 1, [Ipv4Addr::UNSPECIFIED.into(); 2]);
     deaf(lab, Daemon::FrrVrrpd, config, "Bad VRRP checksum")
 }
 
@@ -139,7 +140,7 @@ fn deaf(lab: &Lab, peer: Daemon, config: String, complaint: &str) -> Result<()> 
     let dialect = Dialect::V3Ipv4;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let ours = instance(PRIORITIES[0], INTERVAL, MESSAGE_ONLY, &dialect.vips());
-    let xvrrp = Router::start(lab, "r1", Daemon::Xvrrp, dialect, ours)?;
+    let xvrrp = Router::start(lab, "r1", Daemon::XvrrpRfc, dialect, ours)?;
     let peer = Router::start(lab, "r2", peer, dialect, config)?;
     let holds = |router: &Router<'_>| router.holds(&wire, &addresses).unwrap_or_default();
     let both = || (holds(&xvrrp) && holds(&peer)).then_some(());

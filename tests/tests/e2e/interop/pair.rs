@@ -71,7 +71,7 @@ pub(super) fn tests() -> Vec<Test> {
 fn tolerance(daemon: Daemon, dialect: Dialect) -> Tolerance {
     let busy = dialect.interval() * 3 / 4;
     match daemon {
-        Daemon::Xvrrp => Tolerance { early: ms(1), late: ms(20) },
+        Daemon::Xvrrp | Daemon::XvrrpRfc => Tolerance { early: ms(1), late: ms(20) },
         Daemon::Keepalived => Tolerance { early: ms(1), late: busy },
         Daemon::FrrVrrpd => Tolerance { early: ms(20), late: busy },
     }

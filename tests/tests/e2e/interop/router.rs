@@ -148,7 +148,7 @@ impl<'a> Router<'a> {
     pub(super) fn complaints(&self) -> Vec<String> {
         let log = self.log();
         let complains = |line: &&str| match self.daemon {
-            Daemon::Xvrrp => {
+            Daemon::Xvrrp | Daemon::XvrrpRfc => {
                 // Says so on machines where root may not lock memory.
                 (line.contains(" WARN ") || line.contains(" ERROR "))
                     && !line.contains("memory is not locked")

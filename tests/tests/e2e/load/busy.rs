@@ -18,9 +18,9 @@ pub(crate) fn tests() -> Vec<Test> {
         tests.push(
             Test::new("load::keepalived_100_at_10ms_beside_hogs", keepalived).needs([Daemon::Keepalived]),
         );
-        tests.push(Test::new("load::s41_100_at_10ms_through_sockets", sockets).needs([Daemon::Xvrrp]));
+        tests.push(Test::new("load::s41_100_at_10ms_through_sockets", sockets).needs([Daemon::XvrrpRfc]));
     }
-    tests.push(Test::new("load::s41_100_at_10ms_beside_hogs", xdp).needs([Daemon::Xvrrp]));
+    tests.push(Test::new("load::s41_100_at_10ms_beside_hogs", xdp).needs([Daemon::XvrrpRfc]));
     tests.into_iter().map(|test| test.needs_tool("tcpdump").timing()).collect()
 }
 

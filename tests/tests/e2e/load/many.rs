@@ -19,8 +19,8 @@ const SPREAD: Duration = Duration::from_millis(50);
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("load::takeover_of_255", takeover).needs([Daemon::Xvrrp]).timing(),
-        Test::new("load::reload_of_one_of_100_at_10ms", reload).needs([Daemon::Xvrrp]).timing(),
+        Test::new("load::takeover_of_255", takeover).needs([Daemon::XvrrpRfc]).timing(),
+        Test::new("load::reload_of_one_of_100_at_10ms", reload).needs([Daemon::XvrrpRfc]).timing(),
     ]
 }
 
@@ -28,10 +28,10 @@ fn takeover(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let started = Moment::now();
-    let mut first = r1.start(Daemon::Xvrrp, &MASTER.config())?;
+    let mut first = r1.start(Daemon::XvrrpRfc, &MASTER.config())?;
     let times = taken(&addresses, &wire, "r1", started)?;
     println!("start to all master: {}", Summary::of(&times, started));
-    let _second = r2.start(Daemon::Xvrrp, &BACKUP.config())?;
+    let _second = r2.start(Daemon::XvrrpRfc, &BACKUP.config())?;
     reach(r2, "BACKUP")?;
     std::thread::sleep(Duration::from_secs(1));
 
@@ -61,7 +61,7 @@ fn takeover(lab: &Lab) -> Result<()> {
     std::thread::sleep(Duration::from_secs(1));
     let returned = Moment::now();
     lab.switch().restore("r1")?;
-    let _first = r1.start(Daemon::Xvrrp, &MASTER.config())?;
+    let _first = r1.start(Daemon::XvrrpRfc, &MASTER.config())?;
     let times = taken(&addresses, &wire, "r1", returned)?;
     reach(r1, "MASTER")?;
     reach(r2, "BACKUP")?;

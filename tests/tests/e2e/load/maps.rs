@@ -14,7 +14,7 @@ const COUNT: u8 = 3;
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("load::maps_have_named_fields_that_move", maps)
-            .needs([Daemon::Xvrrp])
+            .needs([Daemon::XvrrpRfc])
             .needs_tool("bpftool"),
     ]
 }

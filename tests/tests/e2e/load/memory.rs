@@ -11,7 +11,7 @@ use crate::harness::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
     let test = |name: &str, count, limit| {
-        Test::new(name, move |lab: &Lab| resident(lab, count, limit)).needs([Daemon::Xvrrp])
+        Test::new(name, move |lab: &Lab| resident(lab, count, limit)).needs([Daemon::XvrrpRfc])
     };
     vec![test("load::memory_with_one", 1, 12 * 1024), test("load::memory_with_255", 255, 24 * 1024)]
 }

@@ -1,4 +1,4 @@
-//! The loop runs in real time where the machine allows it; its helper threads and scripts do not.
+//! The loop and the prober run in real time where the machine allows it; other threads and scripts do not.
 
 use std::fs;
 use std::time::Duration;
@@ -18,7 +18,7 @@ vrrp_script waiting {
 ";
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![Test::new("load::only_the_loop_is_real_time", scheduling).needs([Daemon::Xvrrp])]
+    vec![Test::new("load::only_the_loop_is_real_time", scheduling).needs([Daemon::XvrrpRfc])]
 }
 
 fn scheduling(lab: &Lab) -> Result<()> {
@@ -27,7 +27,7 @@ fn scheduling(lab: &Lab) -> Result<()> {
         .config()
         .replace("    advert_int", "    track_script {\n        waiting weight 1\n    }\n    advert_int");
     let host = lab.host("r1")?;
-    let daemon = host.start(Daemon::Xvrrp, &(SCRIPT.to_owned() + &config))?;
+    let daemon = host.start(Daemon::XvrrpRfc, &(SCRIPT.to_owned() + &config))?;
     reach(host, "MASTER")?;
     let pid = daemon.pid();
     let script =
@@ -45,7 +45,13 @@ fn scheduling(lab: &Lab) -> Result<()> {
             policy.0,
             policy.1
         );
-        let wanted = if is_loop && !refused { (libc::SCHED_FIFO, 51) } else { (libc::SCHED_OTHER, 0) };
+        let is_prober = fs::read_to_string(path.join("comm"))?.trim() == "xvrrp-liveness";
+        let wanted = match (is_loop, is_prober) {
+            _ if refused => (libc::SCHED_OTHER, 0),
+            (true, _) => (libc::SCHED_FIFO, 51),
+            (_, true) => (libc::SCHED_FIFO, 52),
+            _ => (libc::SCHED_OTHER, 0),
+        };
         ensure!(policy == wanted, "wanted {wanted:?} ({})", log.lines().next().unwrap_or_default());
     }
     let policy = policy(&format!("/proc/{script}/stat"))?;

@@ -118,9 +118,9 @@ impl States {
 /// Starts all as `master` on r1, waits until they are, then all as `backup` on r2.
 pub(super) fn pair(lab: &Lab, master: &str, backup: &str) -> Result<[Running; 2]> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
-    let first = r1.start(ha_tests::lab::Daemon::Xvrrp, master)?;
+    let first = r1.start(ha_tests::lab::Daemon::XvrrpRfc, master)?;
     reach(r1, "MASTER")?;
-    let second = r2.start(ha_tests::lab::Daemon::Xvrrp, backup)?;
+    let second = r2.start(ha_tests::lab::Daemon::XvrrpRfc, backup)?;
     reach(r2, "BACKUP")?;
     Ok([first, second])
 }

@@ -24,7 +24,7 @@ const ALL: u8 = 20;
 pub(crate) fn tests() -> Vec<Test> {
     let test = |name: &str, stall: Stall| {
         Test::new(name, move |lab: &Lab| stalled(lab, stall))
-            .needs([Daemon::Xvrrp])
+            .needs([Daemon::XvrrpRfc])
             .on(|| Topology::routers(3))
     };
     vec![test("load::s41_stalls_of_50ms", often), test("load::s41_stall_of_10s", once)]
@@ -42,12 +42,12 @@ fn config(mode: &str, priority: u8) -> String {
 
 fn stalled(lab: &Lab, stall: Stall) -> Result<()> {
     let r1 = lab.host("r1")?;
-    let mut master = r1.start(Daemon::Xvrrp, &config("auto", 200))?;
+    let mut master = r1.start(Daemon::XvrrpRfc, &config("auto", 200))?;
     reach(r1, "MASTER")?;
     let wire = lab.switch().watch()?;
     let mut backups = Vec::new();
     for (priority, (host, mode, _)) in (100..).zip(BACKUPS) {
-        backups.push(lab.host(host)?.start(Daemon::Xvrrp, &config(mode, priority))?);
+        backups.push(lab.host(host)?.start(Daemon::XvrrpRfc, &config(mode, priority))?);
     }
     for (host, _, receives) in BACKUPS {
         reach(lab.host(host)?, "BACKUP")?;

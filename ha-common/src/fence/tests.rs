@@ -1,0 +1,92 @@
+extern crate std;
+
+use std::vec::Vec;
+
+use super::*;
+use crate::layout::address_key;
+
+const SECOND: u64 = 1_000_000_000;
+/// Vouched for, probed just now.
+const HEALTHY: Guard = Guard {
+    orphaned: false,
+    lease_until_ns: 100 * SECOND + 1,
+    restart_until_ns: 0,
+    last_probe_ns: 100 * SECOND,
+};
+const NOW: u64 = 100 * SECOND;
+
+#[test]
+fn s39_the_fence_closes_exactly_when_the_reply_says_that_nobody_is_home() {
+    for orphaned in [false, true] {
+        for lease_until_ns in [0, NOW - 1, NOW, NOW + 1] {
+            for restart_until_ns in [0, NOW, NOW + 1] {
+                let guard = Guard { orphaned, lease_until_ns, restart_until_ns, ..HEALTHY };
+                let gone = guard.flags(NOW) & (ORPHANED | EXPIRED) != 0;
+                assert_eq!(guard.closed(NOW), gone, "{guard:?}");
+                assert_eq!(guard.flags(NOW) & EXPIRED != 0, gone && guard.lease_left_ns(NOW) == 0);
+                assert_eq!(guard.flags(NOW) & ORPHANED != 0, gone && orphaned);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_restart_is_said_only_where_somebody_would_wonder() {
+    let window = Guard { restart_until_ns: NOW + 1, ..HEALTHY };
+    assert_eq!(window.flags(NOW), 0);
+    assert_eq!(window.flags(NOW + 1), EXPIRED, "window and lease are over");
+    assert_eq!(Guard { orphaned: true, ..window }.flags(NOW), RESTARTING);
+    assert_eq!(Guard { lease_until_ns: NOW, ..window }.flags(NOW), RESTARTING);
+}
+
+#[test]
+fn nobody_probing_means_that_the_addresses_stay_served() {
+    let orphaned = Guard { orphaned: true, ..HEALTHY };
+    assert!(orphaned.closed(NOW));
+    assert!(orphaned.closed(NOW + PROBED_NS - 1));
+    assert!(!orphaned.closed(NOW + PROBED_NS));
+    assert!(orphaned.closed(NOW - 5), "another CPU answered meanwhile");
+    assert!(
+        !Guard { last_probe_ns: 0, ..orphaned }.closed(5),
+        "never, although the machine has just started"
+    );
+}
+
+fn ethernet(ethertype: [u8; 2], packet: &[u8]) -> Vec<u8> {
+    [&[2; 12][..], &ethertype, packet].concat()
+}
+
+#[test]
+fn every_truncation_is_survived_and_none_invents_an_address() {
+    let mut arp = std::vec![0, 1, 8, 0, 6, 4, 0, 1];
+    arp.extend([9; 16]);
+    arp.extend([172, 16, 1, 25]);
+    let frame = ethernet([0x08, 0x06], &arp);
+    let key: [u64; 2] = bytemuck::cast(address_key([172, 16, 1, 25].into()));
+    for len in 0..=frame.len() {
+        let wanted = wanted_address(&frame[..len], 0);
+        assert_eq!(wanted, (len == frame.len()).then_some(key), "{len}");
+    }
+    let mut tagged = frame.clone();
+    tagged.splice(12..12, [0x81, 0, 0, 7]);
+    assert_eq!(wanted_address(&tagged[..], 0), None);
+    assert_eq!(wanted_address(&tagged[..], 7), Some(key));
+    assert_eq!(wanted_address(&frame[..], 7), None);
+}
+
+#[test]
+fn solicitations_are_for_their_target_and_other_packets_for_their_destination() {
+    let mut packet = std::vec![0x60, 0, 0, 0, 0, 24, 58, 255];
+    packet.extend([1; 16]);
+    packet.extend([2; 16]);
+    packet.extend([135, 0, 0, 0, 0, 0, 0, 0]);
+    packet.extend([3; 16]);
+    let wanted = |packet: &[u8]| wanted_address(&ethernet([0x86, 0xdd], packet)[..], 0);
+    assert_eq!(wanted(&packet), Some(bytemuck::cast([3_u8; 16])));
+    assert_eq!(wanted(&packet[..50]), None, "a solicitation without a target");
+    packet[40] = 136;
+    assert_eq!(wanted(&packet), Some(bytemuck::cast([2_u8; 16])));
+    packet[40] = 135;
+    packet[6] = 17;
+    assert_eq!(wanted(&packet), Some(bytemuck::cast([2_u8; 16])));
+}

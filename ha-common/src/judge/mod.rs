@@ -1,0 +1,308 @@
+//! The judge of one peer's liveness: when to probe it, and what its silence and its replies mean.
+//!
+//! What lives here: the rules under "Verdicts" of `docs/liveness.md`. What must not: a clock, a socket, a map, and
+//! what a virtual router does about a verdict ([`crate::machine`]). The liveness thread drives it, and the cluster
+//! simulation.
+//!
+//! # Contract
+//!
+//! One [`PeerJudge`] for each peer, interface and family. It is a value: the same calls give the same answers.
+//! Whenever the driver wakes up, and at the latest at [`PeerJudge::next_deadline`], it must, in this order:
+//!
+//! 1. read its clock: `now`, which never runs backwards;
+//! 2. read the peer's latest reply from the map, in one piece, and feed it ([`PeerJudge::answered`]). A reply that
+//!    was fed before is a no-op. A reply may be newer than `now`;
+//! 3. call [`PeerJudge::tick`]. If that returns a sequence number, send the probe, read the clock again when the
+//!    send call has returned, and report it with [`PeerJudge::sent`]. What could not be sent is not reported, and
+//!    accuses nobody;
+//! 4. drain [`PeerJudge::poll_event`].
+//!
+//! After [`PeerJudge::tick`] the next deadline lies ahead of `now`. [`PeerJudge::follow`], [`PeerJudge::link`] and
+//! [`PeerJudge::heard`] may be called at any time, and may bring the deadline forward.
+
+mod io;
+mod outstanding;
+mod queue;
+mod round_trip;
+mod rules;
+
+#[cfg(test)]
+mod tests;
+
+pub use io::{Answered, Event, Settings, Verdict};
+pub use round_trip::Summary;
+
+use crate::probe::{EXPIRED, ORPHANED, RESTARTING, USER_SPACE};
+use crate::time::{Span, Time};
+use crate::types::Priority;
+use outstanding::Outstanding;
+use queue::Queue;
+use round_trip::RoundTrips;
+
+/// A driver that comes later than this was short of CPU, and so perhaps was its kernel: what was sent before is no
+/// evidence.
+pub const LATE: Span = Span::from_millis(1);
+/// First pause of the probing of a peer that has never answered.
+pub const DISCOVERY: Span = Span::SECOND;
+/// Probes in vain after which a peer is said to answer none. It is probed on.
+pub const IN_VAIN: u64 = 2;
+/// The longest.
+pub const MAX_GAP: Span = Span::from_secs(10);
+/// How often a peer is probed that is no longer followed but orphaned, expired, or still master for something: its
+/// fence closes, and stays closed, only while it is probed once a second.
+pub const GUARD: Span = Span::from_millis(250);
+/// First pause of the verdicts after a wrong one; each further one doubles it.
+pub const PAUSE: Span = Span::from_secs(10);
+/// The longest. After as long without a wrong verdict the next pause is short again.
+pub const MAX_PAUSE: Span = Span::from_secs(600);
+/// A sign of life within this time shows that the verdict was wrong. Later the peer may have come back.
+pub const WRONG_WITHIN: Span = Span::from_secs(10);
+
+/// The RFC's skew time, scaled to the window: how long a backup waits with a takeover by verdict.
+#[must_use]
+pub fn fast_skew_time(priority: Priority, window: Span) -> Span {
+    Span(window.times(256 - u64::from(priority.get())).0 / 256)
+}
+
+/// How probes are spaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Nothing is sent.
+    Idle,
+    /// The next gap, doubled with each probe: discovery, a silent peer, a guarded one.
+    Slow { gap: Span },
+    /// The peer answers and is followed.
+    Fast,
+}
+
+/// The judge of one peer. The module's documentation has the contract.
+#[derive(Clone, Debug)]
+pub struct PeerJudge {
+    settings: Settings,
+    following: bool,
+    link_up: bool,
+    /// When either changed. What arrived before is not looked at.
+    since: Time,
+    pace: Pace,
+    /// When the next probe is due.
+    next_send: Time,
+    /// When the latest one was due.
+    last_send: Time,
+    /// When a slow probe's reply is looked for.
+    look_at: Time,
+    /// Of the latest probe.
+    sequence: u64,
+    latest: Option<Answered>,
+    /// A reply came since the link came up and the peer is followed.
+    answers: bool,
+    outstanding: Outstanding,
+    /// From when silence counts: the latest reply, or the end of a stall.
+    quiet_since: Time,
+    /// The verdict in force, and its moment.
+    verdict: Option<(Verdict, Time)>,
+    restarting: bool,
+    paused_until: Time,
+    pause: Span,
+    trips: RoundTrips,
+    counts: Counts,
+    /// What the driver was told to come at.
+    promised: Time,
+    events: Queue,
+}
+
+/// For `status` and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Probes that were sent.
+    pub sent: u64,
+    /// Replies that were read. Of several between two readings only the latest is.
+    pub answered: u64,
+    /// Times that the driver came late, and the evidence of before was dropped.
+    pub stalls: u64,
+    /// Verdicts, dropped ones included.
+    pub verdicts: u64,
+    /// Verdicts that a sign of life refuted.
+    pub wrong: u64,
+    /// Verdicts that fell within a pause and were dropped.
+    pub dropped: u64,
+}
+
+impl PeerJudge {
+    /// A judge of a peer that is not followed yet; the link is up.
+    #[must_use]
+    pub fn new(settings: Settings, now: Time) -> Self {
+        Self {
+            settings,
+            following: false,
+            link_up: true,
+            since: now,
+            pace: Pace::Idle,
+            next_send: Time::NEVER,
+            last_send: now,
+            look_at: Time::NEVER,
+            sequence: 0,
+            latest: None,
+            answers: false,
+            outstanding: Outstanding::new(),
+            quiet_since: now,
+            verdict: None,
+            restarting: false,
+            paused_until: Time(0),
+            pause: Span::ZERO,
+            trips: RoundTrips::new(),
+            counts: Counts::default(),
+            promised: Time::NEVER,
+            events: Queue::default(),
+        }
+    }
+
+    /// Other settings, by a reload.
+    pub const fn reconfigure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// Whether some virtual router of ours tracks this peer as its master. Saying the same twice changes nothing.
+    pub fn follow(&mut self, following: bool, now: Time) {
+        if self.following != following {
+            self.following = following;
+            self.restart(now);
+        }
+    }
+
+    /// The local carrier.
+    pub fn link(&mut self, up: bool, now: Time) {
+        if self.link_up != up {
+            self.link_up = up;
+            self.restart(now);
+        }
+    }
+
+    /// An advert of the peer as master (not of priority 0) arrived at `at`, by kernel time.
+    pub fn heard(&mut self, at: Time, now: Time) {
+        if let Some((Verdict::Unreachable, judged)) = self.verdict
+            && at > judged
+        {
+            self.refuted(judged, at, true, now);
+            self.plan_sooner();
+        }
+    }
+
+    /// The probe of this sequence number went out; `at` was read when the send call had returned.
+    pub fn sent(&mut self, sequence: u64, at: Time) {
+        self.outstanding.sent(sequence, self.last_send.min(at), at);
+        self.counts.sent += 1;
+        self.plan_sooner();
+    }
+
+    /// The latest reply in the map.
+    pub fn answered(&mut self, reply: &Answered, now: Time) {
+        let known = self.latest.map_or(0, |latest| latest.sequence);
+        let new = reply.sequence > known && reply.sequence <= self.sequence && reply.at >= self.since;
+        if !new || !self.link_up {
+            return;
+        }
+        let before = self.latest.replace(*reply);
+        self.counts.answered += 1;
+        if before.is_none() {
+            self.events.push(Event::Discovered { at: reply.at });
+        }
+        if let Some(round_trip) = self.outstanding.answered(reply.sequence, reply.at) {
+            self.trips.record(round_trip);
+        }
+        self.quiet_since = self.quiet_since.max(reply.at);
+        self.answers = true;
+        self.weigh(reply, before.as_ref(), now);
+        if let Some(before) = before {
+            let vrids = before.masters.without(&reply.masters);
+            if !vrids.is_empty() {
+                self.events.push(Event::Resigned { vrids, at: reply.at });
+            }
+        }
+        self.repace(reply);
+        self.plan_sooner();
+    }
+
+    /// Judges, and says whether a probe is to be sent now.
+    pub fn tick(&mut self, now: Time) -> Option<u64> {
+        let stalled = now.span_since(self.promised) > LATE;
+        if stalled {
+            self.counts.stalls += 1;
+            self.outstanding.clear();
+            self.quiet_since = self.quiet_since.max(now);
+        }
+        if self.unreachable_at().is_some_and(|at| at <= now) {
+            self.unreachable(now);
+        }
+        self.hurry(now);
+        if self.look_at <= now {
+            self.look_at = Time::NEVER;
+            if !stalled {
+                self.affirm(now);
+            }
+        }
+        let due = self.next_send <= now;
+        if due {
+            self.schedule(now);
+            if self.sequence == IN_VAIN && self.latest.is_none() {
+                self.events.push(Event::Unanswered);
+            }
+            self.sequence += 1;
+        }
+        self.plan();
+        due.then_some(self.sequence)
+    }
+
+    /// The next thing that the driver must tell.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// When [`PeerJudge::tick`] is wanted; [`Time::NEVER`] where it is not.
+    #[must_use]
+    pub const fn next_deadline(&self) -> Time {
+        self.promised
+    }
+
+    /// The verdict in force.
+    #[must_use]
+    pub const fn verdict(&self) -> Option<(Verdict, Time)> {
+        self.verdict
+    }
+
+    /// The latest reply that was believed.
+    #[must_use]
+    pub const fn latest(&self) -> Option<&Answered> {
+        self.latest.as_ref()
+    }
+
+    /// Whether fast verdicts are possible: the peer is followed and has answered since.
+    #[must_use]
+    pub const fn is_fast(&self) -> bool {
+        self.following && self.answers
+    }
+
+    /// The end of the pause after a wrong verdict, while there is one.
+    #[must_use]
+    pub fn paused_until(&self, now: Time) -> Option<Time> {
+        (now < self.paused_until).then_some(self.paused_until)
+    }
+
+    /// Round trips.
+    #[must_use]
+    pub fn round_trips(&self) -> Summary {
+        self.trips.summary()
+    }
+
+    /// How long a reply is waited for: 4 × the 99th percentile of the round trips, within bounds.
+    #[must_use]
+    pub fn reply_wait(&self) -> Span {
+        let Settings { min_wait, max_wait, .. } = self.settings;
+        self.trips.p99().times(4).min(max_wait).max(min_wait)
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+}

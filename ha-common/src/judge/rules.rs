@@ -1,0 +1,211 @@
+//! What silence and replies mean, and when the next probe is due.
+
+use super::{
+    Answered, DISCOVERY, EXPIRED, Event, GUARD, MAX_GAP, MAX_PAUSE, ORPHANED, PAUSE, Pace, PeerJudge,
+    RESTARTING, USER_SPACE, Verdict, WRONG_WITHIN,
+};
+use crate::time::{Span, Time};
+
+impl PeerJudge {
+    /// The peer is followed or not, or the link came or went: what was known counts for nothing.
+    pub(super) fn restart(&mut self, now: Time) {
+        self.outstanding.clear();
+        self.answers = false;
+        self.since = now;
+        self.quiet_since = self.quiet_since.max(now);
+        (self.pace, self.next_send) = if !self.link_up {
+            (Pace::Idle, Time::NEVER)
+        } else if self.following {
+            let gap = if self.latest.is_some() { self.settings.interval } else { DISCOVERY };
+            (Pace::Slow { gap }, now)
+        } else if self.verdict.is_some() || self.latest.as_ref().is_some_and(needs_guard) {
+            (Pace::Slow { gap: GUARD }, now.after(GUARD))
+        } else {
+            (Pace::Idle, Time::NEVER)
+        };
+        self.plan_sooner();
+    }
+
+    /// What a reply says of the responder.
+    pub(super) fn weigh(&mut self, reply: &Answered, before: Option<&Answered>, now: Time) {
+        let restarting = reply.flags & RESTARTING != 0;
+        if restarting && !self.restarting {
+            self.events.push(Event::Restarting { at: reply.at });
+        }
+        self.restarting = restarting;
+        match said(reply) {
+            Some(verdict) => {
+                if self.verdict.map(|(known, _)| known) != Some(verdict) {
+                    self.verdict = Some((verdict, reply.at));
+                    self.counts.verdicts += 1;
+                    self.events.push(Event::Lost { verdict, at: reply.at, affirmed: reply.at });
+                }
+            }
+            None => {
+                if let Some((known, judged)) = self.verdict {
+                    // Another incarnation is a peer that came back, and one that has let go is no second master.
+                    let same = before.is_some_and(|before| before.responder == reply.responder);
+                    let wrong = known == Verdict::Unreachable && same && !reply.masters.is_empty();
+                    self.refuted(judged, reply.at, wrong, now);
+                }
+            }
+        }
+    }
+
+    /// A sign of life. `wrong` where it shows that the peer has been master all the time.
+    pub(super) fn refuted(&mut self, judged: Time, at: Time, wrong: bool, now: Time) {
+        self.verdict = None;
+        self.events.push(Event::Alive { at });
+        if wrong && at.span_since(judged) <= WRONG_WITHIN {
+            self.counts.wrong += 1;
+            let calm = now.span_since(self.paused_until) > MAX_PAUSE;
+            self.pause = if calm || self.pause == Span::ZERO { PAUSE } else { self.pause.times(2) };
+            self.pause = self.pause.min(MAX_PAUSE);
+            self.paused_until = now.after(self.pause);
+            self.events.push(Event::Paused { until: self.paused_until });
+        }
+    }
+
+    /// After a reply: the spacing that the peer's state asks for.
+    pub(super) fn repace(&mut self, reply: &Answered) {
+        let (pace, gap) = if self.following {
+            (Pace::Fast, self.settings.interval)
+        } else if needs_guard(reply) {
+            (Pace::Slow { gap: GUARD }, GUARD)
+        } else {
+            self.pace = Pace::Idle;
+            self.next_send = Time::NEVER;
+            return;
+        };
+        if self.pace != pace {
+            self.pace = pace;
+            self.next_send = self.next_send.min(self.last_send.after(gap));
+        }
+    }
+
+    /// When the peer's silence has lasted long enough, if it goes on.
+    pub(super) fn unreachable_at(&self) -> Option<Time> {
+        let able = self.following && self.link_up && self.answers && self.verdict.is_none();
+        if !able || self.pace != Pace::Fast {
+            return None;
+        }
+        let last_witness = self.outstanding.nth(usize::from(self.settings.misses.max(1)) - 1)?;
+        let window = match self.latest {
+            Some(latest) if latest.flags & USER_SPACE != 0 => {
+                self.settings.window.max(self.settings.user_space_window)
+            }
+            Some(_) | None => self.settings.window,
+        };
+        // The prober's own lateness is no silence of the peer.
+        let first_witness = self.outstanding.nth(0)?;
+        let silent_since =
+            self.quiet_since.max(Time(first_witness.0.saturating_sub(self.settings.interval.0)));
+        Some(last_witness.after(self.reply_wait()).max(silent_since.after(window)))
+    }
+
+    pub(super) fn unreachable(&mut self, now: Time) {
+        self.counts.verdicts += 1;
+        self.outstanding.clear();
+        self.answers = false;
+        self.pace = Pace::Slow { gap: self.hurried() };
+        if now < self.paused_until {
+            self.counts.dropped += 1;
+            return;
+        }
+        self.verdict = Some((Verdict::Unreachable, now));
+        self.events.push(Event::Lost { verdict: Verdict::Unreachable, at: now, affirmed: now });
+    }
+
+    /// The verdict stands: a main loop that was short of CPU does not act on an old one.
+    pub(super) fn affirm(&mut self, now: Time) {
+        if let Some((verdict @ Verdict::Unreachable, at)) = self.verdict
+            && self.following
+        {
+            self.events.push(Event::Lost { verdict, at, affirmed: now });
+        }
+    }
+
+    /// When the oldest witness has waited long enough: the next probes then follow faster.
+    fn missed_at(&self) -> Option<Time> {
+        if self.pace != Pace::Fast {
+            return None;
+        }
+        self.outstanding.nth(0).map(|sent| sent.after(self.reply_wait()))
+    }
+
+    /// The same, while that would change anything.
+    fn hurry_at(&self) -> Option<Time> {
+        let sooner = self.next_send > self.last_send.after(self.hurried());
+        self.missed_at().filter(|_| sooner)
+    }
+
+    fn hurried(&self) -> Span {
+        Span((self.settings.interval.0 / 2).max(1))
+    }
+
+    /// After a first miss the next probes come at half the interval.
+    pub(super) fn hurry(&mut self, now: Time) {
+        if self.hurry_at().is_some_and(|at| at <= now) {
+            self.next_send = self.last_send.after(self.hurried()).max(now);
+        }
+    }
+
+    /// A probe goes out now: when the one after it is due.
+    pub(super) fn schedule(&mut self, now: Time) {
+        let due = self.next_send;
+        self.last_send = now;
+        self.next_send = match self.pace {
+            Pace::Idle => Time::NEVER,
+            Pace::Slow { gap } => {
+                // While a backup waits for its skew, an answer is welcome soon.
+                let waiting = matches!(self.verdict, Some((Verdict::Unreachable, at))
+                    if now < at.after(self.settings.window));
+                let slower = if waiting { gap } else { gap.times(2) };
+                self.pace = Pace::Slow { gap: slower.min(MAX_GAP) };
+                self.look_at = now.after(self.reply_wait());
+                now.after(gap)
+            }
+            Pace::Fast => {
+                let missed = self.missed_at().is_some_and(|at| at <= now);
+                let step = if missed { self.hurried() } else { Span(self.settings.interval.0.max(1)) };
+                // The phase is kept, but nothing is made up for.
+                let next = due.after(step);
+                if next > now { next } else { now.after(step) }
+            }
+        };
+    }
+
+    /// When something is to be done next.
+    fn next(&self) -> Time {
+        let judge = self.unreachable_at().unwrap_or(Time::NEVER);
+        let hurry = self.hurry_at().unwrap_or(Time::NEVER);
+        self.next_send.min(judge).min(hurry).min(self.look_at)
+    }
+
+    pub(super) fn plan(&mut self) {
+        self.promised = self.next();
+    }
+
+    /// Between two ticks the promise is only brought forward, so that the next one sees how late it is.
+    pub(super) fn plan_sooner(&mut self) {
+        self.promised = self.promised.min(self.next());
+    }
+}
+
+/// Whether a peer that is not followed may still answer for addresses of ours, or would if its fence were open.
+fn needs_guard(reply: &Answered) -> bool {
+    said(reply).is_some() || !reply.masters.is_empty()
+}
+
+/// What the responder says that amounts to a verdict.
+const fn said(reply: &Answered) -> Option<Verdict> {
+    if reply.flags & RESTARTING != 0 {
+        None
+    } else if reply.flags & ORPHANED != 0 {
+        Some(Verdict::Orphaned)
+    } else if reply.flags & EXPIRED != 0 {
+        Some(Verdict::Expired)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,77 @@
+//! What can be asked of a [`Machine`], for `status`, logs and the driver. Nothing here changes it.
+
+use super::io::{Params, Tracked};
+use super::state::{Reason, State};
+use super::timers::master_down_interval;
+use super::{Machine, Phase};
+use crate::time::{Span, Time};
+use crate::types::Priority;
+
+impl Machine {
+    /// The state.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        match self.phase {
+            Phase::Init => State::Init,
+            Phase::Fault => State::Fault,
+            Phase::Backup(_) => State::Backup,
+            Phase::Master { .. } => State::Master,
+            Phase::Leaving { .. } => State::Leaving,
+        }
+    }
+
+    /// When the state was entered.
+    #[must_use]
+    pub const fn since(&self) -> Time {
+        self.since
+    }
+
+    /// Why the state was entered.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// Effective priority.
+    #[must_use]
+    pub const fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// Settings in force.
+    #[must_use]
+    pub const fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Whether the machine was stopped: it is leaving, or in [`State::Init`] for good.
+    #[must_use]
+    pub const fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// The tracked master; `None` unless this router is a backup that has accepted an advert.
+    #[must_use]
+    pub const fn master(&self) -> Option<Tracked> {
+        match &self.phase {
+            Phase::Backup(backup) => backup.master(),
+            Phase::Init | Phase::Fault | Phase::Master { .. } | Phase::Leaving { .. } => None,
+        }
+    }
+
+    /// The interval that goes into adverts. A master advertises its own, whatever it learned as backup.
+    #[must_use]
+    pub const fn interval(&self) -> Span {
+        self.params.interval
+    }
+
+    /// `Active_Down_Interval` with the interval in force (learned in VRRPv3): for `status`.
+    #[must_use]
+    pub fn master_down_interval(&self) -> Span {
+        let interval = match &self.phase {
+            Phase::Backup(backup) => backup.interval(&self.params),
+            Phase::Init | Phase::Fault | Phase::Master { .. } | Phase::Leaving { .. } => self.params.interval,
+        };
+        master_down_interval(self.params.version, self.priority, interval, self.params.down_timer_adverts)
+    }
+}

@@ -1,0 +1,402 @@
+//! Liveness probe and reply: the wire format of `docs/liveness.md`.
+//!
+//! What lives here: offsets, writing, reading, turning a probe round in place, the tag, and whole frames for the
+//! prober. What must not: who is probed, when, and what an answer means ([`crate::judge`]), and which map a number
+//! comes from. The XDP program calls the `inline(always)` functions on packet memory (all offsets are constants,
+//! nothing can panic); the daemon calls the rest.
+
+mod frame;
+
+#[cfg(test)]
+mod tests;
+
+pub use frame::{MAX_FRAME, ProbeFrame};
+
+use crate::siphash::SipHash;
+use crate::time::Span;
+use crate::types::Vrid;
+
+/// Bytes of a probe and of a reply, behind the IP header.
+pub const LEN: usize = 80;
+/// Version 3, type 14.
+pub const PROBE: u8 = 0x3e;
+/// Version 3, type 15.
+pub const REPLY: u8 = 0x3f;
+/// The VRID of every probe and reply, which no router may use.
+pub const VRID: u8 = 0;
+/// The format that this module knows.
+pub const FORMAT: u8 = 1;
+/// The only TTL or hop limit that is answered or believed.
+pub const HOP_LIMIT: u8 = 255;
+
+/// Flag: nobody runs the responder.
+pub const ORPHANED: u8 = 1;
+/// Flag: the responder's lease has run out.
+pub const EXPIRED: u8 = 2;
+/// Flag: nobody runs the responder for the moment; the restart was planned and its window is open.
+pub const RESTARTING: u8 = 4;
+/// Flag: the daemon itself answered, for lack of XDP. It needs more patience, and has no fence.
+pub const USER_SPACE: u8 = 8;
+
+/// Offset of version and type.
+pub const AT_TYPE: usize = 0;
+/// Offset of the VRID.
+pub const AT_VRID: usize = 1;
+/// Offset of the format.
+pub const AT_FORMAT: usize = 2;
+/// Offset of the flags.
+pub const AT_FLAGS: usize = 3;
+/// Offset of the slot, two bytes.
+pub const AT_SLOT: usize = 4;
+/// Offset of two bytes that are zero.
+pub const AT_RESERVED: usize = 6;
+/// Offset of the sequence number, eight bytes.
+pub const AT_SEQUENCE: usize = 8;
+/// Offset of the prober's incarnation id, eight bytes.
+pub const AT_PROBER: usize = 16;
+/// Offset of the responder's incarnation id, eight bytes.
+pub const AT_RESPONDER: usize = 24;
+/// Offset of what is left of the responder's lease, eight bytes.
+pub const AT_LEASE: usize = 32;
+/// Offset of the bitmap, [`MASTERS_LEN`] bytes.
+pub const AT_MASTERS: usize = 40;
+/// Offset of the tag, eight bytes.
+pub const AT_TAG: usize = 72;
+/// Bytes of the bitmap.
+pub const MASTERS_LEN: usize = 32;
+
+/// A key of the tag, as two words in little-endian order. `None` where it is asked for means tags of zero.
+pub type Key = [u64; 2];
+
+/// Probe or reply as it lies in the packet.
+pub type Body = [u8; LEN];
+
+/// For which VRIDs a responder is master: bit `n % 8` of byte `n / 8`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Masters(pub [u8; MASTERS_LEN]);
+
+impl Masters {
+    /// Master for nothing.
+    pub const NONE: Self = Self([0; MASTERS_LEN]);
+
+    /// Whether the bit is set.
+    #[must_use]
+    pub const fn has(&self, vrid: Vrid) -> bool {
+        self.0[(vrid.get() / 8) as usize] & (1 << (vrid.get() % 8)) != 0
+    }
+
+    /// Sets or clears the bit.
+    pub const fn set(&mut self, vrid: Vrid, master: bool) {
+        let bit = 1 << (vrid.get() % 8);
+        let byte = &mut self.0[(vrid.get() / 8) as usize];
+        *byte = if master { *byte | bit } else { *byte & !bit };
+    }
+
+    /// From words of which bit `n % 64` of word `n / 64` is for VRID `n`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_words(words: [u64; 4]) -> Self {
+        let mut bits = [0; MASTERS_LEN];
+        let mut index = 0;
+        while index < MASTERS_LEN {
+            bits[index] = words[index / 8].to_le_bytes()[index % 8];
+            index += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether no bit is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; MASTERS_LEN]
+    }
+
+    /// The bits that are set here and not in `other`.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let mut bits = self.0;
+        for (mine, theirs) in bits.iter_mut().zip(other.0) {
+            *mine &= !theirs;
+        }
+        Self(bits)
+    }
+}
+
+/// Source and destination of one packet, as its IP header has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// IPv4.
+    V4 {
+        /// Source.
+        source: [u8; 4],
+        /// Destination.
+        destination: [u8; 4],
+    },
+    /// IPv6.
+    V6 {
+        /// Source.
+        source: [u8; 16],
+        /// Destination.
+        destination: [u8; 16],
+    },
+}
+
+impl Addresses {
+    /// Those of the packet that goes the other way.
+    #[must_use]
+    #[inline(always)]
+    pub const fn swapped(self) -> Self {
+        match self {
+            Self::V4 { source, destination } => Self::V4 { source: destination, destination: source },
+            Self::V6 { source, destination } => Self::V6 { source: destination, destination: source },
+        }
+    }
+}
+
+/// The eight bytes at `at`, a multiple of eight. Eight at once: where the body is aligned, that is one load in the
+/// XDP program, whose compiler does not put single bytes together.
+#[inline(always)]
+const fn word(body: &Body, at: usize) -> [u8; 8] {
+    body.as_chunks::<8>().0[at / 8]
+}
+
+#[inline(always)]
+const fn put(body: &mut Body, at: usize, word: u64) {
+    body.as_chunks_mut::<8>().0[at / 8] = word.to_be_bytes();
+}
+
+/// The 64-bit number at one of the `AT_` offsets.
+#[must_use]
+#[inline(always)]
+pub const fn number(body: &Body, at: usize) -> u64 {
+    u64::from_be_bytes(word(body, at))
+}
+
+/// The slot.
+#[must_use]
+#[inline(always)]
+pub const fn slot(body: &Body) -> u16 {
+    u16::from_be_bytes([body[AT_SLOT], body[AT_SLOT + 1]])
+}
+
+/// The bitmap.
+#[must_use]
+#[inline(always)]
+pub fn masters(body: &Body) -> Masters {
+    let mut masters = Masters::NONE;
+    let mut at = 0;
+    while at < MASTERS_LEN {
+        masters.0.as_chunks_mut::<8>().0[at / 8] = word(body, AT_MASTERS + at);
+        at += 8;
+    }
+    masters
+}
+
+/// Whether this is a probe in exactly the form that is answered. The tag is another question ([`is_sealed`]).
+#[must_use]
+#[inline(always)]
+pub const fn is_probe(body: &Body) -> bool {
+    let mut blank = number(body, AT_RESPONDER) | number(body, AT_LEASE);
+    let mut index = 0;
+    while index < MASTERS_LEN {
+        blank |= number(body, AT_MASTERS + index);
+        index += 8;
+    }
+    is_form(body, PROBE) && body[AT_FLAGS] == 0 && blank == 0
+}
+
+/// Whether this is a reply in the form that is believed. Whose it is and whether it is new is another question.
+#[must_use]
+#[inline(always)]
+pub const fn is_reply(body: &Body) -> bool {
+    is_form(body, REPLY) && number(body, AT_RESPONDER) != 0
+}
+
+/// What probe and reply have in common.
+#[inline(always)]
+const fn is_form(body: &Body, first: u8) -> bool {
+    let [kind, vrid, format, _, _, _, reserved @ ..] = word(body, 0);
+    kind == first
+        && vrid == VRID
+        && format == FORMAT
+        && u16::from_ne_bytes(reserved) == 0
+        && number(body, AT_SEQUENCE) != 0
+        && number(body, AT_PROBER) != 0
+}
+
+/// SipHash-2-4 over the addresses and everything before the tag.
+#[must_use]
+#[inline(always)]
+pub fn tag(key: Key, addresses: &Addresses, body: &Body) -> u64 {
+    let hash = SipHash::<2, 4>::new(key);
+    let (mut hash, length) = match addresses {
+        Addresses::V4 { source: s, destination: d } => {
+            let word = u64::from_le_bytes([s[0], s[1], s[2], s[3], d[0], d[1], d[2], d[3]]);
+            (hash.word(word), 8 + AT_TAG as u64)
+        }
+        Addresses::V6 { source, destination } => {
+            let hash = hash.word(half(source, 0)).word(half(source, 8));
+            (hash.word(half(destination, 0)).word(half(destination, 8)), 32 + AT_TAG as u64)
+        }
+    };
+    let mut at = 0;
+    while at < AT_TAG {
+        hash = hash.word(u64::from_le_bytes(word(body, at)));
+        at += 8;
+    }
+    hash.finish(length, 0)
+}
+
+#[inline(always)]
+const fn half(address: &[u8; 16], at: usize) -> u64 {
+    u64::from_le_bytes(address.as_chunks::<8>().0[at / 8])
+}
+
+/// Writes the tag: the last thing that is done to a body.
+#[inline(always)]
+pub fn seal(body: &mut Body, key: Option<Key>, addresses: &Addresses) {
+    let tag = match key {
+        Some(key) => tag(key, addresses, body),
+        None => 0,
+    };
+    put(body, AT_TAG, tag);
+}
+
+/// Whether the tag is right; without a key it must be zero.
+#[must_use]
+#[inline(always)]
+pub fn is_sealed(body: &Body, key: Option<Key>, addresses: &Addresses) -> bool {
+    let wanted = match key {
+        Some(key) => tag(key, addresses, body),
+        None => 0,
+    };
+    number(body, AT_TAG) == wanted
+}
+
+/// What a responder has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// [`ORPHANED`], [`EXPIRED`], [`RESTARTING`], [`USER_SPACE`].
+    pub flags: u8,
+    /// Its incarnation id, never 0.
+    pub responder: u64,
+    /// Nanoseconds that its lease still runs; 0 when it has run out.
+    pub lease_ns: u64,
+    /// What it is master for.
+    pub masters: Masters,
+}
+
+/// Makes the reply to the probe in `body`. To be sealed with the swapped addresses afterwards.
+#[inline(always)]
+pub fn turn_round(body: &mut Body, answer: &Answer) {
+    body[AT_TYPE] = REPLY;
+    body[AT_FLAGS] = answer.flags;
+    put(body, AT_RESPONDER, answer.responder);
+    put(body, AT_LEASE, answer.lease_ns);
+    let mut at = 0;
+    while at < MASTERS_LEN {
+        body.as_chunks_mut::<8>().0[(AT_MASTERS + at) / 8] = answer.masters.0.as_chunks::<8>().0[at / 8];
+        at += 8;
+    }
+}
+
+/// A probe, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The prober's index of the peer.
+    pub slot: u16,
+    /// Counts up from 1.
+    pub sequence: u64,
+    /// The prober's incarnation id, never 0.
+    pub prober: u64,
+}
+
+impl Probe {
+    /// The bytes behind the IP header of a packet from and to `addresses`.
+    #[must_use]
+    pub fn emit(&self, key: Option<Key>, addresses: &Addresses) -> Body {
+        let mut body = [0; LEN];
+        body[AT_TYPE] = PROBE;
+        body[AT_FORMAT] = FORMAT;
+        [body[AT_SLOT], body[AT_SLOT + 1]] = self.slot.to_be_bytes();
+        put(&mut body, AT_SEQUENCE, self.sequence);
+        put(&mut body, AT_PROBER, self.prober);
+        seal(&mut body, key, addresses);
+        body
+    }
+
+    /// `None` where the body is not a probe in exactly the form that is answered. Does not look at the tag.
+    #[must_use]
+    pub const fn parse(body: &Body) -> Option<Self> {
+        if !is_probe(body) {
+            return None;
+        }
+        Some(Self { slot: slot(body), sequence: number(body, AT_SEQUENCE), prober: number(body, AT_PROBER) })
+    }
+}
+
+/// A reply, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// As in the probe.
+    pub slot: u16,
+    /// As in the probe.
+    pub sequence: u64,
+    /// As in the probe.
+    pub prober: u64,
+    /// [`ORPHANED`], [`EXPIRED`], [`RESTARTING`], [`USER_SPACE`]; unknown flags are kept.
+    pub flags: u8,
+    /// The responder's incarnation id, never 0.
+    pub responder: u64,
+    /// What is left of its lease.
+    pub lease: Span,
+    /// What it is master for.
+    pub masters: Masters,
+}
+
+impl Reply {
+    /// The bytes behind the IP header of a packet from and to `addresses`.
+    #[must_use]
+    pub fn emit(&self, key: Option<Key>, addresses: &Addresses) -> Body {
+        let probe = Probe { slot: self.slot, sequence: self.sequence, prober: self.prober };
+        let mut body = probe.emit(None, addresses);
+        let Self { flags, responder, lease, masters, .. } = *self;
+        turn_round(&mut body, &Answer { flags, responder, lease_ns: lease.0, masters });
+        seal(&mut body, key, addresses);
+        body
+    }
+
+    /// `None` where the body is not a reply. Does not look at the tag.
+    #[must_use]
+    pub fn parse(body: &Body) -> Option<Self> {
+        if !is_reply(body) {
+            return None;
+        }
+        Some(Self {
+            slot: slot(body),
+            sequence: number(body, AT_SEQUENCE),
+            prober: number(body, AT_PROBER),
+            flags: body[AT_FLAGS],
+            responder: number(body, AT_RESPONDER),
+            lease: Span(number(body, AT_LEASE)),
+            masters: masters(body),
+        })
+    }
+}
+
+/// The key that `fast_key` stands for: SipHash-2-4 of its bytes under the keys (0, 0) and (1, 0).
+#[must_use]
+pub fn key(secret: &[u8]) -> Key {
+    let (words, tail) = secret.as_chunks::<8>();
+    let mut last = [0; 8];
+    for (byte, &from) in last.iter_mut().zip(tail) {
+        *byte = from;
+    }
+    [0, 1].map(|half| {
+        words
+            .iter()
+            .fold(SipHash::<2, 4>::new([half, 0]), |hash, word| hash.word(u64::from_le_bytes(*word)))
+            .finish(secret.len() as u64, u64::from_le_bytes(last))
+    })
+}

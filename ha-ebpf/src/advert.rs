@@ -1,0 +1,204 @@
+//! Adverts: the tracked master's are stamped, all others are handed up within limits.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::bpf_ringbuf_output;
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_xdp_load_bytes};
+use aya_ebpf::programs::XdpContext;
+use ha_common::classify::{FingerprintHash, Packet, PacketWords, fingerprint, header_intact};
+use ha_common::counter::Counter;
+use ha_common::frame::Frame;
+use ha_common::layout::{AdvertSlot, EVENT_DATA, EventHeader, InterfaceConfig, advert_slot};
+use ha_common::rate::Window;
+use ha_common::types::Family;
+
+use crate::frame::ContextFrame;
+use crate::log;
+use crate::maps::{HA_ADVERTS, HA_EVENTS, HA_SCRATCH, fields};
+
+/// Stamps the tracked master's advert, hands up any other.
+#[inline(always)]
+pub(crate) fn recognise(
+    context: &XdpContext,
+    frame: &ContextFrame<'_>,
+    config: &InterfaceConfig,
+    packet: &Packet,
+) -> Counter {
+    let index = advert_slot(packet.family, packet.vrid);
+    let Some(slot) = slot_at(index) else {
+        return Counter::UnknownVrid;
+    };
+    if slot.configured() == 0 {
+        log::unknown(context, packet);
+        return Counter::UnknownVrid;
+    }
+    let Some(scratch) = scratch() else {
+        return Counter::Truncated;
+    };
+    if !scratch.load(context, packet) {
+        return Counter::Truncated;
+    }
+    let tracked = slot.fingerprint();
+    let fingerprint = fingerprint(config.fingerprint_key, packet, scratch);
+    // SAFETY: the helper has no conditions.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    if fingerprint == tracked && header_intact(packet, scratch) {
+        slot.stamp(now_ns);
+        return Counter::Stamped;
+    }
+
+    slot.set_last_other_ns(now_ns);
+    let from_tracked = tracked != 0 && scratch.is_from(packet.family, &slot);
+    let Some(window) = slot.window().admit(now_ns, from_tracked) else {
+        return Counter::RateLimited;
+    };
+    slot.set_window(window);
+    // The frame has an Ethernet header, or it would not be here.
+    let source_mac = frame.read(6).unwrap_or_default();
+    let header =
+        EventHeader { ktime_ns: now_ns, fingerprint, len: 0, slot: index, source_mac, reserved: [0; 2] };
+    if scratch.send(packet, header) { Counter::ToUser } else { Counter::RingFull }
+}
+/// A virtual router's slot. The daemon and other CPUs use it at the same time, hence no reference.
+struct Slot(*mut AdvertSlot);
+
+/// The slot at `index`; the map has them all.
+#[inline(always)]
+fn slot_at(index: u32) -> Option<Slot> {
+    HA_ADVERTS.get_ptr_mut(index).map(Slot)
+}
+
+impl Slot {
+    fields! {
+        read fingerprint: u64, configured: u32, count: u64, window_start_ns: u64, window_used: u32;
+        write set_last_seen_ns last_seen_ns: u64, set_count count: u64, set_last_other_ns last_other_ns: u64,
+            set_window_start_ns window_start_ns: u64, set_window_used window_used: u32;
+    }
+
+    /// The tracked master is alive. (Two CPUs may do this at once, and one of the counts is lost: a NIC gives the
+    /// packets of one sender to one CPU.)
+    #[inline(always)]
+    fn stamp(&self, now_ns: u64) {
+        self.set_last_seen_ns(now_ns);
+        self.set_count(self.count() + 1);
+    }
+
+    #[inline(always)]
+    fn window(&self) -> Window {
+        Window { start_ns: self.window_start_ns(), used: self.window_used() }
+    }
+
+    #[inline(always)]
+    fn set_window(&self, window: Window) {
+        self.set_window_start_ns(window.start_ns);
+        self.set_window_used(window.used);
+    }
+
+    /// The tracked master's address in words, as they lie in memory.
+    #[inline(always)]
+    fn source(&self) -> *const [u32; 4] {
+        // SAFETY: the field is inside the entry; nothing is read yet.
+        unsafe { (&raw const (*self.0).source).cast() }
+    }
+}
+
+/// Words of the longest packet, and some that the verifier believes could be read behind it.
+const PACKET_WORDS: usize = EVENT_DATA / 4 + 2;
+
+/// A record of [`HA_EVENTS`] in the making.
+#[repr(C)]
+pub(crate) struct Scratch {
+    header: EventHeader,
+    packet: [u32; PACKET_WORDS + 2],
+}
+
+/// This CPU's scratch memory. Called once per run.
+#[inline(always)]
+fn scratch() -> Option<&'static mut Scratch> {
+    // SAFETY: the entry lives as long as the map, and nobody else on this CPU runs before this program has ended.
+    HA_SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+}
+
+impl Scratch {
+    /// Copies the IP packet in. False where the frame does not have it.
+    #[inline(always)]
+    fn load(&mut self, context: &XdpContext, packet: &Packet) -> bool {
+        let len = packet.ip_len;
+        if len == 0 || len > EVENT_DATA {
+            return false;
+        }
+        let target = (&raw mut self.packet).cast::<c_void>();
+        // SAFETY: `len` bytes fit behind `target`.
+        unsafe { bpf_xdp_load_bytes(context.ctx, packet.ip_at as u32, target, len as u32) == 0 }
+    }
+
+    /// Whether the packet comes from the tracked master's address.
+    #[inline(always)]
+    fn is_from(&self, family: Family, slot: &Slot) -> bool {
+        // SAFETY: inside the entry, and four bytes aligned like the fields in front of it.
+        let source = unsafe { slot.source().read_volatile() };
+        match family {
+            Family::V4 => self.packet[3] == source[0],
+            Family::V6 => {
+                self.packet[2] == source[0]
+                    && self.packet[3] == source[1]
+                    && self.packet[4] == source[2]
+                    && self.packet[5] == source[3]
+            }
+        }
+    }
+
+    /// Sends the packet to the daemon. False where the ring has no room.
+    #[inline(always)]
+    fn send(&mut self, packet: &Packet, header: EventHeader) -> bool {
+        let len = packet.ip_len;
+        if len > EVENT_DATA {
+            return false;
+        }
+        self.header = EventHeader { len: len as u32, ..header };
+        let record = (&raw mut *self).cast::<c_void>();
+        let ring = (&raw const HA_EVENTS).cast_mut().cast::<c_void>();
+        // SAFETY: the record is as long as the header and `len`, which was checked against the array behind it.
+        unsafe { bpf_ringbuf_output(ring, record, (size_of::<EventHeader>() + len) as u64, 0) == 0 }
+    }
+}
+
+impl PacketWords for Scratch {
+    #[inline(always)]
+    fn pair(&self, n: usize) -> u64 {
+        if n >= PACKET_WORDS - 1 {
+            return 0;
+        }
+        u64::from(u32::from_le(self.packet[n])) | (u64::from(u32::from_le(self.packet[n + 1])) << 32)
+    }
+
+    /// Through the kernel's loop: the verifier would walk a loop in the program once for each possible length,
+    /// which takes a third of a second.
+    #[inline(always)]
+    fn absorb(&self, hash: FingerprintHash, first: usize, count: usize) -> FingerprintHash {
+        let mut state = Absorb { hash, scratch: self, first };
+        let callback = absorb_one as unsafe extern "C" fn(u32, *mut c_void) -> i64;
+        // SAFETY: the callback takes what it is given here, and the kernel has done with it when this returns.
+        unsafe { bpf_loop(count as u32, callback as *mut c_void, (&raw mut state).cast(), 0) };
+        state.hash
+    }
+}
+
+/// The state of [`Scratch::absorb`] between two steps.
+struct Absorb {
+    hash: FingerprintHash,
+    scratch: *const Scratch,
+    first: usize,
+}
+
+/// One step of [`Scratch::absorb`]. Zero means to go on.
+#[inline(never)]
+unsafe extern "C" fn absorb_one(n: u32, state: *mut c_void) -> i64 {
+    // SAFETY: `absorb` passes its state.
+    let state = unsafe { &mut *state.cast::<Absorb>() };
+    // SAFETY: as above; map entries do not move.
+    let scratch = unsafe { &*state.scratch };
+    state.hash = state.hash.word(scratch.pair(state.first + 2 * n as usize));
+    0
+}

@@ -1,0 +1,45 @@
+//! `xvrrp detach`: removes by hand what a daemon that is gone has left in the kernel.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{DEFAULT_BPFFS, DEFAULT_RUN_DIR};
+use crate::control::runlock::{LockError, RunLock};
+use crate::xdp;
+
+/// Options of `xvrrp detach`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Mount point of the BPF file system.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
+    bpffs: PathBuf,
+    /// Run directory of the daemon, which must not be running.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]
+    run_dir: PathBuf,
+}
+
+/// Detaches and says what was there.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    // Held until the end, so that no daemon starts in between.
+    let _lock = match RunLock::acquire(&args.run_dir) {
+        Ok(lock) => lock,
+        Err(error @ LockError::Running { .. }) => {
+            eprintln!("xvrrp: {error}; it detaches by itself when it stops");
+            return ExitCode::FAILURE;
+        }
+        Err(error) => {
+            eprintln!("xvrrp: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match xdp::detach_everything(&args.bpffs) {
+        Ok(removed) if removed.is_empty() => println!("nothing was left below {}", args.bpffs.display()),
+        Ok(removed) => removed.iter().for_each(|path| println!("removed {}", path.display())),
+        Err(error) => {
+            eprintln!("xvrrp: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,103 @@
+//! Liveness probes and the fence: xvrrp's own words, the same in `global_defs` and in an instance (`fast_lease` and
+//! `fast_key` in `global_defs` only, since one program serves an interface). docs/liveness.md says what they do.
+
+use std::time::Duration;
+
+use super::value;
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::lexer::Word;
+use crate::config::model::{Fast, FastKey};
+use crate::config::tree::Statement;
+
+/// Shorter secrets can be guessed.
+const SHORTEST_KEY: usize = 16;
+/// Longer ones are more likely a mistake.
+const LONGEST_KEY: usize = 128;
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FastDraft {
+    enabled: Option<bool>,
+    interval: Option<Duration>,
+    misses: Option<u8>,
+    window: Option<Duration>,
+    lease: Option<Duration>,
+    key: Option<FastKey>,
+}
+
+/// Read one keyword.
+pub(super) fn setting(stmt: &Statement, draft: &mut FastDraft, diags: &mut Diagnostics) {
+    if stmt.keyword().is("fast_failover") {
+        draft.enabled = value::boolean(stmt, diags).or(draft.enabled);
+        return;
+    }
+    let keyword = stmt.keyword().text().into_owned();
+    let Some(word) = value::one(stmt, diags) else { return };
+    match &*keyword {
+        "fast_probe_interval" => {
+            draft.interval = time(word, &keyword, 100, 1_000_000, diags).or(draft.interval);
+        }
+        "fast_probe_misses" => {
+            draft.misses = value::small(word, &keyword, 1..=20, "ignored", diags).or(draft.misses);
+        }
+        "fast_window" => draft.window = time(word, &keyword, 200, 10_000_000, diags).or(draft.window),
+        "fast_lease" => draft.lease = time(word, &keyword, 10_000, 10_000_000, diags).or(draft.lease),
+        "fast_key" => draft.key = key(word, diags).or(draft.key),
+        _ => {}
+    }
+}
+
+/// The instance's settings, else the global ones, else the defaults.
+pub(super) fn finish(instance: &FastDraft, global: &FastDraft) -> Fast {
+    let default = Fast::default();
+    Fast {
+        enabled: instance.enabled.or(global.enabled).unwrap_or(default.enabled),
+        probe_interval: instance.interval.or(global.interval).unwrap_or(default.probe_interval),
+        probe_misses: instance.misses.or(global.misses).unwrap_or(default.probe_misses),
+        window: instance.window.or(global.window).unwrap_or(default.window),
+        lease: global.lease.unwrap_or(default.lease),
+        key: global.key.or(default.key),
+    }
+}
+
+/// A time with its unit: `250us`, `1ms`, `2s`. A bare number is refused, because it could mean any of them.
+fn time(word: &Word, keyword: &str, least: u64, most: u64, diags: &mut Diagnostics) -> Option<Duration> {
+    let text = word.text();
+    let units: [(&str, u64); 3] = [("us", 1), ("ms", 1_000), ("s", 1_000_000)];
+    let parsed = units.iter().find_map(|(unit, micros)| {
+        let number = value::parse_micros(text.strip_suffix(unit)?.as_bytes())?;
+        // `parse_micros` reads a number of seconds; its millionths are scaled to the unit.
+        number.checked_mul(*micros).map(|scaled| scaled / 1_000_000)
+    });
+    match parsed {
+        Some(micros) if (least..=most).contains(&micros) => return Some(Duration::from_micros(micros)),
+        _ => {}
+    }
+    let message = match parsed {
+        Some(_) => format!("{keyword} {text} is out of range"),
+        None => format!("{keyword} `{text}` is not a time with its unit"),
+    };
+    let help = format!(
+        "write {:?} to {:?}, such as 500us, 1ms or 1s",
+        Duration::from_micros(least),
+        Duration::from_micros(most)
+    );
+    diags.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).cause("ignored").help(help));
+    None
+}
+
+/// A secret of some length.
+fn key(word: &Word, diags: &mut Diagnostics) -> Option<FastKey> {
+    if (SHORTEST_KEY..=LONGEST_KEY).contains(&word.bytes.len()) {
+        return Some(FastKey(ha_common::probe::key(&word.bytes)));
+    }
+    // The word is a secret that was mistyped, so it is not repeated.
+    let message = format!("fast_key has {} characters", word.bytes.len());
+    diags.push(
+        Diagnostic::error(codes::BAD_WORD, word.span, message).cause("probes are not authenticated").help(format!(
+            "write {SHORTEST_KEY} to {LONGEST_KEY}, such as `openssl rand -hex 16` prints, the same on all routers"
+        )),
+    );
+    None
+}

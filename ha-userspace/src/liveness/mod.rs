@@ -1,0 +1,191 @@
+//! The liveness thread: probes masters, judges their silence, and vouches for this node.
+//!
+//! What lives here: the thread and what it is told and tells. What must not: the rules (`ha_common::judge`), what a
+//! virtual router does about a verdict (`ha_common::machine`), and which peers there are (the runtime decides).
+//! docs/liveness.md describes the whole.
+//!
+//! The thread has the highest real-time priority of the daemon and does nothing else: it must send its probes in
+//! time, and it must not vouch for a main loop that hangs.
+
+mod prober;
+mod thread;
+
+use std::net::IpAddr;
+use std::num::NonZeroU64;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ha_common::judge::{Counts, Event, Settings, Summary, Verdict};
+use ha_common::probe::Key;
+use ha_common::time::{Span, Time};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::xdp::{Lease, PeerIndex, Peers};
+
+/// SCHED_FIFO priority: above the main loop's.
+pub const REALTIME_PRIORITY: u8 = 52;
+/// How much later than it promised the main loop may be done with a turn before it counts as stuck.
+const MAIN_LOOP_SLACK: Span = Span::from_millis(50);
+/// How long `status` waits for the thread.
+const STATUS_PATIENCE: Duration = Duration::from_millis(200);
+
+/// A peer on an interface: the interface's index and the peer's address, whose family it shares.
+pub type PeerKey = (u32, IpAddr);
+
+/// A peer as the runtime wants it treated.
+#[derive(Clone, Debug)]
+pub struct PeerSpec {
+    /// Which one.
+    pub key: PeerKey,
+    /// Some virtual router of ours tracks it as its master.
+    pub follow: bool,
+    /// The interface has carrier.
+    pub link_up: bool,
+    /// Source and destination of the frames.
+    pub macs: ([u8; 6], [u8; 6]),
+    /// Source of the packets; the destination is in the key.
+    pub source: IpAddr,
+    /// Settings of its judge.
+    pub settings: Settings,
+    /// `fast_key`.
+    pub auth: Option<Key>,
+    /// Its entry in `HA_PEERS`.
+    pub index: PeerIndex,
+    /// The map.
+    pub peers: Peers,
+}
+
+/// A lease that the thread is to renew, one for each interface.
+#[derive(Clone, Debug)]
+pub struct LeaseSpec {
+    /// The map's entry.
+    pub lease: Lease,
+    /// How long a renewal lasts.
+    pub length: Span,
+}
+
+/// What the thread tells the main loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// About whom.
+    pub peer: PeerKey,
+    /// What.
+    pub event: Event,
+}
+
+/// One peer for `status`.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    /// Which one.
+    pub key: PeerKey,
+    /// Whether it is followed and answers, so that fast verdicts are possible.
+    pub fast: bool,
+    /// The verdict in force.
+    pub verdict: Option<(Verdict, Time)>,
+    /// No verdicts before this, after a wrong one.
+    pub paused_until: Option<Time>,
+    /// What was counted.
+    pub counts: Counts,
+    /// Round trips.
+    pub round_trips: Summary,
+    /// When the latest reply came.
+    pub last_reply: Option<Time>,
+    /// The responder answers from user space.
+    pub user_space: bool,
+}
+
+/// What the main loop tells the thread.
+#[derive(Debug)]
+enum Command {
+    Peers(Vec<PeerSpec>),
+    Leases(Vec<LeaseSpec>),
+    Heard(PeerKey, Time),
+    Status(mpsc::Sender<Vec<PeerStatus>>),
+}
+
+/// The thread's handle. Dropping it ends the thread.
+#[derive(Debug)]
+pub struct Liveness {
+    commands: Option<mpsc::Sender<Command>>,
+    wake: Arc<EventFd>,
+    /// When the main loop will be done with its next turn at the latest.
+    promised: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Liveness {
+    /// Starts the thread. `incarnation` is this run's, drawn at random; reports go to `reports`.
+    ///
+    /// # Errors
+    ///
+    /// No thread, no descriptor or no packet socket to be had.
+    pub fn start(incarnation: NonZeroU64, reports: UnboundedSender<Report>) -> anyhow::Result<Self> {
+        let (commands, orders) = mpsc::channel();
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let wake = Arc::new(EventFd::from_value_and_flags(0, flags)?);
+        let promised = Arc::new(AtomicU64::new(u64::MAX));
+        let worker =
+            thread::Worker::new(incarnation, orders, Arc::clone(&wake), Arc::clone(&promised), reports)?;
+        let thread =
+            std::thread::Builder::new().name("xvrrp-liveness".to_owned()).spawn(move || worker.run())?;
+        Ok(Self { commands: Some(commands), wake, promised, thread: Some(thread) })
+    }
+
+    /// All peers that matter from now on. Those that were known keep their judges.
+    pub fn set_peers(&self, peers: Vec<PeerSpec>) {
+        self.tell(Command::Peers(peers));
+    }
+
+    /// All leases to renew from now on. A lease that has run out is not renewed: the main loop finds that, steps
+    /// down, and renews it itself.
+    pub fn set_leases(&self, leases: Vec<LeaseSpec>) {
+        self.tell(Command::Leases(leases));
+    }
+
+    /// An advert of a peer as master was accepted; it arrived at `at`.
+    pub fn heard(&self, peer: PeerKey, at: Time) {
+        self.tell(Command::Heard(peer, at));
+    }
+
+    /// The main loop goes to sleep and wakes at `deadline` at the latest. While it is later than that (and some
+    /// slack), no lease is renewed.
+    pub fn promise(&self, deadline: Time) {
+        self.promised.store(deadline.after(MAIN_LOOP_SLACK).0, Ordering::Release);
+    }
+
+    /// What is known of the peers; empty where the thread does not answer.
+    #[must_use]
+    pub fn status(&self) -> Vec<PeerStatus> {
+        let (sender, receiver) = mpsc::channel();
+        self.tell(Command::Status(sender));
+        receiver.recv_timeout(STATUS_PATIENCE).unwrap_or_default()
+    }
+
+    fn tell(&self, command: Command) {
+        if let Some(commands) = &self.commands {
+            // The thread ends only when this sender is dropped.
+            let _ = commands.send(command);
+            let _ = self.wake.write(1);
+        }
+    }
+}
+
+impl Drop for Liveness {
+    fn drop(&mut self) {
+        self.commands = None;
+        let _ = self.wake.write(1);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// For the poll of the thread.
+fn descriptor(wake: &EventFd) -> std::io::Result<OwnedFd> {
+    wake.as_fd().try_clone_to_owned()
+}

@@ -1,0 +1,337 @@
+//! Fast failover: which peers are probed, what this node says of itself, and what the liveness thread reports.
+//!
+//! docs/liveness.md has the rules. Here they are connected: verdicts go to the machines, states go into the replies,
+//! and a lease that ran out makes this node step down before it is renewed.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ha_common::counter::Counter;
+use ha_common::judge::{Event, Settings, fast_skew_time};
+use ha_common::machine::{Input, State};
+use ha_common::packet::Endpoints;
+use ha_common::probe::{self, Addresses, Answer, Masters};
+use ha_common::time::{Span, Time};
+use ha_common::types::Family;
+
+use super::daemon::Daemon;
+use super::interface::{Frame, Interface};
+use super::links::vips;
+use super::note::Note;
+use super::router::{Router, span};
+use crate::config::model::Fast as FastConfig;
+use crate::liveness::{LeaseSpec, Liveness, PeerKey, PeerSpec, Report};
+use crate::net::clock;
+use crate::xdp::PeerIndex;
+
+/// The fence stays closed for this long after the last probe.
+const PROBED_RECENTLY: Span = Span::SECOND;
+
+/// What a deliberate delay of the loop may take: loading and attaching a program is done within 0.2 s.
+const LONGEST_DELAY: Span = Span::from_millis(500);
+
+/// What the daemon keeps about its peers.
+#[derive(Debug, Default)]
+pub(super) struct Fast {
+    /// `None` where the thread could not be started: then there are only the RFC's timers.
+    pub(super) liveness: Option<Liveness>,
+    /// A master or its MAC address changed, or an interface did.
+    pub(super) stale: bool,
+    peers: Vec<Known>,
+    /// Interfaces whose lease ran out, to be renewed once the turn has removed the addresses.
+    renewals: Vec<usize>,
+}
+
+/// A peer that was followed at some time. It is kept when it no longer is: its fence stays closed while it is probed,
+/// and a wrong verdict on it is remembered.
+#[derive(Clone, Debug)]
+struct Known {
+    interface: usize,
+    key: PeerKey,
+    index: PeerIndex,
+    mac: [u8; 6],
+    source: IpAddr,
+    config: FastConfig,
+    followed: bool,
+}
+
+impl Fast {
+    pub(super) fn new(liveness: Option<Liveness>) -> Self {
+        Self { liveness, ..Self::default() }
+    }
+
+    /// Something long is about to be done on purpose, such as loading a program: the lease does not run out for it.
+    pub(super) fn expect_delay(&self) {
+        if let Some(liveness) = &self.liveness {
+            liveness.promise(clock::now().after(LONGEST_DELAY));
+        }
+    }
+}
+
+impl Daemon {
+    /// Tells the XDP programs which addresses their fences are about: all of the configuration, so that a takeover
+    /// has nothing to add. A node that holds none of them is not probed, and its fence stays open.
+    pub(super) fn update_fences(&mut self) {
+        let Self { routers, interfaces, .. } = self;
+        for interface in interfaces {
+            let name = interface.name.clone();
+            let Some(xdp) = interface.xdp_mut() else { continue };
+            let fenced = routers.iter().filter(|router| router.config.fast.enabled && !router.retired);
+            let on_it = fenced.flat_map(|router| {
+                let config = &router.config;
+                vips(config).filter(|vip| *vip.device.as_ref().unwrap_or(&config.interface) == name)
+            });
+            if let Err(error) = xdp.vips.set(on_it.map(|vip| vip.address)) {
+                tracing::error!("{name}: the fence does not know all addresses: {error}");
+            }
+        }
+    }
+
+    /// Before anything else in a turn: a lease that has run out while somebody probed means that somebody else has
+    /// taken over by now.
+    pub(super) fn guard_leases(&mut self) {
+        let now = clock::now();
+        for at in 0..self.interfaces.len() {
+            let Some(xdp) = self.interfaces[at].xdp() else { continue };
+            let until = xdp.lease.until();
+            if now < until || !self.routers.iter().any(|router| holds(router, at)) {
+                continue;
+            }
+            let probed = xdp.lease.last_probe().is_some_and(|probe| probe.after(PROBED_RECENTLY) > until);
+            self.fast.renewals.push(at);
+            if !probed {
+                continue;
+            }
+            self.notes.push(Note::LeaseRanOut { interface: at, late: now.span_since(until) });
+            for n in 0..self.routers.len() {
+                if holds(&self.routers[n], at) {
+                    self.feed(n, Input::StepDown, now, None);
+                }
+            }
+        }
+    }
+
+    /// After a turn's work: what ran out is renewed, and the liveness thread hears what changed and how long this
+    /// loop may sleep.
+    pub(super) fn settle_fast(&mut self, next: Option<Time>) {
+        for at in std::mem::take(&mut self.fast.renewals) {
+            self.renew_lease(at);
+        }
+        if std::mem::take(&mut self.fast.stale) {
+            self.update_peers();
+            self.update_leases();
+        }
+        if let Some(liveness) = &self.fast.liveness {
+            liveness.promise(next.unwrap_or(Time::NEVER));
+        }
+    }
+
+    fn renew_lease(&self, interface: usize) {
+        if let Some(xdp) = self.interfaces[interface].xdp() {
+            xdp.lease.renew(clock::now().after(self.lease_length(interface)));
+        }
+    }
+
+    fn lease_length(&self, interface: usize) -> Span {
+        let mut on = self.routers.iter().filter(|router| router.interface == interface);
+        span(on.next().map_or(FastConfig::default().lease, |router| router.config.fast.lease))
+    }
+
+    /// Works out which peers are to be probed, and tells the thread.
+    fn update_peers(&mut self) {
+        let Self { routers, interfaces, fast, .. } = self;
+        let Some(liveness) = &fast.liveness else { return };
+        for known in &mut fast.peers {
+            known.followed = false;
+        }
+        fast.peers.retain(|known| interfaces[known.interface].index == Some(known.key.0));
+        for router in routers.iter().filter(|router| router.config.fast.enabled) {
+            let interface = &interfaces[router.interface];
+            let (Some(tracked), Some((address, mac)), Some(source), Some(ifindex)) =
+                (router.machine.master(), router.master_mac, router.source, interface.index)
+            else {
+                continue;
+            };
+            if interface.xdp().is_none() || tracked.address != address {
+                continue;
+            }
+            let key = (ifindex, address);
+            let at = fast.peers.iter().position(|known| known.key == key).or_else(|| {
+                let index = free_index(&fast.peers, router.interface)?;
+                let config = router.config.fast;
+                let known =
+                    Known { interface: router.interface, key, index, mac, source, config, followed: true };
+                fast.peers.retain(|old| old.interface != router.interface || old.index != index);
+                fast.peers.push(known);
+                Some(fast.peers.len() - 1)
+            });
+            if let Some(at) = at {
+                let known = &mut fast.peers[at];
+                (known.mac, known.source, known.config, known.followed) =
+                    (mac, source, router.config.fast, true);
+            }
+        }
+        let specs = fast.peers.iter().filter_map(|known| {
+            let interface = &interfaces[known.interface];
+            Some(PeerSpec {
+                key: known.key,
+                follow: known.followed,
+                link_up: interface.up,
+                macs: (interface.mac?, known.mac),
+                source: known.source,
+                settings: settings(&known.config),
+                auth: known.config.key.map(|key| key.0),
+                index: known.index,
+                peers: interface.xdp()?.peers.clone(),
+            })
+        });
+        liveness.set_peers(specs.collect());
+    }
+
+    /// Only masters need a vouched lease, so that a backup is not woken for one.
+    fn update_leases(&mut self) {
+        let Some(liveness) = &self.fast.liveness else { return };
+        let leases = (0..self.interfaces.len()).filter_map(|at| {
+            let xdp = self.interfaces[at].xdp()?;
+            let needed = self.routers.iter().any(|router| holds(router, at));
+            needed.then(|| LeaseSpec { lease: xdp.lease.clone(), length: self.lease_length(at) })
+        });
+        liveness.set_leases(leases.collect());
+    }
+
+    /// Takes a report of the liveness thread.
+    pub(super) fn hear_report(&mut self, Report { peer, event }: Report) {
+        let now = clock::now();
+        let (ifindex, source) = peer;
+        let Some(at) = self.interfaces.iter().position(|interface| interface.index == Some(ifindex)) else {
+            return;
+        };
+        // An affirmation is for the machines only.
+        if !matches!(event, Event::Lost { at, affirmed, .. } if affirmed > at) {
+            let known = self.fast.peers.iter().find(|known| known.key == peer);
+            let keyed = known.is_some_and(|known| known.config.key.is_some());
+            self.notes.push(Note::Liveness { interface: at, source, event, keyed });
+        }
+        let family = if source.is_ipv4() { Family::V4 } else { Family::V6 };
+        for n in 0..self.routers.len() {
+            let router = &self.routers[n];
+            if router.interface != at || router.config.family != family || !router.config.fast.enabled {
+                continue;
+            }
+            let wait = fast_skew_time(router.machine.priority(), span(router.config.fast.window));
+            let input = match event {
+                Event::Lost { verdict, at, affirmed } => {
+                    Input::MasterLost { source, verdict, at, affirmed, wait }
+                }
+                Event::Resigned { vrids, at } if vrids.has(router.config.vrid) => {
+                    Input::MasterResigned { source, at, wait }
+                }
+                Event::Alive { at } => Input::MasterAlive { source, at },
+                Event::Resigned { .. }
+                | Event::Discovered { .. }
+                | Event::Unanswered
+                | Event::Restarting { .. }
+                | Event::Paused { .. } => {
+                    continue;
+                }
+            };
+            self.feed(n, input, now, None);
+        }
+    }
+
+    /// Answers a probe that came through a socket, for lack of XDP; the reply says so. True where there was one.
+    ///
+    /// The rules are those of the XDP program, except for the destination's MAC address, which the kernel has checked.
+    /// There is no fence without XDP; but a daemon that is dead or frozen answers no probes either.
+    pub(super) fn answer_probe(&mut self, interface: usize, frame: &Frame) -> bool {
+        let Some(body) = frame.pdu.as_array::<{ probe::LEN }>() else { return false };
+        let routers =
+            self.routers.iter().filter(|router| router.interface == interface && router.config.fast.enabled);
+        let family = frame.endpoints.family();
+        let mut masters = Masters::NONE;
+        let mut key = None;
+        let mut asked = false;
+        for router in routers {
+            asked = true;
+            key = router.config.fast.key.map(|key| key.0);
+            if router.config.family == family && router.machine.state() == State::Master {
+                masters.set(router.config.vrid, true);
+            }
+        }
+        let addresses = match frame.endpoints {
+            Endpoints::V4 { source, destination } => {
+                Addresses::V4 { source: source.octets(), destination: destination.octets() }
+            }
+            Endpoints::V6 { source, destination } => {
+                Addresses::V6 { source: source.octets(), destination: destination.octets() }
+            }
+        };
+        let on = &mut self.interfaces[interface];
+        let (from, to) = (frame.endpoints.source(), frame.endpoints.destination());
+        if !asked || !probe::is_probe(body) || frame.ttl != probe::HOP_LIMIT || !on.own.contains(&to) {
+            on.count(Counter::ProbeRejected);
+            return true;
+        }
+        if !probe::is_sealed(body, key, &addresses) {
+            on.count(Counter::ProbeTag);
+            return true;
+        }
+        let mut reply = *body;
+        let lease_ns = self.lease_length(interface).0;
+        let responder = self.setup.incarnation;
+        probe::turn_round(&mut reply, &Answer { flags: probe::USER_SPACE, responder, lease_ns, masters });
+        probe::seal(&mut reply, key, &addresses.swapped());
+        let on = &mut self.interfaces[interface];
+        on.count(Counter::ProbeAnswered);
+        if let Some(endpoints) = Endpoints::new(to, from) {
+            on.queue(usize::MAX, endpoints, probe::HOP_LIMIT, &reply);
+        }
+        true
+    }
+
+    /// An advert of a peer that is not followed any more may show that a verdict on it was wrong.
+    pub(super) fn heard_peer(&self, interface: usize, source: IpAddr, at: Time) {
+        let Some(ifindex) = self.interfaces[interface].index else { return };
+        let key = (ifindex, source);
+        if let Some(liveness) = &self.fast.liveness
+            && self.fast.peers.iter().any(|known| known.key == key && !known.followed)
+        {
+            liveness.heard(key, at);
+        }
+    }
+}
+
+/// What replies say of a router from now on. The lease comes first: nobody may see a master without one.
+pub(super) fn say_state(router: &Router, interface: &Interface, state: State, now: Time) {
+    let Some(xdp) = interface.xdp() else { return };
+    let master = state == State::Master && router.config.fast.enabled;
+    if master {
+        xdp.lease.renew(now.after(span(router.config.fast.lease)));
+    }
+    xdp.lease.set_master(router.config.family, router.config.vrid, master);
+}
+
+fn holds(router: &Router, interface: usize) -> bool {
+    router.interface == interface && router.config.fast.enabled && router.machine.state().holds_addresses()
+}
+
+/// An entry of `HA_PEERS` that is free, or else one of a peer that is not followed.
+fn free_index(peers: &[Known], interface: usize) -> Option<PeerIndex> {
+    let mut indices = (0..).map_while(PeerIndex::new);
+    let used =
+        |index: &PeerIndex| peers.iter().any(|known| known.interface == interface && known.index == *index);
+    indices.find(|index| !used(index)).or_else(|| {
+        let mut idle = peers.iter().filter(|known| known.interface == interface && !known.followed);
+        idle.next().map(|known| known.index)
+    })
+}
+
+fn settings(config: &FastConfig) -> Settings {
+    Settings {
+        interval: span(config.probe_interval),
+        misses: config.probe_misses,
+        window: span(config.window.max(Duration::from_micros(1))),
+        user_space_window: span(config.lease),
+        ..Settings::default()
+    }
+}

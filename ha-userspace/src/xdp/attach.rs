@@ -1,0 +1,218 @@
+//! Attaching the program: the modes, the order in which they are tried, and what can go wrong.
+
+use std::io;
+
+use aya::programs::links::FdLink;
+use aya::programs::xdp::XdpLink;
+use aya::programs::{ProgramError, XdpError, XdpMode as AyaMode};
+
+use super::driver::Driver;
+use super::loader::{LoadError, Program};
+use super::occupant;
+use crate::config::model::XdpMode;
+
+/// How the program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// In the driver.
+    Native,
+    /// In the kernel's stack, on any driver.
+    Generic,
+}
+
+impl Attached {
+    /// The word for logs and `status`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+
+    const fn aya(self) -> AyaMode {
+        match self {
+            Self::Native => AyaMode::Driver,
+            Self::Generic => AyaMode::Skb,
+        }
+    }
+}
+
+/// There is no XDP on this interface; the caller receives through sockets.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// Another xvrrp uses it.
+    #[error(
+        "{interface}: another xvrrp uses this interface (ps shows its --run-dir); one daemon can run both \
+         configurations"
+    )]
+    Claimed {
+        /// Interface.
+        interface: String,
+    },
+    /// The configuration says so.
+    #[error("{interface}: XDP is switched off by xdp_mode")]
+    Off {
+        /// Interface.
+        interface: String,
+    },
+    /// The interface has gone.
+    #[error("{interface}: no such interface")]
+    NoInterface {
+        /// Interface.
+        interface: String,
+    },
+    /// Frames without Ethernet headers.
+    #[error("{interface}: not an Ethernet interface, XDP is not used on it")]
+    NotEthernet {
+        /// Interface.
+        interface: String,
+    },
+    /// Adverts from VLANs of this interface would be taken for its own.
+    #[error("{text}; XDP is not used on it")]
+    HiddenVlans {
+        /// What it is about, and what to do.
+        text: String,
+    },
+    /// Another program is there.
+    #[error(
+        "{interface}: {occupant} is attached already and is left alone; detach it with `ip link set dev {interface} \
+         xdp off` (or `bpftool link detach`), or set `xdp_mode off` to silence this message"
+    )]
+    Busy {
+        /// Interface.
+        interface: String,
+        /// What is known of the other program.
+        occupant: String,
+    },
+    /// The kernel lets us load programs, but not attach them.
+    #[error(
+        "{interface}: no permission to attach an XDP program; run as root or with CAP_BPF and CAP_NET_ADMIN"
+    )]
+    Permission {
+        /// Interface.
+        interface: String,
+    },
+    /// The program cannot be loaded.
+    #[error("{interface}: {source}")]
+    Load {
+        /// Interface.
+        interface: String,
+        /// Why.
+        source: Box<LoadError>,
+    },
+    /// The kernel or the driver refuses.
+    #[error("{interface}: cannot attach the XDP program in {mode} mode: {reason}", mode = mode.word())]
+    Refused {
+        /// Interface.
+        interface: String,
+        /// In which mode.
+        mode: Attached,
+        /// What the kernel says.
+        reason: String,
+    },
+}
+
+pub(super) fn no_driver(name: &str, error: &io::Error) -> AttachError {
+    match error.raw_os_error() {
+        Some(libc::ENODEV) => AttachError::NoInterface { interface: name.to_owned() },
+        _ => AttachError::Refused {
+            interface: name.to_owned(),
+            mode: Attached::Generic,
+            reason: format!("its driver cannot be asked: {error}"),
+        },
+    }
+}
+
+/// The modes to try, in this order.
+pub(super) fn attempts(mode: XdpMode, driver: &Driver) -> &'static [Attached] {
+    match mode {
+        XdpMode::Off => &[],
+        XdpMode::Native => &[Attached::Native],
+        XdpMode::Generic => &[Attached::Generic],
+        XdpMode::Auto if driver.native_is_sensible() => &[Attached::Native, Attached::Generic],
+        XdpMode::Auto => &[Attached::Generic],
+    }
+}
+
+/// Attaches in the first mode that works. The reasons against the others go to `notes`.
+pub(super) fn attach_in_order(
+    name: &str,
+    ifindex: u32,
+    attempts: &[Attached],
+    program: &mut Program,
+    notes: &mut Vec<String>,
+) -> Result<(Attached, FdLink), AttachError> {
+    let mut last = AttachError::Off { interface: name.to_owned() };
+    for &mode in attempts {
+        match attach_once(name, ifindex, mode, program) {
+            Ok(link) => return Ok((mode, link)),
+            // The other mode would meet the same.
+            Err(
+                error @ (AttachError::Busy { .. }
+                | AttachError::Permission { .. }
+                | AttachError::NoInterface { .. }),
+            ) => {
+                return Err(error);
+            }
+            Err(error) => {
+                if attempts.len() > 1 && mode == Attached::Native {
+                    notes.push(error.to_string());
+                }
+                last = error;
+            }
+        }
+    }
+    Err(last)
+}
+
+fn attach_once(
+    name: &str,
+    ifindex: u32,
+    mode: Attached,
+    program: &mut Program,
+) -> Result<FdLink, AttachError> {
+    let interface = || name.to_owned();
+    let refused = |reason| AttachError::Refused { interface: interface(), mode, reason };
+    let xdp = program
+        .xdp()
+        .map_err(|error| AttachError::Load { interface: interface(), source: Box::new(error) })?;
+    let link =
+        xdp.attach_to_if_index(ifindex, mode.aya()).and_then(|id| xdp.take_link(id)).map_err(|error| {
+            match os_error(&error) {
+                Some(libc::EBUSY | libc::EEXIST) => AttachError::Busy {
+                    interface: interface(),
+                    occupant: occupant::find(ifindex)
+                        .map_or_else(|| "another XDP program".to_owned(), |occupant| occupant.to_string()),
+                },
+                Some(libc::EPERM | libc::EACCES) => AttachError::Permission { interface: interface() },
+                Some(libc::ENODEV) => AttachError::NoInterface { interface: interface() },
+                Some(libc::EOPNOTSUPP) => refused("the driver does not support it".to_owned()),
+                _ => refused(error.to_string()),
+            }
+        })?;
+    FdLink::try_from(link).map_err(|error| refused(error.to_string()))
+}
+
+fn os_error(error: &ProgramError) -> Option<i32> {
+    match error {
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+        ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error(),
+        _ => None,
+    }
+}
+
+/// Puts the program in the place of the one that an earlier run left, without a moment between them.
+pub(super) fn replace(name: &str, program: &mut Program, link: FdLink) -> Result<FdLink, AttachError> {
+    let interface = || name.to_owned();
+    let refused = |reason| AttachError::Refused { interface: interface(), mode: Attached::Generic, reason };
+    let xdp = program
+        .xdp()
+        .map_err(|error| AttachError::Load { interface: interface(), source: Box::new(error) })?;
+    let link = XdpLink::try_from(link).map_err(|error| refused(error.to_string()))?;
+    let link = xdp
+        .attach_to_link(link)
+        .and_then(|id| xdp.take_link(id))
+        .map_err(|error| refused(error.to_string()))?;
+    FdLink::try_from(link).map_err(|error| refused(error.to_string()))
+}

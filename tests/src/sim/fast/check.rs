@@ -1,0 +1,247 @@
+//! The invariants, judged by what really happened, which no host knows.
+
+use ha_common::judge::{Event as Judged, Settings, Verdict};
+use ha_common::machine::{Reason, State};
+use ha_common::probe::{EXPIRED, ORPHANED};
+use ha_common::time::{Span, Time};
+use ha_common::types::Priority;
+
+use super::OVERLAP;
+use super::host::Daemon;
+use super::world::{HOSTS, World};
+use crate::sim::timeline::millis;
+
+/// What the checks remember.
+#[derive(Debug)]
+pub(super) struct Check {
+    /// Until when two hosts may both answer, because the network between them was cut or one was frozen whole.
+    pub(super) apart: [[Time; HOSTS]; HOSTS],
+    /// `[prober][peer]`: until when the prober may find the peer unreachable.
+    pub(super) silent: [[Time; HOSTS]; HOSTS],
+    /// `[headless][other]`: incarnation of the other if it probed the headless host when that lost its head.
+    pub(super) watched: [[Option<u64>; HOSTS]; HOSTS],
+    /// From when two hosts answer without an excuse.
+    both_since: [[Option<Time>; HOSTS]; HOSTS],
+    /// Until when verdicts may be wrong, as long as nobody acts on them.
+    pub(super) doubt: Time,
+    /// Nobody may change its state.
+    pub(super) unchanged: bool,
+    /// A death whose successor is timed.
+    pub(super) died: Option<Time>,
+    /// The latest fault.
+    pub(super) last_fault: Time,
+    /// Transitions of the step: host, from, to, reason, tracked master before.
+    pub(super) transitions: Vec<(usize, State, State, Reason, Option<usize>)>,
+}
+
+impl Check {
+    pub(super) fn new(_hosts: usize) -> Self {
+        Self {
+            apart: Default::default(),
+            silent: Default::default(),
+            watched: Default::default(),
+            both_since: Default::default(),
+            doubt: Time(0),
+            unchanged: false,
+            died: None,
+            last_fault: Time(0),
+            transitions: Vec::new(),
+        }
+    }
+
+    pub(super) fn undisturbed(&self, died: Time, _now: Time) -> bool {
+        self.last_fault <= died
+    }
+
+    /// A daemon was started: it has its head again.
+    pub(super) fn started(&mut self, id: usize) {
+        self.watched[id] = Default::default();
+    }
+
+    /// Nothing that two hosts do to each other counts until then.
+    pub(super) fn excuse(&mut self, a: usize, b: usize, until: Time) {
+        for (x, y) in [(a, b), (b, a)] {
+            self.apart[x][y] = self.apart[x][y].max(until);
+        }
+    }
+
+    pub(super) fn silence(&mut self, prober: usize, peer: usize, until: Time) {
+        self.silent[prober][peer] = self.silent[prober][peer].max(until);
+    }
+}
+
+impl World {
+    /// A daemon of this host is about to stop running: who watches it?
+    pub(super) fn loses_head(&mut self, id: usize) {
+        for (other, host) in self.hosts.iter().enumerate() {
+            let fast = host.daemon.as_ref().filter(|daemon| daemon.judges[id].is_fast());
+            self.check.watched[id][other] = fast.map(|daemon| daemon.incarnation);
+        }
+    }
+
+    /// Statement 39, after every step.
+    pub(super) fn look(&mut self) -> Result<(), String> {
+        let now = self.now;
+        let mut answering = [false; HOSTS];
+        let mut count = 0;
+        for (id, host) in self.hosts.iter().enumerate() {
+            answering[id] = host.answers(now);
+            count += usize::from(answering[id]);
+            // The lease is renewed while the main loop has run within half of it.
+            let idle = |daemon: &Daemon| now.span_since(daemon.progress) > Span(host.lease.0 * 3 / 2);
+            let window = now < host.kernel.restart_until;
+            if answering[id] && !window && host.kernel.probed(now) && host.daemon.as_ref().is_some_and(idle) {
+                return Err(format!("39: h{id} answers although its main loop stands still"));
+            }
+        }
+        if count < 2 {
+            self.check.both_since = Default::default();
+            return Ok(());
+        }
+        for a in 0..self.hosts.len() {
+            for b in 0..a {
+                let both = answering[a] && answering[b];
+                if !both || self.check.apart[a][b] >= now {
+                    self.check.both_since[a][b] = None;
+                    continue;
+                }
+                if self.headless(a, b) || self.headless(b, a) {
+                    return Err(format!("39: a headless host answers: h{a} and h{b}"));
+                }
+                if self.is_deaf(a) || self.is_deaf(b) {
+                    self.check.both_since[a][b] = None;
+                    continue;
+                }
+                let since = *self.check.both_since[a][b].get_or_insert(now);
+                let overlap = now.span_since(since);
+                self.stats.overlap_ns = self.stats.overlap_ns.max(overlap.0);
+                if overlap > OVERLAP {
+                    return Err(format!("39: h{a} and h{b} answer for {} ms", millis(overlap)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody runs the host, and the other knows that host for fast and has run ever since.
+    fn headless(&self, id: usize, other: usize) -> bool {
+        let watcher = self.hosts[other].daemon.as_ref().map(|daemon| daemon.incarnation);
+        let known = watcher.is_some() && self.check.watched[id][other] == watcher;
+        known && self.hosts[id].kernel.flags(self.now) & (ORPHANED | EXPIRED) != 0
+    }
+
+    /// The host's main loop can't read an advert at the moment.
+    fn is_deaf(&self, id: usize) -> bool {
+        self.hosts[id].daemon.as_ref().is_none_or(|daemon| daemon.stopped || daemon.main_stalled > self.now)
+    }
+
+    /// A host that cannot be told from a dead one.
+    fn may_be_unreachable(&self, prober: usize, peer: usize) -> bool {
+        let host = &self.hosts[peer];
+        let gone = !host.powered || !host.kernel.program || host.frozen_until > self.now;
+        gone || self.check.silent[prober][peer] >= self.now
+    }
+
+    /// Statement 41 for verdicts.
+    pub(super) fn judged(&mut self, id: usize, peer: usize, event: Judged) -> Result<(), String> {
+        match event {
+            Judged::Lost { verdict: Verdict::Unreachable, .. }
+                if !self.may_be_unreachable(id, peer) && self.check.doubt < self.now =>
+            {
+                Err(format!("41: h{id} finds h{peer} unreachable, which it is not"))
+            }
+            Judged::Paused { .. } => {
+                self.stats.wrong += 1;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn transition(
+        &mut self,
+        id: usize,
+        to: State,
+        reason: Reason,
+        tracked: Option<usize>,
+    ) -> Result<(), String> {
+        if self.check.unchanged {
+            return Err(format!("a planned restart changed h{id} to {to}"));
+        }
+        match reason {
+            Reason::MasterUnreachable => self.stats.unreachable += 1,
+            Reason::MasterOrphaned => self.stats.orphaned += 1,
+            Reason::MasterExpired => self.stats.expired += 1,
+            Reason::MasterResigned => self.stats.resigned += 1,
+            Reason::MasterDown => self.stats.down += 1,
+            Reason::LeaseExpired => self.stats.step_downs += 1,
+            _ => {}
+        }
+        if to != State::Master {
+            return Ok(());
+        }
+        let now = self.now;
+        if let Some(died) = self.check.died.take()
+            && self.check.undisturbed(died, now)
+        {
+            self.stats.timed += 1;
+            let took = now.span_since(died).0;
+            self.stats.slowest_ns = self.stats.slowest_ns.max(took);
+            let host = &self.hosts[id];
+            let ordinary =
+                Settings { user_space_window: host.settings.user_space_window, ..Settings::default() };
+            let in_time = self.weather.sleepy.1 <= Span::from_micros(200)
+                && self.weather.latency <= Span::from_micros(100)
+                && self.weather.late.1 <= Span::from_micros(100);
+            if host.settings == ordinary && host.priority >= Priority::DEFAULT && in_time {
+                self.stats.timed_default += 1;
+                self.stats.slowest_default_ns = self.stats.slowest_default_ns.max(took);
+            }
+        }
+        let Some(master) = tracked else { return Ok(()) };
+        // What was unreachable for a while may have become headless before the main loop came to act.
+        let headless = self.hosts[master].kernel.flags(now) & (ORPHANED | EXPIRED) != 0;
+        if reason == Reason::MasterUnreachable && !headless && !self.may_be_unreachable(id, master) {
+            return Err(format!("41: h{id} takes over from h{master}, which is alive"));
+        }
+        let said = matches!(reason, Reason::MasterOrphaned | Reason::MasterExpired);
+        if said && self.hosts[master].answers(now) && self.check.apart[id][master] < now {
+            return Err(format!("39: h{id} takes over by \"{reason}\" while h{master} answers"));
+        }
+        Ok(())
+    }
+
+    /// How soon somebody answers after `peer` has died, or `None` where nobody is in a position to notice.
+    pub(super) fn bound(&self, peer: usize) -> Option<Span> {
+        let now = self.now;
+        let fit = |id: usize| {
+            let host = &self.hosts[id];
+            let daemon = host.daemon.as_ref()?;
+            let judge = &daemon.judges[peer];
+            let able = host.powered
+                && host.frozen_until <= now
+                && !daemon.stopped
+                && daemon.main_stalled <= now
+                && daemon.live_stalled <= now
+                && judge.is_fast()
+                && judge.verdict().is_none()
+                && judge.paused_until(now).is_none()
+                && self.check.silent[id][peer] < now
+                && self.check.apart[id][peer] < now
+                && host.state() == State::Backup;
+            if !able {
+                return None;
+            }
+            let settings = host.settings;
+            // Replies that are under way may still move the percentile, by a bucket or two.
+            let wait = Span(judge.reply_wait().0 * 3 / 2);
+            let misses = u64::from(settings.misses.max(1));
+            let half = Span(settings.interval.0 / 2).max(Span(1));
+            let witnesses = settings.interval.plus(wait).plus(half.max(Span(1)).times(misses - 1)).plus(wait);
+            let skew = Span(settings.window.0 * (256 - u64::from(host.priority.get())) / 256);
+            let sleepy = self.weather.sleepy.1.times(misses + 2);
+            Some(settings.window.max(witnesses).plus(skew).plus(self.weather.latency.times(2)).plus(sleepy))
+        };
+        (0..self.hosts.len()).filter(|&id| id != peer).filter_map(fit).min()
+    }
+}

@@ -1,0 +1,191 @@
+//! What befalls a cluster.
+
+use ha_common::machine::Input;
+use ha_common::time::{Span, Time};
+
+use super::OVERLAP;
+use super::kernel::Kernel;
+use super::world::{Event, World};
+
+/// How long a dead process keeps the program array filled.
+const EMPTIED: Span = Span::from_millis(3);
+
+/// A verdict may be acted on so long after it fell: 20 ms, and the skew, a grace and a late wake-up.
+const STALE: Span = Span::from_millis(40);
+
+/// One fault. Hosts by number.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    /// The host is gone; `timed` if its successor is to be in time.
+    Die { host: usize, timed: bool },
+    /// It comes back, and its daemon starts.
+    Boot { host: usize },
+    /// kill -9.
+    Kill { host: usize, timed: bool },
+    /// A planned restart that takes so long.
+    Restart { host: usize, window: Span, takes: Span },
+    /// The daemon starts, unless it runs.
+    Start { host: usize },
+    /// A graceful stop.
+    Stop { host: usize },
+    /// SIGSTOP.
+    Freeze { host: usize, timed: bool },
+    /// SIGCONT.
+    Thaw { host: usize },
+    /// Neither kernel nor daemon runs; the clock goes on.
+    FreezeHost { host: usize, span: Span },
+    /// No CPU for the main loop.
+    StallMain { host: usize, span: Span },
+    /// No CPU for the liveness thread.
+    StallLive { host: usize, span: Span },
+    /// No CPU for both.
+    Stall { host: usize, span: Span },
+    /// Frames from one host to another are lost.
+    Cut { from: usize, to: usize, span: Span },
+    /// The switch loses everything for so short a time that nobody may notice.
+    Drop { span: Span },
+    /// The switch holds everything for so short a time that nobody may notice.
+    Hold { span: Span },
+    /// The weather is good from now on.
+    ClearUp,
+}
+
+impl World {
+    /// After trouble: both masters must have heard each other's next advert.
+    pub(super) fn at_peace(&self, at: Time) -> Time {
+        at.after(self.hosts[0].params.interval).after(OVERLAP).after(Span::from_millis(20))
+    }
+
+    pub(super) fn befall(&mut self, fault: Fault) {
+        let now = self.now;
+        self.note(format!("** {fault:?}"));
+        let hiccup = matches!(
+            fault,
+            Fault::Drop { .. } | Fault::Hold { .. } | Fault::StallLive { .. } | Fault::ClearUp
+        );
+        if !hiccup {
+            self.check.last_fault = now;
+        }
+        match fault {
+            Fault::Die { host, timed } => {
+                let bound = self.bound(host).filter(|_| timed && self.hosts[host].answers(now));
+                let dead = &mut self.hosts[host];
+                (dead.powered, dead.daemon) = (false, None);
+                dead.kernel = Kernel::new();
+                dead.card.clear();
+                if let Some(bound) = bound {
+                    self.check.died = Some(now);
+                    self.push(now.after(bound), Event::Deadline { died: now, bound });
+                }
+            }
+            Fault::Boot { host } => {
+                if !self.hosts[host].powered {
+                    self.hosts[host].powered = true;
+                    self.start(host);
+                }
+            }
+            Fault::Kill { host, timed } => {
+                let bound = self.bound(host).filter(|_| timed && self.hosts[host].answers(now));
+                if self.kill(host)
+                    && let Some(bound) = bound
+                {
+                    let bound = bound.plus(EMPTIED);
+                    self.push(now.after(bound), Event::Deadline { died: now, bound });
+                }
+            }
+            Fault::Restart { host, window, takes } => {
+                // The daemon itself writes the window, while its lease holds.
+                let running = self.hosts[host].daemon.as_ref().is_some_and(|daemon| !daemon.stopped);
+                let kernel = &mut self.hosts[host].kernel;
+                if running && now < kernel.lease_until {
+                    kernel.restart_until = now.after(window);
+                }
+                if self.kill(host) {
+                    self.push(now.after(takes), Event::Start { host });
+                }
+            }
+            Fault::Start { host } => {
+                if self.hosts[host].powered && self.hosts[host].daemon.is_none() {
+                    self.start(host);
+                }
+            }
+            Fault::Stop { host } => {
+                if let Some(daemon) = &mut self.hosts[host].daemon {
+                    daemon.inputs.push(Input::Stop);
+                }
+                self.wake(host);
+            }
+            Fault::Freeze { host, timed } => {
+                let bound = self.bound(host).filter(|_| timed && self.hosts[host].answers(now));
+                self.loses_head(host);
+                let lease = self.hosts[host].lease;
+                if let Some(daemon) = &mut self.hosts[host].daemon {
+                    daemon.stopped = true;
+                    if let Some(bound) = bound {
+                        let bound = bound.plus(lease);
+                        self.push(now.after(bound), Event::Deadline { died: now, bound });
+                    }
+                }
+            }
+            Fault::Thaw { host } => {
+                if let Some(daemon) = &mut self.hosts[host].daemon {
+                    daemon.stopped = false;
+                }
+                self.wake(host);
+            }
+            Fault::FreezeHost { host, span } => self.freeze_host(host, now.after(span)),
+            Fault::StallMain { host, span } => self.stall(host, span, true, false),
+            Fault::StallLive { host, span } => self.stall(host, span, false, true),
+            Fault::Stall { host, span } => self.stall(host, span, true, true),
+            Fault::Cut { from, to, span } => {
+                let until = now.after(span);
+                self.links[from][to].cut_until = until;
+                self.check.excuse(from, to, self.at_peace(until));
+                for (a, b) in [(from, to), (to, from)] {
+                    self.check.silence(a, b, until.after(STALE));
+                }
+            }
+            Fault::Drop { span } => self.links.iter_mut().flatten().for_each(|link| {
+                link.cut_until = link.cut_until.max(now.after(span));
+            }),
+            Fault::Hold { span } => self.links.iter_mut().flatten().for_each(|link| {
+                link.held_until = link.held_until.max(now.after(span));
+            }),
+            Fault::ClearUp => self.weather.loss = 0,
+        }
+    }
+
+    fn kill(&mut self, id: usize) -> bool {
+        self.loses_head(id);
+        let Some(daemon) = self.hosts[id].daemon.take() else { return false };
+        let late = self.rng.span(Span::ZERO, EMPTIED);
+        self.push(self.now.after(late), Event::Emptied { host: id, incarnation: daemon.incarnation });
+        true
+    }
+
+    fn freeze_host(&mut self, id: usize, until: Time) {
+        if !self.hosts[id].powered {
+            return;
+        }
+        let until = until.max(self.hosts[id].frozen_until);
+        self.hosts[id].frozen_until = until;
+        for other in 0..self.hosts.len() {
+            self.check.excuse(id, other, self.at_peace(until));
+            self.check.silence(other, id, until.after(STALE));
+        }
+        self.push(until, Event::Resume { host: id });
+    }
+
+    fn stall(&mut self, id: usize, span: Span, main: bool, live: bool) {
+        let until = self.now.after(span);
+        self.loses_head(id);
+        let Some(daemon) = &mut self.hosts[id].daemon else { return };
+        if main {
+            daemon.main_stalled = daemon.main_stalled.max(until);
+        }
+        if live {
+            daemon.live_stalled = daemon.live_stalled.max(until);
+        }
+        self.push(until, Event::Resume { host: id });
+    }
+}

@@ -1,0 +1,95 @@
+//! The simulated cluster with liveness probes and the fence in it.
+//!
+//! Two to four hosts of one virtual router. Each has a *kernel half*, which reflects probes, keeps the lease, the
+//! window and the fence of `docs/liveness.md`, and runs on while the daemon is frozen or dead; and a *daemon half*
+//! with the machine (main loop) and a judge for each peer (liveness thread), whose CPU comes late independently.
+//! One seed is one story; every event is a step, and after every step the invariants of `check` hold.
+//!
+//! What must not live here: the rules themselves. Judge and machine are the real ones; the fence is written from the
+//! page, because the real one is in the XDP program.
+//!
+//! # What is checked
+//!
+//! - *39*: two hosts answer for the address only while the network between them is cut (or was, an advert ago), one
+//!   of them was frozen whole, or an advert is under way (preemption, planned stop, two backups at once): at most
+//!   [`OVERLAP`]. A host whose daemon is dead, or frozen beyond its lease, never answers beside another that probed
+//!   it, not for an instant.
+//! - *41*: nobody takes over by `unreachable` from a host that runs and whose link was not cut for longer than the
+//!   settings tolerate, whatever stalls the prober lives through.
+//! - *40*: a judge's next deadline lies ahead of the tick.
+//! - Detection: a dead host, a killed or frozen daemon is replaced within the bound that follows from the settings:
+//!   5 ms for a dead host with the defaults.
+//! - Restart: a planned one changes no state anywhere.
+
+mod check;
+mod faults;
+mod host;
+mod kernel;
+mod story;
+mod world;
+
+use ha_common::time::Span;
+
+pub use story::run;
+
+/// The longest that two masters may both answer while an advert is on its way from one to the other.
+const OVERLAP: Span = Span::from_millis(2);
+
+/// What happened: shows that the stories are worth telling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FastStats {
+    /// Events processed.
+    pub steps: u64,
+    /// Probes sent.
+    pub probes: u64,
+    /// Takeovers by `unreachable`.
+    pub unreachable: u64,
+    /// Takeovers by `orphaned`.
+    pub orphaned: u64,
+    /// Takeovers by `expired`.
+    pub expired: u64,
+    /// Takeovers after a resignation.
+    pub resigned: u64,
+    /// Takeovers by the RFC's timer.
+    pub down: u64,
+    /// Daemons that stepped down because their lease had run out.
+    pub step_downs: u64,
+    /// Masters that went on after a restart.
+    pub resumed: u64,
+    /// Verdicts that were refuted.
+    pub wrong: u64,
+    /// Stalls that a prober noticed.
+    pub stalls: u64,
+    /// Deaths of a host whose successor was timed.
+    pub timed: u64,
+    /// The longest of those times, in nanoseconds.
+    pub slowest_ns: u64,
+    /// Those with default settings, a priority of at least 100 and a CPU that comes in time.
+    pub timed_default: u64,
+    /// The longest of those times, in nanoseconds.
+    pub slowest_default_ns: u64,
+    /// The longest time that two hosts answered without an excuse, in nanoseconds.
+    pub overlap_ns: u64,
+}
+
+impl FastStats {
+    /// Adds another run's.
+    pub fn add(&mut self, other: Self) {
+        self.steps += other.steps;
+        self.probes += other.probes;
+        self.unreachable += other.unreachable;
+        self.orphaned += other.orphaned;
+        self.expired += other.expired;
+        self.resigned += other.resigned;
+        self.down += other.down;
+        self.step_downs += other.step_downs;
+        self.resumed += other.resumed;
+        self.wrong += other.wrong;
+        self.stalls += other.stalls;
+        self.timed += other.timed;
+        self.slowest_ns = self.slowest_ns.max(other.slowest_ns);
+        self.timed_default += other.timed_default;
+        self.slowest_default_ns = self.slowest_default_ns.max(other.slowest_default_ns);
+        self.overlap_ns = self.overlap_ns.max(other.overlap_ns);
+    }
+}

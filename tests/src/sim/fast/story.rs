@@ -1,0 +1,271 @@
+//! One seed, one story.
+
+use ha_common::judge::Settings;
+use ha_common::machine::{Params, State};
+use ha_common::time::{Span, Time};
+use ha_common::types::{Family, Priority, Version};
+
+use super::FastStats;
+use super::faults::Fault;
+use super::host::Host;
+use super::kernel::vrid;
+use super::world::{Event, Weather, World};
+use crate::sim::Failure;
+use crate::sim::rng::Rng;
+
+/// Lives through the story of a seed.
+///
+/// # Errors
+/// The invariant that broke, and the events that led there.
+pub fn run(seed: u64) -> Result<FastStats, Box<Failure>> {
+    let mut rng = Rng::new(seed ^ 0x0fa5_7000_0000_0000);
+    let mut world = cluster(&mut rng);
+    match tell(&mut world) {
+        Ok(()) => Ok(world.stats),
+        Err(what) => {
+            Err(Box::new(Failure { seed, what, timeline: world.timeline(), variable: "XVRRP_FAST_SEED" }))
+        }
+    }
+}
+
+fn cluster(rng: &mut Rng) -> World {
+    let count = 2 + rng.index(3).min(rng.index(3));
+    let interval = Span::from_millis(rng.pick(&[50, 100, 100, 200]));
+    let lease = Span::from_millis(rng.pick(&[50, 100, 100, 100, 200]));
+    let mut settings = Settings { user_space_window: lease, ..Settings::default() };
+    if rng.chance(40) {
+        settings.interval = Span::from_micros(rng.pick(&[250, 500, 1000, 2000, 5000]));
+        settings.misses = rng.pick(&[2, 3, 3, 5]);
+        settings.window = Span::from_micros(rng.pick(&[2500, 5000, 10_000]));
+    }
+    let mut priorities: Vec<u8> = Vec::new();
+    for _ in 0..count {
+        priorities.push(rng.pick(&[60, 90, 100, 100, 101, 150, 200, 254]));
+    }
+    let nopreempt = rng.chance(20);
+    let hosts = priorities.into_iter().enumerate().map(|(id, priority)| {
+        let params = Params { interval, preempt: !nopreempt, ..Params::new(vrid(), Family::V4, Version::V3) };
+        Host::new(id, params, Priority::new(priority).unwrap_or(Priority::DEFAULT), settings, lease)
+    });
+    let hosts = hosts.collect();
+    let weather = Weather {
+        latency: Span::from_micros(rng.pick(&[20, 40, 40, 100, 300])),
+        late: rng.pick(&[(0, Span::ZERO), (10, Span::from_micros(100)), (10, Span::from_micros(300))]),
+        loss: 0,
+        duplication: rng.pick(&[0, 0, 5, 50]),
+        sleepy: rng.pick(&[
+            (0, Span::from_micros(40)),
+            (10, Span::from_micros(200)),
+            (10, Span::from_micros(800)),
+        ]),
+    };
+    World::new(rng.clone(), hosts, weather)
+}
+
+fn tell(world: &mut World) -> Result<(), String> {
+    let priorities: Vec<u8> = world.hosts.iter().map(|host| host.priority.get()).collect();
+    world.note(format!("priorities {priorities:?}, {:?}, {:?}", world.hosts[0].settings, world.weather));
+    for host in 0..world.hosts.len() {
+        world.start(host);
+    }
+    let calm = world.hosts[0].params.interval.times(5).plus(Span::from_millis(50));
+    pass(world, calm)?;
+    for _ in 0..1 + world.rng.below(3) {
+        round(world)?;
+        heal(world)?;
+        pass(world, calm)?;
+        settled(world)?;
+    }
+    Ok(())
+}
+
+fn pass(world: &mut World, span: Span) -> Result<(), String> {
+    let end = world.now.after(span);
+    world.run_until(end)
+}
+
+fn settled(world: &World) -> Result<(), String> {
+    let masters = world.hosts.iter().filter(|host| host.state() == State::Master).count();
+    let answering = world.hosts.iter().filter(|host| host.answers(world.now)).count();
+    if masters == 1 && answering == 1 {
+        return Ok(());
+    }
+    Err(format!("38: {masters} masters, {answering} answer, after all is well"))
+}
+
+/// Everything works, everybody runs.
+fn heal(world: &mut World) -> Result<(), String> {
+    world.weather.loss = 0;
+    let now = world.now;
+    let cuts = world.links.iter().flatten().map(|link| link.cut_until.max(link.held_until));
+    let stalls = world.hosts.iter().map(|host| {
+        let daemon = host.daemon.as_ref();
+        host.frozen_until.max(daemon.map_or(now, |daemon| daemon.main_stalled.max(daemon.live_stalled)))
+    });
+    let well = cuts.chain(stalls).max().map_or(now, |at| at.max(now));
+    world.run_until(well)?;
+    for host in 0..world.hosts.len() {
+        world.befall(Fault::Thaw { host });
+    }
+    // Who is leaving leaves.
+    let leaving =
+        |host: &Host| host.daemon.as_ref().is_some_and(|d| d.machine.stopped() || !d.inputs.is_empty());
+    while world.hosts.iter().any(leaving) {
+        pass(world, Span::from_millis(1))?;
+    }
+    let well = world.now;
+    let peace = world.at_peace(well);
+    for until in world.check.apart.iter_mut().chain(&mut world.check.silent).flatten() {
+        *until = (*until).min(peace);
+    }
+    world.check.unchanged = false;
+    world.check.died = None;
+    for host in 0..world.hosts.len() {
+        for fault in [Fault::Boot { host }, Fault::Start { host }] {
+            world.befall(fault);
+        }
+    }
+    Ok(())
+}
+
+fn master(world: &World) -> usize {
+    world.hosts.iter().position(|host| host.state() == State::Master).unwrap_or(0)
+}
+
+fn round(world: &mut World) -> Result<(), String> {
+    let host = master(world);
+    let backup = (host + 1 + world.rng.index(world.hosts.len() - 1)) % world.hosts.len();
+    let now = world.now;
+    let timed = true;
+    match world.rng.below(16) {
+        0 | 1 => world.befall(Fault::Die { host, timed }),
+        2 | 3 => world.befall(Fault::Kill { host, timed }),
+        4 => {
+            world.befall(Fault::Freeze { host, timed });
+            let thaw = world.rng.span(Span::from_millis(1), Span::from_millis(400));
+            world.push(now.after(thaw), Event::Fault(Fault::Thaw { host }));
+        }
+        5 => {
+            world.check.unchanged = true;
+            // Within the patience that the RFC's timers have.
+            let longest = Span(world.hosts[host].params.interval.0 * 3 / 2);
+            let takes = world.rng.span(Span::from_millis(5), longest);
+            world.befall(Fault::Restart { host, window: Span::from_secs(1), takes });
+            pass(world, takes.plus(Span::from_millis(20)))?;
+            world.check.unchanged = false;
+        }
+        6 => {
+            // The window ends before the daemon is back.
+            let window = world.rng.span(Span::from_millis(5), Span::from_millis(100));
+            let takes = window.plus(world.rng.span(Span::from_millis(1), Span::from_millis(200)));
+            world.befall(Fault::Restart { host, window, takes });
+        }
+        7 => world.befall(Fault::Stop { host }),
+        8 | 9 => hiccups(world, backup)?,
+        10 => doubts(world)?,
+        11 => {
+            let span = world.rng.span(Span::from_millis(100), Span::from_millis(500));
+            world.befall(Fault::StallMain { host, span });
+        }
+        12 => {
+            // Longer than the fence stays closed by itself.
+            let fault = if world.rng.chance(50) {
+                Fault::Kill { host, timed }
+            } else {
+                Fault::Freeze { host, timed }
+            };
+            world.befall(fault);
+            let span = world.rng.span(Span::from_millis(1300), Span::from_millis(2000));
+            pass(world, span)?;
+        }
+        _ => chaos(world)?,
+    }
+    let span = world.rng.span(Span::from_millis(20), Span::from_millis(450));
+    pass(world, span)
+}
+
+/// Nothing of this may lead to a verdict.
+fn hiccups(world: &mut World, backup: usize) -> Result<(), String> {
+    let settings = world.hosts[backup].settings;
+    let tolerated = tolerated(world, &settings);
+    for _ in 0..1 + world.rng.below(8) {
+        let span = world.rng.span(Span::ZERO, tolerated);
+        let stall = world.rng.span(Span::ZERO, Span::from_millis(60));
+        let fault = match world.rng.below(6) {
+            0 => Fault::Drop { span },
+            1 => Fault::Hold { span },
+            2 => Fault::StallLive { host: backup, span: stall },
+            3 => Fault::StallMain { host: backup, span: stall },
+            4 => Fault::Stall { host: backup, span: stall },
+            _ => Fault::FreezeHost { host: backup, span: stall },
+        };
+        world.befall(fault);
+        // One after the other.
+        let gap = world.rng.span(Span::from_millis(8), Span::from_millis(70));
+        pass(world, span.plus(gap))?;
+    }
+    Ok(())
+}
+
+/// A hiccup that may lead to a verdict, but is over before anybody acts on it.
+fn doubts(world: &mut World) -> Result<(), String> {
+    let settings = world.hosts[0].settings;
+    let backups = world.hosts.iter().filter(|host| host.state() == State::Backup);
+    let highest = backups.map(|host| u64::from(host.priority.get())).max().unwrap_or(255);
+    let skew = settings.window.0 * (256 - highest) / 256;
+    // A probe after the hiccup must get through, and its reply must be read, before the wait is over.
+    let noise = world.weather.latency.0 * 2 + world.weather.late.1.0 * 2 + world.weather.sleepy.1.0 * 2;
+    let span = Span((tolerated(world, &settings).0 + skew).saturating_sub(settings.interval.0 + noise));
+    world.check.doubt = world.now.after(span).after(settings.window);
+    world.befall(Fault::Drop { span });
+    pass(world, Span::from_millis(60))
+}
+
+/// How long the network may be silent without a verdict.
+fn tolerated(world: &World, settings: &Settings) -> Span {
+    let noise = world.weather.latency.0 * 2 + world.weather.late.1.0 * 2 + world.weather.sleepy.1.0;
+    Span(settings.window.0.saturating_sub(settings.interval.0 * 3 / 2 + noise))
+}
+
+/// Anything, at any time.
+fn chaos(world: &mut World) -> Result<(), String> {
+    if world.rng.chance(30) {
+        world.weather.loss = world.rng.span(Span(1), Span(200)).0;
+        let until = Time::NEVER;
+        for a in 0..world.hosts.len() {
+            for b in 0..world.hosts.len() {
+                world.check.excuse(a, b, until);
+                world.check.silence(a, b, until);
+            }
+        }
+    }
+    for _ in 0..1 + world.rng.below(10) {
+        let host = world.rng.index(world.hosts.len());
+        let other = (host + 1 + world.rng.index(world.hosts.len() - 1)) % world.hosts.len();
+        let span = world.rng.span(Span::from_micros(100), Span::from_millis(200));
+        let timed = false;
+        let fault = match world.rng.below(13) {
+            0 => Fault::Die { host, timed },
+            1 => Fault::Boot { host },
+            2 => Fault::Kill { host, timed },
+            3 => Fault::Start { host },
+            4 => Fault::Freeze { host, timed },
+            5 => Fault::Thaw { host },
+            6 => Fault::FreezeHost { host, span },
+            7 => Fault::Cut { from: host, to: other, span },
+            8 => {
+                world.befall(Fault::Cut { from: other, to: host, span });
+                Fault::Cut { from: host, to: other, span }
+            }
+            9 => Fault::Restart { host, window: Span::from_millis(100), takes: span },
+            10 => Fault::Stop { host },
+            11 => Fault::StallMain { host, span },
+            _ => Fault::Stall { host, span },
+        };
+        world.befall(fault);
+        let gap = world.rng.span(Span::ZERO, Span::from_millis(60));
+        pass(world, gap)?;
+    }
+    world.befall(Fault::ClearUp);
+    Ok(())
+}

@@ -1,0 +1,411 @@
+//! The hosts, the wire between them, and the virtual clock.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use ha_common::judge::Answered;
+use ha_common::time::{Span, Time};
+
+use super::FastStats;
+use super::check::Check;
+use super::faults::Fault;
+use super::host::{Host, Output};
+use crate::sim::rng::Rng;
+use crate::sim::timeline::millis;
+
+/// Hosts in a cluster, at most.
+pub(super) const HOSTS: usize = 4;
+
+/// Lines of a failure's timeline.
+const KEEP: usize = 120;
+
+/// A frame on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Frame {
+    Advert { from: usize, priority: u8 },
+    Probe { from: usize, sequence: u64, prober: u64 },
+    Reply { from: usize, prober: u64, answer: Answered },
+}
+
+/// What happens.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Event {
+    Arrive {
+        to: usize,
+        frame: Frame,
+    },
+    Main {
+        host: usize,
+    },
+    Live {
+        host: usize,
+    },
+    /// The kernel has closed the descriptors of a dead daemon.
+    Emptied {
+        host: usize,
+        incarnation: u64,
+    },
+    Start {
+        host: usize,
+    },
+    Resume {
+        host: usize,
+    },
+    /// Somebody must answer by now.
+    Deadline {
+        died: Time,
+        bound: Span,
+    },
+    Fault(Fault),
+}
+
+/// What the network does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weather {
+    pub(super) latency: Span,
+    /// Per mille of frames that come late, and how late at most: switches and softirqs.
+    pub(super) late: (u64, Span),
+    /// Per mille.
+    pub(super) loss: u64,
+    pub(super) duplication: u64,
+    /// Per mille of wake-ups that are late, and how late at most.
+    pub(super) sleepy: (u64, Span),
+}
+
+/// A directed link's trouble.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Link {
+    /// Frames are lost until then.
+    pub(super) cut_until: Time,
+    /// Frames are held until then.
+    pub(super) held_until: Time,
+    /// Latest arrival: good switches keep the order.
+    latest: Time,
+}
+
+pub(super) struct World {
+    pub(super) now: Time,
+    pub(super) rng: Rng,
+    pub(super) hosts: Vec<Host>,
+    pub(super) weather: Weather,
+    pub(super) links: [[Link; HOSTS]; HOSTS],
+    pub(super) check: Check,
+    pub(super) stats: FastStats,
+    events: BinaryHeap<Reverse<(Time, u64, Slot)>>,
+    slab: Vec<Event>,
+    free: Vec<usize>,
+    sequence: u64,
+    incarnations: u64,
+    log: std::collections::VecDeque<(Time, Note)>,
+}
+
+/// A line of the timeline, kept cheaply.
+#[derive(Clone, Debug)]
+enum Note {
+    Arrive(usize, Frame),
+    Text(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Slot(usize);
+
+impl World {
+    pub(super) fn new(rng: Rng, hosts: Vec<Host>, weather: Weather) -> Self {
+        let check = Check::new(hosts.len());
+        Self {
+            now: Time(10_000_000_000),
+            rng,
+            hosts,
+            weather,
+            links: Default::default(),
+            check,
+            stats: FastStats::default(),
+            events: BinaryHeap::new(),
+            slab: Vec::new(),
+            free: Vec::new(),
+            sequence: 0,
+            incarnations: 0,
+            log: std::collections::VecDeque::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, at: Time, event: Event) {
+        let slot = if let Some(slot) = self.free.pop() {
+            self.slab[slot] = event;
+            slot
+        } else {
+            self.slab.push(event);
+            self.slab.len() - 1
+        };
+        self.sequence += 1;
+        self.events.push(Reverse((at, self.sequence, Slot(slot))));
+    }
+
+    pub(super) fn note(&mut self, text: String) {
+        self.keep(Note::Text(text));
+    }
+
+    fn keep(&mut self, note: Note) {
+        if self.log.len() == KEEP {
+            self.log.pop_front();
+        }
+        self.log.push_back((self.now, note));
+    }
+
+    pub(super) fn timeline(&self) -> String {
+        let line = |(at, note): &(Time, Note)| {
+            let text = match note {
+                Note::Arrive(to, frame) => format!("h{to} <- {frame:?}"),
+                Note::Text(text) => text.clone(),
+            };
+            format!("  {:>14} {text}\n", millis(Span(at.0)))
+        };
+        self.log.iter().map(line).collect()
+    }
+
+    /// Lets time pass.
+    pub(super) fn run_until(&mut self, end: Time) -> Result<(), String> {
+        while let Some(Reverse((at, _, slot))) = self.events.peek().copied() {
+            if at > end {
+                break;
+            }
+            self.events.pop();
+            self.free.push(slot.0);
+            self.now = at;
+            self.stats.steps += 1;
+            let event = self.slab[slot.0];
+            self.step(event)
+                .and_then(|()| self.look())
+                .map_err(|what| format!("{what} (at {})", millis(Span(at.0))))?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn step(&mut self, event: Event) -> Result<(), String> {
+        let now = self.now;
+        match event {
+            Event::Arrive { to, frame } => self.arrive(to, frame),
+            Event::Main { host } => return self.main(host),
+            Event::Live { host } => return self.live(host),
+            Event::Emptied { host, incarnation } => {
+                let host = &mut self.hosts[host];
+                if host.daemon.is_none() && host.kernel.responder == incarnation {
+                    host.kernel.alive = false;
+                }
+            }
+            Event::Start { host } => {
+                if self.hosts[host].powered && self.hosts[host].daemon.is_none() {
+                    self.start(host);
+                }
+            }
+            Event::Resume { host } => {
+                for frame in std::mem::take(&mut self.hosts[host].card) {
+                    let late = self.rng.span(Span::ZERO, Span::from_micros(900));
+                    self.push(now.after(late), Event::Arrive { to: host, frame });
+                }
+                self.wake(host);
+            }
+            Event::Deadline { died, bound } => {
+                if !self.hosts.iter().any(|host| host.answers(now)) && self.check.undisturbed(died, now) {
+                    return Err(format!("detection: nobody answers {} ms after a death", millis(bound)));
+                }
+            }
+            Event::Fault(fault) => self.befall(fault),
+        }
+        Ok(())
+    }
+
+    pub(super) fn start(&mut self, id: usize) {
+        self.incarnations += 1;
+        let (now, peers) = (self.now, self.hosts.len());
+        if !self.hosts[id].kernel.program {
+            // Until a probe that was sent in vain is a matter of the past.
+            for prober in 0..peers {
+                self.check.silence(prober, id, now.after(Span::from_millis(40)));
+            }
+        }
+        let (resumed, output) = self.hosts[id].start(self.incarnations, peers, now);
+        self.check.started(id);
+        self.stats.resumed += u64::from(resumed);
+        self.note(format!("h{id} starts{}", if resumed { " and resumes" } else { "" }));
+        self.carry_out(id, output);
+    }
+
+    fn arrive(&mut self, to: usize, frame: Frame) {
+        let now = self.now;
+        let host = &mut self.hosts[to];
+        if !host.powered {
+            return;
+        }
+        if host.frozen_until > now {
+            if host.card.len() < 64 {
+                host.card.push(frame);
+            }
+            return;
+        }
+        match frame {
+            Frame::Advert { from, priority } => {
+                let Some(daemon) = &host.daemon else { return };
+                if host.kernel.fingerprint == Some((from, priority)) {
+                    host.kernel.stamp = now;
+                } else if host.kernel.queue.len() < 64 {
+                    host.kernel.queue.push((from, priority, now));
+                    let _ = daemon;
+                    self.wake_main(to);
+                }
+            }
+            Frame::Probe { from, sequence, prober } => {
+                if let Some(reply) = host.kernel.reflect(to, sequence, prober, now) {
+                    self.send(to, from, reply);
+                }
+                return;
+            }
+            Frame::Reply { from, prober, answer } => {
+                let Some(daemon) = &host.daemon else { return };
+                let newest = host.kernel.replies[from].map_or(0, |reply| reply.sequence);
+                if daemon.incarnation == prober && answer.sequence > newest {
+                    host.kernel.replies[from] = Some(Answered { at: now, ..answer });
+                }
+                return;
+            }
+        }
+        self.keep(Note::Arrive(to, frame));
+    }
+
+    fn main(&mut self, id: usize) -> Result<(), String> {
+        let now = self.now;
+        let host = &mut self.hosts[id];
+        let Some(daemon) = &mut host.daemon else { return Ok(()) };
+        if daemon.main_at != now || daemon.stopped || daemon.main_stalled > now || host.frozen_until > now {
+            return Ok(());
+        }
+        daemon.main_at = Time::NEVER;
+        let output = host.main(now)?;
+        self.carry_out(id, output);
+        let due = self.hosts[id].main_due();
+        if due != Time::NEVER {
+            self.wake_main_at(id, due);
+        }
+        let transitions = std::mem::take(&mut self.check.transitions);
+        for (id, from, to, reason, tracked) in transitions {
+            self.note(format!("h{id} {from} -> {to}: {reason}, was tracking {tracked:?}"));
+            self.transition(id, to, reason, tracked)?;
+        }
+        Ok(())
+    }
+
+    fn live(&mut self, id: usize) -> Result<(), String> {
+        let now = self.now;
+        let host = &mut self.hosts[id];
+        let Some(daemon) = &mut host.daemon else { return Ok(()) };
+        if daemon.live_at != now || daemon.stopped || daemon.live_stalled > now || host.frozen_until > now {
+            return Ok(());
+        }
+        daemon.live_at = Time::NEVER;
+        let stalls =
+            |daemon: &super::host::Daemon| daemon.judges.iter().map(|j| j.counts().stalls).sum::<u64>();
+        let before = stalls(daemon);
+        let output = host.live(now)?;
+        if let Some(daemon) = &host.daemon {
+            self.stats.stalls += stalls(daemon) - before;
+        }
+        for &(peer, event) in &output.verdicts {
+            self.note(format!("h{id} judges h{peer}: {event:?}"));
+            self.judged(id, peer, event)?;
+        }
+        self.carry_out(id, output);
+        let due = self.hosts[id].live_due(now);
+        self.wake_live_at(id, due);
+        Ok(())
+    }
+
+    pub(super) fn carry_out(&mut self, id: usize, output: Output) {
+        for priority in output.adverts {
+            for to in 0..self.hosts.len() {
+                if to != id {
+                    self.send(id, to, Frame::Advert { from: id, priority });
+                }
+            }
+        }
+        let prober = self.hosts[id].daemon.as_ref().map_or(0, |daemon| daemon.incarnation);
+        for (to, sequence) in output.probes {
+            self.stats.probes += 1;
+            self.send(id, to, Frame::Probe { from: id, sequence, prober });
+        }
+        for (from, to, reason, tracked) in output.transitions {
+            self.check.transitions.push((id, from, to, reason, tracked));
+        }
+        if output.wake_main {
+            self.wake_main(id);
+        }
+        if output.wake_live {
+            self.wake_live_at(id, self.now);
+        }
+    }
+
+    fn send(&mut self, from: usize, to: usize, frame: Frame) {
+        if from == to || self.hosts[from].frozen_until > self.now || !self.hosts[from].powered {
+            return;
+        }
+        let Weather { latency, late, loss, duplication, .. } = self.weather;
+        let link = self.links[from][to];
+        if link.cut_until > self.now || self.rng.below(1000) < loss {
+            return;
+        }
+        for _ in 0..1 + u64::from(self.rng.below(1000) < duplication) {
+            let mut at = self.now.after(self.rng.span(Span(latency.0 / 4), latency));
+            if self.rng.below(1000) < late.0 {
+                at = at.after(self.rng.span(Span::ZERO, late.1));
+            } else if loss == 0 {
+                at = at.max(self.links[from][to].latest.after(Span(1)));
+                self.links[from][to].latest = at;
+            }
+            at = at.max(link.held_until);
+            self.push(at, Event::Arrive { to, frame });
+        }
+    }
+
+    /// Both threads look whether there is something to do.
+    pub(super) fn wake(&mut self, id: usize) {
+        self.wake_main(id);
+        self.wake_live_at(id, self.now);
+    }
+
+    fn wake_main(&mut self, id: usize) {
+        self.wake_main_at(id, self.now);
+    }
+
+    fn lateness(&mut self) -> Span {
+        let (chance, most) = self.weather.sleepy;
+        if self.rng.below(1000) < chance {
+            self.rng.span(Span::ZERO, most)
+        } else {
+            self.rng.span(Span::from_micros(2), Span::from_micros(40))
+        }
+    }
+
+    fn wake_main_at(&mut self, id: usize, at: Time) {
+        let late = self.lateness();
+        let host = &mut self.hosts[id];
+        let frozen = host.frozen_until;
+        let Some(daemon) = &mut host.daemon else { return };
+        let at = at.max(self.now).after(late).max(daemon.main_stalled).max(frozen);
+        if at < daemon.main_at || daemon.main_at <= self.now {
+            daemon.main_at = at;
+            self.push(at, Event::Main { host: id });
+        }
+    }
+
+    fn wake_live_at(&mut self, id: usize, at: Time) {
+        let late = self.lateness();
+        let host = &mut self.hosts[id];
+        let frozen = host.frozen_until;
+        let Some(daemon) = &mut host.daemon else { return };
+        let at = at.max(self.now).after(late).max(daemon.live_stalled).max(frozen);
+        if at < daemon.live_at || daemon.live_at <= self.now {
+            daemon.live_at = at;
+            self.push(at, Event::Live { host: id });
+        }
+    }
+}

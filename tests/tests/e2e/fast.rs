@@ -1,0 +1,23 @@
+//! Fast failover as users get it: the daemon as shipped, gaps as a client sees them.
+
+#[path = "fast/cluster.rs"]
+mod cluster;
+#[path = "fast/death.rs"]
+mod death;
+#[path = "fast/freeze.rs"]
+mod freeze;
+#[path = "fast/peers.rs"]
+mod peers;
+#[path = "fast/planned.rs"]
+mod planned;
+#[path = "fast/socket.rs"]
+mod socket;
+
+use crate::harness::Test;
+
+pub(crate) fn tests() -> Vec<Test> {
+    [death::tests(), freeze::tests(), planned::tests(), peers::tests(), socket::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
+}

@@ -1,0 +1,128 @@
+//! Death of the master's host, and of its daemon alone.
+
+use anyhow::{Context, Result, ensure};
+use ha_tests::lab::{Daemon, Lab, Moment, Topology, wait_for};
+
+use super::cluster::{Outage, PING, Router, answered, backup_again, files, outage, pair, stream, summary};
+use crate::harness::Test;
+use crate::pair::{VIP, held_by, ms};
+
+const MASTER: &str = include_str!("../../../inputs/two-node/master.conf");
+const BACKUP: &str = include_str!("../../../inputs/two-node/backup.conf");
+const MASTER_UNICAST: &str = include_str!("../../../inputs/two-node/master-unicast.conf");
+const BACKUP_UNICAST: &str = include_str!("../../../inputs/two-node/backup-unicast.conf");
+
+/// Measurements; the median counts.
+const DEATHS: usize = 5;
+/// Measurements that may be repeated because the client itself was held up.
+const SPARE: usize = 3;
+
+pub(super) fn tests() -> Vec<Test> {
+    let new = |name: &str, body: fn(&Lab) -> Result<()>| Test::new(format!("fast::{name}"), body);
+    vec![
+        new("multicast_host_death", |_| host_deaths([MASTER, BACKUP])),
+        new("unicast_host_death", |_| host_deaths([MASTER_UNICAST, BACKUP_UNICAST])),
+        new("s39_killed_daemon", killed),
+    ]
+    .into_iter()
+    .map(|test| test.needs([Daemon::Xvrrp]).timing())
+    .collect()
+}
+
+/// A lab with its daemons, which end before it does.
+struct Started {
+    routers: [Router; 2],
+    lab: Lab,
+}
+
+/// The tutorial's files, verbatim. Each measurement has a lab of its own; they are started one after the other, and
+/// by the time that a master of the RFC's timers is there, it is its turn to die.
+fn host_deaths(files: [&str; 2]) -> Result<()> {
+    let mut started = Vec::new();
+    for _ in 0..DEATHS + SPARE {
+        let lab = Lab::new(Topology::two_node())?;
+        let routers = [Router::start(&lab, "r1", files[0])?, Router::start(&lab, "r2", files[1])?];
+        started.push(Started { routers, lab });
+        std::thread::sleep(ms(400));
+    }
+    let (mut gaps, mut repeated) = (Vec::new(), 0);
+    for Started { routers, lab } in &started {
+        if gaps.len() == DEATHS {
+            break;
+        }
+        let outage = host_death(lab, routers).with_context(|| lab.dossier())?;
+        if outage.held_up() && repeated < SPARE {
+            repeated += 1;
+        } else {
+            gaps.push(outage.length);
+        }
+    }
+    judge("host death", &gaps, repeated, 5.0)
+}
+
+fn host_death(lab: &Lab, routers: &[Router; 2]) -> Result<Outage> {
+    routers[1].probes()?;
+    let pinger = stream(lab, PING)?;
+    let died = Moment::now();
+    lab.switch().silence("r1")?;
+    let outage = outage(&pinger, died, ms(6_000)).context("nobody took over")?;
+    outage.print("host death");
+    Ok(outage)
+}
+
+fn judge(what: &str, gaps: &[std::time::Duration], repeated: usize, wanted: f64) -> Result<()> {
+    let (least, median, most) = summary(gaps);
+    println!(
+        "client gap after {what}: {least:.2} / {median:.2} / {most:.2} ms (min, median, max of {}; {repeated} repeated)",
+        gaps.len()
+    );
+    ensure!(median <= wanted, "median of the gap after {what} {median:.2} ms, wanted {wanted} ms");
+    Ok(())
+}
+
+/// The master's daemon is killed, again and again. Nobody else answers ARP at any moment; the killed one comes back
+/// as backup without the address, and preempts as usual.
+fn killed(lab: &Lab) -> Result<()> {
+    let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
+    let [mut r1, r2] = pair(lab, files())?;
+    let census = lab.arp_census("client", VIP, ms(1))?;
+    let pinger = stream(lab, PING)?;
+    let begin = Moment::now();
+    let (mut gaps, mut repeated) = (Vec::new(), 0);
+    while gaps.len() < DEATHS {
+        backup_again(&r2, gaps.len() + repeated + 1)?;
+        answered(&pinger)?;
+        let died = Moment::now();
+        r1.running.kill9()?;
+        let outage = outage(&pinger, died, ms(2_000)).context("nobody took over")?;
+        outage.print("kill -9");
+        if outage.held_up() && repeated < SPARE {
+            repeated += 1;
+        } else {
+            gaps.push(outage.length);
+        }
+        // Both have the address now; the fence makes the dead one's a matter of its own.
+        held_by(&addresses, VIP, &["r1", "r2"], ms(200))?;
+        let back = Moment::now();
+        r1 = Router::start(lab, "r1", files()[0])?;
+        r1.says("left by an earlier run", ms(3_000))?;
+        held_by(&addresses, VIP, &["r2"], ms(500))?;
+        held_by(&addresses, VIP, &["r1"], ms(3_000))?;
+        ensure!(
+            !r1.log().contains("is still MASTER"),
+            "the killed daemon claims its old role:\n{}",
+            r1.log()
+        );
+        let lost = pinger.report().lost_between(back, Moment::now());
+        println!("return and failback: {lost} packets of {PING:?} lost");
+    }
+    std::thread::sleep(ms(200));
+    let doubles = census.double_answers(begin);
+    ensure!(doubles.is_empty(), "{} questions with two answers, such as {:?}", doubles.len(), doubles[0]);
+    let (asked, silent) =
+        (census.samples().len(), census.samples().iter().filter(|s| s.answers.is_empty()).count());
+    println!("{asked} ARP questions, {silent} without an answer, none with two");
+    let heard = wait_for(ms(500), || wire.last_advert_from("r1", Moment::now()));
+    ensure!(heard.is_some(), "r1 sends no adverts");
+    judge("kill -9", &gaps, repeated, 10.0)
+}

@@ -1,0 +1,197 @@
+//! Peers of other kinds: keepalived, one with another key, several backups, one that was accused wrongly; and a host
+//! whose daemon is gone for good.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ha_tests::lab::{Daemon, Direction, Frame, Lab, Moment, RUN_DIR, Topology, Wire, wait_for};
+
+use super::cluster::{PING, Router, files, outage, pair, stream};
+use crate::harness::Test;
+use crate::pair::{Conf, MASTER_DOWN, VIP, adverts, held_by, ms, stderr, stdout, xvrrp};
+
+const PROBE: u8 = 0x3e;
+const REPLY: u8 = 0x3f;
+
+pub(super) fn tests() -> Vec<Test> {
+    let new = |name: &str, body: fn(&Lab) -> Result<()>| {
+        Test::new(format!("fast::{name}"), body).needs([Daemon::Xvrrp]).timing()
+    };
+    vec![
+        new("keepalived_is_master", |lab| beside_keepalived(lab, false)).needs([Daemon::Keepalived]),
+        new("keepalived_is_backup", |lab| beside_keepalived(lab, true)).needs([Daemon::Keepalived]),
+        new("detach_after_a_crash", detach).needs_tool("bpftool"),
+        new("same_key", |lab| keys(lab, ["correct horse battery", "correct horse battery"])),
+        new("different_keys", |lab| keys(lab, ["correct horse battery", "staple correct horse"])),
+        new("one_key", |lab| keys(lab, ["correct horse battery", ""])),
+        new("three_routers", three_routers).on(|| Topology::routers(3)),
+        new("wrong_verdict_is_damped", wrong_verdict),
+    ]
+}
+
+/// Probes or replies that `host` sent since `from`.
+fn sent(wire: &Wire, host: &str, kind: u8, from: Moment) -> usize {
+    wire.filter(|s| {
+        s.at >= from
+            && s.direction == Direction::Sent
+            && s.host == host
+            && matches!(s.frame, Frame::OtherVrrp { version_type } if version_type == kind)
+    })
+    .len()
+}
+
+/// keepalived logs nothing because of probes, is asked no more often than a router that may or may not answer, and
+/// both take over after the RFC's time.
+fn beside_keepalived(lab: &Lab, xvrrp_is_master: bool) -> Result<()> {
+    let addresses = lab.watch_addresses()?;
+    let wire = lab.switch().watch_probes()?;
+    let [high, low] = files();
+    let (ours, theirs, config) =
+        if xvrrp_is_master { ("r1", "r2", [high, low]) } else { ("r2", "r1", [low, high]) };
+    let mut keepalived = lab.host(theirs)?.start(Daemon::Keepalived, config[1])?;
+    let mut router = Router::start(lab, ours, config[0])?;
+    held_by(&addresses, VIP, &["r1"], ms(5_000))?;
+    // Whoever is master repeats its gratuitous ARPs after 5 s (garp_master_delay).
+    std::thread::sleep(ms(5_300));
+    let (before, begin) = (keepalived.log().len(), Moment::now());
+    std::thread::sleep(ms(3_000));
+    let log = keepalived.log();
+    let said = log.get(before..).unwrap_or_default();
+    let (probes, answers) =
+        (sent(&wire, ours, PROBE, Moment::from_boot()), sent(&wire, theirs, REPLY, begin));
+    println!("{probes} probes of {ours} on the wire in 8 s");
+    ensure!(said.trim().is_empty(), "keepalived noticed:\n{said}");
+    ensure!(answers == 0, "keepalived answers probes?");
+    // At 0, 1, 3 and 7 s.
+    ensure!(probes <= 4, "{probes} probes in 8 s");
+    ensure!(xvrrp_is_master || probes >= 2, "the master is asked {probes} times whether it answers");
+    ensure!(!xvrrp_is_master || probes == 0, "a master probes its backup");
+    let died = Moment::now();
+    if xvrrp_is_master {
+        router.running.kill9()?
+    } else {
+        keepalived.kill9()?
+    }
+    let taken = wait_for(ms(2_000), || wire.first_advert_from("r2", died)).context("r2 did not take over")?;
+    let last = wire.last_advert_from("r1", taken).context("no advert from r1")?;
+    println!("takeover {:.1} ms after the last advert", taken.ms_after(last));
+    ensure!(taken.since(last) >= ms(300) && taken.since(last) <= MASTER_DOWN, "not the RFC's time");
+    Ok(())
+}
+
+/// What a killed daemon leaves in the kernel is removed by hand, but not under a daemon that runs.
+fn detach(lab: &Lab) -> Result<()> {
+    let host = lab.host("r1")?;
+    let run = || xvrrp(host, &["detach", "--bpffs", "/sys/fs/bpf", "--run-dir", RUN_DIR]);
+    let attached = || host.output(&["bpftool", "net", "show"]);
+    let [mut r1, _r2] = pair(lab, files())?;
+    let refused = run()?;
+    ensure!(!refused.status.success(), "detach under a running daemon: {}", stdout(&refused));
+    ensure!(stderr(&refused).contains("detaches by itself when it stops"), "{}", stderr(&refused));
+    ensure!(attached()?.contains("ens160"), "the program is gone:\n{}", attached()?);
+    r1.running.kill9()?;
+    ensure!(attached()?.contains("ens160"), "the program went with the daemon:\n{}", attached()?);
+    let done = run()?;
+    ensure!(done.status.success(), "detach: {}", stderr(&done));
+    println!("{}", stdout(&done).trim());
+    ensure!(!attached()?.contains("ens160"), "the program is still there:\n{}", attached()?);
+    let left = host.output(&["find", "/sys/fs/bpf/xvrrp", "-type", "f"]).unwrap_or_default();
+    ensure!(left.trim().is_empty(), "pins are left:\n{left}");
+    let again = run()?;
+    ensure!(again.status.success() && stdout(&again).contains("nothing was left"), "{}", stdout(&again));
+    Ok(())
+}
+
+/// With the same key a takeover is fast; with different ones it is the RFC's, and somebody says why.
+fn keys(lab: &Lab, keys: [&'static str; 2]) -> Result<()> {
+    let wire = lab.switch().watch_probes()?;
+    let file = |n: usize| {
+        let key = if keys[n].is_empty() { String::new() } else { format!("    fast_key \"{}\"\n", keys[n]) };
+        format!("global_defs {{\n{key}}}\n{}", files()[n])
+    };
+    let r1 = Router::start(lab, "r1", &file(0))?;
+    r1.says("-> MASTER", ms(5_000))?;
+    let r2 = Router::start(lab, "r2", &file(1))?;
+    let same = keys[0] == keys[1];
+    if same {
+        r2.probes()?;
+    } else {
+        r2.says("answers no probes", ms(8_000))?;
+        ensure!(sent(&wire, "r1", REPLY, Moment::from_boot()) == 0, "r1 answers a probe with a wrong tag");
+        let said = format!("{}{}", r1.log(), r2.log());
+        ensure!(said.contains("fast_key"), "nobody says that the keys differ:\n{said}");
+        let status = stdout(&xvrrp(lab.host("r2")?, &["status", "--run-dir", RUN_DIR])?);
+        ensure!(status.contains("RFC"), "status does not say that the RFC's timers apply:\n{status}");
+    }
+    let pinger = stream(lab, PING)?;
+    let died = Moment::now();
+    lab.switch().silence("r1")?;
+    let outage = outage(&pinger, died, ms(3_000)).context("nobody took over")?;
+    outage.print("host death");
+    if same {
+        ensure!(outage.length < ms(20) || outage.held_up(), "fast takeover took {:?}", outage.length);
+    } else {
+        ensure!(outage.length > ms(200), "takeover of a peer that cannot be believed in {:?}", outage.length);
+    }
+    Ok(())
+}
+
+/// Of two backups the one with the higher priority takes over; the other hears it in time.
+fn three_routers(lab: &Lab) -> Result<()> {
+    let wire = lab.switch().watch()?;
+    let start = |name, priority| Router::start(lab, name, &Conf::new(priority).text());
+    let r1 = start("r1", 200)?;
+    r1.says("-> MASTER", ms(5_000))?;
+    let (r2, r3) = (start("r2", 150)?, start("r3", 100)?);
+    r2.probes()?;
+    r3.probes()?;
+    let census = lab.arp_census("client", VIP, ms(1))?;
+    let pinger = stream(lab, PING)?;
+    let died = Moment::now();
+    lab.switch().silence("r1")?;
+    let outage = outage(&pinger, died, ms(3_000)).context("nobody took over")?;
+    outage.print("host death with two backups");
+    r3.says("172.16.1.2 answers probes", ms(3_000))?;
+    std::thread::sleep(ms(500));
+    ensure!(!r3.log().contains("-> MASTER"), "r3 became master too:\n{}", r3.log());
+    ensure!(adverts(&wire, "r3", 25, died).is_empty(), "r3 advertises");
+    let doubles = census.double_answers(died);
+    ensure!(doubles.is_empty(), "questions with two answers: {doubles:?}");
+    // The next in line is followed as fast.
+    let mut r2 = r2;
+    let died = Moment::now();
+    r2.running.kill9()?;
+    let taken = wait_for(ms(1_000), || wire.first_advert_from("r3", died)).context("r3 did not take over")?;
+    println!("then kill -9 of r2: r3 takes over after {:.1} ms", taken.ms_after(died));
+    ensure!(taken.since(died) < ms(30), "r3 takes over {:.1} ms after kill -9", taken.ms_after(died));
+    let doubles = census.double_answers(died);
+    ensure!(doubles.is_empty(), "questions with two answers: {doubles:?}");
+    Ok(())
+}
+
+/// A switch that loses everything for a moment: the backup takes over, the RFC's rules settle it, and fast verdicts on
+/// this peer pause.
+fn wrong_verdict(lab: &Lab) -> Result<()> {
+    let addresses = lab.watch_addresses()?;
+    let wire = lab.switch().watch()?;
+    let [_r1, r2] = pair(lab, files())?;
+    let cut = Moment::now();
+    lab.switch().silence("r1")?;
+    wait_for(ms(2_000), || wire.first_advert_from("r2", cut)).context("r2 did not take over")?;
+    lab.switch().restore("r1")?;
+    r2.says("-> BACKUP: higher priority heard", ms(1_000))?;
+    held_by(&addresses, VIP, &["r1"], ms(1_000))?;
+    r2.says("was wrong; only the RFC's timers count", ms(1_000))?;
+    let status = stdout(&xvrrp(lab.host("r2")?, &["status", "--run-dir", RUN_DIR])?);
+    ensure!(status.contains("after a wrong verdict"), "status says nothing of the pause:\n{status}");
+    std::thread::sleep(ms(500));
+    let again = Moment::now();
+    lab.switch().silence("r1")?;
+    let taken =
+        wait_for(ms(2_000), || wire.first_advert_from("r2", again)).context("r2 did not take over")?;
+    let last = wire.last_advert_delivered(lab.host("r1")?.spec().mac, "r2", taken).context("no advert")?;
+    println!("during the pause: takeover {:.1} ms after the last advert", taken.ms_after(last));
+    ensure!(taken.since(last) >= ms(300), "a verdict counted during the pause");
+    ensure!(taken.since(last) < MASTER_DOWN + Duration::from_millis(50), "takeover {:?}", taken.since(last));
+    Ok(())
+}

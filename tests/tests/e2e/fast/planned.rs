@@ -1,0 +1,166 @@
+//! Planned switches: a graceful stop hands over, a restart keeps the role. No packet of the client is lost.
+
+use anyhow::{Context, Result, ensure};
+use ha_tests::lab::{Daemon, Lab, Moment, RUN_DIR, Running};
+use nix::sys::signal::Signal;
+
+use super::cluster::{Router, files, pair, stream};
+use crate::harness::Test;
+use crate::pair::{VIP, adverts, garps, held_by, ms, stderr, until, xvrrp};
+
+/// What a restart of r1 must not disturb.
+struct Quiet<'a> {
+    lab: &'a Lab,
+    wire: ha_tests::lab::Wire,
+    addresses: ha_tests::lab::Addresses,
+    pinger: ha_tests::lab::Pinger,
+}
+
+pub(super) fn tests() -> Vec<Test> {
+    let new = |name: &str, body: fn(&Lab) -> Result<()>| Test::new(format!("fast::{name}"), body);
+    vec![
+        new("graceful_stop", graceful_stop).needs([Daemon::Xvrrp]).timing(),
+        new("planned_restarts", planned_restarts).needs([Daemon::Xvrrp]).timing(),
+        new("restarts_beside_keepalived", |lab| restarts_beside_keepalived(lab, true))
+            .needs([Daemon::Xvrrp, Daemon::Keepalived])
+            .timing(),
+        new("restarts_without_fast_failover", |lab| restarts_beside_keepalived(lab, false))
+            .needs([Daemon::Xvrrp, Daemon::Keepalived])
+            .timing(),
+    ]
+}
+
+/// The backup takes over when it sees that the master resigns, not after the skew time (61 ms here), and the master
+/// keeps the address until then.
+fn graceful_stop(lab: &Lab) -> Result<()> {
+    let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
+    let [mut r1, _r2] = pair(lab, files())?;
+    let census = lab.arp_census("client", VIP, ms(1))?;
+    let pinger = stream(lab, ms(1))?;
+    let begin = Moment::now();
+    let status = r1.running.stop()?;
+    ensure!(status.is_some_and(|status| status.success()), "r1 ended with {status:?}");
+    held_by(&addresses, VIP, &["r2"], ms(1_000))?;
+    std::thread::sleep(ms(200));
+    let zero = adverts(&wire, "r1", 25, begin).into_iter().find(|advert| advert.priority == 0);
+    let zero = zero.context("no advert of priority 0")?.at;
+    let first = wire.first_advert_from("r2", begin).context("no advert from r2")?;
+    let took = first.ms_after(zero);
+    let report = pinger.stop();
+    let lost = report.lost_between(begin, Moment::now());
+    println!(
+        "r2 is master {took:.2} ms after the advert of priority 0; {lost} of a 1 ms stream lost (held up {:?})",
+        report.longest_stall()
+    );
+    println!("ARP questions with two answers: {}", census.double_answers(begin).len());
+    ensure!(took < 20.0, "r2 took {took:.2} ms to take over");
+    ensure!(lost == 0, "{lost} packets lost");
+    Ok(())
+}
+
+impl<'a> Quiet<'a> {
+    fn new(lab: &'a Lab) -> Result<Self> {
+        let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
+        Ok(Self { lab, wire, addresses, pinger: stream(lab, ms(1))? })
+    }
+
+    /// r1 is master as before `begin`: nothing was lost, nothing announced, the address never left, r2 did nothing.
+    fn undisturbed(&self, what: &str, begin: Moment) -> Result<()> {
+        // Longer than any backup is patient.
+        std::thread::sleep(ms(600));
+        until(self.lab.host("r1")?, "VI_1", "MASTER", ms(1_000)).context(what.to_owned())?;
+        let now = Moment::now();
+        let report = self.pinger.report();
+        let lost = report.lost_between(begin, begin.plus(ms(550)));
+        let announced = garps(&self.wire, "r1", VIP, begin).len();
+        let changes: Vec<_> =
+            self.addresses.history().into_iter().filter(|change| change.at >= begin).collect();
+        let said = adverts(&self.wire, "r1", 25, begin);
+        let longest = said.windows(2).map(|pair| pair[1].at.since(pair[0].at)).max().unwrap_or_default();
+        println!(
+            "{what}: {lost} of a 1 ms stream lost, {announced} gratuitous ARPs, {} adverts in {:.0} ms, longest pause \
+             {longest:?}",
+            said.len(),
+            now.ms_after(begin)
+        );
+        ensure!(lost == 0, "{what}: {lost} packets lost");
+        ensure!(changes.is_empty(), "{what}: addresses changed: {changes:?}");
+        ensure!(announced == 0, "{what}: {announced} gratuitous ARPs");
+        ensure!(said.iter().all(|advert| advert.priority == 101), "{what}: r1 sent {said:?}");
+        let others = adverts(&self.wire, "r2", 25, begin);
+        ensure!(others.is_empty(), "{what}: r2 sent {others:?}");
+        Ok(())
+    }
+
+    fn exec(&self) -> Result<()> {
+        let begin = Moment::now();
+        let output = xvrrp(self.lab.host("r1")?, &["restart", "--run-dir", RUN_DIR])?;
+        ensure!(output.status.success(), "restart: {}", stderr(&output));
+        self.undisturbed("xvrrp restart", begin)
+    }
+
+    /// As systemd does with RestartKillSignal.
+    fn leave_and_start(&self, r1: &mut Router, config: &str) -> Result<()> {
+        let begin = Moment::now();
+        r1.running.leave_for_restart()?;
+        let ended = wait_for_end(&mut r1.running)?;
+        ensure!(ended, "r1 does not end on SIGRTMIN");
+        *r1 = Router::start(self.lab, "r1", config)?;
+        self.undisturbed("SIGRTMIN and start", begin)
+    }
+}
+
+fn wait_for_end(running: &mut Running) -> Result<bool> {
+    Ok(ha_tests::lab::wait_for(ms(2_000), || running.check_alive().is_err().then_some(())).is_some())
+}
+
+/// The peer probes, is told to wait, and waits.
+fn planned_restarts(lab: &Lab) -> Result<()> {
+    let [mut r1, r2] = pair(lab, files())?;
+    let quiet = Quiet::new(lab)?;
+    quiet.exec()?;
+    quiet.leave_and_start(&mut r1, files()[0])?;
+    quiet.exec()?;
+    ensure!(!r2.log().contains("BACKUP -> "), "r2 left BACKUP:\n{}", r2.log());
+    // The peers go on as before: the next death is noticed fast.
+    r2.probes()?;
+    let died = Moment::now();
+    r1.running.kill9()?;
+    let taken = ha_tests::lab::wait_for(ms(300), || quiet.wire.first_advert_from("r2", died))
+        .context("r2 does not take over after restarts")?;
+    println!("killed after the restarts: r2 takes over after {:.1} ms", taken.ms_after(died));
+    ensure!(taken.since(died) < ms(50), "r2 takes over {:.1} ms after kill -9", taken.ms_after(died));
+    Ok(())
+}
+
+fn with_fast(on: bool) -> String {
+    format!("global_defs {{\n    fast_failover {}\n}}\n{}", if on { "on" } else { "off" }, files()[0])
+}
+
+/// keepalived waits for three intervals and the skew time, whatever kind of restart it is. Planned restarts are the
+/// same without fast failover; a crash is not, since nobody renews a lease then.
+fn restarts_beside_keepalived(lab: &Lab, fast: bool) -> Result<()> {
+    let config = with_fast(fast);
+    let mut r1 = Router::start(lab, "r1", &config)?;
+    r1.says("-> MASTER", ms(5_000))?;
+    let mut r2 = lab.host("r2")?.start(Daemon::Keepalived, files()[1])?;
+    ha_tests::lab::wait_for(ms(3_000), || (r2.keepalived_state() == "BACKUP").then_some(()))
+        .context("keepalived is not BACKUP")?;
+    let quiet = Quiet::new(lab)?;
+    let before = r2.log().len();
+    quiet.exec()?;
+    quiet.leave_and_start(&mut r1, &config)?;
+    if fast {
+        let begin = Moment::now();
+        r1.running.signal(Signal::SIGKILL)?;
+        ensure!(wait_for_end(&mut r1.running)?, "r1 does not end");
+        r1 = Router::start(lab, "r1", &config)?;
+        quiet.undisturbed("crash and start", begin)?;
+    }
+    ensure!(r1.log().contains("is still MASTER"), "the role does not go on:\n{}", r1.log());
+    r2.check_alive()?;
+    let log = r2.log();
+    let said = log.get(before..).unwrap_or_default();
+    ensure!(said.trim().is_empty(), "keepalived noticed:\n{said}");
+    Ok(())
+}

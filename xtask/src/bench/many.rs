@@ -1,0 +1,82 @@
+//! Host death with 255 virtual routers: when the first address and the last one are answered again.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ha_tests::lab::{Lab, Moment, wait_for};
+
+use super::footprint;
+use super::peer::{Peer, vips};
+use super::progress::Progress;
+use super::results::{Failure, Results};
+use super::stage::topology;
+
+/// Key of the results.
+pub(super) const NAME: &str = "many";
+
+/// What is measured.
+pub(super) const METRICS: [&str; 4] =
+    ["first answered ms", "last answered ms", "first to last answered ms", "first to last announced ms"];
+
+const COUNT: u8 = 255;
+/// Between packets to one address after the other; a step of it is the resolution of the first answers, and
+/// less of it that of the last ones.
+const STEP: Duration = Duration::from_micros(50);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) fn run(results: &mut Results, runs: usize, progress: &mut Progress) {
+    for run in 1..=runs {
+        for peer in results.peers.clone() {
+            match measure(peer) {
+                Ok(values) => {
+                    let text: Vec<_> =
+                        values.iter().map(|(metric, value)| format!("{metric} {value:.1}")).collect();
+                    progress.line(&format!("{run}/{runs}"), peer.name(), "255 addresses", &text.join(", "));
+                    for (metric, value) in values {
+                        results.add(NAME, peer, metric, value);
+                    }
+                }
+                Err(error) => {
+                    let (scenario, text) = (NAME.to_owned(), format!("{error:#}"));
+                    progress.failed(&scenario, peer, &text);
+                    results.failures.push(Failure { scenario, peer, text });
+                }
+            }
+        }
+    }
+}
+
+fn measure(peer: Peer) -> Result<Vec<(&'static str, f64)>> {
+    let lab = Lab::new(topology())?;
+    let wire = lab.switch().watch()?;
+    let _routers = footprint::start(&lab, peer, COUNT, Duration::from_secs(3))?;
+    let targets: Vec<IpAddr> = vips(COUNT).into_iter().map(IpAddr::from).collect();
+    let client = lab.host("client")?;
+    // The client learns where they are.
+    let known = client.sweep(targets.clone(), STEP, PATIENCE)?.finish();
+    anyhow::ensure!(known.iter().all(Option::is_some), "not all addresses are answered by r1");
+
+    lab.switch().silence("r1")?;
+    let died = Moment::now();
+    let answered = client.sweep(targets.clone(), STEP, PATIENCE)?.finish();
+    let answered = in_order(answered).context("not all addresses are answered by r2 within 20 s")?;
+    let (first, last) = (answered[0], answered[answered.len() - 1]);
+    let mut values = vec![first.ms_after(died), last.ms_after(died), last.ms_after(first)];
+    let announced = wait_for(Duration::from_secs(2), || {
+        in_order(targets.iter().map(|target| wire.first_announcement("r2", *target, died)).collect())
+    });
+    // 255 routers at 10 ms are more than the witness keeps; then it does not know the first.
+    let whole = wire.first_since(Moment::from_boot(), |_| true).is_some_and(|oldest| oldest.at < died);
+    if let (Some(announced), true) = (announced, whole) {
+        values.push(announced[announced.len() - 1].ms_after(announced[0]));
+    }
+    Ok(METRICS.into_iter().zip(values).collect())
+}
+
+/// All moments, sorted; `None` if one is missing or there are none.
+fn in_order(moments: Vec<Option<Moment>>) -> Option<Vec<Moment>> {
+    let mut moments = moments.into_iter().collect::<Option<Vec<_>>>()?;
+    moments.sort_unstable();
+    (!moments.is_empty()).then_some(moments)
+}

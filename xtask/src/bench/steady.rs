@@ -1,0 +1,138 @@
+//! False failovers: healthy pairs of all peers at once while the machine is idle or busy. Nothing may change
+//! hands.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use ha_tests::lab::{Change, Moment, Pinger, Stress, wait_for};
+
+use super::peer::Peer;
+use super::progress::Progress;
+use super::results::{Failure, Results};
+use super::stage::{ADDRESS, Stage};
+
+/// What the machine does meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Load {
+    Idle,
+    CpuHogs,
+    FifoHogs,
+    TimerStorm,
+    PingFlood,
+}
+
+impl Load {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Idle, Self::CpuHogs, Self::FifoHogs, Self::TimerStorm, Self::PingFlood];
+
+    /// Key of its results.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "load idle",
+            Self::CpuHogs => "load cpu-hogs",
+            Self::FifoHogs => "load fifo-hogs",
+            Self::TimerStorm => "load timer-storm",
+            Self::PingFlood => "load ping-flood",
+        }
+    }
+
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::CpuHogs => "CPU hogs",
+            Self::FifoHogs => "SCHED_FIFO hogs",
+            Self::TimerStorm => "timer storm",
+            Self::PingFlood => "ping flood",
+        }
+    }
+}
+
+/// Between packets of the client; loss is counted, not timed.
+const STREAM: Duration = Duration::from_millis(1);
+/// Between packets of the flood, of which each pair gets one to each router.
+const FLOOD: Duration = Duration::from_micros(100);
+
+/// All loads, each for `time`.
+pub(super) fn run(results: &mut Results, time: Duration, progress: &mut Progress) {
+    let mut stages = Vec::new();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            results.peers.iter().map(|&peer| (peer, scope.spawn(move || Stage::new(peer, true)))).collect();
+        for (peer, thread) in threads {
+            let stage = thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("building the lab panicked")));
+            match stage {
+                Ok(stage) => stages.push(stage),
+                Err(error) => fail(results, Load::Idle, peer, &error, progress),
+            }
+        }
+    });
+    for load in Load::ALL {
+        if let Err(error) = under(results, load, time, &mut stages, progress) {
+            results.peers.clone().into_iter().for_each(|peer| fail(results, load, peer, &error, progress));
+        }
+    }
+}
+
+fn under(
+    results: &mut Results,
+    load: Load,
+    time: Duration,
+    stages: &mut [Stage],
+    progress: &mut Progress,
+) -> Result<()> {
+    let mut streams: Vec<Pinger> = Vec::new();
+    for stage in stages.iter() {
+        streams.push(stage.lab.host("client")?.ping(ADDRESS, STREAM, time * 2)?);
+    }
+    // Not before the damage of an earlier load is over.
+    for stream in &streams {
+        wait_for(Duration::from_secs(10), || stream.is_answered(STREAM * 20).then_some(()));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let since = Moment::now();
+    let _stress = match load {
+        Load::CpuHogs => Some(Stress::cpu_hogs()?),
+        Load::FifoHogs => Some(Stress::fifo_hogs()?),
+        Load::TimerStorm => Some(Stress::timer_storm()?),
+        Load::Idle | Load::PingFlood => None,
+    };
+    let mut floods = Vec::new();
+    for stage in stages.iter().filter(|_| load == Load::PingFlood) {
+        for router in ["r1", "r2"] {
+            let target = IpAddr::V4(stage.lab.host(router)?.spec().v4);
+            floods.push(stage.lab.host("witness")?.ping(target, FLOOD, time * 2)?);
+        }
+    }
+    std::thread::sleep(time);
+    let until = Moment::now();
+    drop(floods);
+    drop(_stress);
+    for (stage, stream) in stages.iter_mut().zip(streams) {
+        let report = stream.stop();
+        let moves = stage.addresses.history().into_iter().filter(|entry| {
+            entry.at >= since
+                && matches!(entry.change, Change::Added(ip) | Change::Removed(ip) if ip == ADDRESS)
+        });
+        let moves = moves.count();
+        let lost = report.lost_between(since, until);
+        let peer = stage.peer;
+        results.add(load.name(), peer, "address changes", moves as f64);
+        results.add(load.name(), peer, "lost pings", lost as f64);
+        results.add(load.name(), peer, "stream stall ms", report.longest_stall().as_secs_f64() * 1e3);
+        results.add(load.name(), peer, "seconds", until.since(since).as_secs_f64());
+        progress.line("", peer.name(), load.title(), &format!("{moves} address changes, {lost} pings lost"));
+        let healthy = stage.master.as_mut().context("started with both")?.check_alive();
+        if let Err(error) = healthy.and_then(|()| stage.backup.check_alive()) {
+            fail(results, load, peer, &error, progress);
+        }
+    }
+    Ok(())
+}
+
+fn fail(results: &mut Results, load: Load, peer: Peer, error: &anyhow::Error, progress: &Progress) {
+    let (scenario, text) = (load.name().to_owned(), format!("{error:#}"));
+    progress.failed(&scenario, peer, &text);
+    results.failures.push(Failure { scenario, peer, text });
+}

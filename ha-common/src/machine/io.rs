@@ -26,6 +26,9 @@ pub struct Params {
     pub lower_prio_no_advert: bool,
     /// A master that hears a higher-priority advert sends one more before it yields (`higher_prio_send_advert`).
     pub higher_prio_send_advert: bool,
+    /// How long a leaving master keeps the addresses after its successor's first advert ([`super::HANDOVER`], or
+    /// [`super::FAST_HANDOVER`] where the successor probes).
+    pub handover: Span,
     /// Adverts that must be missed before the master is down (`down_timer_adverts`, 3 in the RFC).
     pub down_timer_adverts: u8,
 }
@@ -43,6 +46,7 @@ impl Params {
             preempt_delay: Span::ZERO,
             lower_prio_no_advert: false,
             higher_prio_send_advert: false,
+            handover: super::HANDOVER,
             down_timer_adverts: 3,
         }
     }

@@ -70,6 +70,9 @@ pub const LEAVE_MARGIN: Span = Span::from_millis(50);
 /// lost if it has let go. keepalived needs a few milliseconds on a busy machine.
 pub const HANDOVER: Span = Span::from_millis(50);
 
+/// The same for a successor that probes, and so is prompt: the shorter the time in which both answer, the better.
+pub const FAST_HANDOVER: Span = Span::from_millis(5);
+
 /// How much newer than the driver's time a stamp may be: the driver may lose its CPU between the two readings.
 const NEWEST: Span = Span::SECOND;
 
@@ -299,7 +302,8 @@ impl Machine {
             Phase::Leaving { resigned, succeeded: false, .. } => {
                 // What arrived before our resignation is not its answer.
                 if heard.priority > 0 && heard.at > resigned {
-                    self.phase = Phase::Leaving { resigned, until: now.after(HANDOVER), succeeded: true };
+                    self.phase =
+                        Phase::Leaving { resigned, until: now.after(self.params.handover), succeeded: true };
                 }
             }
             Phase::Leaving { .. } => {}

@@ -222,6 +222,7 @@ impl Daemon {
         self.stopping = true;
         let now = clock::now();
         for n in 0..self.routers.len() {
+            self.prefer_fast_handover(n, now);
             self.feed(n, Input::Stop, now, None);
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ha_common::counter::Counter;
 use ha_common::judge::{Event, Settings, fast_skew_time};
-use ha_common::machine::{Input, State};
+use ha_common::machine::{FAST_HANDOVER, Input, Params, State};
 use ha_common::packet::Endpoints;
 use ha_common::probe::{self, Addresses, Answer, Masters};
 use ha_common::time::{Span, Time};
@@ -135,6 +135,19 @@ impl Daemon {
     fn lease_length(&self, interface: usize) -> Span {
         let mut on = self.routers.iter().filter(|router| router.interface == interface);
         span(on.next().map_or(FastConfig::default().lease, |router| router.config.fast.lease))
+    }
+
+    /// Before a graceful stop: whoever probes this router is its successor, and needs no time to take the addresses.
+    pub(super) fn prefer_fast_handover(&mut self, n: usize, now: Time) {
+        let router = &self.routers[n];
+        let xdp = self.interfaces[router.interface].xdp();
+        let probed = xdp
+            .and_then(|xdp| xdp.lease.last_probe())
+            .is_some_and(|probe| probe.after(PROBED_RECENTLY) > now);
+        if probed && router.config.fast.enabled {
+            let params = Params { handover: FAST_HANDOVER, ..router.params() };
+            self.feed(n, Input::Reconfigure(params), now, None);
+        }
     }
 
     /// Works out which peers are to be probed, and tells the thread.

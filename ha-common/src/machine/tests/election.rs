@@ -1,6 +1,6 @@
 //! Statements 22 to 31: who is master.
 
-use super::super::{Effect, HANDOVER, LEAVE_MARGIN, Reason};
+use super::super::{Effect, FAST_HANDOVER, HANDOVER, LEAVE_MARGIN, Reason};
 use super::*;
 
 const OURS: u8 = 100;
@@ -230,6 +230,16 @@ fn s29_a_successor_at_the_last_moment_has_its_time_too() {
     rig.pass(149);
     rig.hear(20, 50);
     assert_eq!(rig.remaining(), HANDOVER);
+}
+
+#[test]
+fn s29_a_prompt_successor_is_waited_for_less_long() {
+    let mut rig = Rig::master(params(), OURS);
+    rig.feed(Input::Reconfigure(Params { handover: FAST_HANDOVER, ..params() }));
+    rig.feed(Input::Stop);
+    rig.pass(3);
+    rig.hear(20, 50);
+    assert_eq!(rig.remaining(), FAST_HANDOVER);
 }
 
 #[test]

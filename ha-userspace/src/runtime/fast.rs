@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ha_common::counter::Counter;
-use ha_common::judge::{Event, Settings, fast_skew_time};
+use ha_common::judge::{Event, Settings, Verdict, fast_skew_time};
 use ha_common::machine::{FAST_HANDOVER, Input, Params, State};
 use ha_common::packet::Endpoints;
 use ha_common::probe::{self, Addresses, Answer, Masters};
@@ -219,9 +219,17 @@ impl Daemon {
         let Some(at) = self.interfaces.iter().position(|interface| interface.index == Some(ifindex)) else {
             return;
         };
-        // An affirmation is for the machines only.
-        if !matches!(event, Event::Lost { at, affirmed, .. } if affirmed > at) {
-            let known = self.fast.peers.iter().find(|known| known.key == peer);
+        let known = self.fast.peers.iter().find(|known| known.key == peer);
+        // An affirmation is for the machines only, and that a peer which nobody follows is master for nothing is no
+        // news: a backup has neither a lease nor a bit in its bitmap.
+        let silent = match event {
+            Event::Lost { at, affirmed, .. } if affirmed > at => true,
+            Event::Lost { verdict: Verdict::Expired, .. } | Event::Resigned { .. } => {
+                !known.is_some_and(|known| known.followed)
+            }
+            _ => false,
+        };
+        if !silent {
             let keyed = known.is_some_and(|known| known.config.key.is_some());
             self.notes.push(Note::Liveness { interface: at, source, event, keyed });
         }

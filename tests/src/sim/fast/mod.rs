@@ -12,7 +12,7 @@
 //!
 //! - *39*: two hosts answer for the address only while the network between them is cut (or was, an advert ago), one
 //!   of them was frozen whole, or an advert is under way (preemption, planned stop, two backups at once): at most
-//!   [`OVERLAP`]. A host whose daemon is dead, or frozen beyond its lease, never answers beside another that probed
+//!   `OVERLAP`. A host whose daemon is dead, or frozen beyond its lease, never answers beside another that probed
 //!   it, not for an instant.
 //! - *41*: nobody takes over by `unreachable` from a host that runs and whose link was not cut for longer than the
 //!   settings tolerate, whatever stalls the prober lives through.

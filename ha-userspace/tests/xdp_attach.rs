@@ -11,7 +11,7 @@ use ha_common::layout::{RATE_OTHERS, RATE_TRACKED};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 use ha_userspace::config::model::XdpMode;
-use ha_userspace::xdp::{AttachError, Attached, Options, Slot, XdpInterface, remove_leftovers};
+use ha_userspace::xdp::{AttachError, Attached, Options, Program, Slot, XdpInterface, remove_leftovers};
 use serde_json::Value;
 use xdp_support::{Sender, advert, ethernet, ipv4, run, veth};
 
@@ -198,11 +198,19 @@ fn bpftool() {
 fn busy() {
     let ifindex = veth();
     block_on(async {
-        let first = attach(ifindex, OPTIONS);
+        // Ours too, but attached by hand, as somebody else's would be.
+        let mut other = Program::load(0, [1, 2], None).expect("loaded");
+        let xdp = other.xdp().expect("in the object");
+        let link = xdp.attach("ens160", aya::programs::XdpMode::Skb).expect("attached");
         let error = XdpInterface::attach("ens160", ifindex, XdpMode::Native, OPTIONS).expect_err("taken");
         assert!(matches!(error, AttachError::Busy { .. }), "{error}");
         let text = error.to_string();
         assert!(text.contains("ens160") && text.contains("the XDP program ha_xdp (id "), "{text}");
+        other.xdp().expect("in the object").detach(link).expect("detached");
+
+        let first = attach(ifindex, OPTIONS);
+        let error = XdpInterface::attach("ens160", ifindex, XdpMode::Generic, OPTIONS).expect_err("claimed");
+        assert!(matches!(error, AttachError::Claimed { .. }), "{error}");
         drop(first);
         assert!(!run("ip link show ens160").contains("xdp"));
         attach(ifindex, OPTIONS);

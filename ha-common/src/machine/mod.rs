@@ -71,7 +71,7 @@ pub const LEAVE_MARGIN: Span = Span::from_millis(50);
 pub const HANDOVER: Span = Span::from_millis(50);
 
 /// The same for a successor that probes, and so is prompt: the shorter the time in which both answer, the better.
-pub const FAST_HANDOVER: Span = Span::from_millis(5);
+pub const FAST_HANDOVER: Span = Span::from_millis(1);
 
 /// How much newer than the driver's time a stamp may be: the driver may lose its CPU between the two readings.
 const NEWEST: Span = Span::SECOND;

@@ -1,7 +1,7 @@
 //! One seed, one story.
 
 use ha_common::judge::Settings;
-use ha_common::machine::{Params, State};
+use ha_common::machine::{FAST_HANDOVER, Params, State};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Priority, Version};
 
@@ -44,7 +44,14 @@ fn cluster(rng: &mut Rng) -> World {
     }
     let nopreempt = rng.chance(20);
     let hosts = priorities.into_iter().enumerate().map(|(id, priority)| {
-        let params = Params { interval, preempt: !nopreempt, ..Params::new(vrid(), Family::V4, Version::V3) };
+        // Every successor here probes, and the daemon knows that when it stops.
+        let handover = FAST_HANDOVER;
+        let params = Params {
+            interval,
+            preempt: !nopreempt,
+            handover,
+            ..Params::new(vrid(), Family::V4, Version::V3)
+        };
         Host::new(id, params, Priority::new(priority).unwrap_or(Priority::DEFAULT), settings, lease)
     });
     let hosts = hosts.collect();

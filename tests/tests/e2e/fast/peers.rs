@@ -140,9 +140,11 @@ fn keys(lab: &Lab, keys: [&'static str; 2]) -> Result<()> {
 fn three_routers(lab: &Lab) -> Result<()> {
     let wire = lab.switch().watch()?;
     let start = |name, priority| Router::start(lab, name, &Conf::new(priority).text());
-    let r1 = start("r1", 200)?;
+    // Far enough apart for a machine on which a wake-up may be late: the order is kept by a wait of
+    // (256 − priority) / 256 of the window, 10 µs for each step.
+    let r1 = start("r1", 254)?;
     r1.says("-> MASTER", ms(5_000))?;
-    let (r2, r3) = (start("r2", 150)?, start("r3", 100)?);
+    let (r2, r3) = (start("r2", 250)?, start("r3", 10)?);
     r2.probes()?;
     r3.probes()?;
     let census = lab.arp_census("client", VIP, ms(1))?;

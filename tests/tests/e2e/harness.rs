@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ha_tests::lab::{self, Daemon, Lab, Topology};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-type Body = Box<dyn FnOnce(&Lab) -> Result<()> + Send>;
+type Body = Box<dyn Fn(&Lab) -> Result<()> + Send>;
 
 /// One end-to-end test.
 pub(crate) struct Test {
@@ -21,10 +22,7 @@ pub(crate) struct Test {
 
 impl Test {
     /// A test called `name` that gets a fresh two-node lab.
-    pub(crate) fn new(
-        name: impl Into<String>,
-        body: impl FnOnce(&Lab) -> Result<()> + Send + 'static,
-    ) -> Self {
+    pub(crate) fn new(name: impl Into<String>, body: impl Fn(&Lab) -> Result<()> + Send + 'static) -> Self {
         Self {
             name: name.into(),
             daemons: Vec::new(),
@@ -70,11 +68,38 @@ impl Test {
             .or_else(|| self.tools.iter().find_map(|tool| lab::missing_tool(tool)))
     }
 
+    /// Runs the test. An attempt that fails while the machine itself stopped for longer than [`STOPPED`] is void: it is
+    /// told in full, and repeated.
     fn run(self) -> Result<()> {
+        for _ in 1..ATTEMPTS {
+            lab::forget_stalls();
+            let result = self.attempt();
+            let stall = lab::longest_stall();
+            match result {
+                Err(error) if stall > STOPPED => {
+                    println!(
+                        "void: {}: the machine stopped for {stall:?}: {:#}",
+                        self.name,
+                        error.root_cause()
+                    );
+                }
+                result => return result,
+            }
+        }
+        self.attempt()
+    }
+
+    fn attempt(&self) -> Result<()> {
         let lab = Lab::new((self.topology)())?;
         (self.body)(&lab).with_context(|| lab.dossier())
     }
 }
+
+/// A thread of the highest priority that wakes up later than this was not let run by the machine's host.
+/// Interrupts of a flood stay well below.
+const STOPPED: Duration = Duration::from_millis(5);
+/// The last one counts, whatever the machine does.
+const ATTEMPTS: usize = 3;
 
 /// Timing tests hold it alone, the others share it.
 static QUIET: RwLock<()> = RwLock::new(());

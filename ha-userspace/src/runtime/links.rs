@@ -48,10 +48,10 @@ impl Daemon {
     ///
     /// Cheap enough to be done for everything whenever anything changes, and so nothing can be forgotten.
     pub(super) fn reconsider(&mut self) {
-        self.refresh_interfaces();
+        let virtual_addresses = self.virtual_addresses();
+        self.refresh_interfaces(&virtual_addresses);
         self.update_fences();
         self.fast.stale = true;
-        let virtual_addresses = self.virtual_addresses();
         let now = clock::now();
         for n in 0..self.routers.len() {
             let router = &mut self.routers[n];
@@ -94,8 +94,7 @@ impl Daemon {
         }
     }
 
-    fn refresh_interfaces(&mut self) {
-        let virtual_addresses = self.virtual_addresses();
+    fn refresh_interfaces(&mut self, virtual_addresses: &[IpAddr]) {
         for at in 0..self.interfaces.len() {
             let families = self.families(at);
             let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at) };

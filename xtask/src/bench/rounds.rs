@@ -62,15 +62,23 @@ pub(super) fn run(results: &mut Results, failovers: &[Failover], together: bool,
 fn round(peers: &[Peer], failovers: &[Failover]) -> Vec<(Peer, Failover, Result<Outcome>)> {
     let all: Vec<_> =
         peers.iter().flat_map(|peer| failovers.iter().map(|failover| (*peer, *failover))).collect();
-    let (gate, ready) = (Mutex::new(()), Barrier::new(all.len()));
+    let (gate, ready, over) = (Mutex::new(()), Barrier::new(all.len()), Barrier::new(all.len()));
     std::thread::scope(|scope| {
-        let (gate, ready) = (&gate, &ready);
+        let (gate, ready, over) = (&gate, &ready, &over);
         let start = |(peer, failover): (Peer, Failover)| {
             let thread = scope.spawn(move || {
                 let stage = Stage::new(peer, failover.starts_with_both());
                 // Also when it failed, or the others would wait for ever.
                 ready.wait();
-                failover.measure(&mut stage?, gate)
+                let (outcome, stage) = match stage {
+                    Ok(mut stage) => (failover.measure(&mut stage, gate), Some(stage)),
+                    Err(error) => (Err(error), None),
+                };
+                // The kernel takes namespaces apart under the lock that a takeover needs to add addresses: for tens
+                // of milliseconds at a time.
+                over.wait();
+                drop(stage);
+                outcome
             });
             (peer, failover, thread)
         };

@@ -104,6 +104,7 @@ pub struct PeerJudge {
     paused_until: Time,
     pause: Span,
     trips: RoundTrips,
+    lateness: RoundTrips,
     counts: Counts,
     /// What the driver was told to come at.
     promised: Time,
@@ -150,6 +151,7 @@ impl PeerJudge {
             paused_until: Time(0),
             pause: Span::ZERO,
             trips: RoundTrips::new(),
+            lateness: RoundTrips::new(),
             counts: Counts::default(),
             promised: Time::NEVER,
             events: Queue::default(),
@@ -190,6 +192,7 @@ impl PeerJudge {
     /// The probe of this sequence number went out; `at` was read when the send call had returned.
     pub fn sent(&mut self, sequence: u64, at: Time) {
         self.outstanding.sent(sequence, self.last_send.min(at), at);
+        self.lateness.record(at.span_since(self.last_send));
         self.counts.sent += 1;
         self.plan_sooner();
     }
@@ -291,6 +294,13 @@ impl PeerJudge {
     #[must_use]
     pub fn round_trips(&self) -> Summary {
         self.trips.summary()
+    }
+
+    /// How long after the time at which they were due probes had gone out: what the driver, the scheduler and the send
+    /// call cost.
+    #[must_use]
+    pub fn lateness(&self) -> Summary {
+        self.lateness.summary()
     }
 
     /// How long a reply is waited for: 4 × the 99th percentile of the round trips, within bounds.

@@ -89,6 +89,7 @@ impl Prober {
             paused_until: self.judge.paused_until(now),
             counts: self.judge.counts(),
             round_trips: self.judge.round_trips(),
+            lateness: self.judge.lateness(),
             last_reply: latest.map(|reply| reply.at),
             user_space: latest.is_some_and(|reply| reply.flags & USER_SPACE != 0),
         }

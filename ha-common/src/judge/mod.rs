@@ -13,7 +13,8 @@
 //! 2. read the peer's latest reply from the map, in one piece, and feed it ([`PeerJudge::answered`]). A reply that
 //!    was fed before is a no-op. A reply may be newer than `now`;
 //! 3. call [`PeerJudge::tick`]. If that returns a sequence number, send the probe, read the clock again when the
-//!    send call has returned, and report it with [`PeerJudge::sent`]. What could not be sent is not reported, and
+//!    send call has returned, and report it with [`PeerJudge::sent`], or where the reply is there by then
+//!    with [`PeerJudge::sent_and_answered`], which saves a wake-up. What could not be sent is not reported, and
 //!    accuses nobody;
 //! 4. drain [`PeerJudge::poll_event`].
 //!
@@ -191,10 +192,21 @@ impl PeerJudge {
 
     /// The probe of this sequence number went out; `at` was read when the send call had returned.
     pub fn sent(&mut self, sequence: u64, at: Time) {
+        self.note_sent(sequence, at);
+        self.plan_sooner();
+    }
+
+    /// The same, and the map has a new reply already: nobody needs to wake up to look for it.
+    pub fn sent_and_answered(&mut self, sequence: u64, reply: &Answered, at: Time) {
+        self.note_sent(sequence, at);
+        self.answered(reply, at);
+        self.plan_sooner();
+    }
+
+    fn note_sent(&mut self, sequence: u64, at: Time) {
         self.outstanding.sent(sequence, self.last_send.min(at), at);
         self.lateness.record(at.span_since(self.last_send));
         self.counts.sent += 1;
-        self.plan_sooner();
     }
 
     /// The latest reply in the map.

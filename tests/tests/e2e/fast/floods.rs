@@ -84,8 +84,11 @@ fn length() -> Duration {
     Duration::from_secs(seconds.unwrap_or(2))
 }
 
+/// A name, and frames to be sent in turn.
+type Kind = (&'static str, Vec<Vec<u8>>);
+
 /// Frames of a neighbour that are the master's but for what the name says.
-fn kinds(lab: &Lab) -> Result<Vec<(&'static str, Vec<Vec<u8>>)>> {
+fn kinds(lab: &Lab) -> Result<Vec<Kind>> {
     let (r1, r2) = (lab.host("r1")?.spec(), lab.host("r2")?.spec());
     let IpAddr::V6(link_local) = IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0x77]) else { unreachable!() };
     let genuine = Genuine::new(r1, r2, link_local, 101)?.v2;

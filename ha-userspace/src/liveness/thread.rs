@@ -89,7 +89,9 @@ impl Worker {
         self.probers.retain(|prober| specs.iter().any(|spec| spec.key == prober.key()));
         for spec in specs {
             match self.probers.iter_mut().find(|prober| prober.key() == spec.key) {
-                Some(prober) => prober.change(spec),
+                Some(prober) if prober.reads(&spec.peers) => prober.change(spec),
+                // The program was attached anew, with maps of its own.
+                Some(prober) => *prober = Prober::new(spec, self.incarnation),
                 None => self.probers.push(Prober::new(spec, self.incarnation)),
             }
         }

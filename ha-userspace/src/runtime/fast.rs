@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ha_common::counter::Counter;
 use ha_common::judge::{Event, Settings, Verdict, fast_skew_time};
+use ha_common::layout::VipSlot;
 use ha_common::machine::{FAST_HANDOVER, Input, Params, State};
 use ha_common::packet::Endpoints;
 use ha_common::probe::{self, Addresses, Answer, Masters};
@@ -79,9 +80,17 @@ impl Daemon {
             let fenced = routers.iter().filter(|router| router.config.fast.enabled && !router.retired);
             let on_it = fenced.flat_map(|router| {
                 let config = &router.config;
-                vips(config).filter(|vip| *vip.device.as_ref().unwrap_or(&config.interface) == name)
+                // What is said of a virtual router is in the map of the interface that it runs on.
+                let slot = if config.interface == name {
+                    VipSlot::of(config.family, config.vrid)
+                } else {
+                    VipSlot::default()
+                };
+                vips(config)
+                    .filter(|vip| *vip.device.as_ref().unwrap_or(&config.interface) == name)
+                    .map(move |vip| (vip.address, slot))
             });
-            if let Err(error) = xdp.vips.set(on_it.map(|vip| vip.address)) {
+            if let Err(error) = xdp.vips.set(on_it) {
                 tracing::error!("{name}: the fence does not know all addresses: {error}");
             }
         }

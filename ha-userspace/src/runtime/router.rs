@@ -16,7 +16,7 @@ use crate::config::model::{Garp, Instance};
 use crate::control::protocol::InstanceStats;
 use crate::logging::limit::Limiter;
 use crate::track::priority::Effective;
-use crate::xdp::Slot;
+use crate::xdp::{Slot, Travel};
 
 /// The longest PDU: VRRPv3 with 255 IPv6 addresses.
 pub(super) const MAX_PDU: usize = 8 + 255 * 16;
@@ -139,6 +139,11 @@ impl Router {
     /// Index of this router's entry in `HA_ADVERTS`.
     pub(super) fn slot(&self) -> Slot {
         Slot::of(self.config.family, self.config.vrid)
+    }
+
+    /// How its adverts travel.
+    pub(super) const fn travel(&self) -> Travel {
+        if self.config.unicast.is_some() { Travel::Unicast } else { Travel::Multicast }
     }
 
     /// Settings for the machine.

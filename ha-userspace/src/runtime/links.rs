@@ -91,6 +91,7 @@ impl Daemon {
             }
             self.feed(n, Input::SetPriority(priority), now, None);
             self.feed(n, fitness, now, None);
+            self.show(n);
         }
     }
 

@@ -74,7 +74,8 @@ impl Daemon {
                 None => {
                     changes.push(format!("({}) is started", new.name));
                     let interface = self.interface(&new.interface);
-                    let router = Router::new(new.clone(), interface, now);
+                    let mut router = Router::new(new.clone(), interface, now);
+                    router.leftover = self.resuming;
                     if let Some(xdp) = self.interfaces[interface].xdp() {
                         xdp.adverts.configure(router.slot(), Some(router.travel()));
                     }

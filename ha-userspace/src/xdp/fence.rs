@@ -222,7 +222,9 @@ impl Lease {
         self.memory.u8(at + usize::from(vrid.get()))
     }
 
-    fn any_muted(&self) -> bool {
+    /// Whether any virtual router's questions are left to a successor.
+    #[must_use]
+    pub fn any_muted(&self) -> bool {
         [Family::V4, Family::V6].into_iter().any(|family| {
             (0..4)
                 .any(|n| self.u64(Self::muted_at(family) + n * size_of::<u64>()).load(Ordering::SeqCst) != 0)

@@ -220,7 +220,9 @@ impl Daemon {
             }
         }
         fast.stale |= watch(router, frame);
-        fast.stale |= router.machine.watched().map(|master| master.address) != watched;
+        // Whoever resigned is watched on: its word that it did may still be under way.
+        let now_watched = router.machine.watched().map(|master| master.address);
+        fast.stale |= now_watched.is_some() && now_watched != watched;
         // The successor may have been heard, and answer from now on.
         if router.machine.state() == State::Leaving {
             fence::show(router, interface);

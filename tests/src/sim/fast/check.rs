@@ -137,10 +137,12 @@ impl World {
         host.daemon.as_ref().is_none_or(stalled) && !host.kernel.guard().headless(self.now.0)
     }
 
-    /// A lease that is longer than the others' down interval outlasts their first advert: the next one counts.
+    /// A lease that is longer than the others are patient (for a down interval, or the skew time after a resignation)
+    /// outlasts their first advert: the next one counts.
     fn until_next_advert(&self, id: usize) -> Span {
         let host = &self.hosts[id];
-        let outlasted = host.lease >= host.params.interval.times(3);
+        let leaving = host.kernel.addresses && !host.kernel.master;
+        let outlasted = leaving || host.lease >= host.params.interval.times(3);
         if outlasted && host.kernel.guard().headless(self.now.0) { host.params.interval } else { Span::ZERO }
     }
 

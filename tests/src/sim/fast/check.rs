@@ -142,7 +142,9 @@ impl World {
     fn until_next_advert(&self, id: usize) -> Span {
         let host = &self.hosts[id];
         let leaving = host.kernel.addresses && !host.kernel.master;
-        let outlasted = leaving || host.lease >= host.params.interval.times(3);
+        // It is renewed until the main loop has stood still for half of it.
+        let longest = Span(host.lease.0 * 3 / 2);
+        let outlasted = leaving || longest >= host.params.interval.times(3);
         if outlasted && host.kernel.guard().headless(self.now.0) { host.params.interval } else { Span::ZERO }
     }
 

@@ -115,7 +115,7 @@ impl World {
                 let since = *self.check.both_since[a][b].get_or_insert(now);
                 let overlap = now.span_since(since);
                 self.stats.overlap_ns = self.stats.overlap_ns.max(overlap.0);
-                if overlap > OVERLAP.plus(self.until_next_advert(a)).plus(self.until_next_advert(b)) {
+                if overlap > OVERLAP.plus(self.until_next_advert(a, b)).plus(self.until_next_advert(b, a)) {
                     return Err(format!("39: h{a} and h{b} answer for {} ms", millis(overlap)));
                 }
             }
@@ -137,15 +137,12 @@ impl World {
         host.daemon.as_ref().is_none_or(stalled) && !host.kernel.guard().headless(self.now.0)
     }
 
-    /// A lease that is longer than the others are patient (for a down interval, or the skew time after a resignation)
-    /// outlasts their first advert: the next one counts.
-    fn until_next_advert(&self, id: usize) -> Span {
-        let host = &self.hosts[id];
-        let leaving = host.kernel.addresses && !host.kernel.master;
-        // It is renewed until the main loop has stood still for half of it.
-        let longest = Span(host.lease.0 * 3 / 2);
-        let outlasted = leaving || longest >= host.params.interval.times(3);
-        if outlasted && host.kernel.guard().headless(self.now.0) { host.params.interval } else { Span::ZERO }
+    /// Who became master before the host lost its head was heard by nobody there: its next advert counts.
+    fn until_next_advert(&self, id: usize, other: usize) -> Span {
+        let (host, other) = (&self.hosts[id], &self.hosts[other]);
+        let headless_since = host.kernel.lease_until.max(host.kernel.restart_until);
+        let earlier = other.daemon.as_ref().is_some_and(|daemon| daemon.machine.since() <= headless_since);
+        if host.kernel.guard().headless(self.now.0) && earlier { other.params.interval } else { Span::ZERO }
     }
 
     /// A host that cannot be told from a dead one.

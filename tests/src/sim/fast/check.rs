@@ -1,7 +1,7 @@
 //! The invariants, judged by what really happened, which no host knows.
 
 use ha_common::judge::{Event as Judged, Settings, Verdict};
-use ha_common::machine::{Reason, State};
+use ha_common::machine::{LEAVE_MARGIN, Reason, State};
 use ha_common::probe::{EXPIRED, ORPHANED};
 use ha_common::time::{Span, Time};
 use ha_common::types::Priority;
@@ -141,8 +141,15 @@ impl World {
     fn until_next_advert(&self, id: usize, other: usize) -> Span {
         let (host, other) = (&self.hosts[id], &self.hosts[other]);
         let headless_since = host.kernel.lease_until.max(host.kernel.restart_until);
-        let earlier = other.daemon.as_ref().is_some_and(|daemon| daemon.machine.since() <= headless_since);
-        if host.kernel.guard().headless(self.now.0) && earlier { other.params.interval } else { Span::ZERO }
+        if !host.kernel.guard().headless(self.now.0) {
+            return Span::ZERO;
+        }
+        match other.daemon.as_ref().map(|daemon| &daemon.machine) {
+            // It has advertised for the last time, and leaves in less than this.
+            Some(machine) if machine.state() == State::Leaving => other.params.interval.plus(LEAVE_MARGIN),
+            Some(machine) if machine.since() <= headless_since => other.params.interval,
+            Some(_) | None => Span::ZERO,
+        }
     }
 
     /// A host that cannot be told from a dead one.

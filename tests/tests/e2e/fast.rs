@@ -6,6 +6,8 @@ mod cluster;
 mod death;
 #[path = "fast/freeze.rs"]
 mod freeze;
+#[path = "fast/headless.rs"]
+mod headless;
 #[path = "fast/peers.rs"]
 mod peers;
 #[path = "fast/planned.rs"]
@@ -16,7 +18,7 @@ mod socket;
 use crate::harness::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [death::tests(), freeze::tests(), planned::tests(), peers::tests(), socket::tests()]
+    [death::tests(), freeze::tests(), headless::tests(), planned::tests(), peers::tests(), socket::tests()]
         .into_iter()
         .flatten()
         .collect()

@@ -30,7 +30,7 @@ const MAX_REPLACEMENTS: usize = 200;
 /// Length of a line, also after replacement.
 const MAX_LINE: usize = 1 << 16;
 /// Work that definitions and repetitions may cause in all, in bytes copied.
-const MAX_COPIED: usize = 48 << 20;
+const MAX_COPIED: usize = 24 << 20;
 /// Work of a line beside its bytes.
 const LINE_COST: usize = 64;
 

@@ -6,6 +6,7 @@
 mod compat;
 mod corpus;
 mod keepalived;
+mod language;
 mod mutate;
 
 use std::path::{Path, PathBuf};
@@ -71,5 +72,6 @@ fn main() {
     trials.extend(corpus::trials());
     trials.extend(mutate::trials());
     trials.extend(keepalived::trials());
+    trials.extend(language::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

@@ -235,3 +235,20 @@ fn a_seed_in_the_file_repeats_random_numbers() {
     };
     assert_eq!(drawn(1), drawn(999));
 }
+
+#[test]
+fn scripts_that_cannot_run_need_no_protection() {
+    let text = "vrrp_script s {\nscript /bad/s\n}\nvrrp_instance V {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1\n}\nnotify NOTIFY\n}\n";
+    let check = |program: &str| {
+        let refuse: crate::config::ScriptCheck = Box::new(|script, _| {
+            let bad = script.argv[0].starts_with("/bad");
+            let refused = crate::config::Refused { message: "it is bad".to_owned(), help: None };
+            if bad { Err(refused) } else { Ok(()) }
+        });
+        let options = LoadOptions { script_check: Some(refuse), ..options() };
+        let loaded = load_str("/nonexistent/x", text.replace("NOTIFY", program).as_bytes(), &options);
+        complaints(&loaded)
+    };
+    assert_eq!(check("/bad/n"), ["XV0604", "XV0604"]);
+    assert_eq!(check("/good/n"), ["XV0604", "XV0603"]);
+}

@@ -10,12 +10,13 @@ use super::daemon::Daemon;
 use super::interface::Plan;
 use super::router::Router;
 use super::source;
-use crate::config::model::{Instance, Vip};
+use crate::config::model::{Instance, Track, Vip};
 use crate::net::addresses::{AddressSpec, Removal};
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
-use crate::track::ScriptState;
-use crate::track::priority::effective;
+use crate::track::Seen;
+use crate::track::board::Kind;
+use crate::track::priority::{Scale, Subject, Tracker, effective};
 
 /// An address that was added is in the kernel's notifications after this.
 const SETTLED: Span = Span::from_millis(200);
@@ -61,17 +62,24 @@ impl Daemon {
             let resumes = router.resumed || self.resuming;
             // A script that a reload brings must not put a router that runs into FAULT before its first result.
             let runs = !matches!(router.machine.state(), State::Init | State::Fault);
+            let known = |seen: Seen| match seen {
+                // Until its first result a thing is what it was before the restart.
+                Seen::Pending if resumes => Seen::Good,
+                Seen::Pending if runs => Seen::Ignored,
+                seen => seen,
+            };
+            let (runner, watchers) = (&self.runner, &self.watchers);
             router.effective = effective(
                 router.config.priority,
-                &router.config.track_scripts,
-                &router.config.track_interfaces,
-                |script| match self.runner.state(script) {
-                    // Until its first result a script says what it said before the restart.
-                    ScriptState::Pending if resumes => ScriptState::Good,
-                    ScriptState::Pending if runs => ScriptState::Disabled,
-                    state => state,
-                },
-                |name| links.by_name(name).is_some_and(|link| link.up),
+                trackers(
+                    &router.config,
+                    |script| known(runner.state(script).into()),
+                    |interface| match links.by_name(interface) {
+                        Some(link) if link.up => Seen::Good,
+                        _ => Seen::Bad,
+                    },
+                    |kind, name| known(watchers.seen(kind, name)),
+                ),
             );
             let obstacles = source::obstacles(&router.config, link, router.source);
             let fitness = match (&router.effective.fault, obstacles.is_empty()) {
@@ -223,6 +231,47 @@ impl Daemon {
             }
         }
     }
+}
+
+/// Everything that an instance tracks, in the order in which `status` shows it.
+fn trackers<'a>(
+    config: &'a Instance,
+    script: impl Fn(&str) -> Seen + 'a,
+    interface: impl Fn(&str) -> Seen + 'a,
+    watched: impl Fn(Kind, &str) -> Seen + Copy + 'a,
+) -> impl Iterator<Item = Tracker<'a>> {
+    let scripts = config.track_scripts.iter().map(move |track| Tracker {
+        subject: Subject::Script,
+        name: &track.script,
+        scale: Scale::Weight(track.weight),
+        seen: script(&track.script),
+    });
+    let interfaces = config.track_interfaces.iter().map(move |track| Tracker {
+        subject: Subject::Interface,
+        name: &track.interface,
+        scale: Scale::Weight(track.weight),
+        seen: interface(&track.interface),
+    });
+    let of_kind = move |kind: Kind, list: &'a [Track]| {
+        list.iter().map(move |track| Tracker {
+            subject: Subject::Watched(kind),
+            name: &track.name,
+            scale: Scale::Weight(track.weight),
+            seen: watched(kind, &track.name),
+        })
+    };
+    let files = config.track_files.iter().map(move |track| Tracker {
+        subject: Subject::Watched(Kind::File),
+        name: &track.name,
+        scale: Scale::Factor(track.weight),
+        seen: watched(Kind::File, &track.name),
+    });
+    scripts
+        .chain(interfaces)
+        .chain(of_kind(Kind::Check, &config.track_checks))
+        .chain(of_kind(Kind::Process, &config.track_processes))
+        .chain(files)
+        .chain(of_kind(Kind::Bfd, &config.track_bfd))
 }
 
 /// Every virtual address of an instance.

@@ -9,13 +9,15 @@
 //! there is none, where it does not fit into 32 bits, and where there is no file.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use tokio::io::unix::AsyncFd;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::Seen;
@@ -79,7 +81,7 @@ pub(super) async fn run(key: Key, spec: TrackFile, board: Board) {
 fn initialise(path: &Path, init: InitFile) -> io::Result<()> {
     let content = format!("{}\n", init.value);
     let mut options = OpenOptions::new();
-    options.write(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK);
+    options.write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     match options.clone().create_new(true).open(path) {
         Ok(mut file) => file.write_all(content.as_bytes()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -99,7 +101,7 @@ fn initialise(path: &Path, init: InitFile) -> io::Result<()> {
 
 /// The beginning of a file. A pipe or a device is not waited for.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no ordinary file"));
     }
@@ -127,7 +129,8 @@ fn parse(content: &[u8]) -> (i32, Option<String>) {
         let what = if content.is_empty() { "it is empty" } else { "it does not begin with a number" };
         return (0, Some(what.to_owned()));
     }
-    let value = i64::from_str_radix(&digits[..end], base).ok().map(|value| if negative { -value } else { value });
+    let value =
+        i64::from_str_radix(&digits[..end], base).ok().map(|value| if negative { -value } else { value });
     match value.and_then(|value| i32::try_from(value).ok()) {
         Some(value) => (value, None),
         None => (0, Some("the number does not fit into 32 bits".to_owned())),
@@ -137,7 +140,7 @@ fn parse(content: &[u8]) -> (i32, Option<String>) {
 /// What tells of changes.
 #[derive(Debug, Default)]
 struct Watch {
-    open: Option<tokio::io::unix::AsyncFd<Inotify>>,
+    open: Option<AsyncFd<Events>>,
 }
 
 impl Watch {
@@ -150,7 +153,7 @@ impl Watch {
         loop {
             let Some(inotify) = &self.open else { return std::future::pending().await };
             let Ok(mut ready) = inotify.readable().await else { return std::future::pending().await };
-            match ready.try_io(|inotify| inotify.get_ref().read_events().map_err(io::Error::from)) {
+            match ready.try_io(|inotify| inotify.get_ref().0.read_events().map_err(io::Error::from)) {
                 Ok(Ok(events)) => {
                     let gone = AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_Q_OVERFLOW;
                     if events.iter().any(|event| event.mask.intersects(gone)) {
@@ -168,7 +171,23 @@ impl Watch {
     }
 }
 
-fn open(path: &Path) -> Option<tokio::io::unix::AsyncFd<Inotify>> {
+/// An inotify descriptor as tokio wants it.
+#[derive(Debug)]
+struct Events(Inotify);
+
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Events {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+fn open(path: &Path) -> Option<AsyncFd<Events>> {
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).ok()?;
     let directory = path.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or(Path::new("."));
     let changes = AddWatchFlags::IN_CLOSE_WRITE
@@ -177,5 +196,5 @@ fn open(path: &Path) -> Option<tokio::io::unix::AsyncFd<Inotify>> {
         | AddWatchFlags::IN_DELETE
         | AddWatchFlags::IN_ONLYDIR;
     inotify.add_watch(directory, changes).ok()?;
-    crate::net::watch_readable(inotify).ok()
+    crate::net::watch_readable(Events(inotify)).ok()
 }

@@ -83,12 +83,11 @@ impl Watchers {
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_name("xvrrp-lookup")
             .build()?;
-        let thread =
-            std::thread::Builder::new().name("xvrrp-checks".to_owned()).spawn(move || {
-                runtime.block_on(supervise(jobs_in, shared));
-                // A name server that hangs must not hold up the stop.
-                runtime.shutdown_background();
-            })?;
+        let thread = std::thread::Builder::new().name("xvrrp-checks".to_owned()).spawn(move || {
+            runtime.block_on(supervise(jobs_in, shared));
+            // A name server that hangs must not hold up the stop.
+            runtime.shutdown_background();
+        })?;
         Ok(Self {
             processes: Processes::new(board.clone()),
             sessions: Sessions::new(board.clone()),

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::Seen;
 use super::ScriptState;
+use super::Seen;
 use super::board::{Board, Key, Run};
 use super::judge::Judge;
 use crate::config::model::{Check, HostPort, Probe};
@@ -76,7 +76,8 @@ enum Prober {
 /// Makes a check until the task is aborted.
 pub(super) async fn run(key: Key, check: Check, board: Board) {
     let Some(mut prober) = Prober::new(&check.probe) else { return };
-    let mut judge = Judge::new(check.rise, check.fall, check.init_fail).inherit(known(board.seen(key.0, &key.1)));
+    let mut judge =
+        Judge::new(check.rise, check.fall, check.init_fail).inherit(known(board.seen(key.0, &key.1)));
     let mut ticker = interval(check.interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL));
     ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let limit = check.timeout.max(Duration::from_millis(1));
@@ -127,7 +128,8 @@ impl Prober {
             match self {
                 Self::Tcp(resolver) => {
                     let stream = stream::tcp(resolver).await?;
-                    let peer = stream.peer_addr().map_or_else(|_| "the server".to_owned(), |peer| peer.to_string());
+                    let peer =
+                        stream.peer_addr().map_or_else(|_| "the server".to_owned(), |peer| peer.to_string());
                     Ok(format!("{peer} accepts"))
                 }
                 Self::Unix(path) => stream::unix(path).await.map(|_| format!("{} accepts", path.display())),

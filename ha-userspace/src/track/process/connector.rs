@@ -73,7 +73,8 @@ impl Connector {
         socket.set_non_blocking(true)?;
         let option = socket2::SockRef::from(&socket);
         // Beyond the system's limit where that is allowed.
-        let forced = nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &receive_buffer);
+        let forced =
+            nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &receive_buffer);
         if forced.is_err() {
             option.set_recv_buffer_size(receive_buffer)?;
         }

@@ -22,13 +22,20 @@ impl Pattern {
             process: spec.process.as_bytes().to_vec(),
             parameters: spec.parameters.iter().map(|word| word.as_bytes().to_vec()).collect(),
             how: spec.param_match,
-            command_line: spec.full_command || !spec.parameters.is_empty() || spec.param_match == ParamMatch::None,
+            command_line: spec.full_command
+                || !spec.parameters.is_empty()
+                || spec.param_match == ParamMatch::None,
         }
     }
 
     /// A process by its name.
     pub(super) fn by_name(name: &str) -> Self {
-        Self { process: name.as_bytes().to_vec(), parameters: Vec::new(), how: ParamMatch::Exact, command_line: false }
+        Self {
+            process: name.as_bytes().to_vec(),
+            parameters: Vec::new(),
+            how: ParamMatch::Exact,
+            command_line: false,
+        }
     }
 
     /// The command line is needed besides the name.

@@ -51,7 +51,8 @@ impl Processes {
 
     /// Makes these the processes that are tracked.
     pub(super) fn apply(&mut self, processes: &[TrackProcess], checks: &[Check]) {
-        let specs: Vec<Spec> = processes.iter().map(tracked).chain(checks.iter().filter_map(checked)).collect();
+        let specs: Vec<Spec> =
+            processes.iter().map(tracked).chain(checks.iter().filter_map(checked)).collect();
         if specs.is_empty() {
             self.thread = None;
             return;

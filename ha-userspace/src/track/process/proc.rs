@@ -25,7 +25,8 @@ pub(super) fn name(process: i32) -> Option<Vec<u8>> {
 
 /// Command line of a process; empty for a kernel thread and for one that is gone.
 pub(super) fn command_line(process: i32) -> Vec<Vec<u8>> {
-    read(process, "cmdline", LONGEST_COMMAND_LINE).map_or_else(Vec::new, |content| matching::arguments(&content))
+    read(process, "cmdline", LONGEST_COMMAND_LINE)
+        .map_or_else(Vec::new, |content| matching::arguments(&content))
 }
 
 /// It has ended, but nobody has asked for its exit status yet.

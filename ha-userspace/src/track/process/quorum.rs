@@ -69,7 +69,8 @@ mod tests {
     use super::*;
 
     fn quorum(least: u32, most: Option<u32>, fork_ms: u64, terminate_ms: u64) -> Quorum {
-        let (fork_delay, terminate_delay) = (Duration::from_millis(fork_ms), Duration::from_millis(terminate_ms));
+        let (fork_delay, terminate_delay) =
+            (Duration::from_millis(fork_ms), Duration::from_millis(terminate_ms));
         Quorum::new(Wanted { least, most, fork_delay, terminate_delay })
     }
 
@@ -95,7 +96,10 @@ mod tests {
         assert_eq!(run(quorum(1, None, 100, 50), &[(0, 1), (10, 0), (40, 1), (200, 1)]), "++++");
         assert_eq!(run(quorum(1, None, 100, 50), &[(0, 0), (10, 1), (109, 1), (110, 1)]), "---+");
         // A flapping number starts its delay anew.
-        assert_eq!(run(quorum(2, None, 100, 0), &[(0, 0), (0, 2), (50, 1), (60, 2), (110, 2), (160, 2)]), "-----+");
+        assert_eq!(
+            run(quorum(2, None, 100, 0), &[(0, 0), (0, 2), (50, 1), (60, 2), (110, 2), (160, 2)]),
+            "-----+"
+        );
     }
 
     #[test]

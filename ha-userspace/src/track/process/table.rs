@@ -126,8 +126,12 @@ impl Table {
                 std::thread::sleep(SCAN);
             }
             let ready = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
-            let ended: Vec<i32> =
-                watched.iter().zip(&fds).filter(|(_, fd)| ready(fd)).map(|((process, _), _)| *process).collect();
+            let ended: Vec<i32> = watched
+                .iter()
+                .zip(&fds)
+                .filter(|(_, fd)| ready(fd))
+                .map(|((process, _), _)| *process)
+                .collect();
             (ended, self.connector.is_some() && fds.last().is_some_and(ready))
         };
         for process in ended {

@@ -126,7 +126,7 @@ enum Wake {
     Tracked,
     Call(Call),
     Reload,
-    Read(Option<Loaded>),
+    Read(Option<Box<Loaded>>),
     Stop,
     Leave(End),
     Dump,
@@ -152,7 +152,7 @@ impl Daemon {
                 Wake::Tracked => self.reconsider(),
                 Wake::Call(call) => self.answer(call),
                 Wake::Reload => self.start_reading(Purpose::Reload, None),
-                Wake::Read(loaded) => self.finish_reading(loaded),
+                Wake::Read(loaded) => self.finish_reading(loaded.map(|loaded| *loaded)),
                 Wake::Stop => self.stop(),
                 Wake::Leave(end) => self.ending = Some(end),
                 Wake::Dump => self.dump(),
@@ -197,7 +197,7 @@ impl Daemon {
             _ = signals.dump.recv() => Wake::Dump,
             _ = signals.statistics.recv() => Wake::Dump,
             Some(call) = calls.recv() => Wake::Call(call),
-            loaded = read => Wake::Read(loaded),
+            loaded = read => Wake::Read(loaded.map(Box::new)),
         }
     }
 

@@ -211,7 +211,8 @@ pub(super) fn garp(
                 continue;
             }
             b"interface" => value::one(stmt, diags).into_iter().collect(),
-            _ => names(stmt, diags),
+            b"interfaces" => names(stmt, diags),
+            _ => continue,
         };
         for word in words {
             let Some(interface) = value::interface(word, diags) else { continue };

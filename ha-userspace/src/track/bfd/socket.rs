@@ -30,6 +30,13 @@ pub(super) struct Datagram {
 }
 
 impl Datagram {
+    #[cfg(test)]
+    pub(super) fn new(source: IpAddr, ttl: Option<u8>, at: Time, payload: &[u8]) -> Self {
+        let mut bytes = [0; LONGEST];
+        bytes[..payload.len()].copy_from_slice(payload);
+        Self { source, ttl, at, bytes, length: payload.len() }
+    }
+
     pub(super) fn payload(&self) -> &[u8] {
         &self.bytes[..self.length]
     }

@@ -40,15 +40,15 @@ pub(super) struct Worker {
 
 /// One session with its socket.
 #[derive(Debug)]
-struct Peer {
+pub(super) struct Peer {
     spec: Bfd,
     session: Session,
     socket: Option<Socket>,
     retry: Time,
     since: Time,
     been_up: bool,
-    /// The state that was told last.
-    told: Option<(State, Seen)>,
+    /// What was told last, with the detection time.
+    told: Option<(State, Seen, Option<Span>)>,
     failure: Option<String>,
 }
 
@@ -99,16 +99,7 @@ impl Worker {
                 }
                 None => {
                     let mine = self.discriminator();
-                    Peer {
-                        session: Session::new(settings(&spec), mine, now),
-                        spec,
-                        socket: None,
-                        retry: now,
-                        since: now,
-                        been_up: false,
-                        told: None,
-                        failure: None,
-                    }
+                    Peer::new(spec, mine, now)
                 }
             };
             self.peers.push(peer);
@@ -230,7 +221,7 @@ impl Worker {
 
 /// Finds the session that a datagram is for (RFC 5880, section 6.8.6; RFC 5881, section 5). What is not acceptable is
 /// dropped without a word: anybody can send it.
-fn hand_over(peers: &mut [Peer], datagram: &Datagram) {
+pub(super) fn hand_over(peers: &mut [Peer], datagram: &Datagram) {
     let Ok(packet) = Packet::parse(datagram.payload()) else { return };
     // Also where the discriminator tells which session is meant: a neighbour is known by its address.
     let found = peers.iter_mut().find(|peer| {
@@ -245,6 +236,24 @@ fn hand_over(peers: &mut [Peer], datagram: &Datagram) {
 }
 
 impl Peer {
+    pub(super) fn new(spec: Bfd, mine: NonZeroU32, now: Time) -> Self {
+        Self {
+            session: Session::new(settings(&spec), mine, now),
+            spec,
+            socket: None,
+            retry: now,
+            since: now,
+            been_up: false,
+            told: None,
+            failure: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn state(&self) -> State {
+        self.session.state()
+    }
+
     fn open(&mut self, now: Time, random: u16) {
         match socket::sender(self.spec.source, self.spec.neighbor, self.spec.ttl, random) {
             Ok(socket) => self.socket = Some(socket),
@@ -293,8 +302,9 @@ impl Peer {
             _ if !self.been_up && now < self.since.after(grace()) => Seen::Pending,
             _ => Seen::Bad,
         };
-        let before = self.told.replace((state, seen));
-        if before == Some((state, seen)) {
+        let now_told = (state, seen, self.session.detection_time().filter(|_| state == State::Up));
+        let before = self.told.replace(now_told);
+        if before == Some(now_told) {
             return;
         }
         let name = &self.spec.name;
@@ -309,11 +319,11 @@ impl Peer {
             }
         };
         board.set(&key(&self.spec), seen, &detail);
-        match (before.map(|(state, _)| state), state) {
+        match (before.map(|(state, ..)| state), state) {
             (Some(State::Up), State::Up) => {}
             (_, State::Up) => tracing::info!("bfd {name}: {detail}"),
             (Some(State::Up), _) => tracing::warn!("bfd {name}: {detail}"),
-            _ if seen == Seen::Bad && before.is_some_and(|(_, seen)| seen == Seen::Pending) => {
+            _ if seen == Seen::Bad && before.is_some_and(|(_, seen, _)| seen == Seen::Pending) => {
                 tracing::warn!("bfd {name}: {detail}");
             }
             _ => {}

@@ -1,7 +1,7 @@
 //! The kernel's process connector: a netlink socket that tells of every fork, exec and change of a name.
 //!
 //! It exists in the first network namespace only, and speaks to processes of the first PID namespace only. A daemon
-//! in a network namespace of its own opens the socket through that of process 1; one in a container has none, and
+//! in a network namespace of its own opens the socket through that of the first processes; one in a container has none, and
 //! its processes are looked for at intervals instead (see [`super`]).
 
 use std::fs::File;
@@ -18,6 +18,8 @@ use super::event::{self, CONNECTOR, Event};
 const PROTOCOL: isize = 11;
 /// Room for a burst of some ten thousand forks.
 const RECEIVE_BUFFER: usize = 4 << 20;
+/// Network namespaces of init and of the kernel's own first thread.
+const FIRST_PROCESSES: [&str; 2] = ["/proc/1/ns/net", "/proc/2/ns/net"];
 /// NLMSG_DONE, PROC_CN_MCAST_LISTEN.
 const DONE: u16 = 3;
 const LISTEN: u32 = 1;
@@ -49,7 +51,7 @@ impl AsFd for Connector {
 }
 
 impl Connector {
-    /// Opens it, in this network namespace or in that of process 1.
+    /// Opens it, in this network namespace or in the first.
     ///
     /// # Errors
     /// The kernel has none, or none for this process: no root, or a container.
@@ -58,7 +60,8 @@ impl Connector {
             Err(error) if is_elsewhere(&error) => {
                 // A thread of its own: it cannot go back without a right that it may not have.
                 let thread = std::thread::Builder::new().name("xvrrp-netns".to_owned()).spawn(|| {
-                    setns(File::open("/proc/1/ns/net")?, CloneFlags::CLONE_NEWNET)?;
+                    let first = FIRST_PROCESSES.iter().find_map(|path| File::open(path).ok());
+                    setns(first.ok_or(io::ErrorKind::PermissionDenied)?, CloneFlags::CLONE_NEWNET)?;
                     Self::here(RECEIVE_BUFFER)
                 })?;
                 thread.join().unwrap_or(Err(error))

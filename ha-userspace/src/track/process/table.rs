@@ -202,7 +202,7 @@ impl Table {
             // Only now can the number not be given to another process, so that what was read counts.
             member.of = self.trackers_of(process);
         }
-        if !member.of.is_empty() && (member.pidfd.is_some() || !proc::is_zombie(process)) {
+        if !member.of.is_empty() && !proc::is_zombie(process) {
             self.members.insert(process, member);
         }
     }

@@ -1,5 +1,6 @@
 //! A stream of HTTP requests to a virtual address: which server answers, and when.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Result;
-use socket2::{Domain, Socket, Type};
+use nix::sched::{CloneFlags, setns};
 
 use super::{Host, Moment};
 
@@ -40,29 +41,16 @@ impl Host {
     /// Starts to ask `server` for `/`, one request after the other, each on a connection of its own.
     pub fn visit(&self, server: IpAddr) -> Result<Visitor> {
         let (visits, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        // Sockets belong to the namespace that they are made in; they are made ahead, so that nothing waits for it.
-        let (sockets, made) = std::sync::mpsc::sync_channel(64);
-        let ended = Arc::clone(&stop);
-        let maker = self.inside(move || {
-            std::thread::Builder::new().name("lab-sockets".to_owned()).spawn(move || {
-                while !ended.load(Ordering::Relaxed) {
-                    let Ok(socket) = Socket::new(Domain::IPV4, Type::STREAM, None) else { return };
-                    if sockets.send(socket).is_err() {
-                        return;
-                    }
-                }
-            })
-        })??;
-        drop(maker);
+        let network = File::open(format!("/proc/{}/ns/net", self.holder_pid()))?;
         let (list, ended) = (Arc::clone(&visits), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("lab-visitor".to_owned()).spawn(move || {
+            if setns(network, CloneFlags::CLONE_NEWNET).is_err() {
+                return;
+            }
             let server = SocketAddr::new(server, 80);
-            for socket in made {
-                if ended.load(Ordering::Relaxed) {
-                    return;
-                }
+            while !ended.load(Ordering::Relaxed) {
                 let sent = Moment::now();
-                let served = ask(socket, server).ok().flatten();
+                let served = ask(server).ok().flatten();
                 let visit = Visit { sent, ended: Moment::now(), served };
                 list.lock().unwrap_or_else(PoisonError::into_inner).push(visit);
                 std::thread::sleep(PAUSE);
@@ -92,11 +80,10 @@ impl Drop for Visitor {
 }
 
 /// One request; the body of an answer with status 200.
-fn ask(socket: Socket, server: SocketAddr) -> std::io::Result<Option<String>> {
-    socket.connect_timeout(&server.into(), PATIENCE)?;
+fn ask(server: SocketAddr) -> std::io::Result<Option<String>> {
+    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
     // An address that moves takes no half-closed connections with it.
-    socket.set_linger(Some(Duration::ZERO))?;
-    let mut stream = TcpStream::from(socket);
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"GET / HTTP/1.0\r\nHost: service\r\n\r\n")?;
     let mut answer = Vec::new();

@@ -61,7 +61,7 @@ impl Http {
 
 /// Asks and judges the answer. The connection ends with it.
 async fn exchange(io: impl AsyncRead + AsyncWrite + Unpin + Send, probe: &HttpProbe) -> Finding {
-    let failed = |error: hyper::Error| Failure::Http(error.to_string());
+    let failed = |error: hyper::Error| Failure::Http(words(&error));
     let request = Request::get(probe.path.as_str())
         .header(header::HOST, probe.host_header.as_str())
         .header(header::USER_AGENT, concat!("xvrrp/", env!("CARGO_PKG_VERSION")))
@@ -87,6 +87,17 @@ async fn exchange(io: impl AsyncRead + AsyncWrite + Unpin + Send, probe: &HttpPr
     }
 }
 
+/// An error with its cause.
+fn words(error: &hyper::Error) -> String {
+    if error.is_canceled() {
+        return "the server closed the connection, or spoke, before it was asked".to_owned();
+    }
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
 async fn judge(answer: Response<Incoming>, probe: &HttpProbe) -> Finding {
     let status = answer.status().as_u16();
     if !probe.status.iter().any(|(first, last)| (*first..=*last).contains(&status)) {
@@ -96,7 +107,7 @@ async fn judge(answer: Response<Incoming>, probe: &HttpProbe) -> Finding {
     let mut length = 0_usize;
     let mut body = answer.into_body();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Failure::Http(error.to_string()))?;
+        let frame = frame.map_err(|error| Failure::Http(words(&error)))?;
         let Ok(data) = frame.into_data() else { continue };
         length = length.saturating_add(data.len());
         if length > LONGEST_BODY {

@@ -98,21 +98,29 @@ fn the_request_is_what_servers_expect() {
 #[test]
 fn servers_that_misbehave_fail_within_the_timeout() {
     let endless_head = server(|mut stream| {
+        let _ = stream.read(&mut [0; 2048]);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
         while stream.write_all(b"X-More: more\r\n").is_ok() {}
     });
     let endless_body = server(|mut stream| {
+        let _ = stream.read(&mut [0; 2048]);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
         while stream.write_all(&[b'x'; 8192]).is_ok() {}
     });
     let silent = server(|_stream| std::thread::sleep(Duration::from_secs(5)));
     let drips = server(|mut stream| {
+        let _ = stream.read(&mut [0; 2048]);
         while stream.write_all(b"H").is_ok() {
             std::thread::sleep(Duration::from_millis(5));
         }
     });
     let table = [
         ("closes", server(drop), "no HTTP answer"),
+        (
+            "speaks first",
+            server(|mut stream| drop(stream.write_all(b"220 mail.example ESMTP\r\n"))),
+            "no HTTP answer",
+        ),
         ("garbage", says([0xff; 4096]), "no HTTP answer"),
         ("nothing", says(""), "no HTTP answer"),
         ("cut off", says("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), "no HTTP answer"),
@@ -192,7 +200,7 @@ fn a_check_that_runs_says_what_it_finds_on_the_board() {
                     board.changed().await;
                 }
             };
-            timeout(patience, wait).await.expect("in time");
+            tokio::time::timeout(patience, wait).await.expect("in time");
         });
     };
     runtime.spawn(run(key.clone(), check, board.clone()));
@@ -204,4 +212,23 @@ fn a_check_that_runs_says_what_it_finds_on_the_board() {
     assert!(status[0].failures >= 3, "{status:?}");
     answers.store(200, std::sync::atomic::Ordering::Relaxed);
     reaches(Seen::Good);
+}
+
+#[test]
+fn time_in_which_this_side_did_not_run_does_not_count() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let limit = Duration::from_millis(20);
+    let after = |ms: u64| async move {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        Ok("answered".to_owned())
+    };
+    let stall = |ms: u64| runtime.spawn(async move { std::thread::sleep(Duration::from_millis(ms)) });
+    // The answer is there when this side runs again.
+    stall(60);
+    assert!(runtime.block_on(in_time(limit, after(30))).is_ok());
+    // It comes a little later, because the server had no processor either.
+    stall(60);
+    assert!(runtime.block_on(in_time(limit, after(70))).is_ok());
+    // Without a stall late is late.
+    assert!(matches!(runtime.block_on(in_time(limit, after(400))), Err(Failure::Late(_))));
 }

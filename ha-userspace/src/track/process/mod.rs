@@ -87,9 +87,10 @@ impl Thread {
         let (specs, specs_in) = channel();
         let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let waits = Arc::clone(&wake);
-        let handle = std::thread::Builder::new()
-            .name("xvrrp-procs".to_owned())
-            .spawn(move || run(&specs_in, &waits, Table::new(board)))?;
+        let handle = std::thread::Builder::new().name("xvrrp-procs".to_owned()).spawn(move || {
+            watch::prefer_this_thread();
+            run(&specs_in, &waits, Table::new(board));
+        })?;
         Ok(Self { specs, wake, handle })
     }
 

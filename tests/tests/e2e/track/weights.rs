@@ -26,11 +26,13 @@ const SHARED: &str = "global_defs {\n script_user root\n}\n\
     track_file plain {\n file /run/plain\n weight 1\n}\n\
     track_file twice {\n file /run/twice\n weight 2 reverse\n}\n";
 
+const LINK: &str = " track_interface {\n  dummy1 weight 11\n }\n";
+
 fn config(vrid: u8, priority: u8, more: &str, tracked: &str) -> String {
     format!(
         "{SHARED}{more}vrrp_instance VI_1 {{\n state BACKUP\n interface ens160\n version 3\n virtual_router_id {vrid}\n \
          priority {priority}\n advert_int 0.1\n virtual_ipaddress {{ 172.16.1.{} }}\n track_script {{\n  up\n  down\n }}\n \
-         track_interface {{\n  dummy1 weight 11\n }}\n track_file {{\n  plain\n  twice\n }}\n{tracked}}}\n",
+         track_file {{\n  plain\n  twice\n }}\n{tracked}}}\n",
         100 + vrid
     )
 }
@@ -57,8 +59,8 @@ fn sums(lab: &Lab) -> Result<()> {
         host.output(&["ip", "link", "add", "dummy1", "type", "veth", "peer", "name", "dummy2"])?;
         host.output(&["ip", "link", "set", "dummy2", "up"])?;
     }
-    let mut ours = r1.start(Daemon::XvrrpRfc, &config(9, 100, "", ""))?;
-    let mut theirs = r2.start(Daemon::Keepalived, &config(10, 100, "", ""))?;
+    let mut ours = r1.start(Daemon::XvrrpRfc, &config(9, 100, "", LINK))?;
+    let mut theirs = r2.start(Daemon::Keepalived, &config(10, 100, "", LINK))?;
     let table = [
         Things { files: &[("down", Some(""))], link: false, expected: 100 },
         Things { files: &[("up", Some(""))], link: false, expected: 105 },

@@ -1,9 +1,8 @@
-//! Twenty things that hang, babble or talk nonsense, and adverts every 10 ms that none of them delays; a check of a
+//! Twenty checks and four scripts that hang, babble or talk nonsense, and adverts every 10 ms that none of them delays; a check of a
 //! good server is not disturbed either.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -115,8 +114,7 @@ fn bad(count: usize) -> Vec<(String, String)> {
         "unix /run/nobody.sock",
         "http https://127.0.0.1:8001/",
         "http https://127.0.0.1:8003/",
-        // Its queue is full.
-        "unix /run/full.sock",
+        "http https://127.0.0.1:8004/",
     ];
     for (at, probe) in probes.iter().enumerate() {
         let check = format!("other{at}");
@@ -127,13 +125,22 @@ fn bad(count: usize) -> Vec<(String, String)> {
 }
 
 fn config(priority: u8, bad: &[(String, String)]) -> String {
-    let blocks: String = bad.iter().map(|(_, block)| block.as_str()).collect();
+    let scripts = ["one", "two", "three", "four"];
+    let hanging = |name: &&str| {
+        format!(
+            "vrrp_script {name} {{\n script \"/bin/sleep 1000\"\n interval 1\n timeout 1\n weight -1\n}}\n"
+        )
+    };
+    let blocks: String = scripts.iter().filter(|_| !bad.is_empty()).map(hanging).collect();
+    let more: String = bad.iter().map(|(_, block)| block.as_str()).collect();
     let lines: String = bad.iter().map(|(name, _)| format!("  {name} weight -1\n")).collect();
+    let tracked =
+        if bad.is_empty() { String::new() } else { format!(" track_script {{ {} }}\n", scripts.join("\n")) };
     format!(
         "vrrp_check good {{\n http http://127.0.0.1:8000/\n body fine\n interval 200ms\n}}\n\
-         track_file pipe {{\n file /run/pipe\n}}\n{blocks}vrrp_instance VI_1 {{\n interface ens160\n version 3\n \
+         track_file pipe {{\n file /run/pipe\n}}\n{blocks}{more}vrrp_instance VI_1 {{\n interface ens160\n version 3\n \
          virtual_router_id 9\n priority {priority}\n advert_int 0.01\n virtual_ipaddress {{ {VIP} }}\n \
-         track_file {{ pipe }}\n track_check {{\n  good weight 10\n{lines} }}\n}}\n"
+         track_file {{ pipe }}\n{tracked} track_check {{\n  good weight 10\n{lines} }}\n}}\n"
     )
 }
 
@@ -141,8 +148,6 @@ fn hang(lab: &Lab) -> Result<()> {
     let (r1, wire) = (lab.host("r1")?, lab.switch().watch()?);
     r1.write("/etc/resolv.conf", "nameserver 172.16.1.77\noptions timeout:30 attempts:5\n", 0o644)?;
     r1.output(&["mkfifo", "/run/pipe"])?;
-    let full = r1.path("/run/full.sock");
-    let _full = UnixListener::bind(&full).context("a socket on r1")?;
     let _servers = serve(r1)?;
     let bad = bad(20);
     ensure!(bad.len() == 20);
@@ -160,7 +165,7 @@ fn hang(lab: &Lab) -> Result<()> {
 
     r1.write("/etc/keepalived/keepalived.conf", config(200, &bad), 0o644)?;
     daemon.signal(nix::sys::signal::Signal::SIGHUP)?;
-    for (name, _) in bad.iter().filter(|(name, _)| name != "other7") {
+    for (name, _) in &bad {
         becomes(r1, "check", name, "bad", ms(5_000))?;
     }
     let (from, before) = (Moment::now(), tracker(r1, "check", "good").context("no check")?);

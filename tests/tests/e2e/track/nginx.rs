@@ -20,12 +20,12 @@ const LIMIT: Duration = ms(250);
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("track::nginx_killed_frozen_502", |lab: &Lab| move_away(lab, Daemon::Xvrrp, 5))
+        Test::new("track::nginx_killed_frozen_502", |lab: &Lab| move_away(lab, Daemon::Xvrrp, 3))
             .needs([Daemon::Xvrrp])
             .needs_tool("nginx")
             .timing(),
         Test::new("track::nginx_beside_keepalived_with_curl", |lab: &Lab| {
-            move_away(lab, Daemon::Keepalived, 2)
+            move_away(lab, Daemon::Keepalived, 1)
         })
         .needs([Daemon::Keepalived])
         .needs_tool("nginx")

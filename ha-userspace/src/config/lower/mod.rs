@@ -92,7 +92,7 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
     }
     let first_script = globals.first_script();
     globals.finish(diags);
-    let (mut names, mut preferences) = (Names::default(), Preferences::default());
+    let (mut names, mut preferences) = (Names::new(&globals.global), Preferences::default());
     let mut world = World { known: &known, names: &mut names, preferences: &mut preferences };
     let (mut lowered, broken) = instances(&blocks.instances, &globals, &mut world, diags);
     let running: HashSet<String> = lowered.iter().map(|lowered| lowered.instance.name.clone()).collect();

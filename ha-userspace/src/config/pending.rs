@@ -17,7 +17,6 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Top, &["interface_up_down_delays"], "a change of an interface counts at once"),
     (Context::Top, &["garp_group"], "messages follow each other without a pause"),
     (Context::Top, &["net_namespace"], "start the daemon in the namespace instead"),
-    (Context::Instance, &["track_src_ip"], "not tracked: a failure changes nothing"),
     (
         Context::Instance,
         &[

@@ -81,7 +81,12 @@ impl Daemon {
                     |kind, name| known(watchers.seen(kind, name)),
                 ),
             );
-            let obstacles = source::obstacles(&router.config, link, router.source);
+            let mut obstacles = source::obstacles(&router.config, link, router.source);
+            if router.config.track_source
+                && let Some(address) = router.config.source.filter(|address| !links.hold(*address))
+            {
+                obstacles.push(format!("the source address {address} is not on this host"));
+            }
             let fitness = match (&router.effective.fault, obstacles.is_empty()) {
                 (None, ready) => Input::Ready(ready),
                 (Some(_), true) => Input::Unfit,

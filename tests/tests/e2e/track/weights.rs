@@ -137,7 +137,12 @@ fn mixed(lab: &Lab) -> Result<()> {
     };
     on("BACKUP", ms(2_000))?;
     // The file takes more than the difference.
+    let written = Moment::now();
     r1.write("/run/plain", "-30", 0o644)?;
+    let lowered = || xvrrp.log().contains("file plain contains -30").then(Moment::now);
+    let noticed = wait_for(ms(2_000), lowered).context("a new value is not noticed")?;
+    println!("a new value in a file was noticed within {:?}", noticed.since(written));
+    ensure!(noticed.since(written) < ms(100), "noticed after {:?}", noticed.since(written));
     reach(r1, "VI_1", "BACKUP", ms(3_000))?;
     on("MASTER", ms(2_000))?;
     // Replaced by a rename.

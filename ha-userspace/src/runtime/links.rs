@@ -9,14 +9,13 @@ use ha_common::types::Family;
 use super::daemon::Daemon;
 use super::interface::Plan;
 use super::router::Router;
-use super::source;
-use crate::config::model::{Instance, Track, Vip};
+use super::{source, trackers};
+use crate::config::model::{Instance, Vip};
 use crate::net::addresses::{AddressSpec, Removal};
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
 use crate::track::Seen;
-use crate::track::board::Kind;
-use crate::track::priority::{Scale, Subject, Tracker, effective};
+use crate::track::priority::effective;
 
 /// An address that was added is in the kernel's notifications after this.
 const SETTLED: Span = Span::from_millis(200);
@@ -68,11 +67,12 @@ impl Daemon {
                 Seen::Pending if runs => Seen::Ignored,
                 seen => seen,
             };
+            let tracked = trackers::of(&router.config);
             let (runner, watchers) = (&self.runner, &self.watchers);
             router.effective = effective(
                 router.config.priority,
-                trackers(
-                    &router.config,
+                trackers::all(
+                    &tracked,
                     |script| known(runner.state(script).into()),
                     |interface| match links.by_name(interface) {
                         Some(link) if link.up => Seen::Good,
@@ -236,47 +236,6 @@ impl Daemon {
             }
         }
     }
-}
-
-/// Everything that an instance tracks, in the order in which `status` shows it.
-fn trackers<'a>(
-    config: &'a Instance,
-    script: impl Fn(&str) -> Seen + 'a,
-    interface: impl Fn(&str) -> Seen + 'a,
-    watched: impl Fn(Kind, &str) -> Seen + Copy + 'a,
-) -> impl Iterator<Item = Tracker<'a>> {
-    let scripts = config.track_scripts.iter().map(move |track| Tracker {
-        subject: Subject::Script,
-        name: &track.script,
-        scale: Scale::Weight(track.weight),
-        seen: script(&track.script),
-    });
-    let interfaces = config.track_interfaces.iter().map(move |track| Tracker {
-        subject: Subject::Interface,
-        name: &track.interface,
-        scale: Scale::Weight(track.weight),
-        seen: interface(&track.interface),
-    });
-    let of_kind = move |kind: Kind, list: &'a [Track]| {
-        list.iter().map(move |track| Tracker {
-            subject: Subject::Watched(kind),
-            name: &track.name,
-            scale: Scale::Weight(track.weight),
-            seen: watched(kind, &track.name),
-        })
-    };
-    let files = config.track_files.iter().map(move |track| Tracker {
-        subject: Subject::Watched(Kind::File),
-        name: &track.name,
-        scale: Scale::Factor(track.weight),
-        seen: watched(Kind::File, &track.name),
-    });
-    scripts
-        .chain(interfaces)
-        .chain(of_kind(Kind::Check, &config.track_checks))
-        .chain(of_kind(Kind::Process, &config.track_processes))
-        .chain(files)
-        .chain(of_kind(Kind::Bfd, &config.track_bfd))
 }
 
 /// Every virtual address of an instance.

@@ -15,6 +15,7 @@ mod report;
 mod resume;
 mod router;
 mod source;
+mod trackers;
 mod turn;
 
 use std::num::NonZeroU64;

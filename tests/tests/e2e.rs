@@ -30,6 +30,8 @@ mod services;
 mod services_cli;
 #[path = "e2e/timers.rs"]
 mod timers;
+#[path = "e2e/track.rs"]
+mod track;
 #[path = "e2e/two_node.rs"]
 mod two_node;
 
@@ -49,6 +51,7 @@ fn main() -> std::process::ExitCode {
         services::tests(),
         services_cli::tests(),
         timers::tests(),
+        track::tests(),
         fast::tests(),
         load::tests(),
     ])

@@ -18,16 +18,6 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Top, &["garp_group"], "messages follow each other without a pause"),
     (Context::Top, &["net_namespace"], "start the daemon in the namespace instead"),
     (
-        Context::Top,
-        &["bfd_instance", "track_file", "vrrp_check", "vrrp_track_file", "vrrp_track_process"],
-        "not tracked: a failure changes nothing",
-    ),
-    (
-        Context::Instance,
-        &["track_bfd", "track_check", "track_file", "track_process", "track_src_ip"],
-        "not tracked: a failure changes nothing",
-    ),
-    (
         Context::Instance,
         &[
             "notify",

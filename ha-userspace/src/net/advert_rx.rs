@@ -255,7 +255,7 @@ fn take_apart_v4(packet: &[u8]) -> Option<(Endpoints, u8, &[u8])> {
 /// may have been stamped before it or after it, so then its stamp is worth nothing, and the time of reading is
 /// taken instead: late, which never makes a live master look dead.
 #[derive(Clone, Copy, Debug)]
-struct ClockOffset {
+pub(crate) struct ClockOffset {
     realtime_minus_monotonic: i128,
     now: Time,
 }
@@ -264,7 +264,7 @@ struct ClockOffset {
 const SAME_OFFSET_NS: u128 = 200_000;
 
 impl ClockOffset {
-    fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let mut best: Option<(u64, Self)> = None;
         for _ in 0..3 {
             let before = clock::now();
@@ -283,7 +283,7 @@ impl ClockOffset {
     }
 
     /// When a packet with this `CLOCK_REALTIME` stamp arrived, being read now.
-    fn arrival(&mut self, stamp: Option<u64>) -> Time {
+    pub(crate) fn arrival(&mut self, stamp: Option<u64>) -> Time {
         let previous = std::mem::replace(self, Self::read());
         stamp.map_or(self.now, |stamp| self.convert(previous, stamp))
     }

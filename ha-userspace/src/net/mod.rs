@@ -20,3 +20,5 @@ pub mod probe_tx;
 pub mod process;
 mod sys;
 pub mod timer;
+
+pub(crate) use sys::watch_readable;

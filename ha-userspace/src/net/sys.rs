@@ -14,7 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Registers `owner`'s descriptor with the tokio runtime, for reading.
-pub(super) fn watch_readable<T: AsFd + AsRawFd + Send + 'static>(owner: T) -> io::Result<AsyncFd<T>> {
+pub(crate) fn watch_readable<T: AsFd + AsRawFd + Send + 'static>(owner: T) -> io::Result<AsyncFd<T>> {
     // SAFETY: the callers pass types that own their descriptor, return the same one from `as_raw_fd` each time
     // and close it only when they are dropped, which is after the registration.
     Ok(unsafe { AsyncFd::register_with_interest(owner, Interest::READABLE) }?)

@@ -28,6 +28,7 @@ use crate::net::clock;
 use crate::net::monitor::{Change, Monitor};
 use crate::net::timer::Timer;
 use crate::track::script::{Runner, ScriptEvent};
+use crate::track::watch::Watchers;
 
 /// What a configuration is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,7 @@ pub(super) struct Daemon {
     pub(super) announcer: Announcer,
     pub(super) timer: Timer,
     pub(super) runner: Runner,
+    pub(super) watchers: Watchers,
     pub(super) interfaces: Vec<Interface>,
     pub(super) routers: Vec<Router>,
     /// Reads a configuration; runs on another thread.
@@ -120,8 +122,8 @@ enum Wake {
     Turn,
     Links(Vec<Change>),
     Liveness(Report),
-    /// A script's state changed; its own thread has logged it.
-    Script,
+    /// What is tracked changed; the thread that watches it has logged it.
+    Tracked,
     Call(Call),
     Reload,
     Read(Option<Box<Loaded>>),
@@ -147,7 +149,7 @@ impl Daemon {
                 Wake::Turn => {}
                 Wake::Links(changes) => self.links_changed(&changes),
                 Wake::Liveness(report) => self.hear_report(report),
-                Wake::Script => self.reconsider(),
+                Wake::Tracked => self.reconsider(),
                 Wake::Call(call) => self.answer(call),
                 Wake::Reload => self.start_reading(Purpose::Reload, None),
                 Wake::Read(loaded) => self.finish_reading(loaded.map(|loaded| *loaded)),
@@ -159,7 +161,7 @@ impl Daemon {
     }
 
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
-        let Self { timer, interfaces, monitor, reading, .. } = self;
+        let Self { timer, interfaces, monitor, reading, watchers, .. } = self;
         let Inputs { scripts, calls, reports, signals } = inputs;
         let readable = std::future::poll_fn(|context| {
             let mut ready = false;
@@ -186,7 +188,8 @@ impl Daemon {
                     Wake::Turn
                 }
             },
-            Some(_) = scripts.recv() => Wake::Script,
+            Some(_) = scripts.recv() => Wake::Tracked,
+            () = watchers.changed() => Wake::Tracked,
             _ = signals.terminate.recv() => Wake::Stop,
             _ = signals.interrupt.recv() => Wake::Stop,
             _ = signals.leave.recv() => Wake::Leave(End::Left),

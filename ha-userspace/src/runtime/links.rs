@@ -9,12 +9,12 @@ use ha_common::types::Family;
 use super::daemon::Daemon;
 use super::interface::Plan;
 use super::router::Router;
-use super::source;
+use super::{source, trackers};
 use crate::config::model::{Instance, Vip};
 use crate::net::addresses::{AddressSpec, Removal};
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
-use crate::track::ScriptState;
+use crate::track::Seen;
 use crate::track::priority::effective;
 
 /// An address that was added is in the kernel's notifications after this.
@@ -61,19 +61,32 @@ impl Daemon {
             let resumes = router.resumed || self.resuming;
             // A script that a reload brings must not put a router that runs into FAULT before its first result.
             let runs = !matches!(router.machine.state(), State::Init | State::Fault);
+            let known = |seen: Seen| match seen {
+                // Until its first result a thing is what it was before the restart.
+                Seen::Pending if resumes => Seen::Good,
+                Seen::Pending if runs => Seen::Ignored,
+                seen => seen,
+            };
+            let tracked = trackers::of(&router.config);
+            let (runner, watchers) = (&self.runner, &self.watchers);
             router.effective = effective(
                 router.config.priority,
-                &router.config.track_scripts,
-                &router.config.track_interfaces,
-                |script| match self.runner.state(script) {
-                    // Until its first result a script says what it said before the restart.
-                    ScriptState::Pending if resumes => ScriptState::Good,
-                    ScriptState::Pending if runs => ScriptState::Disabled,
-                    state => state,
-                },
-                |name| links.by_name(name).is_some_and(|link| link.up),
+                trackers::all(
+                    &tracked,
+                    |script| known(runner.state(script).into()),
+                    |interface| match links.by_name(interface) {
+                        Some(link) if link.up => Seen::Good,
+                        _ => Seen::Bad,
+                    },
+                    |kind, name| known(watchers.seen(kind, name)),
+                ),
             );
-            let obstacles = source::obstacles(&router.config, link, router.source);
+            let mut obstacles = source::obstacles(&router.config, link, router.source);
+            if router.config.track_source
+                && let Some(address) = router.config.source.filter(|address| !links.hold(*address))
+            {
+                obstacles.push(format!("the source address {address} is not on this host"));
+            }
             let fitness = match (&router.effective.fault, obstacles.is_empty()) {
                 (None, ready) => Input::Ready(ready),
                 (Some(_), true) => Input::Unfit,

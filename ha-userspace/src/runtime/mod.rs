@@ -16,6 +16,7 @@ mod report;
 mod resume;
 mod router;
 mod source;
+mod trackers;
 mod turn;
 
 use std::num::NonZeroU64;
@@ -35,6 +36,7 @@ use crate::net::monitor::Monitor;
 use crate::net::timer::Timer;
 use crate::net::{clock, process};
 use crate::track::script::Runner;
+use crate::track::watch::Watchers;
 use crate::xdp;
 pub use daemon::End;
 use daemon::{Daemon, Inputs, Signals};
@@ -67,6 +69,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
     let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
+    let mut watchers = Watchers::start().context("the thread for checks cannot be started")?;
     let mut warnings = Vec::new();
     let prepared = [
         process::exact_timers().map_err(anyhow::Error::from),
@@ -77,6 +80,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         warn(&mut warnings, refusal.to_string());
     }
     runner.apply(&config.scripts, &config.global);
+    watchers.apply(&config);
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -111,6 +115,10 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             config_file: options.config_file,
             config: Config {
                 scripts: config.scripts.clone(),
+                checks: config.checks.clone(),
+                track_files: config.track_files.clone(),
+                track_processes: config.track_processes.clone(),
+                bfd: config.bfd.clone(),
                 global: config.global.clone(),
                 ..Config::default()
             },
@@ -121,6 +129,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             announcer: Announcer::open()?,
             timer: Timer::new().context("the timer cannot be made")?,
             runner,
+            watchers,
             interfaces: Vec::new(),
             routers: Vec::new(),
             read: options.read,
@@ -158,9 +167,10 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         // Who asked for it gets an answer first.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         if end == End::Stopped {
-            let Daemon { runner, interfaces, fast, .. } = daemon;
+            let Daemon { runner, watchers, interfaces, fast, .. } = daemon;
             drop(fast);
             drop(interfaces);
+            watchers.stop();
             runner.stop();
         } else {
             daemon.leave_for_restart();

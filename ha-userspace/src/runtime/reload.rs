@@ -52,6 +52,7 @@ impl Daemon {
         let around = changes::around(&self.config, &config);
         if !around.is_empty() {
             self.runner.apply(&config.scripts, &config.global);
+            self.watchers.apply(&config);
             changes.extend(around);
         }
         for n in 0..self.routers.len() {

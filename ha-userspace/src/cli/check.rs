@@ -30,6 +30,11 @@ pub struct CheckArgs {
 /// Check the file, print the findings on standard error.
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
+    run_with(args, options(args.config_id.as_deref()))
+}
+
+/// The options for this host: its interfaces, and its scripts' files.
+pub(super) fn options(config_id: Option<&str>) -> LoadOptions {
     let mut options = LoadOptions::for_host();
     options.interface_check = Some(Box::new(|name| nix::net::if_::if_nametoindex(name).is_ok()));
     // Another user than the daemon's cannot judge what the daemon may run.
@@ -38,15 +43,15 @@ pub fn run(args: &CheckArgs) -> ExitCode {
             .map(drop)
             .map_err(|why| Refused { message: why.to_string(), help: None })
     }));
-    run_with(args, options)
+    if let Some(id) = config_id {
+        id.clone_into(&mut options.config_id);
+    }
+    options
 }
 
 /// [`run`] with options of the caller's, such as a [`config::ScriptCheck`].
 #[must_use]
-pub fn run_with(args: &CheckArgs, mut options: LoadOptions) -> ExitCode {
-    if let Some(id) = &args.config_id {
-        options.config_id.clone_from(id);
-    }
+pub fn run_with(args: &CheckArgs, options: LoadOptions) -> ExitCode {
     let named = args.file.as_deref().or(args.use_file.as_deref());
     let loaded = config::load(named.unwrap_or(Path::new(DEFAULT_CONFIG)), &options);
     let mut stderr = std::io::stderr();

@@ -1,11 +1,14 @@
-//! The command line: parses it and hands over to one module per subcommand.
+//! The command line: parses it and hands over to one module per subcommand, or to [`dropin`] where the program was
+//! called as `keepalived`.
 
 pub mod check;
 pub mod counters;
 pub mod detach;
+mod dropin;
 pub mod reload;
 pub mod restart;
 pub mod run;
+mod start;
 pub mod status;
 
 use std::process::ExitCode;
@@ -53,6 +56,10 @@ enum Command {
 /// Parse the command line and run it.
 #[must_use]
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if dropin::is_called(arguments.next().as_deref()) {
+        return dropin::main(arguments);
+    }
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),

@@ -19,13 +19,13 @@ use std::collections::{HashMap, HashSet};
 
 use ha_common::types::{Family, Vrid};
 
+use super::LoadOptions;
 use super::codes;
 use super::diag::{Diagnostic, Diagnostics};
 use super::keywords::Context;
 use super::model::Config;
 use super::source::Span;
 use super::tree::Statement;
-use super::{LoadOptions, analysis};
 
 use keyword::Action;
 
@@ -98,7 +98,6 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
     security(&globals, &known, &order, notify, options, diags);
     strict(&globals, diags);
     for instance in &lowered {
-        analyse(instance, &known, diags);
         existing(instance, options, diags);
     }
     let scripts = order.iter().filter_map(|name| known.remove(name)).map(|script| script.script).collect();
@@ -198,29 +197,4 @@ fn strict(globals: &global::Globals, diags: &mut Diagnostics) {
         .cause("xvrrp takes only its protocol rules: no authentication, no answer to lower priorities")
         .help("remove it unless the virtual address is only a gateway"),
     );
-}
-
-fn analyse(lowered: &instance::Lowered, known: &HashMap<String, script::Lowered>, diags: &mut Diagnostics) {
-    let instance = &lowered.instance;
-    let mut trackers = Vec::new();
-    for (track, span) in instance.track_scripts.iter().zip(&lowered.scripts) {
-        let weight = known.get(&track.script).and_then(|script| script.weight);
-        trackers.push(analysis::Tracker {
-            kind: "script",
-            name: &track.script,
-            weight: track.weight,
-            span: *span,
-            weight_span: weight,
-        });
-    }
-    for (track, span) in instance.track_interfaces.iter().zip(&lowered.interfaces) {
-        trackers.push(analysis::Tracker {
-            kind: "interface",
-            name: &track.interface,
-            weight: track.weight,
-            span: *span,
-            weight_span: None,
-        });
-    }
-    analysis::weights(instance, &trackers, diags);
 }

@@ -1,0 +1,17 @@
+//! What is legal and yet not what the operator wants: one file for each kind of analysis.
+//!
+//! `run` looks at a configuration alone and is part of every load. The others are for `xvrrp check`: they compare
+//! it with this host, with the other router's file and with what is heard on the wire. All of them are pure: what they need to know of the world is handed in.
+
+mod weights;
+
+use super::diag::Diagnostics;
+use super::model::Config;
+use super::outline::Outline;
+
+/// Everything that needs nothing but the configuration.
+pub(super) fn run(config: &Config, outline: &Outline, diags: &mut Diagnostics) {
+    for instance in &config.instances {
+        weights::check(instance, outline, diags);
+    }
+}

@@ -78,3 +78,9 @@ codes! {
     WEIGHT_CANNOT_DECIDE = "XV0701", "A weight can hardly or never change the master.";
     STRICT_UNPINGABLE = "XV0702", "vrrp_strict makes the addresses unreachable.";
 }
+
+/// What a code means, in one sentence.
+#[must_use]
+pub fn title(code: Code) -> &'static str {
+    ALL.iter().find(|(known, _)| *known == code).map_or("", |(_, title)| title)
+}

@@ -33,11 +33,7 @@ impl Diagnostics {
     #[must_use]
     pub fn one_line(&self, diagnostic: &Diagnostic) -> String {
         let place = self.sources.place(diagnostic.span);
-        let word = match diagnostic.severity {
-            Severity::Note => "note",
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
+        let word = diagnostic.severity.name();
         let mut line = format!("{place}: {word}[{}]: {}", diagnostic.code, diagnostic.message);
         if let Some(cause) = &diagnostic.cause {
             line.push_str(&format!(" ({cause})"));

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::DEFAULT_CONFIG;
+use super::{DEFAULT_CONFIG, status};
 use crate::config::{self, LoadOptions, Refused, report};
 use crate::track::exec;
 
@@ -22,6 +22,9 @@ pub struct CheckArgs {
     /// The same, as keepalived has it
     #[arg(short = 'f', long = "use-file", value_name = "FILE", conflicts_with = "file")]
     pub use_file: Option<PathBuf>,
+    /// Print JSON on standard output instead
+    #[arg(long)]
+    pub json: bool,
     /// Configuration id for `@id` lines [default: the short host name]
     #[arg(short = 'i', long = "config-id", value_name = "ID")]
     pub config_id: Option<String>,
@@ -54,6 +57,10 @@ pub(super) fn options(config_id: Option<&str>) -> LoadOptions {
 pub fn run_with(args: &CheckArgs, options: LoadOptions) -> ExitCode {
     let named = args.file.as_deref().or(args.use_file.as_deref());
     let loaded = config::load(named.unwrap_or(Path::new(DEFAULT_CONFIG)), &options);
+    if args.json {
+        let _ = status::print_json(&report::Report::of(&loaded));
+        return ExitCode::from(report::verdict(&loaded).code());
+    }
     let mut stderr = std::io::stderr();
     let text = report::text(&loaded, stderr.is_terminal());
     // A closed pipe must not change the verdict.

@@ -18,6 +18,7 @@ pub mod lexer;
 mod lower;
 pub mod model;
 pub mod outline;
+pub mod pending;
 mod reader;
 mod render;
 pub mod report;

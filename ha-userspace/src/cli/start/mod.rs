@@ -89,7 +89,7 @@ pub(crate) fn start(plan: Plan) -> Outcome {
         drop(logging);
         return if config_file.exists() { Outcome::Unusable } else { Outcome::Missing };
     }
-    let identity = identity(&plan, &loaded);
+    let identity = identity(plan.namespace.as_ref(), &loaded);
     let pid_files = plan.service.as_ref().map(|service| {
         let [main, vrrp] = identity.pid_files();
         let [own_main, own_vrrp] = service.pid_files.clone();
@@ -177,9 +177,13 @@ fn log(options: &logging::Options) -> Option<Logging> {
 }
 
 /// What tells this daemon from others, from the command line and from the file.
-fn identity(plan: &Plan, loaded: &Loaded) -> Identity {
-    let _ = loaded;
-    Identity { namespace: plan.namespace.clone(), ..Identity::default() }
+fn identity(namespace: Option<&String>, loaded: &Loaded) -> Identity {
+    let global = &loaded.config.global;
+    Identity {
+        namespace: namespace.or(global.net_namespace.as_ref()).cloned(),
+        instance: global.instance.clone(),
+        pid_dir: global.use_pid_dir,
+    }
 }
 
 /// Reads the configuration, now and at every reload.
@@ -188,7 +192,6 @@ fn reader(plan: &Plan, known: Arc<OnceLock<Identity>>) -> Arc<dyn Fn() -> Loaded
         (plan.config_file.clone(), plan.config_id.clone(), plan.namespace.clone());
     let file = std::path::absolute(&file).unwrap_or(file);
     let (rfc_timers, all_files) = (plan.rfc_timers, plan.all_files);
-    let _ = (namespace, known);
     Arc::new(move || {
         let mut options = LoadOptions::for_host();
         if let Some(id) = &config_id {
@@ -198,6 +201,12 @@ fn reader(plan: &Plan, known: Arc<OnceLock<Identity>>) -> Arc<dyn Fn() -> Loaded
         if all_files && loaded.diagnostics.iter().any(|finding| INCOMPLETE.contains(&finding.code)) {
             loaded.fatal = true;
             loaded.config = config::model::Config::default();
+        }
+        if let Some(known) = known.get()
+            && !loaded.fatal
+            && *known != identity(namespace.as_ref(), &loaded)
+        {
+            tracing::warn!("net_namespace, instance and use_pid_dir only change with a restart");
         }
         if rfc_timers {
             loaded.config.instances.iter_mut().for_each(|instance| instance.fast.enabled = false);

@@ -11,7 +11,7 @@ use super::outline::Outline;
 
 /// Everything that needs nothing but the configuration.
 pub(super) fn run(config: &Config, outline: &Outline, diags: &mut Diagnostics) {
-    for instance in &config.instances {
+    for instance in config.instances.iter().filter(|instance| weights::count(config, instance)) {
         weights::check(instance, outline, diags);
     }
 }

@@ -7,7 +7,7 @@ use ha_common::types::Priority;
 
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics, Severity};
-use crate::config::model::{Instance, Weight};
+use crate::config::model::{Config, Instance, Track, Weight};
 use crate::config::outline::Outline;
 use crate::config::source::Span;
 
@@ -30,20 +30,36 @@ pub(super) struct Tracker<'a> {
 pub(super) fn trackers<'a>(instance: &'a Instance, outline: &Outline) -> Vec<Tracker<'a>> {
     let name = &instance.name;
     let Some(block) = outline.block_span("vrrp_instance", name) else { return Vec::new() };
-    let scripts = instance.track_scripts.iter().map(|track| ("script", track.script.as_str(), track.weight));
-    let interfaces =
-        instance.track_interfaces.iter().map(|track| ("interface", track.interface.as_str(), track.weight));
+    let scripts = instance.track_scripts.iter();
+    let interfaces = instance.track_interfaces.iter();
+    let named = |kind: &'static str, own: &'static str, list: &'a [Track]| {
+        list.iter().map(move |track| (kind, own, track.name.as_str(), track.weight))
+    };
     scripts
-        .chain(interfaces)
+        .map(|track| ("script", "vrrp_script", track.script.as_str(), track.weight))
+        .chain(interfaces.map(|track| ("interface", "", track.interface.as_str(), track.weight)))
+        .chain(named("check", "vrrp_check", &instance.track_checks))
+        .chain(named("process", "vrrp_track_process", &instance.track_processes))
+        .chain(named("bfd", "bfd_instance", &instance.track_bfd))
         .filter(|(.., weight)| weight.value != 0)
-        .map(|(kind, tracked, weight)| Tracker {
+        .map(|(kind, own, tracked, weight)| Tracker {
             kind,
             name: tracked,
             weight,
-            span: outline.inner("vrrp_instance", name, &format!("track_{kind}"), tracked).unwrap_or(block),
-            weight_span: outline.line(&format!("vrrp_{kind}"), tracked, "weight"),
+            // A check may also stand among the scripts.
+            span: [format!("track_{kind}"), "track_script".to_owned()]
+                .iter()
+                .find_map(|inside| outline.inner("vrrp_instance", name, inside, tracked))
+                .unwrap_or(block),
+            weight_span: outline.line(own, tracked, "weight"),
         })
         .collect()
+}
+
+/// Whether the weights of an instance's own trackers count: in a sync group they do not, unless it says so.
+pub(super) fn count(config: &Config, instance: &Instance) -> bool {
+    let without = config.sync_groups.iter().filter(|group| !group.tracking_weight);
+    !without.flat_map(|group| &group.members).any(|member| *member == instance.name)
 }
 
 /// Weights smaller than this hardly ever change the master: priorities are usually 1, 10 or 50 apart

@@ -23,23 +23,13 @@ pub(super) struct Lowered {
     pub(super) script: Script,
     /// The block's name.
     pub(super) name: Span,
-    /// The `weight` line.
-    pub(super) weight: Option<Span>,
     /// The `script` line's command.
     pub(super) command: Span,
 }
 
 /// Read one block; `None` where it names no usable script.
 pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered> {
-    let Some(name) = stmt.args().first() else {
-        let message = "vrrp_script must have a name";
-        diags.push(
-            Diagnostic::error(codes::NAME_MISSING, stmt.keyword().span, message)
-                .cause("the block is skipped"),
-        );
-        return None;
-    };
-    value::extra(stmt, 1, diags);
+    let name = value::name(stmt, diags)?;
     let statements = value::block(stmt, diags)?;
     let mut script = Script {
         name: name.text().into_owned(),
@@ -53,7 +43,7 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
         init_fail: false,
         place: diags.sources.place(name.span),
     };
-    let (mut timeout, mut weight, mut command) = (None, None, None);
+    let (mut timeout, mut command) = (None, None);
     for stmt in statements {
         if keyword::check(Context::Script, stmt, diags) == Action::Skip {
             continue;
@@ -70,7 +60,6 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
             b"weight" => {
                 if let Some(value) = track::weight(stmt, diags) {
                     script.weight = value;
-                    weight = Some(stmt.span());
                 }
             }
             b"rise" => script.rise = count(stmt, diags),
@@ -93,7 +82,7 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
         return None;
     };
     script.timeout = timeout.unwrap_or(script.interval);
-    Some(Lowered { script, name: name.span, weight, command })
+    Some(Lowered { script, name: name.span, command })
 }
 
 /// Program and arguments. Only the first word counts, quoted or not: keepalived 2.2.7 ignores the rest (tried).

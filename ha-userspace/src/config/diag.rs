@@ -149,6 +149,18 @@ impl Diagnostics {
         self.unprotected_scripts = true;
     }
 
+    /// Take back findings of a kind at a place, because a better one is at hand.
+    pub fn forget(&mut self, code: Code, span: Span) {
+        let Self { list, counts, .. } = self;
+        list.retain(|diagnostic| {
+            let gone = diagnostic.code == code && diagnostic.span == span;
+            if gone && let Some(count) = counts.get_mut(diagnostic.severity as usize) {
+                *count = count.saturating_sub(1);
+            }
+            !gone
+        });
+    }
+
     /// Sort by place: the order in which the operator reads the file.
     pub fn sort(&mut self) {
         self.list.sort_by_key(|diagnostic| (diagnostic.span.file, diagnostic.span.start));

@@ -3,7 +3,7 @@
 //! The model says what a configuration means, and has no places but those of whole blocks. Findings that come after
 //! it (`analysis`) point at a line through the outline. Built from the tree, so that it needs nothing of `lower`.
 
-use super::source::Span;
+use super::source::{Shift, Span};
 use super::tree::Statement;
 
 /// All named blocks of a configuration, with their lines.
@@ -29,6 +29,16 @@ struct Line {
 }
 
 impl Outline {
+    /// Move all places, as the files were.
+    pub fn shift(&mut self, shift: Shift) {
+        for block in &mut self.blocks {
+            block.span = shift.span(block.span);
+            for line in &mut block.lines {
+                line.span = shift.span(line.span);
+            }
+        }
+    }
+
     /// The outline of a tree.
     #[must_use]
     pub(super) fn of(tree: &[Statement]) -> Self {

@@ -5,6 +5,7 @@ pub mod check;
 pub mod counters;
 pub mod detach;
 mod dropin;
+pub mod explain;
 pub mod reload;
 pub mod restart;
 pub mod run;
@@ -41,6 +42,8 @@ enum Command {
     Run(run::Args),
     /// Check a configuration and explain what is wrong with it.
     Check(check::CheckArgs),
+    /// Explain a code that `check` prints.
+    Explain(explain::Args),
     /// Show instances, masters and how adverts are received.
     Status(status::Args),
     /// Show what happened to received frames.
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Counters(args) => counters::run(&args),
         Command::Reload(args) => reload::run(&args),

@@ -4,6 +4,7 @@
 //! `render` prints them.
 
 use super::codes::Code;
+use super::explain;
 use super::source::{Sources, Span};
 
 /// How bad it is.
@@ -92,6 +93,12 @@ impl Diagnostic {
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help;
         self
+    }
+
+    /// The next step: its own, or else what its code says in general.
+    #[must_use]
+    pub fn fix(&self) -> Option<String> {
+        self.help.clone().or_else(|| explain::fix(self.code))
     }
 
     /// With a second place.

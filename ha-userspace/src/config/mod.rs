@@ -11,6 +11,7 @@ pub mod analysis;
 pub mod codes;
 pub mod define;
 pub mod diag;
+pub mod explain;
 mod files;
 mod include;
 pub mod keywords;

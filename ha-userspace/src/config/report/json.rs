@@ -55,10 +55,10 @@ pub struct Finding {
     pub place: Place,
     /// What is wrong, naming the thing.
     pub message: String,
-    /// Why, or what happens instead.
-    pub cause: Option<String>,
+    /// Why, or what happens instead; the title where there is nothing more to say.
+    pub cause: String,
     /// The next step.
-    pub fix: Option<String>,
+    pub fix: String,
     /// Another place that belongs to it.
     pub related: Option<Related>,
     /// The include lines that led to the file, innermost first.
@@ -121,8 +121,8 @@ impl Finding {
             title: codes::title(finding.code),
             place: Place::of(sources, finding.span),
             message: clean(&finding.message),
-            cause: finding.cause.as_deref().map(clean),
-            fix: finding.help.as_deref().map(clean),
+            cause: clean(finding.cause.as_deref().unwrap_or(codes::title(finding.code))),
+            fix: clean(&finding.fix().unwrap_or_default()),
             related: finding
                 .related
                 .as_ref()

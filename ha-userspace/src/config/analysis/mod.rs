@@ -21,3 +21,6 @@ pub(super) fn run(config: &Config, outline: &Outline, diags: &mut Diagnostics) {
         weights::check(instance, outline, diags);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,8 +102,13 @@ fn signum(name: &str) -> ExitCode {
 /// `-t`: the exit codes are those of `xvrrp check`.
 fn config_test(line: &CommandLine) -> ExitCode {
     let options = check::options(line.text(Opt::ConfigId).as_deref());
-    let loaded = config::load(&config_file(line), &options);
-    let text = report::text(&loaded, false);
+    let mut loaded = config::load(&config_file(line), &options);
+    if line.has(Opt::AllConfig) {
+        start::require_all(&mut loaded);
+    }
+    // Nothing to say, nothing said: cron sends mail for less.
+    let silent = loaded.diagnostics.worst().is_none();
+    let text = if silent { String::new() } else { report::text(&loaded, false) };
     let written = match line.path(Opt::ConfigTest) {
         Some(path) => OpenOptions::new()
             .create(true)

@@ -198,9 +198,8 @@ fn reader(plan: &Plan, known: Arc<OnceLock<Identity>>) -> Arc<dyn Fn() -> Loaded
             options.config_id.clone_from(id);
         }
         let mut loaded = config::load(&file, &options);
-        if all_files && loaded.diagnostics.iter().any(|finding| INCOMPLETE.contains(&finding.code)) {
-            loaded.fatal = true;
-            loaded.config = config::model::Config::default();
+        if all_files {
+            require_all(&mut loaded);
         }
         if let Some(known) = known.get()
             && !loaded.fatal
@@ -213,6 +212,14 @@ fn reader(plan: &Plan, known: Arc<OnceLock<Identity>>) -> Arc<dyn Fn() -> Loaded
         }
         loaded
     })
+}
+
+/// Makes a configuration unusable of which a file is missing (`--all-config`).
+pub(crate) fn require_all(loaded: &mut Loaded) {
+    if loaded.diagnostics.iter().any(|finding| INCOMPLETE.contains(&finding.code)) {
+        loaded.fatal = true;
+        loaded.config = config::model::Config::default();
+    }
 }
 
 /// Findings that say that something was not read.

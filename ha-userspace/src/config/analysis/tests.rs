@@ -24,7 +24,8 @@ fn router(priority: u8, lines: &str) -> String {
         ("authentication", "authentication {\nauth_type PASS\nauth_pass 1111\n}"),
     ] {
         // VRRPv3 has no authentication.
-        if !lines.contains(keyword) && !(keyword == "authentication" && lines.contains("version 3")) {
+        let unfit = keyword == "authentication" && lines.contains("version 3");
+        if !lines.contains(keyword) && !unfit {
             text.push_str(default);
             text.push('\n');
         }

@@ -104,7 +104,7 @@ fn a_file_that_insists_on_including_itself_cannot_run() {
     let dir = tempfile::tempdir().expect("a directory");
     for (keyword, fatal) in [("include", false), ("includer", true), ("includem", true), ("includea", true)] {
         let path = dir.path().join("self.conf");
-        std::fs::write(&path, format!("{keyword} self.conf\n")).expect("written");
+        fs::write(&path, format!("{keyword} self.conf\n")).expect("written");
         let loaded = loaded_file(&path);
         assert_eq!(loaded.fatal, fatal, "{keyword}");
         assert!(loaded.diagnostics.iter().any(|finding| finding.code.0 == "XV0106"), "{keyword}");

@@ -6,6 +6,7 @@
 mod corpus;
 mod keepalived;
 mod mutate;
+mod noise;
 
 use std::path::{Path, PathBuf};
 
@@ -68,6 +69,7 @@ fn main() {
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(corpus::trials());
     trials.extend(mutate::trials());
+    trials.extend(noise::trials());
     trials.extend(keepalived::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

@@ -28,7 +28,7 @@ fn help(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     let (code, text, _) = run(r1, &["--help"])?;
     ensure!(code == 0, "{text}");
-    for command in ["run", "check", "status", "counters", "reload"] {
+    for command in ["run", "check", "explain", "status", "counters", "reload"] {
         ensure!(text.contains(&format!("  {command} ")), "{command} is missing in\n{text}");
         let (code, text, _) = run(r1, &[command, "--help"])?;
         ensure!(code == 0 && text.contains(&format!("Usage: xvrrp {command}")), "{text}");

@@ -105,7 +105,7 @@ impl View<'_> {
         }
         let of_family = |address: &IpAddr| match address {
             IpAddr::V4(_) => instance.family == Family::V4,
-            IpAddr::V6(v6) => instance.family == Family::V6 && v6.segments()[0] & 0xffc0 == 0xfe80,
+            IpAddr::V6(v6) => instance.family == Family::V6 && v6.is_unicast_link_local(),
         };
         let virtual_ones: Vec<IpAddr> = instance.vips.iter().map(|vip| vip.address).collect();
         let found = interface.addresses.iter().any(|(own, _)| of_family(own) && !virtual_ones.contains(own));
@@ -121,55 +121,61 @@ impl View<'_> {
         }
     }
 
-    /// Can hosts on the link reach the virtual addresses?
+    /// Can hosts on the link reach the virtual addresses? Said once for each interface: a block of routed addresses is
+    /// one thing to know, not many.
     fn addresses(&mut self) {
-        for vip in &self.instance.vips {
-            self.address(vip);
+        let instance = self.instance;
+        let mut told: Vec<&str> = Vec::new();
+        for vip in &instance.vips {
+            let device = vip.device.as_deref().unwrap_or(&instance.interface);
+            let Some(interface) = self.host.interface(device) else { continue };
+            if told.contains(&device) || !self.off_link(vip, interface) {
+                continue;
+            }
+            told.push(device);
+            let more = instance.vips.iter().filter(|other| {
+                other.device.as_deref().unwrap_or(&instance.interface) == device
+                    && self.off_link(other, interface)
+            });
+            let more = match more.count() {
+                0 | 1 => String::new(),
+                all => format!(" (nor do {} others)", all - 1),
+            };
+            let span = self
+                .diags
+                .sources
+                .word_at(&vip.place)
+                .or_else(|| self.outline.instance(&instance.name, &["virtual_ipaddress"]));
+            let Some(span) = span else { continue };
+            let known: Vec<_> = networks(instance, vip, interface)
+                .map(|(own, prefix)| format!("{own}/{prefix}"))
+                .take(4)
+                .collect();
+            let message = format!("{} lies in no network of interface `{device}`{more}", vip.address);
+            self.note(
+                Diagnostic::note(codes::VIP_OFF_LINK, span, message)
+                    .cause(format!(
+                        "it has {}: hosts there send packets for it to their gateway",
+                        known.join(", ")
+                    ))
+                    .help("correct the address, write its prefix behind it, or route it to this router"),
+            );
         }
     }
 
-    fn address(&mut self, vip: &Vip) {
-        let instance = self.instance;
-        let device = vip.device.as_deref().unwrap_or(&instance.interface);
-        let Some(interface) = self.host.interface(device) else { return };
-        // An address with a prefix brings its own network along; a route or `peer` makes it reachable otherwise.
+    fn off_link(&self, vip: &Vip, interface: &Interface) -> bool {
+        // An address with a prefix brings its own network along; `peer` makes it reachable otherwise.
         let alone = vip.prefix == if vip.address.is_ipv4() { 32 } else { 128 };
-        let virtual_ones: Vec<IpAddr> = instance.vips.iter().map(|vip| vip.address).collect();
-        let mut networks = interface
-            .addresses
-            .iter()
-            .filter(|(own, _)| own.is_ipv4() == vip.address.is_ipv4() && !virtual_ones.contains(own))
-            .peekable();
-        let local = |address: IpAddr| match address {
-            IpAddr::V4(v4) => v4.is_link_local(),
-            IpAddr::V6(v6) => v6.segments()[0] & 0xffc0 == 0xfe80,
-        };
+        let special = vip.address.is_loopback() || vip.address.is_multicast() || vip.address.is_unspecified();
         // An interface without addresses is another finding; link-local addresses are everywhere.
-        if !alone
-            || vip.peer.is_some()
-            || device == "lo"
-            || local(vip.address)
-            || networks.clone().all(|(own, _)| local(*own))
-            || networks.peek().is_none()
-            || networks.clone().any(|(own, prefix)| same_network(*own, vip.address, *prefix))
-        {
-            return;
-        }
-        let sources = &self.diags.sources;
-        let span = sources
-            .word_at(&vip.place)
-            .or_else(|| self.outline.instance(&instance.name, &["virtual_ipaddress"]));
-        let Some(span) = span else { return };
-        let known: Vec<_> = networks.map(|(own, prefix)| format!("{own}/{prefix}")).take(4).collect();
-        let message = format!("{} lies in no network of interface `{device}`", vip.address);
-        self.note(
-            Diagnostic::note(codes::VIP_OFF_LINK, span, message)
-                .cause(format!(
-                    "it has {}: hosts there send packets for it to their gateway",
-                    known.join(", ")
-                ))
-                .help("correct the address, write its prefix behind it, or route it to this router"),
-        );
+        let mut own = networks(self.instance, vip, interface).peekable();
+        alone
+            && !special
+            && vip.peer.is_none()
+            && interface.name != "lo"
+            && !link_local(vip.address)
+            && own.peek().is_some()
+            && !own.any(|(own, prefix)| same_network(own, vip.address, prefix))
     }
 
     /// Are the source and the peers of unicast where they should be?
@@ -208,6 +214,26 @@ impl View<'_> {
                     .help("write the address of the other router"),
             );
         }
+    }
+}
+
+/// The addresses of an interface that could have the network of a virtual one.
+fn networks<'a>(
+    instance: &'a Instance,
+    vip: &'a Vip,
+    interface: &'a Interface,
+) -> impl Iterator<Item = (IpAddr, u8)> + 'a {
+    interface.addresses.iter().copied().filter(|(own, _)| {
+        own.is_ipv4() == vip.address.is_ipv4()
+            && !link_local(*own)
+            && !instance.vips.iter().any(|other| other.address == *own)
+    })
+}
+
+fn link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }
 

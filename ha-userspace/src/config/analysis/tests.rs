@@ -195,7 +195,7 @@ fn a_host_that_fits_is_not_talked_about() {
     assert_eq!(on(&host_with(&[("10.0.0.1", 8), ("172.16.1.1", 24)]), &plain), [] as [&str; 0]);
     // An interface that is not there is the parser's finding; addresses that are put elsewhere are nobody's.
     assert_eq!(on(&host_with(&[("10.0.0.1", 8)]), &plain.replace("eth0", "eth1")), [] as [&str; 0]);
-    for vip in ["10.9.9.9/24", "10.9.9.9 dev lo"] {
+    for vip in ["10.9.9.9/24", "10.9.9.9 dev lo", "169.254.1.1", "127.0.0.2"] {
         let text = router(100, &format!("virtual_ipaddress {{\n{vip}\n}}"));
         assert_eq!(on(&host_with(&[("172.16.1.1", 24)]), &text), [] as [&str; 0], "{vip}");
     }
@@ -205,6 +205,13 @@ fn a_host_that_fits_is_not_talked_about() {
 fn addresses_out_of_place_are_noted() {
     let found = on(&host_with(&[("172.16.2.1", 24)]), &router(100, "virtual_ipaddress {\n172.16.1.25\n}"));
     only(&found, "note XV0801 a.conf", "172.16.1.25 lies in no network of interface `eth0`");
+    // Once for an interface, however many there are.
+    let found = on(&host_with(&[("172.16.2.1", 24)]), &router(100, ""));
+    only(
+        &found,
+        "note XV0801 a.conf",
+        "172.16.1.25 lies in no network of interface `eth0` (nor do 1 others)",
+    );
     only(&on(&host_with(&[]), &router(100, "")), "note XV0804 a.conf", "no IPv4 address");
     // The virtual address itself is none to send from.
     let own = on(&host_with(&[("172.16.1.25", 32)]), &router(100, ""));

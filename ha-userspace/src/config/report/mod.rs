@@ -87,3 +87,6 @@ fn summary(config: &Config, diags: &Diagnostics, verdict: Verdict) -> String {
         plural(diags.count(Severity::Note), "note"),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ mod bursts;
 mod changes;
 mod daemon;
 mod fast;
+mod fence;
 mod interface;
 mod links;
 mod note;
@@ -140,6 +141,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         daemon.remove_leftovers();
         daemon.end_restart_windows();
         daemon.resuming = false;
+        daemon.update_fences();
         tracing::info!(
             "xvrrp {} runs {} of {}",
             env!("CARGO_PKG_VERSION"),

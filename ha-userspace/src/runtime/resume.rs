@@ -31,6 +31,8 @@ impl Daemon {
         if !fresh
             || !inherited.was_master(router.config.family, router.config.vrid)
             || !in_time(router, inherited)
+            // Somebody has taken over, whatever the clock says. The fence stays closed until the addresses are gone.
+            || xdp.lease.is_superseded(router.config.family, router.config.vrid)
         {
             return;
         }
@@ -38,12 +40,19 @@ impl Daemon {
         router.resumed = true;
         (router.holding, router.installed) = (true, true);
         fast.stale = true;
-        super::fast::say_state(router, interface, State::Master, now);
+        if router.config.fast.enabled {
+            xdp.lease.renew(now.after(span(router.config.fast.lease)));
+        }
+        super::fence::show(router, interface);
         notes.push(super::note::Note::Resumed { router: n });
     }
 
-    /// What the earlier run left has been taken over or dropped: replies speak for this run alone from now on.
-    pub(super) fn end_restart_windows(&self) {
+    /// What the earlier run left has been taken over or removed: program and replies speak for this run alone from
+    /// now on.
+    pub(super) fn end_restart_windows(&mut self) {
+        for router in &mut self.routers {
+            router.leftover = false;
+        }
         for (at, interface) in self.interfaces.iter().enumerate() {
             let Some(xdp) = interface.xdp() else { continue };
             for family in [Family::V4, Family::V6] {
@@ -53,8 +62,13 @@ impl Daemon {
                             && (router.config.family, router.config.vrid) == (family, vrid)
                             && router.machine.state() == State::Master
                     });
-                    if !ours && xdp.lease.is_master(family, vrid) {
+                    if !ours {
                         xdp.lease.set_master(family, vrid, false);
+                        xdp.lease.set_held(family, vrid, false);
+                        xdp.lease.clear_superseded(family, vrid);
+                        if xdp.lease.is_muted(family, vrid) {
+                            xdp.lease.set_muted(family, vrid, false);
+                        }
                     }
                 }
             }
@@ -89,8 +103,8 @@ fn in_time(router: &Router, inherited: &Inherited) -> bool {
     if inherited.lease.orphaned != 0 {
         return false;
     }
-    // The lease was renewed at most its length before the end; the last advert was sent at most an interval before
-    // that; and no peer is patient for less than three intervals.
+    // The lease was renewed at most its length before the end, and no peer is patient for less than three intervals.
+    // One whose patience ended since the last advert, up to an interval before that, has said so: superseded.
     let end = Time(inherited.lease.lease_until_ns.saturating_sub(span(router.config.fast.lease).0));
-    inherited.at < end.after(router.params().interval.times(2))
+    inherited.at < end.after(router.params().interval.times(3))
 }

@@ -16,7 +16,7 @@ use crate::config::model::{Garp, Instance};
 use crate::control::protocol::InstanceStats;
 use crate::logging::limit::Limiter;
 use crate::track::priority::Effective;
-use crate::xdp::Slot;
+use crate::xdp::{Slot, Travel};
 
 /// The longest PDU: VRRPv3 with 255 IPv6 addresses.
 pub(super) const MAX_PDU: usize = 8 + 255 * 16;
@@ -42,6 +42,8 @@ pub(super) struct Router {
     pub(super) holding: bool,
     /// Some of them may be there, so that they are to be removed.
     pub(super) installed: bool,
+    /// Some of them may be there from an earlier run.
+    pub(super) leftover: bool,
     /// All of them are there, as far as we know.
     pub(super) complete: bool,
     /// When they were last added, and which of them, on which interface, the kernel has not told of since.
@@ -95,6 +97,7 @@ impl Router {
             master_mac: None,
             holding: false,
             installed: false,
+            leftover: false,
             complete: false,
             installed_at: now,
             untold: Vec::new(),
@@ -139,6 +142,16 @@ impl Router {
     /// Index of this router's entry in `HA_ADVERTS`.
     pub(super) fn slot(&self) -> Slot {
         Slot::of(self.config.family, self.config.vrid)
+    }
+
+    /// Whether some of its addresses may be on the interface.
+    pub(super) const fn has_addresses(&self) -> bool {
+        self.holding || self.installed || self.leftover
+    }
+
+    /// How its adverts travel.
+    pub(super) const fn travel(&self) -> Travel {
+        if self.config.unicast.is_some() { Travel::Unicast } else { Travel::Multicast }
     }
 
     /// Settings for the machine.

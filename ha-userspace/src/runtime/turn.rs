@@ -15,7 +15,7 @@ use ha_common::validate::{Meta, is_multicast};
 use ha_common::{ndp, probe};
 
 use super::daemon::Daemon;
-use super::fast;
+use super::fence;
 use super::interface::{Frame, Interface};
 use super::links::vips;
 use super::note::Note;
@@ -145,6 +145,7 @@ impl Daemon {
     }
 
     fn serve_timers(&mut self, now: Time) {
+        self.look_for_programs(now);
         let overdue = |router: &Router| {
             router.machine.state() == State::Backup && router.machine.next_deadline() <= now
         };
@@ -171,11 +172,55 @@ impl Daemon {
         }
     }
 
+    /// Before a master is declared dead, and now and then while adverts are sent: silence and unanswered probes say
+    /// nothing if it is our own program that is gone. It is attached anew, or sockets take its place.
+    fn look_for_programs(&mut self, now: Time) {
+        let mut detached = Vec::new();
+        for at in 0..self.interfaces.len() {
+            let due = |router: &&Router| router.interface == at && router.machine.next_deadline() <= now;
+            let Some(urgent) = self
+                .routers
+                .iter()
+                .filter(due)
+                .map(|router| router.machine.state() == State::Backup)
+                .reduce(|one, other| one || other)
+            else {
+                continue;
+            };
+            if self.interfaces[at].lost_program(urgent, now) {
+                tracing::error!(
+                    "{}: somebody has detached the XDP program; it is attached again",
+                    self.interfaces[at].name
+                );
+                self.interfaces[at].close();
+                detached.push(at);
+            }
+        }
+        if detached.is_empty() {
+            return;
+        }
+        self.reconsider();
+        for n in 0..self.routers.len() {
+            let Self { routers, interfaces, .. } = self;
+            let (router, on) = (&routers[n], &mut interfaces[routers[n].interface]);
+            if detached.contains(&router.interface) {
+                fast::say_state(router, on, router.machine.state(), now);
+                let master = router.machine.master().map(|master| master.address);
+                // What was held against it was our own deafness.
+                if let Some(source) = master {
+                    self.feed(n, Input::MasterAlive { source, at: now }, now, None);
+                }
+                self.feed(n, Input::FramesLost, now, None);
+            }
+        }
+    }
+
     /// Feeds one machine and takes what it wants done. `frame` is the packet being judged.
     pub(super) fn feed(&mut self, n: usize, input: Input, now: Time, frame: Option<&Frame>) {
         let Self { routers, interfaces, notes, fast, .. } = self;
         let router = &mut routers[n];
         let interface = &mut interfaces[router.interface];
+        let watched = router.machine.watched().map(|master| master.address);
         router.machine.handle(input, now);
         while let Some(action) = router.machine.poll_action() {
             match action {
@@ -185,7 +230,11 @@ impl Daemon {
                 Action::Transition { from, to, reason } => {
                     transition(router, from, to, now);
                     fast.stale = true;
-                    fast::say_state(router, interface, to, now);
+                    if to == State::Master {
+                        fence::claim(router, interface, now);
+                    } else {
+                        fence::show(router, interface);
+                    }
                     let priority = router.machine.priority();
                     notes.push(Note::Transition {
                         router: n,
@@ -196,7 +245,7 @@ impl Daemon {
                         cause: cause(router, reason),
                     });
                 }
-                Action::Track => fast.stale |= track(router, interface, frame),
+                Action::Track => track(router, interface, frame),
                 Action::Untrack => {
                     if let Some(xdp) = interface.xdp() {
                         xdp.adverts.untrack(router.slot());
@@ -213,6 +262,14 @@ impl Daemon {
                     router.na.contested(now, after, repeat);
                 }
             }
+        }
+        fast.stale |= watch(router, frame);
+        // Whoever resigned is watched on: its word that it did may still be under way.
+        let now_watched = router.machine.watched().map(|master| master.address);
+        fast.stale |= now_watched.is_some() && now_watched != watched;
+        // The successor may have been heard, and answer from now on.
+        if router.machine.state() == State::Leaving {
+            fence::show(router, interface);
         }
     }
 
@@ -281,10 +338,12 @@ impl Daemon {
     fn uninstall(&mut self) {
         let mut specs = std::mem::take(&mut self.obsolete);
         let links = self.monitor.links();
-        for router in &mut self.routers {
+        let mut released = Vec::new();
+        for (n, router) in self.routers.iter_mut().enumerate() {
             if !router.holding && router.installed {
                 router.installed = false;
                 router.complete = false;
+                released.push(n);
                 specs.extend(router_specs(router, links, |_| {}));
             }
         }
@@ -302,6 +361,7 @@ impl Daemon {
                 }
             }
         }
+        self.released(&released);
     }
 
     /// One round of gratuitous ARP and NA of every router that has one due.
@@ -359,14 +419,20 @@ fn cause(router: &Router, reason: Reason) -> String {
     if reason == Reason::NotReady { router.noted.fault.join("; ") } else { String::new() }
 }
 
-/// True where adverts of this master have not been seen from that MAC address before.
-fn track(router: &mut Router, interface: &Interface, frame: Option<&Frame>) -> bool {
-    let Some(frame) = frame.filter(|frame| frame.fingerprint != 0) else { return false };
-    let Some(xdp) = interface.xdp() else { return false };
-    let source = frame.endpoints.source();
-    xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, source);
-    let seen = frame.source_mac.map(|mac| (source, mac));
-    std::mem::replace(&mut router.master_mac, seen) != seen
+fn track(router: &Router, interface: &Interface, frame: Option<&Frame>) {
+    if let Some(frame) = frame.filter(|frame| frame.fingerprint != 0)
+        && let Some(xdp) = interface.xdp()
+    {
+        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, frame.endpoints.source());
+    }
+}
+
+/// Notes where adverts of the watched master come from, whether or not it is followed. True where that is news.
+fn watch(router: &mut Router, frame: Option<&Frame>) -> bool {
+    let Some(frame) = frame else { return false };
+    let (Some(watched), Some(mac)) = (router.machine.watched(), frame.source_mac) else { return false };
+    let seen = Some((watched.address, mac));
+    watched.address == frame.endpoints.source() && std::mem::replace(&mut router.master_mac, seen) != seen
 }
 
 /// Every virtual address of a router with the device that it belongs on; `missing` hears of devices that are not there.

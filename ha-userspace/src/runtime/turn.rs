@@ -204,7 +204,11 @@ impl Daemon {
             let Self { routers, interfaces, .. } = self;
             let (router, on) = (&routers[n], &mut interfaces[routers[n].interface]);
             if detached.contains(&router.interface) {
-                fast::say_state(router, on, router.machine.state(), now);
+                if router.machine.state() == State::Master {
+                    fence::claim(router, on, now);
+                } else {
+                    fence::show(router, on);
+                }
                 let master = router.machine.master().map(|master| master.address);
                 // What was held against it was our own deafness.
                 if let Some(source) = master {

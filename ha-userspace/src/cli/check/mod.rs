@@ -20,13 +20,12 @@ use crate::track::exec;
 /// Options of `xvrrp check`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Findings go to standard error; `xvrrp explain CODE` says more about one. Exit codes, as \
-    keepalived -t has them:\n  \
+    after_help = "Findings go to standard error; `xvrrp explain CODE` says more about one. Exit codes (keepalived's):\n  \
     0  good (notes may be printed)\n  \
+    1  --listen could not be done\n  \
     4  cannot run\n  \
     5  runs, with complaints\n  \
-    6  runs, but scripts are not protected by enable_script_security\n\
-    and 1 where --peer or --listen could not be done."
+    6  runs, but scripts are not protected by enable_script_security"
 )]
 pub struct CheckArgs {
     /// Configuration file [default: /etc/keepalived/keepalived.conf]

@@ -5,6 +5,7 @@
 
 mod host;
 mod listen;
+mod scripts;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -86,6 +87,10 @@ fn check(args: &CheckArgs, file: &Path) -> anyhow::Result<Loaded> {
             namespace::enter(&name)?;
         }
         let mut loaded = config::load(file, &options(args.config_id.as_deref()));
+        // As above: only root can judge what root may run.
+        if nix::unistd::geteuid().is_root() {
+            scripts::check(&mut loaded);
+        }
         world(&mut loaded, args.listen)?;
         loaded
     };
@@ -135,18 +140,22 @@ pub(super) fn options(config_id: Option<&str>) -> LoadOptions {
     options.interface_check = Some(Box::new(|name| nix::net::if_::if_nametoindex(name).is_ok()));
     // Another user than the daemon's cannot judge what the daemon may run.
     options.script_check = nix::unistd::geteuid().is_root().then_some(Box::new(|script, global| {
-        exec::prepare(script, global.script_user.as_ref(), global.script_security).map(drop).map_err(|why| {
-            let text = why.to_string();
-            match text.split_once("; run: ") {
-                Some((message, command)) => {
-                    Refused { message: message.to_owned(), help: Some(format!("run: {command}")) }
-                }
-                None => Refused { message: text, help: None },
-            }
-        })
+        exec::prepare(script, global.script_user.as_ref(), global.script_security)
+            .map(drop)
+            .map_err(|why| refused(&why.to_string()))
     }));
     if let Some(id) = config_id {
         id.clone_into(&mut options.config_id);
     }
     options
+}
+
+/// Why a script is refused, with the command that helps apart from it.
+fn refused(text: &str) -> Refused {
+    match text.split_once("; run: ") {
+        Some((message, command)) => {
+            Refused { message: message.to_owned(), help: Some(format!("run: {command}")) }
+        }
+        None => Refused { message: text.to_owned(), help: None },
+    }
 }

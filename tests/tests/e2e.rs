@@ -8,6 +8,8 @@
 mod addresses;
 #[path = "e2e/degraded.rs"]
 mod degraded;
+#[path = "e2e/dropin.rs"]
+mod dropin;
 #[path = "e2e/fast.rs"]
 mod fast;
 #[path = "e2e/harness.rs"]
@@ -45,6 +47,7 @@ fn main() -> std::process::ExitCode {
         two_node::tests(),
         addresses::tests(),
         degraded::tests(),
+        dropin::tests(),
         hostile::tests(),
         interop::tests(),
         reload::tests(),

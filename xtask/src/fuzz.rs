@@ -17,12 +17,13 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing";
 
 /// Targets, the seconds that each gets, and where it starts from.
-const TARGETS: [(&str, u32, Option<&str>); 5] = [
+const TARGETS: [(&str, u32, Option<&str>); 6] = [
     ("config", 8, Some("ha-userspace/tests/config")),
     ("frame", 3, None),
     ("pdu", 3, None),
     ("probe", 2, None),
     ("control", 2, None),
+    ("bfd", 2, None),
 ];
 
 /// Arguments of `cargo xtask fuzz`.

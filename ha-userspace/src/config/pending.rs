@@ -16,7 +16,6 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Top, &["track_group"], "a missing static address, route or rule changes nothing"),
     (Context::Top, &["interface_up_down_delays"], "a change of an interface counts at once"),
     (Context::Top, &["garp_group"], "messages follow each other without a pause"),
-    (Context::Top, &["net_namespace"], "start the daemon in the namespace instead"),
     (
         Context::Instance,
         &[

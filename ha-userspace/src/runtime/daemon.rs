@@ -100,6 +100,8 @@ pub(super) struct Signals {
     dump: Signal,
     statistics: Signal,
     leave: Signal,
+    /// What `keepalived --signum=STATS_CLEAR` and `=JSON` name: a stranger's signal must not end the daemon.
+    _harmless: [Signal; 2],
 }
 
 impl Signals {
@@ -112,6 +114,10 @@ impl Signals {
             statistics: signal(SignalKind::user_defined2())?,
             // What packaging/xvrrp.service has as RestartKillSignal.
             leave: signal(SignalKind::from_raw(libc::SIGRTMIN()))?,
+            _harmless: [
+                signal(SignalKind::from_raw(libc::SIGRTMAX() - 1))?,
+                signal(SignalKind::from_raw(libc::SIGRTMIN() + 2))?,
+            ],
         })
     }
 }

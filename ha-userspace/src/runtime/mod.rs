@@ -58,6 +58,8 @@ pub struct Options {
     pub bpffs: Option<PathBuf>,
     /// Level of the XDP program's own messages.
     pub bpf_log: Option<aya_log::Level>,
+    /// Called once, when all is set up.
+    pub ready: fn(),
 }
 
 /// Runs the daemon with a configuration that was read, until it is told to stop.
@@ -163,6 +165,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         if let Err(refusal) = process::lock_memory() {
             warn(&mut daemon.warnings, refusal.to_string());
         }
+        (options.ready)();
         let end = daemon.run(Inputs { scripts, calls, reports, signals }).await;
         // Who asked for it gets an answer first.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;

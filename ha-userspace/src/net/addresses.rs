@@ -8,7 +8,6 @@
 //! `promote_secondaries` is set. Whatever is not meant to go is put back in the same system call. What is lost are
 //! routes that name such an address as their source; where there are some, set `promote_secondaries`.
 
-mod socket;
 mod wire;
 
 use std::collections::HashSet;
@@ -17,11 +16,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use nix::errno::Errno;
 
 use crate::config::model::Vip;
-use socket::{Answer, Socket};
 pub use wire::Batch;
 use wire::Held;
 
 use super::error::{SocketError, interface_name};
+use super::netlink::{Answer, Socket};
 
 /// Owner mark of the addresses that the daemon adds (`IFA_PROTO`): VRRP's protocol number.
 pub const MARK: u8 = 112;
@@ -152,7 +151,7 @@ impl Addresses {
     /// # Errors
     /// No netlink.
     pub fn open() -> Result<Self, SocketError> {
-        Ok(Self { socket: Socket::open()?, keeps_marks: kernel_keeps_marks(), added: HashSet::new() })
+        Ok(Self { socket: Socket::open("setting addresses")?, keeps_marks: kernel_keeps_marks(), added: HashSet::new() })
     }
 
     /// Adds all addresses; the outcomes are in the order of `specs`.
@@ -264,7 +263,7 @@ impl Addresses {
     }
 
     fn held(&mut self) -> nix::Result<Vec<Held>> {
-        let held = self.socket.dump()?;
+        let held = self.socket.dump(&wire::request(), Held::take)?;
         // Distributions take features into older kernels.
         self.keeps_marks |= held.iter().any(|held| held.protocol != 0);
         Ok(held)

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
     CacheInfo,
@@ -10,9 +10,8 @@ use netlink_packet_route::address::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::{AddressSpec, MARK};
+use crate::net::netlink::{Chunk, write};
 
-/// Messages in one buffer. The answers to more of them, should all be refused, still fit the receive buffer.
-const MAX_MESSAGES: usize = 1024;
 /// `INFINITY_LIFE_TIME` of the kernel.
 const FOREVER: u32 = u32::MAX;
 
@@ -21,13 +20,6 @@ const FOREVER: u32 = u32::MAX;
 pub struct Batch {
     specs: Vec<AddressSpec>,
     chunks: Vec<Chunk>,
-}
-
-/// Messages for one sendmsg, numbered from 1; only the last asks for an answer when all went well.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Chunk {
-    pub(super) bytes: Vec<u8>,
-    pub(super) count: u32,
 }
 
 impl Batch {
@@ -89,6 +81,14 @@ impl Held {
         Some(Self { spec, protocol, secondary, message })
     }
 
+    /// For a dump.
+    pub(super) fn take(message: RouteNetlinkMessage) -> Option<Self> {
+        match message {
+            RouteNetlinkMessage::NewAddress(address) => Self::new(address),
+            _ => None,
+        }
+    }
+
     /// The kernel counts addresses of the same mask and network as one subnet, per interface.
     fn shares_subnet(&self, other: &Self) -> bool {
         let (IpAddr::V4(a), IpAddr::V4(b)) = (self.spec.address, other.spec.address) else { return false };
@@ -96,6 +96,11 @@ impl Held {
         (self.spec.ifindex, self.spec.prefix) == (other.spec.ifindex, other.spec.prefix)
             && a.to_bits() & mask == b.to_bits() & mask
     }
+}
+
+/// Asks for all addresses of the network namespace.
+pub(super) fn request() -> RouteNetlinkMessage {
+    RouteNetlinkMessage::GetAddress(AddressMessage::default())
 }
 
 /// The addresses that the kernel drops along with those that are going, and that are to stay.
@@ -153,30 +158,4 @@ fn add_message(spec: &AddressSpec) -> (RouteNetlinkMessage, u16) {
     message.attributes.push(AddressAttribute::Flags(flags));
     message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
     (RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
-}
-
-/// Numbers and serialises messages.
-fn write(messages: impl Iterator<Item = (RouteNetlinkMessage, u16)>) -> Vec<Chunk> {
-    let mut chunks: Vec<Chunk> = Vec::new();
-    let mut messages = messages.peekable();
-    let mut chunk = Chunk::default();
-    while let Some((message, flags)) = messages.next() {
-        chunk.count += 1;
-        let full = usize::try_from(chunk.count).is_ok_and(|count| count >= MAX_MESSAGES);
-        let last = full || messages.peek().is_none();
-        let mut message = NetlinkMessage::from(message);
-        message.header.flags = NLM_F_REQUEST | flags | if last { NLM_F_ACK } else { 0 };
-        message.header.sequence_number = chunk.count;
-        message.finalize();
-        let start = chunk.bytes.len();
-        // Netlink messages are aligned to four bytes.
-        chunk.bytes.resize(start + message.buffer_len().next_multiple_of(4), 0);
-        if let Some(place) = chunk.bytes.get_mut(start..start + message.buffer_len()) {
-            message.serialize(place);
-        }
-        if last {
-            chunks.push(std::mem::take(&mut chunk));
-        }
-    }
-    chunks
 }

@@ -24,6 +24,8 @@ mod load;
 mod pair;
 #[path = "e2e/reload.rs"]
 mod reload;
+#[path = "e2e/routes.rs"]
+mod routes;
 #[path = "e2e/services.rs"]
 mod services;
 #[path = "e2e/services_cli.rs"]
@@ -46,6 +48,7 @@ fn main() -> std::process::ExitCode {
         hostile::tests(),
         interop::tests(),
         reload::tests(),
+        routes::tests(),
         services::tests(),
         services_cli::tests(),
         timers::tests(),

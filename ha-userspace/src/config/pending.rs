@@ -12,8 +12,6 @@ use super::tree::Statement;
 /// Keywords, with their block and what it means that they do nothing.
 pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Top, &["vrrp_sync_group"], "its instances fail over one by one, not together"),
-    (Context::Top, &["static_ipaddress", "static_routes", "static_rules"], "nothing is added"),
-    (Context::Top, &["track_group"], "a missing static address, route or rule changes nothing"),
     (Context::Top, &["interface_up_down_delays"], "a change of an interface counts at once"),
     (Context::Top, &["garp_group"], "messages follow each other without a pause"),
     (Context::Top, &["net_namespace"], "start the daemon in the namespace instead"),
@@ -47,7 +45,6 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
         &["use_ipvlan", "use_vmac", "use_vmac_addr", "vmac_xmit_base"],
         "the interface's own MAC address is used; hosts learn it from gratuitous ARP",
     ),
-    (Context::Instance, &["virtual_routes", "virtual_rules"], "nothing is added or removed"),
     (Context::Instance, &["no_accept"], "packets to the virtual addresses are accepted"),
     (Context::Instance, &["vrf"], "the interface decides the VRF"),
     (Context::Instance, &["promote_secondaries"], "addresses that the kernel drops are put back"),
@@ -86,14 +83,7 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
 ];
 
 /// Options of an address line, with the same.
-pub const OPTIONS: &[(&str, &str)] = &[
-    ("autojoin", "the address is added without it"),
-    ("home", "the address is added without it"),
-    ("mngtmpaddr", "the address is added without it"),
-    ("no_track", "the address is put back when somebody removes it"),
-    ("peer", "the address is added without a peer"),
-    ("use_vmac", "the interface's own MAC address is used"),
-];
+pub const OPTIONS: &[(&str, &str)] = &[("use_vmac", "the interface's own MAC address is used")];
 
 /// Say so where a keyword does nothing in this build.
 pub(super) fn keyword(context: Context, stmt: &Statement, diags: &mut Diagnostics) {

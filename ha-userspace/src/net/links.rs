@@ -69,6 +69,15 @@ pub struct AddressV6 {
 }
 
 impl Link {
+    /// Whether it has this address.
+    #[must_use]
+    pub fn holds(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => self.v4.iter().any(|held| held.address == v4),
+            IpAddr::V6(v6) => self.v6.iter().any(|held| held.address == v6),
+        }
+    }
+
     /// The address that adverts are sent from: the first that is neither ours nor in `exclude`, primary ones first.
     #[must_use]
     pub fn primary_v4(&self, exclude: &[Ipv4Addr]) -> Option<Ipv4Addr> {
@@ -146,10 +155,7 @@ impl Links {
     /// Whether one of the links has this address.
     #[must_use]
     pub fn hold(&self, address: IpAddr) -> bool {
-        self.iter().any(|link| match address {
-            IpAddr::V4(v4) => link.v4.iter().any(|held| held.address == v4),
-            IpAddr::V6(v6) => link.v6.iter().any(|held| held.address == v6),
-        })
+        self.iter().any(|link| link.holds(address))
     }
 
     /// All links, by index.

@@ -19,7 +19,7 @@ use nix::errno::Errno;
 
 use super::addresses::MARK;
 use super::error::SocketError;
-use super::netlink::{Answer, Chunk, Socket, write};
+use super::netlink::{Answer, Socket, write};
 use crate::config::model::{Route, Rule};
 pub use watch::Watch;
 
@@ -106,7 +106,9 @@ impl Entry {
                 (RouteNetlinkMessage::NewRoute(message.clone()), NLM_F_CREATE | place)
             }
             // The kernel has nothing against doubled rules.
-            Message::Rule(message) => (RouteNetlinkMessage::NewRule(message.clone()), NLM_F_CREATE | NLM_F_EXCL),
+            Message::Rule(message) => {
+                (RouteNetlinkMessage::NewRule(message.clone()), NLM_F_CREATE | NLM_F_EXCL)
+            }
         }
     }
 
@@ -160,20 +162,6 @@ fn hint(errno: Errno) -> &'static str {
     }
 }
 
-/// Entries to add, written down as the kernel wants them: made while backup, used at the takeover.
-#[derive(Clone, Debug, Default)]
-pub struct Batch {
-    chunks: Vec<Chunk>,
-}
-
-impl Batch {
-    /// Writes the messages.
-    #[must_use]
-    pub fn prepare<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
-        Self { chunks: write(entries.into_iter().map(Entry::add)) }
-    }
-}
-
 /// A netlink socket for routes and rules.
 #[derive(Debug)]
 pub struct Routing {
@@ -191,12 +179,7 @@ impl Routing {
 
     /// Adds all entries, in order: one sendmsg, and one answer where all went well. The outcomes are in their order.
     pub fn add(&mut self, entries: &[Entry]) -> Vec<Outcome> {
-        self.run(&Batch::prepare(entries), entries)
-    }
-
-    /// The same with a batch that was prepared of these `entries`.
-    pub fn run(&mut self, batch: &Batch, entries: &[Entry]) -> Vec<Outcome> {
-        let answers = self.socket.exchange(&batch.chunks);
+        let answers = self.socket.exchange(&write(entries.iter().map(Entry::add)));
         outcomes("add", entries, answers, |errno| errno == Errno::EEXIST)
     }
 

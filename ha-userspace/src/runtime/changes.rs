@@ -44,6 +44,10 @@ pub(super) fn of(old: &Instance, new: &Instance) -> Option<String> {
     say(old.track_scripts != new.track_scripts, &|| "track_script".to_owned());
     say(old.track_interfaces != new.track_interfaces, &|| "track_interface".to_owned());
     say(old.garp != new.garp, &|| "GARP settings".to_owned());
+    say(old.routes != new.routes, &|| "virtual_routes".to_owned());
+    say(old.rules != new.rules, &|| "virtual_rules".to_owned());
+    say(old.link != new.link || old.vmac_addresses != new.vmac_addresses, &|| "virtual MAC".to_owned());
+    say(old.accept != new.accept, &|| (if new.accept { "accept" } else { "no_accept" }).to_owned());
     if list.is_empty() {
         list.push("other settings".to_owned());
     }
@@ -68,6 +72,16 @@ pub(super) fn around(old: &Config, new: &Config) -> Vec<String> {
                 lines.push(format!("script {} has new settings", script.name));
             }
             Some(_) => {}
+        }
+    }
+    for (differs, what) in [
+        (old.static_addresses != new.static_addresses, "static_ipaddress"),
+        (old.static_routes != new.static_routes, "static_routes"),
+        (old.static_rules != new.static_rules, "static_rules"),
+        (old.track_groups != new.track_groups, "track_group"),
+    ] {
+        if differs {
+            lines.push(what.to_owned());
         }
     }
     if old.global != new.global {

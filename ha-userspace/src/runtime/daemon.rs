@@ -17,6 +17,7 @@ use super::fast::Fast;
 use super::interface::{Frame, Interface, Setup};
 use super::note::Note;
 use super::router::Router;
+use super::statics::Statics;
 use crate::config::Loaded;
 use crate::config::model::Config;
 use crate::control::protocol::{Failure, Request, Response};
@@ -26,6 +27,7 @@ use crate::net::addresses::{AddressSpec, Addresses};
 use crate::net::announce::Announcer;
 use crate::net::clock;
 use crate::net::monitor::{Change, Monitor};
+use crate::net::routing::{Routing, Watch};
 use crate::net::timer::Timer;
 use crate::track::script::{Runner, ScriptEvent};
 
@@ -48,6 +50,8 @@ pub(super) struct Daemon {
     pub(super) started: Time,
     pub(super) monitor: Monitor,
     pub(super) addresses: Addresses,
+    pub(super) routing: Routing,
+    pub(super) statics: Statics,
     pub(super) announcer: Announcer,
     pub(super) timer: Timer,
     pub(super) runner: Runner,
@@ -87,6 +91,7 @@ pub(super) struct Inputs {
     pub(super) scripts: mpsc::Receiver<ScriptEvent>,
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
+    pub(super) removals: Watch,
     pub(super) signals: Signals,
 }
 
@@ -119,6 +124,8 @@ enum Wake {
     /// A deadline, or packets: the turn does the rest.
     Turn,
     Links(Vec<Change>),
+    /// A route or rule was removed.
+    Removal,
     Liveness(Report),
     /// A script's state changed; its own thread has logged it.
     Script,
@@ -146,6 +153,7 @@ impl Daemon {
             match self.wait(&mut inputs).await {
                 Wake::Turn => {}
                 Wake::Links(changes) => self.links_changed(&changes),
+                Wake::Removal => self.doubt_routes(),
                 Wake::Liveness(report) => self.hear_report(report),
                 Wake::Script => self.reconsider(),
                 Wake::Call(call) => self.answer(call),
@@ -160,7 +168,7 @@ impl Daemon {
 
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
         let Self { timer, interfaces, monitor, reading, .. } = self;
-        let Inputs { scripts, calls, reports, signals } = inputs;
+        let Inputs { scripts, calls, reports, removals, signals } = inputs;
         let readable = std::future::poll_fn(|context| {
             let mut ready = false;
             for interface in interfaces.iter() {
@@ -186,6 +194,7 @@ impl Daemon {
                     Wake::Turn
                 }
             },
+            () = removals.removed() => Wake::Removal,
             Some(_) = scripts.recv() => Wake::Script,
             _ = signals.terminate.recv() => Wake::Stop,
             _ = signals.interrupt.recv() => Wake::Stop,

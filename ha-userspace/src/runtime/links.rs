@@ -7,6 +7,7 @@ use ha_common::time::Span;
 use ha_common::types::Family;
 
 use super::daemon::Daemon;
+use super::devices;
 use super::interface::Plan;
 use super::router::Router;
 use super::source;
@@ -40,6 +41,16 @@ impl Daemon {
                 What::Mac | What::Mtu | What::Addresses => {}
             }
         }
+        let appeared =
+            |change: &Change| matches!(change.what, What::Appeared | What::Gone | What::Renamed { .. });
+        let dropped = |change: &Change| matches!(change.what, What::Up | What::Addresses);
+        if changes.iter().any(appeared) {
+            self.forget_routes();
+        } else if changes.iter().any(dropped) {
+            // The kernel drops IPv4 routes of an interface that goes down, or of an address that goes, without a word.
+            self.doubt_routes();
+        }
+        self.statics.doubt();
         self.notice_missing_addresses();
         self.reconsider();
     }
@@ -73,7 +84,12 @@ impl Daemon {
                 },
                 |name| links.by_name(name).is_some_and(|link| link.up),
             );
-            let obstacles = source::obstacles(&router.config, link, router.source);
+            let mut obstacles = source::obstacles(&router.config, link, router.source);
+            obstacles.extend(devices::obstacles(&router.config, links));
+            let groups = self.config.track_groups.iter();
+            for group in groups.filter(|group| group.members.contains(&router.config.name)) {
+                obstacles.extend(self.statics.lacking(&group.name).map(str::to_owned));
+            }
             let fitness = match (&router.effective.fault, obstacles.is_empty()) {
                 (None, ready) => Input::Ready(ready),
                 (Some(_), true) => Input::Unfit,
@@ -130,7 +146,7 @@ impl Daemon {
 
     /// Removes addresses that an earlier run added and could not remove, on the interfaces of this configuration.
     pub(super) fn remove_leftovers(&mut self) {
-        let Self { addresses, monitor, routers, .. } = self;
+        let Self { addresses, monitor, routers, config, .. } = self;
         let ours = match addresses.ours() {
             Ok(ours) => ours,
             Err(error) => {
@@ -141,6 +157,13 @@ impl Daemon {
         let leftover = |spec: &AddressSpec| {
             let Some(link) = monitor.links().get(spec.ifindex) else { return false };
             let mut used = false;
+            for vip in &config.static_addresses {
+                let on_link = vip.device.as_ref() == Some(&link.name);
+                if on_link && (vip.address, vip.prefix) == (spec.address, spec.prefix) {
+                    return false;
+                }
+                used |= on_link;
+            }
             for router in routers.iter() {
                 let config = &router.config;
                 let mut on_link =
@@ -203,7 +226,7 @@ impl Daemon {
             let settled = router.installed_at.after(SETTLED) <= now;
             let Router { config, untold, .. } = &mut *router;
             let mut missing = false;
-            for vip in vips(config) {
+            for vip in vips(config).filter(|vip| !vip.no_track) {
                 let device = vip.device.as_deref().unwrap_or(&config.interface);
                 let Some(link) = links.by_name(device) else { continue };
                 let there = match vip.address {

@@ -6,6 +6,7 @@
 mod bursts;
 mod changes;
 mod daemon;
+mod devices;
 mod fast;
 mod interface;
 mod links;
@@ -14,7 +15,9 @@ mod reload;
 mod report;
 mod resume;
 mod router;
+mod routes;
 mod source;
+mod statics;
 mod turn;
 
 use std::num::NonZeroU64;
@@ -31,6 +34,7 @@ use crate::liveness::Liveness;
 use crate::net::addresses::Addresses;
 use crate::net::announce::Announcer;
 use crate::net::monitor::Monitor;
+use crate::net::routing::{Routing, Watch};
 use crate::net::timer::Timer;
 use crate::net::{clock, process};
 use crate::track::script::Runner;
@@ -39,6 +43,7 @@ pub use daemon::End;
 use daemon::{Daemon, Inputs, Signals};
 use fast::Fast;
 use interface::Setup;
+use statics::Statics;
 
 /// SCHED_FIFO priority of the loop: above interrupt threads (50), so that a packet flood does not delay an advert.
 const REALTIME_PRIORITY: u8 = 51;
@@ -86,6 +91,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         let signals = Signals::new().context("signals cannot be handled")?;
         let monitor = Monitor::start().await?;
         let addresses = Addresses::open()?;
+        let routing = Routing::open()?;
+        let removals = Watch::open()?;
         if let Some(bpffs) = &options.bpffs {
             let in_use: Vec<_> =
                 config.instances.iter().map(|instance| instance.interface.as_str()).collect();
@@ -117,6 +124,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             started: clock::now(),
             monitor,
             addresses,
+            routing,
+            statics: Statics::default(),
             announcer: Announcer::open()?,
             timer: Timer::new().context("the timer cannot be made")?,
             runner,
@@ -136,6 +145,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         };
         daemon.adopt(config);
         daemon.remove_leftovers();
+        daemon.remove_leftover_routes();
         daemon.end_restart_windows();
         daemon.resuming = false;
         tracing::info!(
@@ -152,10 +162,11 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         if let Err(refusal) = process::lock_memory() {
             warn(&mut daemon.warnings, refusal.to_string());
         }
-        let end = daemon.run(Inputs { scripts, calls, reports, signals }).await;
+        let end = daemon.run(Inputs { scripts, calls, reports, removals, signals }).await;
         // Who asked for it gets an answer first.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         if end == End::Stopped {
+            daemon.remove_statics();
             let Daemon { runner, interfaces, fast, .. } = daemon;
             drop(fast);
             drop(interfaces);

@@ -83,6 +83,8 @@ impl Daemon {
             }
         }
         self.config = config;
+        self.statics.doubt();
+        self.statics.routes.forget();
         self.reconsider();
         changes
     }

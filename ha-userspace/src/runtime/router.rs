@@ -12,6 +12,7 @@ use ha_common::types::ADVERT_TTL;
 use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate};
 
 use super::bursts::{Bursts, Settings};
+use super::routes::RouteSet;
 use crate::config::model::{Garp, Instance};
 use crate::control::protocol::InstanceStats;
 use crate::logging::limit::Limiter;
@@ -47,6 +48,8 @@ pub(super) struct Router {
     /// When they were last added, and which of them, on which interface, the kernel has not told of since.
     pub(super) installed_at: Time,
     pub(super) untold: Vec<(u32, IpAddr)>,
+    /// Its routes and rules.
+    pub(super) routes: RouteSet,
     pub(super) arp: Bursts,
     pub(super) na: Bursts,
     pub(super) stats: InstanceStats,
@@ -98,6 +101,7 @@ impl Router {
             complete: false,
             installed_at: now,
             untold: Vec::new(),
+            routes: RouteSet::default(),
             arp: Bursts::new(arp_settings(&config.garp)),
             na: Bursts::new(na_settings(&config.garp)),
             stats: InstanceStats::default(),
@@ -115,6 +119,7 @@ impl Router {
         self.arp.configure(arp_settings(&config.garp));
         self.na.configure(na_settings(&config.garp));
         self.noted = Noted { fault: std::mem::take(&mut self.noted.fault), ..Noted::default() };
+        self.routes.forget();
         self.config = config;
         self.derive();
     }

@@ -1,7 +1,8 @@
 //! One turn of the loop: judge what arrived, read the stamps, serve the timers, then carry out what follows.
 //!
 //! The order is the contract of [`ha_common::machine`]. What follows is collected first and carried out together:
-//! all adverts, then all addresses in one netlink batch, then all announcements in one system call, then log lines.
+//! all adverts, then all addresses in one netlink batch, then all announcements in one system call, then routes and
+//! rules in another netlink batch, then removals, then log lines.
 //! A hundred virtual routers that lose their master at once cost little more than one.
 
 use std::collections::HashSet;
@@ -39,6 +40,10 @@ impl Daemon {
         self.read_stamps(now);
         self.serve_timers(now);
         self.carry_out();
+        if self.statics.take_news() {
+            self.reconsider();
+            self.carry_out();
+        }
         let next = self.routers.iter().map(Router::next_deadline).min();
         self.settle_fast(next);
         if let Err(error) = self.timer.arm(next) {
@@ -221,6 +226,9 @@ impl Daemon {
         self.send_adverts();
         let taken = self.install();
         self.announce();
+        self.install_static_addresses();
+        self.install_routes();
+        self.uninstall_routes();
         self.uninstall();
         if let Some(took) = taken {
             self.notes.push(took);

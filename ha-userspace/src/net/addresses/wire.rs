@@ -9,7 +9,7 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::{AddressSpec, MARK};
+use super::{AddressSpec, Flags, MARK};
 use crate::net::netlink::{Chunk, write};
 
 /// `INFINITY_LIFE_TIME` of the kernel.
@@ -54,19 +54,23 @@ impl Held {
     /// `None` for other families.
     pub(super) fn new(message: AddressMessage) -> Option<Self> {
         let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
-        let (mut address, mut local, mut broadcast, mut label, mut protocol) = (None, None, None, None, 0);
+        let (mut peer, mut local, mut broadcast, mut label, mut protocol) = (None, None, None, None, 0);
+        let mut preferred = None;
         for attribute in &message.attributes {
             match attribute {
-                AddressAttribute::Address(ip) => address = Some(*ip),
+                AddressAttribute::Address(ip) => peer = Some(*ip),
                 AddressAttribute::Local(ip) => local = Some(*ip),
                 AddressAttribute::Broadcast(ip) => broadcast = Some(*ip),
                 AddressAttribute::Label(text) => label = Some(text.clone()),
                 AddressAttribute::Flags(all) => flags = *all,
+                AddressAttribute::CacheInfo(lifetimes) => {
+                    preferred = Some(lifetimes.ifa_preferred).filter(|seconds| *seconds != FOREVER);
+                }
                 AddressAttribute::Protocol(owner) => protocol = u8::from(*owner),
                 _ => {}
             }
         }
-        let address = local.or(address)?;
+        let address = local.or(peer)?;
         let spec = AddressSpec {
             ifindex: message.header.index,
             address,
@@ -75,7 +79,13 @@ impl Held {
             scope: u8::from(message.header.scope),
             label,
             noprefixroute: flags.contains(AddressFlags::Noprefixroute),
-            deprecated: flags.contains(AddressFlags::Deprecated),
+            preferred,
+            peer: peer.filter(|peer| *peer != address),
+            flags: Flags {
+                home: flags.contains(AddressFlags::Homeaddress),
+                mngtmpaddr: flags.contains(AddressFlags::Managetempaddr),
+                autojoin: flags.contains(AddressFlags::Mcautojoin),
+            },
         };
         let secondary = address.is_ipv4() && flags.contains(AddressFlags::Secondary);
         Some(Self { spec, protocol, secondary, message })
@@ -132,7 +142,7 @@ fn add_message(spec: &AddressSpec) -> (RouteNetlinkMessage, u16) {
     message.header.prefix_len = spec.prefix;
     message.header.scope = AddressScope::from(spec.scope);
     message.attributes.push(AddressAttribute::Local(spec.address));
-    message.attributes.push(AddressAttribute::Address(spec.address));
+    message.attributes.push(AddressAttribute::Address(spec.peer.unwrap_or(spec.address)));
     match spec.address {
         IpAddr::V4(_) => {
             message.header.family = AddressFamily::Inet;
@@ -148,9 +158,12 @@ fn add_message(spec: &AddressSpec) -> (RouteNetlinkMessage, u16) {
     if spec.noprefixroute {
         flags |= AddressFlags::Noprefixroute;
     }
-    if spec.deprecated {
+    flags.set(AddressFlags::Homeaddress, spec.flags.home);
+    flags.set(AddressFlags::Managetempaddr, spec.flags.mngtmpaddr);
+    flags.set(AddressFlags::Mcautojoin, spec.flags.autojoin);
+    if let Some(preferred) = spec.preferred {
         let mut lifetimes = CacheInfo::default();
-        (lifetimes.ifa_valid, lifetimes.ifa_preferred) = (FOREVER, 0);
+        (lifetimes.ifa_valid, lifetimes.ifa_preferred) = (FOREVER, preferred);
         message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
     }
     // Kernels that do not know IFA_FLAGS (before 3.14) read the header.

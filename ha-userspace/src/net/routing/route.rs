@@ -282,9 +282,9 @@ pub(super) fn request(family: AddressFamily) -> RouteMessage {
 /// What the kernel said of a route, in the form in which it can be told to remove it.
 pub(super) fn without_state(mut message: RouteMessage) -> RouteMessage {
     message.header.flags = RouteFlags::empty();
-    message.attributes.retain(|attribute| {
-        !matches!(attribute, RouteAttribute::CacheInfo(_) | RouteAttribute::Expires(_))
-    });
+    message
+        .attributes
+        .retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_) | RouteAttribute::Expires(_)));
     for attribute in &mut message.attributes {
         if let RouteAttribute::MultiPath(ways) = attribute {
             ways.iter_mut().for_each(|way| way.flags = RouteNextHopFlags::empty());

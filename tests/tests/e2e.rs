@@ -34,6 +34,8 @@ mod services_cli;
 mod timers;
 #[path = "e2e/two_node.rs"]
 mod two_node;
+#[path = "e2e/vmac.rs"]
+mod vmac;
 
 fn main() -> std::process::ExitCode {
     if let Err(error) = lab::be_a_victim() {
@@ -52,6 +54,7 @@ fn main() -> std::process::ExitCode {
         services::tests(),
         services_cli::tests(),
         timers::tests(),
+        vmac::tests(),
         fast::tests(),
         load::tests(),
     ])

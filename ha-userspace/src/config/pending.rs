@@ -40,11 +40,6 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     ),
     (Context::Instance, &["notify_priority_changes"], "nothing is written"),
     (Context::Instance, &["smtp_alert"], "no mail is sent"),
-    (
-        Context::Instance,
-        &["use_ipvlan", "use_vmac", "use_vmac_addr", "vmac_xmit_base"],
-        "the interface's own MAC address is used; hosts learn it from gratuitous ARP",
-    ),
     (Context::Instance, &["no_accept"], "packets to the virtual addresses are accepted"),
     (Context::Instance, &["vrf"], "the interface decides the VRF"),
     (Context::Instance, &["promote_secondaries"], "addresses that the kernel drops are put back"),
@@ -83,7 +78,7 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
 ];
 
 /// Options of an address line, with the same.
-pub const OPTIONS: &[(&str, &str)] = &[("use_vmac", "the interface's own MAC address is used")];
+pub const OPTIONS: &[(&str, &str)] = &[];
 
 /// Say so where a keyword does nothing in this build.
 pub(super) fn keyword(context: Context, stmt: &Statement, diags: &mut Diagnostics) {

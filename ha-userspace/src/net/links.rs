@@ -26,6 +26,8 @@ pub struct Link {
     pub mac: Option<[u8; 6]>,
     /// MTU in bytes.
     pub mtu: u32,
+    /// `alias` of ip-link(8); empty where there is none.
+    pub alias: String,
     /// The device below (VLAN, macvlan) or the other end (veth), where it is in this network namespace.
     pub lower: Option<u32>,
     /// The bond or bridge that this is a port of.
@@ -163,6 +165,11 @@ impl Links {
         self.by_index.values()
     }
 
+    /// Takes a link that this process has made: the kernel tells of it a little later.
+    pub(super) fn learn(&mut self, link: Link) {
+        self.by_index.entry(link.index).or_insert(link);
+    }
+
     /// Takes a notification or an entry of a dump, and adds what it changes to `changes`.
     pub(super) fn apply(&mut self, message: &RouteNetlinkMessage, changes: &mut Vec<Change>) {
         match message {
@@ -195,6 +202,7 @@ impl Links {
                 up: false,
                 mac: None,
                 mtu: 0,
+                alias: String::new(),
                 lower: None,
                 controller: None,
                 v4: Vec::new(),
@@ -280,6 +288,7 @@ fn update(link: &mut Link, message: &LinkMessage) {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(mac) => link.mac = mac.as_slice().try_into().ok(),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
             LinkAttribute::Link(lower) => link.lower = Some(*lower).filter(|&lower| lower != 0),
             LinkAttribute::LinkNetNsId(_) => elsewhere = true,
             LinkAttribute::Controller(controller) => link.controller = Some(*controller),

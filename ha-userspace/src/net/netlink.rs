@@ -173,6 +173,31 @@ impl Socket {
         Err(Errno::EAGAIN)
     }
 
+    /// The one thing that `request` asks for, where it is there and `take` wants it.
+    pub(super) fn get<T>(
+        &mut self,
+        request: RouteNetlinkMessage,
+        mut take: impl FnMut(RouteNetlinkMessage) -> Option<T>,
+    ) -> Option<T> {
+        let mut request = NetlinkMessage::from(request);
+        request.header.flags = NLM_F_REQUEST;
+        request.header.sequence_number = DUMP_SEQUENCE;
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).ok()?;
+        let mut found = None;
+        let received = self.receive(|message| {
+            if let NetlinkPayload::InnerMessage(message) = message.payload {
+                found = take(message);
+            }
+        });
+        if received.is_err() {
+            self.reopen();
+        }
+        found
+    }
+
     fn dump_once<T>(
         &mut self,
         request: RouteNetlinkMessage,

@@ -18,6 +18,7 @@ use super::interface::{Frame, Interface, Setup};
 use super::note::Note;
 use super::router::Router;
 use super::statics::Statics;
+use super::vmac::VirtualLinks;
 use crate::config::Loaded;
 use crate::config::model::Config;
 use crate::control::protocol::{Failure, Request, Response};
@@ -27,6 +28,7 @@ use crate::net::addresses::{AddressSpec, Addresses};
 use crate::net::announce::Announcer;
 use crate::net::clock;
 use crate::net::monitor::{Change, Monitor};
+use crate::net::neighbours::Neighbours;
 use crate::net::routing::{Routing, Watch};
 use crate::net::timer::Timer;
 use crate::track::script::{Runner, ScriptEvent};
@@ -52,6 +54,8 @@ pub(super) struct Daemon {
     pub(super) addresses: Addresses,
     pub(super) routing: Routing,
     pub(super) statics: Statics,
+    pub(super) links: VirtualLinks,
+    pub(super) neighbours: Neighbours,
     pub(super) announcer: Announcer,
     pub(super) timer: Timer,
     pub(super) runner: Runner,

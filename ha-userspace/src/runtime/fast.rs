@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ha_common::counter::Counter;
+use ha_common::fence::virtual_mac;
 use ha_common::judge::{Event, Settings, Verdict, fast_skew_time};
 use ha_common::machine::{FAST_HANDOVER, Input, Params, State};
 use ha_common::packet::Endpoints;
@@ -37,6 +38,8 @@ pub(super) struct Fast {
     pub(super) liveness: Option<Liveness>,
     /// A master or its MAC address changed, or an interface did.
     pub(super) stale: bool,
+    /// The kernel is still finding out the MAC address of a master.
+    unresolved: bool,
     peers: Vec<Known>,
     /// Interfaces whose lease ran out, to be renewed once the turn has removed the addresses.
     renewals: Vec<usize>,
@@ -72,14 +75,15 @@ impl Daemon {
     /// Tells the XDP programs which addresses their fences are about: all of the configuration, so that a takeover
     /// has nothing to add. A node that holds none of them is not probed, and its fence stays open.
     pub(super) fn update_fences(&mut self) {
-        let Self { routers, interfaces, .. } = self;
+        let Self { routers, interfaces, links, .. } = self;
         for interface in interfaces {
             let name = interface.name.clone();
             let Some(xdp) = interface.xdp_mut() else { continue };
             let fenced = routers.iter().filter(|router| router.config.fast.enabled && !router.retired);
             let on_it = fenced.flat_map(|router| {
                 let config = &router.config;
-                vips(config).filter(|vip| *vip.device.as_ref().unwrap_or(&config.interface) == name)
+                vips(config)
+                    .filter(|vip| links.base(vip.device.as_deref().unwrap_or(&config.interface)) == name)
             });
             if let Err(error) = xdp.vips.set(on_it.map(|vip| vip.address)) {
                 tracing::error!("{name}: the fence does not know all addresses: {error}");
@@ -117,7 +121,7 @@ impl Daemon {
         for at in std::mem::take(&mut self.fast.renewals) {
             self.renew_lease(at);
         }
-        if std::mem::take(&mut self.fast.stale) {
+        if std::mem::take(&mut self.fast.stale) || self.fast.unresolved {
             self.update_peers();
             self.update_leases();
         }
@@ -152,8 +156,9 @@ impl Daemon {
 
     /// Works out which peers are to be probed, and tells the thread.
     fn update_peers(&mut self) {
-        let Self { routers, interfaces, fast, .. } = self;
+        let Self { routers, interfaces, fast, neighbours, .. } = self;
         let Some(liveness) = &fast.liveness else { return };
+        fast.unresolved = false;
         for known in &mut fast.peers {
             known.followed = false;
         }
@@ -169,6 +174,15 @@ impl Daemon {
                 continue;
             }
             let key = (ifindex, address);
+            // A virtual MAC address moves with the role; the probe is for the router.
+            let resolved = match virtual_mac(mac) {
+                None => Some(mac),
+                Some(_) => neighbours.resolve(ifindex, address),
+            };
+            let Some(mac) = resolved else {
+                fast.unresolved = true;
+                continue;
+            };
             let at = fast.peers.iter().position(|known| known.key == key).or_else(|| {
                 let index = free_index(&fast.peers, router.interface)?;
                 let config = router.config.fast;
@@ -305,7 +319,7 @@ impl Daemon {
         let on = &mut self.interfaces[interface];
         on.count(Counter::ProbeAnswered);
         if let Some(endpoints) = Endpoints::new(to, from) {
-            on.queue(usize::MAX, endpoints, probe::HOP_LIMIT, &reply);
+            on.queue(usize::MAX, None, endpoints, probe::HOP_LIMIT, &reply);
         }
         true
     }

@@ -126,7 +126,7 @@ impl Interface {
             self.attach(link.index, plan, setup, &mut lines);
         }
         for &family in families {
-            if !self.senders.iter().any(|sender| sender.family() == family) {
+            if !self.senders.iter().any(|sender| sender.family() == family && sender.mac().is_none()) {
                 match AdvertTx::open(link.index, family) {
                     Ok(sender) => self.senders.push(sender),
                     Err(error) => lines.push(format!("{}: {error}", self.name)),
@@ -313,9 +313,30 @@ impl Interface {
         both.map(|(counter, value)| (*counter, value)).collect()
     }
 
-    /// Queues an advert; `tag` comes back with a failure.
-    pub(super) fn queue(&mut self, tag: usize, endpoints: Endpoints, ttl: u8, pdu: &[u8]) {
-        if let Some(sender) = self.senders.iter_mut().find(|sender| sender.family() == endpoints.family()) {
+    /// Makes sure that adverts can be sent from a virtual MAC address.
+    pub(super) fn open_sender(
+        &mut self,
+        family: Family,
+        mac: [u8; 6],
+    ) -> Result<(), crate::net::error::SocketError> {
+        let Some(index) = self.index else { return Ok(()) };
+        if !self.senders.iter().any(|sender| (sender.family(), sender.mac()) == (family, Some(mac))) {
+            self.senders.push(AdvertTx::open_link(index, family, mac)?);
+        }
+        Ok(())
+    }
+
+    /// Queues an advert; `tag` comes back with a failure. `mac`: the virtual MAC address that it is to come from.
+    pub(super) fn queue(
+        &mut self,
+        tag: usize,
+        mac: Option<[u8; 6]>,
+        endpoints: Endpoints,
+        ttl: u8,
+        pdu: &[u8],
+    ) {
+        let wanted = |sender: &&mut AdvertTx| (sender.family(), sender.mac()) == (endpoints.family(), mac);
+        if let Some(sender) = self.senders.iter_mut().find(wanted) {
             // The family fits, and no advert is longer than an IP packet.
             let _ = sender.queue(tag, endpoints, ttl, pdu);
         }

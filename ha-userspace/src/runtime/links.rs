@@ -50,6 +50,7 @@ impl Daemon {
             // The kernel drops IPv4 routes of an interface that goes down, or of an address that goes, without a word.
             self.doubt_routes();
         }
+        self.make_links();
         self.statics.doubt();
         self.notice_missing_addresses();
         self.reconsider();
@@ -135,6 +136,12 @@ impl Daemon {
             }
             let v4 = link.v4.iter().map(|held| IpAddr::V4(held.address));
             let v6 = link.v6.iter().map(|held| IpAddr::V6(held.address));
+            let macs = self.routers.iter().filter(|router| router.interface == at);
+            for (family, mac) in macs.filter_map(|router| Some((router.config.family, router.virtual_mac?))) {
+                if let Err(error) = interface.open_sender(family, mac) {
+                    tracing::error!("{}: {error}", interface.name);
+                }
+            }
             interface.own = v4.chain(v6).filter(|address| !virtual_addresses.contains(address)).collect();
             if fresh && let Some(xdp) = interface.xdp() {
                 for router in self.routers.iter().filter(|router| router.interface == at) {

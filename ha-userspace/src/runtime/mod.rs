@@ -19,6 +19,7 @@ mod routes;
 mod source;
 mod statics;
 mod turn;
+mod vmac;
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ use crate::liveness::Liveness;
 use crate::net::addresses::Addresses;
 use crate::net::announce::Announcer;
 use crate::net::monitor::Monitor;
+use crate::net::neighbours::Neighbours;
 use crate::net::routing::{Routing, Watch};
 use crate::net::timer::Timer;
 use crate::net::{clock, process};
@@ -44,6 +46,7 @@ use daemon::{Daemon, Inputs, Signals};
 use fast::Fast;
 use interface::Setup;
 use statics::Statics;
+use vmac::VirtualLinks;
 
 /// SCHED_FIFO priority of the loop: above interrupt threads (50), so that a packet flood does not delay an advert.
 const REALTIME_PRIORITY: u8 = 51;
@@ -126,6 +129,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             addresses,
             routing,
             statics: Statics::default(),
+            links: VirtualLinks::new(&options.run_dir)?,
+            neighbours: Neighbours::open()?,
             announcer: Announcer::open()?,
             timer: Timer::new().context("the timer cannot be made")?,
             runner,
@@ -144,6 +149,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             fast: Fast::new(liveness),
         };
         daemon.adopt(config);
+        daemon.remove_leftover_links();
         daemon.remove_leftovers();
         daemon.remove_leftover_routes();
         daemon.end_restart_windows();
@@ -167,6 +173,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         if end == End::Stopped {
             daemon.remove_statics();
+            daemon.remove_links();
             let Daemon { runner, interfaces, fast, .. } = daemon;
             drop(fast);
             drop(interfaces);

@@ -12,6 +12,7 @@ use ha_common::types::ADVERT_TTL;
 use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate};
 
 use super::bursts::{Bursts, Settings};
+use super::devices;
 use super::routes::RouteSet;
 use crate::config::model::{Garp, Instance};
 use crate::control::protocol::InstanceStats;
@@ -39,6 +40,8 @@ pub(super) struct Router {
     pub(super) source: Option<IpAddr>,
     /// Source and MAC address of the tracked master's adverts; `None` where XDP does not see them.
     pub(super) master_mac: Option<(IpAddr, [u8; 6])>,
+    /// Virtual MAC address that adverts are sent from.
+    pub(super) virtual_mac: Option<[u8; 6]>,
     /// The addresses should be on the interface now.
     pub(super) holding: bool,
     /// Some of them may be there, so that they are to be removed.
@@ -96,6 +99,7 @@ impl Router {
             resumed: false,
             source: None,
             master_mac: None,
+            virtual_mac: devices::advert_mac(&config),
             holding: false,
             installed: false,
             complete: false,
@@ -120,6 +124,7 @@ impl Router {
         self.na.configure(na_settings(&config.garp));
         self.noted = Noted { fault: std::mem::take(&mut self.noted.fault), ..Noted::default() };
         self.routes.forget();
+        self.virtual_mac = devices::advert_mac(&config);
         self.config = config;
         self.derive();
     }

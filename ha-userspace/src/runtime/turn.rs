@@ -185,7 +185,10 @@ impl Daemon {
         while let Some(action) = router.machine.poll_action() {
             match action {
                 Action::SendAdvert { priority } => {
-                    router.adverts(priority, |endpoints, ttl, pdu| interface.queue(n, endpoints, ttl, pdu));
+                    let mac = router.virtual_mac;
+                    router.adverts(priority, |endpoints, ttl, pdu| {
+                        interface.queue(n, mac, endpoints, ttl, pdu);
+                    });
                 }
                 Action::Transition { from, to, reason } => {
                     transition(router, from, to, now);
@@ -251,7 +254,7 @@ impl Daemon {
 
     fn install(&mut self) -> Option<Note> {
         let now = clock::now();
-        let Self { routers, addresses, monitor, notes, .. } = self;
+        let Self { routers, addresses, monitor, notes, links, .. } = self;
         let (mut specs, mut owners) = (Vec::new(), Vec::new());
         for (n, router) in routers.iter_mut().enumerate() {
             if router.holding && !router.complete {
@@ -269,6 +272,7 @@ impl Daemon {
         if specs.is_empty() {
             return None;
         }
+        links.enable_ipv6(&specs);
         let start = clock::now();
         let outcomes = addresses.add(&specs);
         let took = clock::now().span_since(start);
@@ -309,6 +313,12 @@ impl Daemon {
                     self.notes.push(Note::NotRemoved { error });
                 }
             }
+        }
+        if self.links.has_ipv6() {
+            let links = self.monitor.links();
+            let holders = self.routers.iter().filter(|router| router.holding && router.installed);
+            let held: Vec<_> = holders.flat_map(|router| router_specs(router, links, |_| {})).collect();
+            self.links.disable_ipv6(&held);
         }
     }
 

@@ -376,7 +376,7 @@ const TRACK_PROCESS: &[(&str, Status)] = &[
 ];
 
 const BFD: &[(&str, Status)] = &[
-    ("checker", LVS),
+    ("checker", Implemented),
     ("hoplimit", Implemented),
     ("idle_tx", Implemented),
     ("max_hops", Implemented),

@@ -135,7 +135,7 @@ enum Wake {
     Script,
     Call(Call),
     Reload,
-    Read(Option<Loaded>),
+    Read(Option<Box<Loaded>>),
     Stop,
     Leave(End),
     Dump,
@@ -162,7 +162,7 @@ impl Daemon {
                 Wake::Script => self.reconsider(),
                 Wake::Call(call) => self.answer(call),
                 Wake::Reload => self.start_reading(Purpose::Reload, None),
-                Wake::Read(loaded) => self.finish_reading(loaded),
+                Wake::Read(loaded) => self.finish_reading(loaded.map(|loaded| *loaded)),
                 Wake::Stop => self.stop(),
                 Wake::Leave(end) => self.ending = Some(end),
                 Wake::Dump => self.dump(),
@@ -207,7 +207,7 @@ impl Daemon {
             _ = signals.dump.recv() => Wake::Dump,
             _ = signals.statistics.recv() => Wake::Dump,
             Some(call) = calls.recv() => Wake::Call(call),
-            loaded = read => Wake::Read(loaded),
+            loaded = read => Wake::Read(loaded.map(Box::new)),
         }
     }
 

@@ -371,7 +371,7 @@ impl Draft {
         );
         let mut hops = std::mem::take(&mut self.hops);
         if hops.is_empty() && !nowhere {
-            hops.push(NextHop { weight: 1, ..self.first });
+            hops.push(NextHop { weight: 1, ..std::mem::take(&mut self.first) });
         } else if nowhere && (self.first_set || !hops.is_empty()) {
             let message = "a route that drops packets goes nowhere";
             let finding = Diagnostic::warning(codes::BAD_ROUTE, stmt.span(), message);
@@ -379,6 +379,7 @@ impl Draft {
             hops.clear();
         }
         self.metrics.values.sort_unstable();
+        self.untracked(stmt, &hops, diags);
         Some(Route {
             kind,
             family,
@@ -403,6 +404,40 @@ impl Draft {
             place: diags.sources.place(stmt.keyword().span),
         })
     }
+}
+
+impl Draft {
+    /// What keepalived does not track, so that its disappearance is nobody's business (2.2.7, tried).
+    fn untracked(&mut self, stmt: &Statement, hops: &[NextHop], diags: &mut Diagnostics) {
+        if self.no_track {
+            return;
+        }
+        let on_device = matches!(hops, [only] if only.device.is_some());
+        if !on_device {
+            self.no_track = true;
+            let message = "the route is not tracked: it has not exactly one way with a device";
+            diags.push(
+                Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
+                    .cause("its disappearance is not noticed, in keepalived neither")
+                    .help("add dev INTERFACE, or no_track if that is what you want"),
+            );
+        } else if self.protocol.take_if(|protocol| *protocol != KEEPALIVED).is_some() {
+            other_protocol(stmt, "route", diags);
+        }
+    }
+}
+
+/// keepalived's number in rt_protos.
+pub(super) const KEEPALIVED: u8 = 18;
+
+/// Say that what is tracked must be recognised as ours.
+pub(super) fn other_protocol(stmt: &Statement, what: &str, diags: &mut Diagnostics) {
+    let message = format!("a {what} that is tracked cannot have a protocol of its own");
+    diags.push(
+        Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
+            .cause(format!("protocol {KEEPALIVED} (keepalived) is used"))
+            .help("add no_track to keep the protocol"),
+    );
 }
 
 fn address(word: &Word, diags: &mut Diagnostics) -> Option<IpAddr> {

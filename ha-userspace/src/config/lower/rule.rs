@@ -3,7 +3,7 @@
 use ha_common::types::Family;
 
 use super::names::{List, Names};
-use super::route::{byte, named, realms, small};
+use super::route::{KEEPALIVED, byte, named, other_protocol, realms, small};
 use super::value;
 use super::words::{self, Words};
 use crate::config::codes;
@@ -216,6 +216,18 @@ fn finish(
             }
             Some(_) => {}
         }
+    }
+    if !rule.no_track && rule.protocol.take_if(|protocol| *protocol != KEEPALIVED).is_some() {
+        other_protocol(stmt, "rule", diags);
+    }
+    if rule.track_group.is_some() && rule.iif.is_none() {
+        rule.track_group = None;
+        let message = "a rule needs iif for its track_group";
+        diags.push(
+            Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
+                .cause("track_group is ignored, as in keepalived")
+                .help("add iif INTERFACE"),
+        );
     }
     if rule.priority.is_none() {
         let preference = preferences.0;

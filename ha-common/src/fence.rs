@@ -3,10 +3,14 @@
 //! The rules of docs/liveness.md. Called by `ha-ebpf` for every frame that it answers or might drop; it lives here
 //! to be tested on the host and to take part in the simulated cluster.
 
-use crate::classify::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, link_layer};
+use crate::classify::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Packet, link_layer};
 use crate::frame::Frame;
 use crate::probe::{EXPIRED, ORPHANED, RESTARTING};
-use crate::types::Family;
+use crate::types::{ADVERT_TTL, Family};
+
+/// Version and type of an advert.
+const V2_ADVERT: u8 = 0x21;
+const V3_ADVERT: u8 = 0x31;
 
 /// How long after a probe somebody is taken to be there who can take over.
 pub const PROBED_NS: u64 = 1_000_000_000;
@@ -46,16 +50,87 @@ impl Guard {
         (if self.orphaned { ORPHANED } else { 0 }) | (if expired { EXPIRED } else { 0 })
     }
 
-    /// Whether traffic for the virtual addresses is dropped: nobody vouches for this node, it is not being restarted,
-    /// and somebody is there to take over.
+    /// Whether nobody vouches for this node: its daemon is gone or stands still, and is not being restarted.
+    #[must_use]
+    #[inline(always)]
+    pub const fn headless(&self, now_ns: u64) -> bool {
+        (self.orphaned || self.lease_until_ns <= now_ns) && self.restart_until_ns <= now_ns
+    }
+
+    /// Whether traffic for all virtual addresses of the interface is dropped: nobody vouches for this node, and
+    /// somebody who probes is there to take over.
     #[must_use]
     #[inline(always)]
     pub const fn closed(&self, now_ns: u64) -> bool {
-        (self.orphaned || self.lease_until_ns <= now_ns)
-            && self.restart_until_ns <= now_ns
+        self.headless(now_ns)
             && self.last_probe_ns != 0
             // Another CPU may have answered a probe after `now_ns` was read.
             && now_ns.saturating_sub(self.last_probe_ns) < PROBED_NS
+    }
+}
+
+/// An advert that a headless node hears, as far as the fence looks at it. Nobody is there to judge it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose: its source is not the one of our own adverts.
+    pub foreign: bool,
+    /// It was sent to a group.
+    pub multicast: bool,
+    /// The virtual router's adverts are unicast here.
+    pub unicast_router: bool,
+    /// Version and type, VRID, priority and number of addresses: how every version begins.
+    pub start: [u8; 4],
+}
+
+impl Claim {
+    /// Whether it says that its sender answers for the virtual addresses: an advert of the other router's, in the
+    /// form in which adverts are sent here, that is no resignation. Checksum, password and interval stay unjudged: to
+    /// believe a wrong one costs this node, which nobody runs, its addresses; not to believe a right one makes two
+    /// answer.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_master(&self, packet: &Packet) -> bool {
+        let [kind, _, priority, addresses] = self.start;
+        let address_len = match packet.family {
+            Family::V4 => 4,
+            Family::V6 => 16,
+        };
+        // VRRPv2 has eight bytes of authentication data behind the addresses.
+        let rest = if kind == V2_ADVERT { 16 } else { 8 };
+        self.foreign
+            && (kind == V2_ADVERT || kind == V3_ADVERT)
+            && priority != 0
+            && self.multicast != self.unicast_router
+            && (!self.multicast || packet.ttl == ADVERT_TTL)
+            // CARP, which looks alike, claims seven addresses and has no room for them.
+            && addresses != 0
+            && packet.pdu_len >= rest + addresses as usize * address_len
+    }
+}
+
+/// How a frame for a virtual address is treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ban {
+    /// [`Guard::closed`].
+    pub closed: bool,
+    /// Another router has taken its virtual router over while this node was headless. That holds until a daemon has
+    /// removed the addresses, however often this node is probed or vouched for.
+    pub superseded: bool,
+    /// Its virtual router is being handed over, and questions are the successor's to answer.
+    pub muted: bool,
+    /// It has `no_accept`, and is here: packets for it are for nobody, but its MAC address is no secret.
+    pub refused: bool,
+}
+
+impl Ban {
+    /// Whether the frame must not reach the stack.
+    #[must_use]
+    #[inline(always)]
+    pub const fn keeps_out(&self, wanted: &Wanted) -> bool {
+        self.closed
+            || self.superseded
+            || (self.muted && wanted.question)
+            || (self.refused && !wanted.question && !wanted.answer)
     }
 }
 
@@ -73,25 +148,41 @@ pub const fn virtual_mac(mac: [u8; 6]) -> Option<(Family, u8)> {
 const ARP_REQUEST: [u8; 2] = [0, 1];
 const ICMPV6: u8 = 58;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 
-/// The address that a frame asks for or goes to, as [`crate::layout::address_key`] has it, in two words as they lie
-/// in memory: the target of an ARP request or a neighbour solicitation, the destination of any other IP packet.
-/// `None` for everything else, and for frames of another VLAN than `vlan` (0: none).
+/// What a frame has to do with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// As [`crate::layout::address_key`] has it, in two words as they lie in memory.
+    pub address: [u64; 2],
+    /// It asks for the address (ARP request, neighbour solicitation); otherwise it goes there.
+    pub question: bool,
+    /// It answers a question that was asked from the address (neighbour advertisement).
+    pub answer: bool,
+}
+
+/// The address that a frame asks for or goes to: the target of an ARP request or a neighbour solicitation, the
+/// destination of any other IP packet. `None` for everything else, and for frames of another VLAN than `vlan` (0:
+/// none).
 #[inline(always)]
-pub fn wanted_address<F: Frame + ?Sized>(frame: &F, vlan: u16) -> Option<[u64; 2]> {
+pub fn wanted_address<F: Frame + ?Sized>(frame: &F, vlan: u16) -> Option<Wanted> {
     let link = link_layer(frame)?;
     if link.vid != vlan {
         return None;
     }
+    let asks = |address| Some(Wanted { address, question: true, answer: false });
+    let goes = |address| Some(Wanted { address, question: false, answer: false });
     match link.ethertype {
-        ETHERTYPE_ARP if frame.read::<2>(link.at + 6)? == ARP_REQUEST => Some(v4(frame.read(link.at + 24)?)),
-        ETHERTYPE_IPV4 => Some(v4(frame.read(link.at + 16)?)),
+        ETHERTYPE_ARP if frame.read::<2>(link.at + 6)? == ARP_REQUEST => asks(v4(frame.read(link.at + 24)?)),
+        ETHERTYPE_IPV4 => goes(v4(frame.read(link.at + 16)?)),
         ETHERTYPE_IPV6 => {
             let [next] = frame.read::<1>(link.at + 6)?;
-            if next == ICMPV6 && frame.read::<1>(link.at + 40) == Some([NEIGHBOUR_SOLICITATION]) {
-                return frame.read(link.at + 48).map(v6);
+            let kind = if next == ICMPV6 { frame.read::<1>(link.at + 40) } else { None };
+            if kind == Some([NEIGHBOUR_SOLICITATION]) {
+                return asks(v6(frame.read(link.at + 48)?));
             }
-            frame.read(link.at + 24).map(v6)
+            let answer = kind == Some([NEIGHBOUR_ADVERTISEMENT]);
+            Some(Wanted { address: v6(frame.read(link.at + 24)?), question: false, answer })
         }
         _ => None,
     }

@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::types::{Family, Vrid};
 
 /// Version of everything in this module.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Entries of `HA_ADVERTS`: 256 VRIDs for each of two families.
 pub const ADVERT_SLOTS: u32 = 512;
@@ -45,6 +45,21 @@ pub const PROBER_SLOTS: u32 = 1024;
 
 /// Entries of `HA_VIPS`: virtual addresses on one interface.
 pub const VIP_SLOTS: u32 = 16_384;
+
+/// Bit of [`AdvertSlot::configured`]: an instance of this VRID and family is configured here.
+pub const ROUTER_CONFIGURED: u32 = 1;
+
+/// Bit of [`AdvertSlot::configured`]: its adverts are unicast.
+pub const ROUTER_UNICAST: u32 = 2;
+
+/// Bit of [`LeaseSlot::special`]: a bit of `muted_v4` or `muted_v6` is set.
+pub const SPECIAL_MUTED: u32 = 1;
+
+/// Bit of [`LeaseSlot::special`]: an address in `HA_VIPS` has [`VIP_NO_ACCEPT`].
+pub const SPECIAL_NO_ACCEPT: u32 = 2;
+
+/// Bit of [`VipSlot::flags`]: this host takes no packets for the address for itself (`no_accept`).
+pub const VIP_NO_ACCEPT: u16 = 1;
 
 /// Probes of one prober that are answered in [`RATE_WINDOW_NS`]: 20,000 a second.
 pub const RATE_PROBES: u32 = 2_000;
@@ -99,9 +114,10 @@ pub struct AdvertSlot {
     pub window_start_ns: u64,
     /// Written by XDP: frames handed up in the current window from the tracked source (low 16 bits) and from others.
     pub window_used: u32,
-    /// Written by user space: 1 while an instance of this VRID and family is configured here.
+    /// Written by user space: [`ROUTER_CONFIGURED`] and [`ROUTER_UNICAST`].
     pub configured: u32,
-    /// Written by user space: address of the tracked master; IPv4 in the first four bytes.
+    /// Written by user space: address of the tracked master, or our own while this node is master; IPv4 in the first
+    /// four bytes.
     pub source: [u8; 16],
 }
 
@@ -123,8 +139,13 @@ pub struct EventHeader {
     pub reserved: [u8; 2],
 }
 
+/// One bit for each VRID: bit `n % 64` of word `n / 64`.
+pub type Vrids = [u64; 4];
+
 /// The one entry of `HA_LEASE`: what this node says of itself in replies, and when its fence closes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+///
+/// What ordinary traffic is passed by is in the first cache line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct LeaseSlot {
     /// Written by user space: random id of this run of the daemon; 0 while probes are not answered.
@@ -141,16 +162,72 @@ pub struct LeaseSlot {
     pub orphaned: u32,
     /// Written by user space: 1 where `key` is in force.
     pub authenticated: u32,
+    /// Set to 1 by XDP after one of `superseded_v4` or `superseded_v6`; cleared by user space when none is left.
+    pub superseded: u32,
+    /// Written by user space: [`SPECIAL_MUTED`], [`SPECIAL_NO_ACCEPT`]: frames for virtual addresses need a look.
+    pub special: u32,
     /// Written by user space: the interface's own MAC address.
     pub mac: [u8; 6],
     /// Zero.
     pub reserved: [u8; 2],
     /// Written by user space: key of the tags, as two little-endian words.
     pub key: [u64; 2],
-    /// Written by user space: bit n % 64 of word n / 64: master for VRID n over IPv4.
-    pub masters_v4: [u64; 4],
+    /// Written by user space: the VRIDs that this node is master for over IPv4. Replies say so.
+    pub masters_v4: Vrids,
     /// Written by user space: the same over IPv6.
-    pub masters_v6: [u64; 4],
+    pub masters_v6: Vrids,
+    /// Written by user space: the VRIDs whose addresses may be on the interface: from before they are added until
+    /// after they have been removed.
+    pub held_v4: Vrids,
+    /// Written by user space: the same over IPv6.
+    pub held_v6: Vrids,
+    /// Written by user space: the VRIDs for whose addresses ARP requests and neighbour solicitations are dropped,
+    /// because their successor is to answer them.
+    pub muted_v4: Vrids,
+    /// Written by user space: the same over IPv6.
+    pub muted_v6: Vrids,
+    /// Set to 1 by XDP, cleared by user space, by VRID: another router has taken over while nobody vouched for this
+    /// node. Bytes, because both sides and several CPUs write, and eBPF in Rust can set no bit at once.
+    pub superseded_v4: [u8; 256],
+    /// The same over IPv6.
+    pub superseded_v6: [u8; 256],
+}
+
+impl Default for LeaseSlot {
+    fn default() -> Self {
+        Self::zeroed()
+    }
+}
+
+/// A virtual address: one entry of `HA_VIPS`, by [`AddressKey`]. Written by user space only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct VipSlot {
+    /// VRID of its virtual router; 0 where that runs on another interface, and its bitmaps with it.
+    pub vrid: u8,
+    /// 4 or 6: family of the virtual router's adverts, which need not be the address's.
+    pub family: u8,
+    /// [`VIP_NO_ACCEPT`].
+    pub flags: u16,
+}
+
+impl VipSlot {
+    /// An address of a virtual router on this interface.
+    #[must_use]
+    pub const fn of(family: Family, vrid: Vrid) -> Self {
+        let number = match family {
+            Family::V4 => 4,
+            Family::V6 => 6,
+        };
+        Self { vrid: vrid.get(), family: number, flags: 0 }
+    }
+
+    /// Family of the virtual router's adverts.
+    #[must_use]
+    #[inline(always)]
+    pub const fn family(self) -> Family {
+        if self.family == 6 { Family::V6 } else { Family::V4 }
+    }
 }
 
 /// A router that is probed: one entry of `HA_PEERS`, three cache lines.
@@ -206,7 +283,10 @@ pub struct ProberSlot {
 const _: () = assert!(size_of::<InterfaceConfig>() == 24);
 const _: () = assert!(size_of::<AdvertSlot>() == 64);
 const _: () = assert!(size_of::<EventHeader>() == 32);
-const _: () = assert!(size_of::<LeaseSlot>() == 136);
+const _: () = assert!(size_of::<LeaseSlot>() == 784);
+const _: () = assert!(size_of::<VipSlot>() == 4);
+const _: () = assert!(core::mem::offset_of!(LeaseSlot, superseded) == 48);
+const _: () = assert!(core::mem::offset_of!(LeaseSlot, key) == 64);
 const _: () = assert!(size_of::<PeerSlot>() == 192);
 const _: () = assert!(size_of::<ProberSlot>() == 32);
 const _: () = assert!(core::mem::offset_of!(PeerSlot, generation) == 64);
@@ -217,7 +297,7 @@ const _: () = assert!(core::mem::offset_of!(AdvertSlot, source) == 48);
 #[cfg(feature = "user")]
 #[expect(unsafe_code, reason = "aya's marker trait has no derive")]
 mod user {
-    use super::{AdvertSlot, InterfaceConfig, LeaseSlot, PeerSlot, ProberSlot};
+    use super::{AdvertSlot, InterfaceConfig, LeaseSlot, PeerSlot, ProberSlot, VipSlot};
 
     // SAFETY: plain integers without padding, as bytemuck's derive checked.
     unsafe impl aya::Pod for InterfaceConfig {}
@@ -227,6 +307,8 @@ mod user {
     unsafe impl aya::Pod for LeaseSlot {}
     // SAFETY: plain integers without padding, as bytemuck's derive checked.
     unsafe impl aya::Pod for PeerSlot {}
+    // SAFETY: plain integers without padding, as bytemuck's derive checked.
+    unsafe impl aya::Pod for VipSlot {}
     // SAFETY: plain integers without padding, as bytemuck's derive checked.
     unsafe impl aya::Pod for ProberSlot {}
 }

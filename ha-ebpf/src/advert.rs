@@ -61,11 +61,11 @@ pub(crate) fn recognise(
     if scratch.send(packet, header) { Counter::ToUser } else { Counter::RingFull }
 }
 /// A virtual router's slot. The daemon and other CPUs use it at the same time, hence no reference.
-struct Slot(*mut AdvertSlot);
+pub(crate) struct Slot(*mut AdvertSlot);
 
 /// The slot at `index`; the map has them all.
 #[inline(always)]
-fn slot_at(index: u32) -> Option<Slot> {
+pub(crate) fn slot_at(index: u32) -> Option<Slot> {
     HA_ADVERTS.get_ptr_mut(index).map(Slot)
 }
 
@@ -95,11 +95,11 @@ impl Slot {
         self.set_window_used(window.used);
     }
 
-    /// The tracked master's address in words, as they lie in memory.
+    /// The tracked master's address, or our own while this node is master, in words as they lie in memory.
     #[inline(always)]
-    fn source(&self) -> *const [u32; 4] {
-        // SAFETY: the field is inside the entry; nothing is read yet.
-        unsafe { (&raw const (*self.0).source).cast() }
+    pub(crate) fn source(&self) -> [u32; 4] {
+        // SAFETY: inside the entry, and four bytes aligned like the fields in front of it.
+        unsafe { (&raw const (*self.0).source).cast::<[u32; 4]>().read_volatile() }
     }
 }
 
@@ -136,8 +136,7 @@ impl Scratch {
     /// Whether the packet comes from the tracked master's address.
     #[inline(always)]
     fn is_from(&self, family: Family, slot: &Slot) -> bool {
-        // SAFETY: inside the entry, and four bytes aligned like the fields in front of it.
-        let source = unsafe { slot.source().read_volatile() };
+        let source = slot.source();
         match family {
             Family::V4 => self.packet[3] == source[0],
             Family::V6 => {

@@ -2,8 +2,11 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_jiffies64;
-use ha_common::fence::{Guard, virtual_mac, wanted_address};
-use ha_common::layout::{InterfaceConfig, LeaseSlot};
+use ha_common::counter::Counter;
+use ha_common::fence::{Ban, Guard, virtual_mac, wanted_address};
+use ha_common::layout::{
+    InterfaceConfig, LeaseSlot, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VIP_NO_ACCEPT, VipSlot, Vrids,
+};
 use ha_common::probe::{Answer, Masters};
 use ha_common::types::Family;
 
@@ -16,6 +19,14 @@ const TICK_NS: u64 = 10_000_000;
 /// The one entry of `HA_LEASE`.
 pub(crate) struct Lease(*mut LeaseSlot);
 
+#[inline(always)]
+fn pick<T>(family: Family, v4: *mut T, v6: *mut T) -> *mut T {
+    match family {
+        Family::V4 => v4,
+        Family::V6 => v6,
+    }
+}
+
 /// The lease; the map has it.
 #[inline(always)]
 pub(crate) fn lease() -> Option<Lease> {
@@ -25,8 +36,10 @@ pub(crate) fn lease() -> Option<Lease> {
 impl Lease {
     fields! {
         read incarnation: u64, lease_until_ns: u64, restart_until_ns: u64, last_probe_ns: u64, open_tick: u64, orphaned: u32,
-            authenticated: u32, key: [u64; 2], mac: [u8; 6], masters_v4: [u64; 4], masters_v6: [u64; 4];
-        write set_last_probe_ns last_probe_ns: u64, set_open_tick open_tick: u64, set_orphaned orphaned: u32;
+            authenticated: u32, superseded: u32, special: u32, key: [u64; 2], mac: [u8; 6], masters_v4: Vrids,
+            masters_v6: Vrids;
+        write set_last_probe_ns last_probe_ns: u64, set_open_tick open_tick: u64, set_orphaned orphaned: u32,
+            set_superseded superseded: u32;
     }
 
     /// The program learns here whether somebody runs it. Ordinary frames only see what was learnt from the last
@@ -48,21 +61,54 @@ impl Lease {
         let Some((family, vrid)) = virtual_mac(mac) else {
             return false;
         };
-        let words = match family {
-            Family::V4 => self.masters_v4(),
-            Family::V6 => self.masters_v6(),
-        };
-        let word = match vrid / 64 {
-            0 => words[0],
-            1 => words[1],
-            2 => words[2],
-            _ => words[3],
-        };
-        (word >> (vrid % 64)) & 1 != 0
+        // SAFETY: the fields are inside the entry; nothing is read yet.
+        let [v4, v6] = unsafe { [&raw mut (*self.0).masters_v4, &raw mut (*self.0).masters_v6] };
+        self.has(vrid, pick(family, v4, v6))
+    }
+
+    /// Whether the addresses of this virtual router may be on the interface.
+    #[inline(always)]
+    pub(crate) fn holds(&self, family: Family, vrid: u8) -> bool {
+        // SAFETY: the fields are inside the entry; nothing is read yet.
+        let [v4, v6] = unsafe { [&raw mut (*self.0).held_v4, &raw mut (*self.0).held_v6] };
+        self.has(vrid, pick(family, v4, v6))
+    }
+
+    /// Takes down that another router has taken over. False where that was known.
+    #[inline(always)]
+    pub(crate) fn supersede(&self, family: Family, vrid: u8) -> bool {
+        let known = self.superseded_at(family, vrid);
+        // SAFETY: inside the entry, which the kernel keeps.
+        if unsafe { known.read_volatile() } != 0 {
+            return false;
+        }
+        // SAFETY: as above.
+        unsafe { known.write_volatile(1) };
+        // After that: user space clears this only if it finds none after having cleared it.
+        self.set_superseded(1);
+        true
     }
 
     #[inline(always)]
-    fn guard(&self) -> Guard {
+    fn superseded_at(&self, family: Family, vrid: u8) -> *mut u8 {
+        // SAFETY: the fields are inside the entry, and have a byte for every VRID; nothing is read yet.
+        unsafe {
+            let [v4, v6] = [&raw mut (*self.0).superseded_v4, &raw mut (*self.0).superseded_v6];
+            pick(family, v4, v6).cast::<u8>().add(usize::from(vrid))
+        }
+    }
+
+    /// Whether a bit is set in one of the bitmaps.
+    #[inline(always)]
+    fn has(&self, vrid: u8, vrids: *mut Vrids) -> bool {
+        // SAFETY: a VRID divided by 64 is at most 3, and the kernel keeps the entry.
+        let word = unsafe { vrids.cast::<u64>().add(usize::from(vrid / 64)).read_volatile() };
+        (word >> (vrid % 64)) & 1 != 0
+    }
+
+    /// Who vouches for this node.
+    #[inline(always)]
+    pub(crate) fn guard(&self) -> Guard {
         Guard {
             orphaned: self.orphaned() != 0,
             lease_until_ns: self.lease_until_ns(),
@@ -94,7 +140,20 @@ impl Lease {
         }
     }
 
-    /// Whether the fence is closed. Reading a clock costs more than all the rest of the way of ordinary traffic, so
+    #[inline(always)]
+    fn is_superseded(&self, vip: VipSlot) -> bool {
+        // SAFETY: inside the entry, which the kernel keeps.
+        unsafe { self.superseded_at(vip.family(), vip.vrid).read_volatile() != 0 }
+    }
+
+    #[inline(always)]
+    fn is_muted(&self, vip: VipSlot) -> bool {
+        // SAFETY: as above.
+        let [v4, v6] = unsafe { [&raw mut (*self.0).muted_v4, &raw mut (*self.0).muted_v6] };
+        self.has(vip.vrid, pick(vip.family(), v4, v6))
+    }
+
+    /// Whether the fence is closed for the whole interface. Reading a clock costs more than all the rest of the way of ordinary traffic, so
     /// what was found in one tick holds until the next where nothing can change before: a lease is never shortened,
     /// and the flag is looked at each time.
     #[inline(always)]
@@ -120,18 +179,40 @@ impl Lease {
     }
 }
 
-/// Whether this frame, which is no VRRP, must not reach the stack.
+/// Whether this frame, which is no VRRP, must not reach the stack, and why.
 #[inline(always)]
-pub(crate) fn keeps_out(frame: &ContextFrame<'_>, config: &InterfaceConfig) -> bool {
-    let Some(lease) = lease() else {
-        return false;
-    };
-    if !lease.is_closed() {
-        return false;
+pub(crate) fn keeps_out(frame: &ContextFrame<'_>, config: &InterfaceConfig) -> Option<Counter> {
+    let lease = lease()?;
+    let closed = lease.is_closed();
+    let superseded = lease.superseded() != 0;
+    let special = lease.special();
+    let muted = special & SPECIAL_MUTED != 0;
+    let refused = special & SPECIAL_NO_ACCEPT != 0;
+    if !closed && !superseded && special == 0 {
+        return None;
     }
     #[expect(clippy::cast_possible_truncation, reason = "a VID has twelve bits")]
-    let Some(address) = wanted_address(frame, config.vlan as u16) else {
-        return false;
+    let wanted = wanted_address(frame, config.vlan as u16)?;
+    // SAFETY: user space replaces whole entries, which are one word.
+    let vip = unsafe { HA_VIPS.get_ptr(wanted.address)?.read_volatile() };
+    let ban = Ban {
+        closed,
+        superseded: superseded && lease.is_superseded(vip),
+        muted: muted && lease.is_muted(vip),
+        // What is for the address while it is elsewhere is passing through. Of a router on another interface nothing is
+        // known here.
+        refused: refused
+            && vip.flags & VIP_NO_ACCEPT != 0
+            && (vip.vrid == 0 || lease.holds(vip.family(), vip.vrid)),
     };
-    HA_VIPS.get_ptr(address).is_some()
+    if !ban.keeps_out(&wanted) {
+        return None;
+    }
+    Some(if ban.closed || ban.superseded {
+        Counter::Fenced
+    } else if ban.muted && wanted.question {
+        Counter::Muted
+    } else {
+        Counter::Refused
+    })
 }

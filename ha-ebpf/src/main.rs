@@ -3,7 +3,7 @@
 //! No VRRP logic that user space also has lives here. A frame whose fingerprint user space accepted before is
 //! stamped; any other frame for a configured virtual router is copied to user space, within limits; both are passed
 //! on to the stack. Probes are answered and replies to ours read (docs/liveness.md). Ordinary traffic is passed,
-//! unless it is for a virtual address and the fence is closed.
+//! unless it is for a virtual address and the fence is closed, or asks for one that is being handed over.
 
 #![no_std]
 #![no_main]
@@ -15,6 +15,7 @@
 #![expect(unsafe_code, reason = "an eBPF program reads packet memory and map entries through pointers")]
 
 mod advert;
+mod claim;
 mod frame;
 mod lease;
 mod log;
@@ -45,11 +46,11 @@ pub fn ha_xdp(context: XdpContext) -> u32 {
     };
     match classify_here(&frame, config) {
         Verdict::NotVrrp => {
-            if lease::keeps_out(&frame, config) {
-                maps::count(Counter::Fenced);
-                return XDP_DROP;
-            }
-            XDP_PASS
+            let Some(counter) = lease::keeps_out(&frame, config) else {
+                return XDP_PASS;
+            };
+            maps::count(counter);
+            XDP_DROP
         }
         Verdict::Rejected(counter) => {
             maps::count(counter);
@@ -73,7 +74,10 @@ pub fn ha_live(context: XdpContext) -> u32 {
     };
     lease.note_orphaned(false);
     let (action, counter) = match classify_here(&frame, config) {
-        Verdict::Vrrp(packet) => (XDP_PASS, advert::recognise(&context, &frame, config, &packet)),
+        Verdict::Vrrp(packet) => {
+            claim::hear(&frame, &packet, &lease);
+            (XDP_PASS, advert::recognise(&context, &frame, config, &packet))
+        }
         Verdict::Probe(at) => probe::take(&context, &frame, &at, &lease, false),
         Verdict::NotVrrp | Verdict::Rejected(_) => return XDP_PASS,
     };
@@ -81,7 +85,8 @@ pub fn ha_live(context: XdpContext) -> u32 {
     action
 }
 
-/// The same without a daemon: probes are answered, so that somebody else can take over; adverts are for nobody.
+/// The same without a daemon: probes are answered, so that somebody else can take over; adverts are for nobody, but
+/// may say that somebody has.
 #[inline(always)]
 fn orphaned(context: &XdpContext, frame: &ContextFrame<'_>, verdict: &Verdict) -> u32 {
     let Some(lease) = lease::lease() else {
@@ -90,7 +95,11 @@ fn orphaned(context: &XdpContext, frame: &ContextFrame<'_>, verdict: &Verdict) -
     lease.note_orphaned(true);
     let (action, counter) = match verdict {
         Verdict::Probe(at) => probe::take(context, frame, at, &lease, true),
-        _ => (XDP_PASS, Counter::Unattended),
+        Verdict::Vrrp(packet) => {
+            claim::hear(frame, packet, &lease);
+            (XDP_PASS, Counter::Unattended)
+        }
+        Verdict::NotVrrp | Verdict::Rejected(_) => return XDP_PASS,
     };
     maps::count(counter);
     action

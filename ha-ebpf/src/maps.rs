@@ -6,7 +6,7 @@ use aya_ebpf::macros::btf_map;
 use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
 use ha_common::layout::{
     ADVERT_SLOTS, AdvertSlot, EVENT_RING_BYTES, EventHeader, InterfaceConfig, LeaseSlot, PEER_SLOTS,
-    PROBER_SLOTS, PeerSlot, ProberSlot, VIP_SLOTS,
+    PROBER_SLOTS, PeerSlot, ProberSlot, VIP_SLOTS, VipSlot,
 };
 
 use crate::advert::Scratch;
@@ -39,9 +39,9 @@ pub(crate) static HA_EVENTS: RingBuf<EventHeader, { EVENT_RING_BYTES as usize }>
 #[btf_map]
 pub(crate) static HA_LEASE: Array<LeaseSlot, 1, MMAPABLE> = Array::new();
 
-/// The virtual addresses that the fence is about, by [`ha_common::layout::AddressKey`]. Each value is 1.
+/// The virtual addresses that the fence is about, by [`ha_common::layout::AddressKey`].
 #[btf_map]
-pub(crate) static HA_VIPS: HashMap<[u64; 2], u32, { VIP_SLOTS as usize }, NO_PREALLOC> = HashMap::new();
+pub(crate) static HA_VIPS: HashMap<[u64; 2], VipSlot, { VIP_SLOTS as usize }, NO_PREALLOC> = HashMap::new();
 
 /// The routers that we probe. Mapped into the daemon's memory.
 #[btf_map]

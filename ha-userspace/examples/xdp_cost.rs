@@ -85,7 +85,7 @@ use aya::{TestRun as _, TestRunOptions};
 use ha_common::classify::{Verdict, classify, fingerprint};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
-use ha_userspace::xdp::{Adverts, Program, Slot};
+use ha_userspace::xdp::{Adverts, Program, Slot, Travel};
 use xdp_support::{advert, ethernet, ipv4, ipv6};
 
 /// Frames for one path, and what must be in the maps for it.
@@ -145,7 +145,7 @@ fn main() -> Result<()> {
     let _events = program.events()?;
     for vrid in CONFIGURED.into_iter().filter_map(Vrid::new) {
         for family in [Family::V4, Family::V6] {
-            adverts.configure(Slot::of(family, vrid), true);
+            adverts.configure(Slot::of(family, vrid), Some(Travel::Multicast));
         }
     }
     for path in paths() {

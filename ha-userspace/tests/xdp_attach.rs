@@ -11,7 +11,9 @@ use ha_common::layout::{RATE_OTHERS, RATE_TRACKED};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 use ha_userspace::config::model::XdpMode;
-use ha_userspace::xdp::{AttachError, Attached, Options, Program, Slot, XdpInterface, remove_leftovers};
+use ha_userspace::xdp::{
+    AttachError, Attached, Options, Program, Slot, Travel, XdpInterface, remove_leftovers,
+};
 use serde_json::Value;
 use xdp_support::{Sender, advert, ethernet, ipv4, run, veth};
 
@@ -68,7 +70,7 @@ async fn fingerprints(xdp: &mut XdpInterface) -> Vec<u64> {
 
 /// Sends the advert of 172.16.1.1 once and tracks it.
 async fn track(xdp: &mut XdpInterface, sender: &Sender) {
-    xdp.adverts.configure(slot(), true);
+    xdp.adverts.configure(slot(), Some(Travel::Multicast));
     sender.send(&frame(1, 51, 100));
     let fingerprints = fingerprints(xdp).await;
     assert_eq!(fingerprints.len(), 1);
@@ -256,15 +258,15 @@ fn pins() {
     block_on(async {
         let first = attach(ifindex, options);
         let directory = first.pin_directory().expect("pinned").to_owned();
-        assert!(directory.ends_with("xvrrp/v2/ens160"), "{}", directory.display());
+        assert!(directory.ends_with("xvrrp/v3/ens160"), "{}", directory.display());
 
         // As a crash leaves them, and as an older version left them.
         let xvrrp = bpffs.path().join("xvrrp");
         std::fs::create_dir_all(xvrrp.join("v0/ens160")).expect("writable");
         std::fs::hard_link(directory.join("HA_ADVERTS"), xvrrp.join("v0/ens160/HA_OLD")).expect("linkable");
-        std::fs::rename(&directory, xvrrp.join("v2/kept")).expect("movable");
+        std::fs::rename(&directory, xvrrp.join("v3/kept")).expect("movable");
         drop(first);
-        std::fs::rename(xvrrp.join("v2/kept"), &directory).expect("movable");
+        std::fs::rename(xvrrp.join("v3/kept"), &directory).expect("movable");
 
         let second = attach(ifindex, options);
         assert_eq!(second.notes(), &[] as &[String]);
@@ -293,10 +295,10 @@ fn pins() {
         drop(second);
         assert!(!directory.exists());
         drop(third);
-        assert!(!xvrrp.join("v2").exists());
+        assert!(!xvrrp.join("v3").exists());
 
         // Of an interface that is not used any more.
-        std::fs::create_dir_all(xvrrp.join("v2/eth9")).expect("writable");
+        std::fs::create_dir_all(xvrrp.join("v3/eth9")).expect("writable");
         remove_leftovers(bpffs.path(), &[]);
         assert!(!xvrrp.exists());
 

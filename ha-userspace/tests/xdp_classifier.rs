@@ -11,7 +11,7 @@ use ha_common::classify::{self, Origin, Packet, Verdict, classify, parse_ip_pack
 use ha_common::counter::{Counter, XdpCounters};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
-use ha_userspace::xdp::{Adverts, Alive, Counters, Events, Program, Slot};
+use ha_userspace::xdp::{Adverts, Alive, Counters, Events, Program, Slot, Travel};
 use xdp_support::{advert, ethernet, ipv4, ipv6};
 
 fn main() -> ExitCode {
@@ -172,7 +172,7 @@ impl Loaded {
         // VRID 99 and others that mutations make are left out.
         for vrid in (1..=98).filter_map(Vrid::new) {
             for family in [Family::V4, Family::V6] {
-                adverts.configure(Slot::of(family, vrid), true);
+                adverts.configure(Slot::of(family, vrid), Some(Travel::Multicast));
             }
         }
         Self {

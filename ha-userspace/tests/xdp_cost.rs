@@ -11,12 +11,12 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ha_common::layout::{RATE_PROBES, RATE_WINDOW_NS};
+use ha_common::layout::{RATE_PROBES, RATE_WINDOW_NS, VipSlot};
 use ha_common::probe::{Addresses, Key, Masters, Probe, ProbeFrame, Reply};
 use ha_common::time::Span;
 use ha_common::types::{Family, Vrid};
 use ha_userspace::net::clock;
-use ha_userspace::xdp::{PeerIndex, Slot};
+use ha_userspace::xdp::{PeerIndex, Slot, Travel};
 use xdp_support::program::{DROP, Loaded, OWN_MAC, PASS, PEER_MAC, TX};
 use xdp_support::raw::Raw;
 use xdp_support::{advert, ethernet, ipv4};
@@ -85,7 +85,7 @@ fn costs() {
     let empty = Raw::empty();
     let mut loaded = Loaded::new(0);
     let vip = Ipv4Addr::new(172, 16, 1, 25);
-    loaded.vips.set([IpAddr::V4(vip)]).expect("room");
+    loaded.vips.set([(IpAddr::V4(vip), VipSlot::default())]).expect("room");
     let udp = |destination: Ipv4Addr| {
         let mut packet = ipv4(2, 17, &[], &[0; 1000]);
         packet[16..20].copy_from_slice(&destination.octets());
@@ -103,14 +103,14 @@ fn costs() {
 
     add("ordinary, never probed", best(&loaded, &ordinary, PASS));
     let slot = Slot::of(Family::V4, Vrid::new(51).expect("not zero"));
-    loaded.adverts.configure(slot, true);
+    loaded.adverts.configure(slot, Some(Travel::Multicast));
     let fingerprint = loaded.fingerprint(&advert);
     loaded.adverts.track(slot, fingerprint, clock::now(), IpAddr::from([172, 16, 1, 1]));
     let stamped = add("advert, stamped", best(&loaded, &advert, PASS));
     assert!(loaded.counters().stamped >= u64::from(REPEAT));
     loaded.adverts.untrack(slot);
     add("advert, rate-limited", best(&loaded, &advert, PASS));
-    loaded.adverts.configure(slot, false);
+    loaded.adverts.configure(slot, None);
     add("advert, unknown VRID", best(&loaded, &advert, PASS));
 
     loaded.lease.renew(clock::now().after(Span::from_secs(3600)));

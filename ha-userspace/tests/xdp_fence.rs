@@ -6,9 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 
 use ha_common::fence::PROBED_NS;
+use ha_common::layout::VipSlot;
 use ha_common::probe::{Probe, ProbeFrame};
 use ha_common::time::{Span, Time};
+use ha_common::types::{Family, Vrid};
 use ha_userspace::net::clock;
+use ha_userspace::xdp::{Slot, Travel};
 use xdp_support::program::{DROP, Loaded, OWN_MAC, PASS, PEER_MAC, TX, priority_tag};
 use xdp_support::{advert, ethernet, ipv4};
 
@@ -17,6 +20,11 @@ fn main() -> ExitCode {
         ("s39_a_closed_fence_drops_what_is_for_a_vip_and_nothing_else", what),
         ("s39_the_fence_closes_when_nobody_vouches_for_the_node", when),
         ("s39_the_fence_closes_within_the_tick", to_the_nanosecond),
+        ("s39_an_advert_of_another_router_closes_the_fence_of_a_headless_one", superseded),
+        ("s39_what_says_nothing_about_a_successor_closes_no_fence", not_superseded),
+        ("s39_over_ipv6_too", superseded_over_ipv6),
+        ("s39_unicast_adverts_count_where_adverts_are_unicast", superseded_by_unicast),
+        ("a_muted_router_serves_and_leaves_questions_to_its_successor", muted),
         ("the_fence_of_a_vlan_leaves_other_vlans_alone", vlan),
         ("virtual_addresses_are_replaced_as_a_set", vips),
     ])
@@ -87,16 +95,28 @@ fn free() -> Vec<(&'static str, Vec<u8>)> {
         ("advertisement", neighbour(136, VIP6)),
         ("IPv4 to us", udp(OWN)),
         ("IPv6 to us", ipv6(17, OWN6, &[0; 20])),
-        ("advert", ethernet(&[], 0x0800, &ipv4(2, 112, &[], &advert(51, 100)))),
+        ("advert", from(2, 52, 100)),
         ("another protocol", ethernet(&[], 0x88cc, &[0; 50])),
         ("cut off", arp(1, VIP)[..40].to_vec()),
         ("in a VLAN", [&arp(1, VIP)[..12], &[0x81, 0, 0, 7], &arp(1, VIP)[12..]].concat()),
     ]
 }
 
+/// The virtual router that the addresses belong to.
+fn vrid() -> Vrid {
+    Vrid::new(51).expect("not zero")
+}
+
+fn slot(family: Family) -> VipSlot {
+    VipSlot::of(family, vrid())
+}
+
 fn loaded(vlan: u16) -> Loaded {
     let mut loaded = Loaded::new(vlan);
-    loaded.vips.set([IpAddr::V4(VIP), IpAddr::V6(VIP6)]).expect("room");
+    loaded
+        .vips
+        .set([(IpAddr::V4(VIP), slot(Family::V4)), (IpAddr::V6(VIP6), slot(Family::V6))])
+        .expect("room");
     loaded
 }
 
@@ -178,6 +198,165 @@ fn to_the_nanosecond() {
     }
 }
 
+/// An advert from 172.16.1.`host`.
+fn from(host: u8, vrid: u8, priority: u8) -> Vec<u8> {
+    ethernet(&[], 0x0800, &ipv4(host, 112, &[], &advert(vrid, priority)))
+}
+
+/// Holds the addresses as VRID 51 with adverts from `OWN`, vouched for until then. Nobody probes.
+fn master(lease: Time) -> Loaded {
+    let loaded = loaded(0);
+    for family in [Family::V4, Family::V6] {
+        loaded.lease.set_held(family, vrid(), true);
+        loaded.adverts.configure(Slot::of(family, vrid()), Some(Travel::Multicast));
+    }
+    loaded.adverts.own(Slot::of(Family::V4, vrid()), IpAddr::V4(OWN));
+    loaded.lease.renew(lease);
+    loaded
+}
+
+fn far() -> Time {
+    clock::now().after(Span::from_secs(60))
+}
+
+fn is_superseded(loaded: &Loaded) -> bool {
+    let marked = loaded.lease.is_superseded(Family::V4, vrid());
+    assert_eq!(loaded.lease.any_superseded(), marked);
+    for (name, frame) in protected() {
+        let of_v4 = !name.contains("6") && name != "solicitation" && name != "advertisement to it";
+        let action = if marked && of_v4 { DROP } else { PASS };
+        assert_eq!(loaded.run(&frame).0, action, "{name}");
+    }
+    for (name, frame) in free() {
+        assert_eq!(loaded.run(&frame), (PASS, frame), "{name}");
+    }
+    marked
+}
+
+fn superseded() {
+    // Frozen: the live half of the program sees the advert.
+    let mut loaded = master(Time(0));
+    loaded.lease.renew(clock::now().after(Span::from_millis(50)));
+    assert_eq!(loaded.run(&from(2, 51, 100)).0, PASS);
+    assert!(!is_superseded(&loaded), "somebody vouches for this node, and judges the advert");
+    std::thread::sleep(std::time::Duration::from_millis(51));
+    assert!(!is_superseded(&loaded), "nobody has taken over yet");
+    let count = loaded.counters().superseded;
+    assert_eq!(loaded.run(&from(2, 51, 1)).0, PASS);
+    assert!(is_superseded(&loaded));
+    loaded.run(&from(3, 51, 1));
+    assert_eq!(loaded.counters().superseded, count + 1, "once is enough");
+    loaded.lease.renew(far());
+    assert!(is_superseded(&loaded), "until the addresses are gone, whoever vouches");
+    loaded.lease.clear_superseded(Family::V4, vrid());
+    assert!(!is_superseded(&loaded));
+
+    // Dead.
+    loaded.orphan();
+    assert!(!is_superseded(&loaded));
+    loaded.lease.open_restart_window(far());
+    loaded.run(&from(2, 51, 100));
+    assert!(!is_superseded(&loaded), "a planned restart");
+    loaded.lease.open_restart_window(Time(0));
+    loaded.run(&from(2, 51, 100));
+    assert!(is_superseded(&loaded));
+    // Probes are answered as ever.
+    assert_eq!(loaded.run(&probe()).0, TX);
+}
+
+fn not_superseded() {
+    let mut loaded = master(far());
+    loaded.orphan();
+    let cut = from(2, 51, 100)[..40].to_vec();
+    let mut far_away = ipv4(2, 112, &[], &advert(51, 100));
+    far_away[8] = 254;
+    let mut carp = advert(51, 0);
+    carp[0] = 0x21;
+    carp[2] = 100;
+    carp[3] = 7;
+    carp.resize(36, 0);
+    let silent = [
+        ("our own, come back", from(1, 51, 100)),
+        ("a resignation", from(2, 51, 0)),
+        ("another virtual router's", from(2, 52, 100)),
+        ("from off the link", ethernet(&[], 0x0800, &far_away)),
+        ("cut off", cut),
+        ("CARP", ethernet(&[], 0x0800, &ipv4(2, 112, &[], &carp))),
+        ("over IPv6", ethernet(&[], 0x86dd, &xdp_support::ipv6(112, &advert6(51, 0)))),
+        ("in a VLAN", ethernet(&[(0x8100, 7)], 0x0800, &ipv4(2, 112, &[], &advert(51, 100)))),
+        ("to this host alone", unicast(51)),
+    ];
+    for (name, frame) in &silent {
+        loaded.run(frame);
+        assert!(!is_superseded(&loaded), "{name}");
+    }
+    loaded.lease.set_held(Family::V4, vrid(), false);
+    loaded.run(&from(2, 51, 100));
+    assert!(!is_superseded(&loaded), "its addresses are elsewhere anyway");
+    assert_eq!(loaded.counters().superseded, 0);
+}
+
+/// A VRRPv3 advert with one IPv6 address.
+fn advert6(vrid: u8, priority: u8) -> Vec<u8> {
+    [&[0x31, vrid, priority, 1, 0, 100, 0, 0][..], &VIP6.octets()].concat()
+}
+
+/// An advert to `OWN` alone.
+fn unicast(vrid: u8) -> Vec<u8> {
+    let mut packet = ipv4(2, 112, &[], &advert(vrid, 100));
+    packet[16..20].copy_from_slice(&OWN.octets());
+    // The checksum of the header is the kernel's to judge, later.
+    ethernet(&[], 0x0800, &packet)
+}
+
+fn superseded_over_ipv6() {
+    let mut loaded = master(far());
+    loaded.orphan();
+    let frame = ethernet(&[], 0x86dd, &xdp_support::ipv6(112, &advert6(51, 100)));
+    let own = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+    loaded.adverts.own(Slot::of(Family::V6, vrid()), IpAddr::V6(own));
+    loaded.run(&frame);
+    assert!(!loaded.lease.any_superseded(), "our own");
+    let other = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, 1);
+    loaded.adverts.own(Slot::of(Family::V6, vrid()), IpAddr::V6(other));
+    loaded.run(&frame);
+    assert!(loaded.lease.is_superseded(Family::V6, vrid()));
+    assert!(!loaded.lease.is_superseded(Family::V4, vrid()));
+    assert_eq!(loaded.run(&neighbour(135, VIP6)).0, DROP);
+    assert_eq!(loaded.run(&ipv6(17, VIP6, &[0; 20])).0, DROP);
+    assert_eq!(loaded.run(&arp(1, VIP)).0, PASS, "the address of another virtual router");
+}
+
+fn superseded_by_unicast() {
+    let mut loaded = master(far());
+    loaded.adverts.configure(Slot::of(Family::V4, vrid()), Some(Travel::Unicast));
+    loaded.orphan();
+    loaded.run(&from(2, 51, 100));
+    assert!(!is_superseded(&loaded), "multicast is not for this router");
+    loaded.run(&unicast(51));
+    assert!(is_superseded(&loaded));
+}
+
+fn muted() {
+    let loaded = master(far());
+    loaded.lease.set_muted(Family::V4, vrid(), true);
+    assert_eq!(loaded.run(&arp(1, VIP)).0, DROP);
+    assert_eq!(loaded.run(&udp(VIP)).0, PASS, "served all the same");
+    assert_eq!(loaded.run(&arp(1, OWN)).0, PASS);
+    assert_eq!(loaded.run(&neighbour(135, VIP6)).0, PASS, "another virtual router's");
+    assert_eq!((loaded.counters().muted, loaded.counters().fenced), (1, 0));
+    loaded.lease.set_muted(Family::V6, vrid(), true);
+    assert_eq!(loaded.run(&neighbour(135, VIP6)).0, DROP);
+    assert_eq!(loaded.run(&ipv6(58, VIP6, &[128, 0, 0, 0])).0, PASS);
+    loaded.lease.set_muted(Family::V4, vrid(), false);
+    assert_eq!(loaded.run(&arp(1, VIP)).0, PASS);
+    assert_eq!(loaded.run(&neighbour(135, VIP6)).0, DROP);
+    loaded.lease.set_muted(Family::V6, vrid(), false);
+    for (name, frame) in protected() {
+        assert_eq!(loaded.run(&frame).0, PASS, "{name}");
+    }
+}
+
 fn vlan() {
     let mut loaded = loaded(7);
     let tagged = |frame: &[u8], vid: u8| [&frame[..12], &[0x81, 0, 0, vid], &frame[12..]].concat();
@@ -194,8 +373,8 @@ fn vips() {
     loaded.run(&probe());
     let other = Ipv4Addr::new(172, 16, 1, 26);
     assert_eq!((loaded.run(&arp(1, VIP)).0, loaded.run(&arp(1, other)).0), (DROP, PASS));
-    loaded.vips.set([IpAddr::V4(other)]).expect("room");
-    assert_eq!(loaded.vips.iter().collect::<Vec<_>>(), [IpAddr::V4(other)]);
+    loaded.vips.set([(IpAddr::V4(other), slot(Family::V4))]).expect("room");
+    assert_eq!(loaded.vips.iter().collect::<Vec<_>>(), [(IpAddr::V4(other), slot(Family::V4))]);
     assert_eq!((loaded.run(&arp(1, VIP)).0, loaded.run(&arp(1, other)).0), (PASS, DROP));
     assert_eq!(loaded.run(&neighbour(135, VIP6)).0, PASS);
     loaded.vips.set([]).expect("smaller");

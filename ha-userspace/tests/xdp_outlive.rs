@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use ha_common::layout::VipSlot;
 use ha_common::probe::{ORPHANED, Probe, ProbeFrame, RESTARTING, Reply};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 use ha_userspace::config::model::XdpMode;
 use ha_userspace::net::clock;
 use ha_userspace::xdp::{
-    Attached, Options, PeerIndex, Slot, XdpInterface, detach_everything, remove_leftovers,
+    Attached, Options, PeerIndex, Slot, Travel, XdpInterface, detach_everything, remove_leftovers,
 };
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
@@ -40,6 +41,10 @@ fn main() -> ExitCode {
 const VIP: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 25);
 const OWN: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 1);
 const PEER: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 2);
+
+fn vip() -> (IpAddr, VipSlot) {
+    (IpAddr::V4(VIP), VipSlot::of(Family::V4, vrid()))
+}
 
 fn vrid() -> Vrid {
     Vrid::new(51).expect("not zero")
@@ -67,10 +72,10 @@ fn child(bpffs: &Path) -> ! {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let _inside = runtime.enter();
     let mut xdp = attach(bpffs, 1);
-    xdp.vips.set([IpAddr::V4(VIP)]).expect("room");
+    xdp.vips.set([vip()]).expect("room");
     xdp.lease.set_master(Family::V4, vrid(), true);
     xdp.lease.renew(clock::now().after(Span::from_secs(60)));
-    xdp.adverts.configure(Slot::of(Family::V4, vrid()), true);
+    xdp.adverts.configure(Slot::of(Family::V4, vrid()), Some(Travel::Multicast));
     xdp.adverts.track(Slot::of(Family::V4, vrid()), 99, Time(5), IpAddr::V4(PEER));
     let first = PeerIndex::new(0).expect("a slot");
     xdp.peers.configure(first, IpAddr::V4(PEER), NonZeroU64::new(1).expect("not zero"));
@@ -115,7 +120,7 @@ impl Lab {
     }
 
     fn directory(&self) -> PathBuf {
-        self.bpffs().join("xvrrp/v2/ens160")
+        self.bpffs().join("xvrrp/v3/ens160")
     }
 
     fn spawn(&self) -> Daemon {
@@ -258,7 +263,7 @@ fn killed() {
         let inherited = xdp.inherited().expect("something was left");
         assert!(inherited.was_master(Family::V4, vrid()) && !inherited.was_master(Family::V6, vrid()));
         assert!(!inherited.is_unbroken(), "somebody may have taken over");
-        assert_eq!(xdp.vips.iter().collect::<Vec<_>>(), [IpAddr::V4(VIP)]);
+        assert_eq!(xdp.vips.iter().collect::<Vec<_>>(), [vip()]);
         assert!(!xdp.lease.is_master(Family::V4, vrid()), "to be claimed anew");
         assert_eq!(xdp.adverts.snapshot(Slot::of(Family::V4, vrid())).configured, 0);
         assert_eq!(xdp.peers.address(PeerIndex::new(0).expect("a slot")), None);
@@ -280,7 +285,7 @@ fn restarted() {
     let lab = Lab::new();
     inside_runtime(|| {
         let mut xdp = attach(lab.bpffs(), 1);
-        xdp.vips.set([IpAddr::V4(VIP)]).expect("room");
+        xdp.vips.set([vip()]).expect("room");
         xdp.lease.set_master(Family::V4, vrid(), true);
         xdp.lease.renew(clock::now().after(Span::from_millis(100)));
         xdp.lease.open_restart_window(clock::now().after(Span::from_secs(20)));
@@ -313,10 +318,10 @@ fn replaced() {
     inside_runtime(|| {
         // Of another version.
         lab.spawn().kill();
-        std::fs::rename(version("v2"), version("v1")).expect("movable");
+        std::fs::rename(version("v3"), version("v2")).expect("movable");
         let xdp = attach(lab.bpffs(), 2);
         assert!(xdp.inherited().is_none() && xdp.notes().is_empty(), "{:?}", xdp.notes());
-        assert!(lab.directory().join("link").exists() && !version("v1").exists());
+        assert!(lab.directory().join("link").exists() && !version("v2").exists());
         assert_eq!(lab.probe().expect("answered").responder, 2);
         drop(xdp);
 

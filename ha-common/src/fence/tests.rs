@@ -52,6 +52,14 @@ fn nobody_probing_means_that_the_addresses_stay_served() {
     );
 }
 
+const fn asks(address: [u64; 2]) -> Wanted {
+    Wanted { address, question: true, answer: false }
+}
+
+const fn goes(address: [u64; 2]) -> Wanted {
+    Wanted { address, question: false, answer: false }
+}
+
 fn ethernet(ethertype: [u8; 2], packet: &[u8]) -> Vec<u8> {
     [&[2; 12][..], &ethertype, packet].concat()
 }
@@ -65,12 +73,12 @@ fn every_truncation_is_survived_and_none_invents_an_address() {
     let key: [u64; 2] = bytemuck::cast(address_key([172, 16, 1, 25].into()));
     for len in 0..=frame.len() {
         let wanted = wanted_address(&frame[..len], 0);
-        assert_eq!(wanted, (len == frame.len()).then_some(key), "{len}");
+        assert_eq!(wanted, (len == frame.len()).then_some(asks(key)), "{len}");
     }
     let mut tagged = frame.clone();
     tagged.splice(12..12, [0x81, 0, 0, 7]);
     assert_eq!(wanted_address(&tagged[..], 0), None);
-    assert_eq!(wanted_address(&tagged[..], 7), Some(key));
+    assert_eq!(wanted_address(&tagged[..], 7), Some(asks(key)));
     assert_eq!(wanted_address(&frame[..], 7), None);
 }
 
@@ -82,11 +90,83 @@ fn solicitations_are_for_their_target_and_other_packets_for_their_destination() 
     packet.extend([135, 0, 0, 0, 0, 0, 0, 0]);
     packet.extend([3; 16]);
     let wanted = |packet: &[u8]| wanted_address(&ethernet([0x86, 0xdd], packet)[..], 0);
-    assert_eq!(wanted(&packet), Some(bytemuck::cast([3_u8; 16])));
+    assert_eq!(wanted(&packet), Some(asks(bytemuck::cast([3_u8; 16]))));
     assert_eq!(wanted(&packet[..50]), None, "a solicitation without a target");
     packet[40] = 136;
-    assert_eq!(wanted(&packet), Some(bytemuck::cast([2_u8; 16])));
+    assert_eq!(wanted(&packet), Some(goes(bytemuck::cast([2_u8; 16]))));
     packet[40] = 135;
     packet[6] = 17;
-    assert_eq!(wanted(&packet), Some(bytemuck::cast([2_u8; 16])));
+    assert_eq!(wanted(&packet), Some(goes(bytemuck::cast([2_u8; 16]))));
+}
+
+/// How a VRRPv2 advert with one address and a password begins.
+const ADVERT: [u8; 4] = [0x21, 51, 100, 1];
+const CLAIM: Claim = Claim { foreign: true, multicast: true, unicast_router: false, start: ADVERT };
+
+fn packet(family: Family, ttl: u8, pdu_len: usize) -> Packet {
+    let vrid = crate::types::Vrid::new(51).expect("not zero");
+    Packet { family, vrid, ip_at: 14, ip_len: 20 + pdu_len, pdu_at: 20, pdu_len, ttl, authenticated: false }
+}
+
+#[test]
+fn s39_whoever_advertises_in_earnest_has_taken_over() {
+    let v2 = packet(Family::V4, 255, 20);
+    assert!(CLAIM.is_master(&v2));
+    let v3 = Claim { start: [0x31, 51, 1, 1], ..CLAIM };
+    assert!(v3.is_master(&packet(Family::V4, 255, 12)));
+    assert!(v3.is_master(&packet(Family::V6, 255, 24)));
+    let unicast = Claim { multicast: false, unicast_router: true, ..CLAIM };
+    assert!(unicast.is_master(&v2));
+    assert!(unicast.is_master(&packet(Family::V4, 3, 20)), "peers may be behind routers");
+}
+
+#[test]
+fn s39_what_nobody_would_follow_takes_nothing_over() {
+    let v2 = packet(Family::V4, 255, 20);
+    let no = [
+        ("our own", Claim { foreign: false, ..CLAIM }),
+        ("a resignation", Claim { start: [0x21, 51, 0, 1], ..CLAIM }),
+        ("another version", Claim { start: [0x41, 51, 100, 1], ..CLAIM }),
+        ("another type", Claim { start: [0x22, 51, 100, 1], ..CLAIM }),
+        ("no addresses", Claim { start: [0x21, 51, 100, 0], ..CLAIM }),
+        ("more addresses than fit", Claim { start: [0x21, 51, 100, 4], ..CLAIM }),
+        ("unicast here", Claim { unicast_router: true, ..CLAIM }),
+        ("multicast here", Claim { multicast: false, ..CLAIM }),
+    ];
+    for (name, claim) in no {
+        assert!(!claim.is_master(&v2), "{name}");
+    }
+    assert!(!CLAIM.is_master(&packet(Family::V4, 254, 20)), "from off the link");
+    let carp = Claim { start: [0x21, 51, 100, 7], ..CLAIM };
+    assert!(!carp.is_master(&packet(Family::V4, 255, 36)), "CARP");
+    assert!(!CLAIM.is_master(&packet(Family::V6, 255, 20)), "an IPv6 address does not fit");
+}
+
+#[test]
+fn s39_only_a_headless_node_is_superseded() {
+    assert!(!HEALTHY.headless(NOW));
+    assert!(Guard { orphaned: true, ..HEALTHY }.headless(NOW));
+    assert!(Guard { last_probe_ns: 0, ..HEALTHY }.headless(NOW + 1), "whether or not it is probed");
+    let window = Guard { orphaned: true, restart_until_ns: NOW + 1, ..HEALTHY };
+    assert!(!window.headless(NOW) && window.headless(NOW + 1));
+}
+
+#[test]
+fn a_muted_router_serves_but_does_not_answer() {
+    let (asks, goes) = (asks([0, 1]), goes([0, 1]));
+    let ban = Ban::default();
+    assert!(!ban.keeps_out(&asks) && !ban.keeps_out(&goes));
+    let muted = Ban { muted: true, ..ban };
+    assert!(muted.keeps_out(&asks) && !muted.keeps_out(&goes));
+    for shut in [Ban { closed: true, ..ban }, Ban { superseded: true, ..ban }] {
+        assert!(shut.keeps_out(&asks) && shut.keeps_out(&goes));
+    }
+}
+
+#[test]
+fn a_refused_address_is_found_but_takes_nothing() {
+    let refused = Ban { refused: true, ..Ban::default() };
+    assert!(!refused.keeps_out(&asks([0, 1])) && refused.keeps_out(&goes([0, 1])));
+    let advertisement = Wanted { answer: true, ..goes([0, 1]) };
+    assert!(!refused.keeps_out(&advertisement), "the answer to a question that was asked from the address");
 }

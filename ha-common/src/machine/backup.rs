@@ -81,12 +81,15 @@ pub(super) struct Backup {
     /// Learned interval (VRRPv3); outlives the master that it was learned from (RFC: `Active_Adver_Interval`).
     learned: Option<Span>,
     master: Option<Tracked>,
+    /// The lower-priority master whose adverts do not count, because this router is about to preempt it. It is
+    /// watched all the same: should it die meanwhile, there is nothing to wait for.
+    ignored: Option<Tracked>,
     /// First advert of the lower-priority master that preemption is held back from.
     lower_since: Option<Time>,
     grace_until: Option<Time>,
     graces: u8,
     losses: u8,
-    /// Who resigned last; nobody once another master is tracked.
+    /// Who resigned last; nobody once another master is watched.
     resigned: Option<IpAddr>,
     /// A takeover that is under way.
     loss: Option<Loss>,
@@ -100,6 +103,7 @@ impl Backup {
             wait: Wait::MasterDown,
             learned: None,
             master: None,
+            ignored: None,
             lower_since: None,
             grace_until: None,
             graces: 0,
@@ -119,6 +123,11 @@ impl Backup {
 
     pub(super) const fn master(&self) -> Option<Tracked> {
         self.master
+    }
+
+    /// The master whose death matters: the tracked one, or else the one that is ignored.
+    pub(super) fn watched(&self) -> Option<Tracked> {
+        self.master.or(self.ignored)
     }
 
     /// The interval in force: learned in VRRPv3, configured in VRRPv2.
@@ -182,11 +191,11 @@ impl Backup {
         } else {
             // "Else, if Preempt_Mode is True and the priority is lower: discard."
             if params.preempt_delay == Span::ZERO {
-                return Verdict::Nothing;
+                return self.ignore(heard);
             }
             let since = *self.lower_since.get_or_insert(heard.at);
             if heard.at >= since.after(params.preempt_delay) {
-                return Verdict::Nothing;
+                return self.ignore(heard);
             }
         }
         self.learned = Some(heard.interval);
@@ -202,10 +211,34 @@ impl Backup {
             self.loss = None;
         }
         self.resigned = None;
+        self.ignored = None;
         self.master = Some(master);
         self.wait = Wait::MasterDown;
         self.refresh(heard.at);
         Verdict::Track
+    }
+
+    /// An advert of a lower-priority master that is to be preempted. It does not postpone that, but it shows that
+    /// its sender is alive.
+    fn ignore(&mut self, heard: &Heard) -> Verdict {
+        if self.loss.is_some_and(|loss| loss.source == heard.source && heard.at > loss.at) {
+            self.loss = None;
+        }
+        if self.master.is_some() {
+            return Verdict::Nothing;
+        }
+        let mut ignored = tracked(heard);
+        match self.ignored {
+            Some(known) if known.address == ignored.address => {
+                ignored.last_seen = ignored.last_seen.max(known.last_seen);
+            }
+            // What became of the one says nothing about the other.
+            Some(known) if self.loss.is_some_and(|loss| loss.source == known.address) => self.loss = None,
+            Some(_) | None => {}
+        }
+        self.ignored = Some(ignored);
+        self.resigned = None;
+        Verdict::Nothing
     }
 
     /// "If the Priority in the ADVERTISEMENT is zero, then: Set the Active_Down_Timer to Skew_Time."
@@ -220,6 +253,7 @@ impl Backup {
             self.wait = Wait::Skew;
         }
         self.master = None;
+        self.ignored = None;
         self.resigned = Some(heard.source);
         self.lower_since = None;
         if tracked { Verdict::Untrack } else { Verdict::Nothing }
@@ -247,9 +281,14 @@ impl Backup {
 
     /// A verdict, or a resignation by the bitmap.
     pub(super) fn lost(&mut self, loss: Loss) -> Verdict {
-        let known = self.master.map(|master| master.address).or(self.resigned);
+        let known = self.watched().map(|master| master.address).or(self.resigned);
         // What was heard since refutes it.
-        let outdated = self.master.is_some() && self.anchor > loss.at;
+        let heard = if self.master.is_some() {
+            Some(self.anchor)
+        } else {
+            self.ignored.map(|ignored| ignored.last_seen)
+        };
+        let outdated = heard.is_some_and(|at| at > loss.at);
         if known != Some(loss.source) || outdated {
             return Verdict::Nothing;
         }
@@ -266,13 +305,15 @@ impl Backup {
             }
         }
         self.loss = Some(loss);
-        if loss.reason != Reason::MasterResigned || self.master.is_none() {
+        if loss.reason != Reason::MasterResigned || self.watched().is_none() {
             return Verdict::Nothing;
         }
+        let tracked = self.master.is_some();
         self.master = None;
+        self.ignored = None;
         self.resigned = Some(loss.source);
         self.lower_since = None;
-        Verdict::Untrack
+        if tracked { Verdict::Untrack } else { Verdict::Nothing }
     }
 
     /// A sign of life that is no advert.
@@ -337,8 +378,8 @@ impl Backup {
         if now < since.after(params.preempt_delay) {
             return Verdict::Nothing;
         }
-        self.master = None;
-        self.loss = None;
+        // A verdict on it stands.
+        self.ignored = self.master.take();
         Verdict::Untrack
     }
 }

@@ -88,8 +88,8 @@ pub enum Input {
     SetAddress(IpAddr),
     /// Stop gracefully. A second one, while leaving, stops at once.
     Stop,
-    /// The judge's verdict on a peer ([`crate::judge::Event::Lost`]). Ignored unless that peer is the tracked
-    /// master, or resigned last. The router takes over at `at` + `wait` unless a sign of life refutes the verdict.
+    /// The judge's verdict on a peer ([`crate::judge::Event::Lost`]). Ignored unless that peer is the master that is
+    /// watched ([`super::Machine::watched`]), or resigned last. The router takes over at `at` + `wait` unless a sign of life refutes the verdict.
     MasterLost {
         /// The peer's address.
         source: IpAddr,

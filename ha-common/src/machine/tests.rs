@@ -8,6 +8,7 @@ mod pair;
 mod sequences;
 mod timing;
 mod verdict;
+mod watched;
 
 use core::net::{IpAddr, Ipv4Addr};
 use std::vec::Vec;

@@ -3,7 +3,7 @@
 use super::io::{Params, Tracked};
 use super::state::{Reason, State};
 use super::timers::master_down_interval;
-use super::{Machine, Phase};
+use super::{FAST_HANDOVER, Machine, Phase};
 use crate::time::{Span, Time};
 use crate::types::Priority;
 
@@ -56,6 +56,29 @@ impl Machine {
         match &self.phase {
             Phase::Backup(backup) => backup.master(),
             Phase::Init | Phase::Fault | Phase::Master { .. } | Phase::Leaving { .. } => None,
+        }
+    }
+
+    /// The master whose death matters: the tracked one, or the lower-priority one that a backup is about to preempt
+    /// and does not follow. Verdicts of the judge on it count ([`super::Input::MasterLost`]).
+    #[must_use]
+    pub fn watched(&self) -> Option<Tracked> {
+        match &self.phase {
+            Phase::Backup(backup) => backup.watched(),
+            Phase::Init | Phase::Fault | Phase::Master { .. } | Phase::Leaving { .. } => None,
+        }
+    }
+
+    /// Whether questions for the virtual addresses (ARP requests, neighbour solicitations) are this router's to
+    /// answer. A leaving master serves its addresses for some time after that has become its successor's job: at
+    /// once beside a prompt successor, else when that one is heard. A question that nobody answers meanwhile is
+    /// answered by the successor's gratuitous ARP.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        match self.phase {
+            Phase::Master { .. } => true,
+            Phase::Leaving { succeeded, .. } => !succeeded && self.params.handover > FAST_HANDOVER,
+            Phase::Init | Phase::Fault | Phase::Backup(_) => false,
         }
     }
 

@@ -119,7 +119,9 @@ fn fast(interfaces: &[InterfaceStatus]) -> String {
                 fence.lease_left_ms.map_or("no lease".to_owned(), |left| format!("lease {left:.0} ms"));
             let ago = |ms: f64| format!("probed {ms:.1} ms ago");
             let probed = fence.probed_ms_ago.map_or("never probed".to_owned(), ago);
-            let _ = writeln!(out, "\nfence of {}: {}, {lease}, {probed}", interface.name, fence.state);
+            // A daemon of another version does not say.
+            let now = if fence.now.is_empty() { String::new() } else { format!(", {}", fence.now) };
+            let _ = writeln!(out, "\nfence of {}: {}{now}, {lease}, {probed}", interface.name, fence.state);
         }
         for peer in &interface.peers {
             let last =

@@ -40,7 +40,6 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     ),
     (Context::Instance, &["notify_priority_changes"], "nothing is written"),
     (Context::Instance, &["smtp_alert"], "no mail is sent"),
-    (Context::Instance, &["no_accept"], "packets to the virtual addresses are accepted"),
     (Context::Instance, &["vrf"], "the interface decides the VRF"),
     (Context::Instance, &["promote_secondaries"], "addresses that the kernel drops are put back"),
     (Context::Instance, &["unicast_fault_no_peer"], "the instance uses multicast"),

@@ -15,6 +15,7 @@ pub mod advert_tx;
 pub mod announce;
 pub mod clock;
 pub mod error;
+pub mod firewall;
 mod links;
 pub mod monitor;
 pub mod neighbours;

@@ -27,6 +27,7 @@ use crate::liveness::Report;
 use crate::net::addresses::{AddressSpec, Addresses};
 use crate::net::announce::Announcer;
 use crate::net::clock;
+use crate::net::firewall::Firewall;
 use crate::net::monitor::{Change, Monitor};
 use crate::net::neighbours::Neighbours;
 use crate::net::routing::{Routing, Watch};
@@ -56,6 +57,7 @@ pub(super) struct Daemon {
     pub(super) statics: Statics,
     pub(super) links: VirtualLinks,
     pub(super) neighbours: Neighbours,
+    pub(super) firewall: Firewall,
     pub(super) announcer: Announcer,
     pub(super) timer: Timer,
     pub(super) runner: Runner,

@@ -1,7 +1,7 @@
-//! Fast failover: which peers are probed, what this node says of itself, and what the liveness thread reports.
+//! Fast failover: which peers are probed, and what the liveness thread reports.
 //!
-//! docs/liveness.md has the rules. Here they are connected: verdicts go to the machines, states go into the replies,
-//! and a lease that ran out makes this node step down before it is renewed.
+//! docs/liveness.md has the rules. Here they are connected: verdicts go to the machines. What this node says of
+//! itself is [`super::fence`]'s.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,17 +16,14 @@ use ha_common::time::{Span, Time};
 use ha_common::types::Family;
 
 use super::daemon::Daemon;
-use super::interface::{Frame, Interface};
-use super::links::vips;
+use super::fence::{PROBED, holds};
+use super::interface::Frame;
 use super::note::Note;
-use super::router::{Router, span};
+use super::router::span;
 use crate::config::model::Fast as FastConfig;
 use crate::liveness::{LeaseSpec, Liveness, PeerKey, PeerSpec, Report};
 use crate::net::clock;
 use crate::xdp::PeerIndex;
-
-/// The fence stays closed for this long after the last probe.
-const PROBED_RECENTLY: Span = Span::SECOND;
 
 /// What a deliberate delay of the loop may take: loading and attaching a program is done within 0.2 s.
 const LONGEST_DELAY: Span = Span::from_millis(500);
@@ -42,10 +39,10 @@ pub(super) struct Fast {
     unresolved: bool,
     peers: Vec<Known>,
     /// Interfaces whose lease ran out, to be renewed once the turn has removed the addresses.
-    renewals: Vec<usize>,
+    pub(super) renewals: Vec<usize>,
 }
 
-/// A peer that was followed at some time. It is kept when it no longer is: its fence stays closed while it is probed,
+/// A peer that was followed at some time: somebody's master, also one that is about to be preempted. It is kept when it no longer is: its fence stays closed while it is probed,
 /// and a wrong verdict on it is remembered.
 #[derive(Clone, Debug)]
 struct Known {
@@ -72,49 +69,6 @@ impl Fast {
 }
 
 impl Daemon {
-    /// Tells the XDP programs which addresses their fences are about: all of the configuration, so that a takeover
-    /// has nothing to add. A node that holds none of them is not probed, and its fence stays open.
-    pub(super) fn update_fences(&mut self) {
-        let Self { routers, interfaces, links, .. } = self;
-        for interface in interfaces {
-            let name = interface.name.clone();
-            let Some(xdp) = interface.xdp_mut() else { continue };
-            let fenced = routers.iter().filter(|router| router.config.fast.enabled && !router.retired);
-            let on_it = fenced.flat_map(|router| {
-                let config = &router.config;
-                vips(config)
-                    .filter(|vip| links.base(vip.device.as_deref().unwrap_or(&config.interface)) == name)
-            });
-            if let Err(error) = xdp.vips.set(on_it.map(|vip| vip.address)) {
-                tracing::error!("{name}: the fence does not know all addresses: {error}");
-            }
-        }
-    }
-
-    /// Before anything else in a turn: a lease that has run out while somebody probed means that somebody else has
-    /// taken over by now.
-    pub(super) fn guard_leases(&mut self) {
-        let now = clock::now();
-        for at in 0..self.interfaces.len() {
-            let Some(xdp) = self.interfaces[at].xdp() else { continue };
-            let until = xdp.lease.until();
-            if now < until || !self.routers.iter().any(|router| holds(router, at)) {
-                continue;
-            }
-            let probed = xdp.lease.last_probe().is_some_and(|probe| probe.after(PROBED_RECENTLY) > until);
-            self.fast.renewals.push(at);
-            if !probed {
-                continue;
-            }
-            self.notes.push(Note::LeaseRanOut { interface: at, late: now.span_since(until) });
-            for n in 0..self.routers.len() {
-                if holds(&self.routers[n], at) {
-                    self.feed(n, Input::StepDown, now, None);
-                }
-            }
-        }
-    }
-
     /// After a turn's work: what ran out is renewed, and the liveness thread hears what changed and how long this
     /// loop may sleep.
     pub(super) fn settle_fast(&mut self, next: Option<Time>) {
@@ -130,24 +84,12 @@ impl Daemon {
         }
     }
 
-    fn renew_lease(&self, interface: usize) {
-        if let Some(xdp) = self.interfaces[interface].xdp() {
-            xdp.lease.renew(clock::now().after(self.lease_length(interface)));
-        }
-    }
-
-    fn lease_length(&self, interface: usize) -> Span {
-        let mut on = self.routers.iter().filter(|router| router.interface == interface);
-        span(on.next().map_or(FastConfig::default().lease, |router| router.config.fast.lease))
-    }
-
     /// Before a graceful stop: whoever probes this router is its successor, and needs no time to take the addresses.
     pub(super) fn prefer_fast_handover(&mut self, n: usize, now: Time) {
         let router = &self.routers[n];
         let xdp = self.interfaces[router.interface].xdp();
-        let probed = xdp
-            .and_then(|xdp| xdp.lease.last_probe())
-            .is_some_and(|probe| probe.after(PROBED_RECENTLY) > now);
+        let probed =
+            xdp.and_then(|xdp| xdp.lease.last_probe()).is_some_and(|probe| probe.after(PROBED) > now);
         if probed && router.config.fast.enabled {
             let params = Params { handover: FAST_HANDOVER, ..router.params() };
             self.feed(n, Input::Reconfigure(params), now, None);
@@ -165,12 +107,12 @@ impl Daemon {
         fast.peers.retain(|known| interfaces[known.interface].index == Some(known.key.0));
         for router in routers.iter().filter(|router| router.config.fast.enabled) {
             let interface = &interfaces[router.interface];
-            let (Some(tracked), Some((address, mac)), Some(source), Some(ifindex)) =
-                (router.machine.master(), router.master_mac, router.source, interface.index)
+            let (Some(watched), Some((address, mac)), Some(source), Some(ifindex)) =
+                (router.machine.watched(), router.master_mac, router.source, interface.index)
             else {
                 continue;
             };
-            if interface.xdp().is_none() || tracked.address != address {
+            if interface.xdp().is_none() || watched.address != address {
                 continue;
             }
             let key = (ifindex, address);
@@ -334,20 +276,6 @@ impl Daemon {
             liveness.heard(key, at);
         }
     }
-}
-
-/// What replies say of a router from now on. The lease comes first: nobody may see a master without one.
-pub(super) fn say_state(router: &Router, interface: &Interface, state: State, now: Time) {
-    let Some(xdp) = interface.xdp() else { return };
-    let master = state == State::Master && router.config.fast.enabled;
-    if master {
-        xdp.lease.renew(now.after(span(router.config.fast.lease)));
-    }
-    xdp.lease.set_master(router.config.family, router.config.vrid, master);
-}
-
-fn holds(router: &Router, interface: usize) -> bool {
-    router.interface == interface && router.config.fast.enabled && router.machine.state().holds_addresses()
 }
 
 /// An entry of `HA_PEERS` that is free, or else one of a peer that is not followed.

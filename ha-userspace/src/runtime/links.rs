@@ -108,6 +108,7 @@ impl Daemon {
             }
             self.feed(n, Input::SetPriority(priority), now, None);
             self.feed(n, fitness, now, None);
+            self.show(n);
         }
     }
 
@@ -145,7 +146,7 @@ impl Daemon {
             interface.own = v4.chain(v6).filter(|address| !virtual_addresses.contains(address)).collect();
             if fresh && let Some(xdp) = interface.xdp() {
                 for router in self.routers.iter().filter(|router| router.interface == at) {
-                    xdp.adverts.configure(router.slot(), true);
+                    xdp.adverts.configure(router.slot(), Some(router.travel()));
                 }
             }
         }

@@ -8,6 +8,7 @@ mod changes;
 mod daemon;
 mod devices;
 mod fast;
+mod fence;
 mod interface;
 mod links;
 mod note;
@@ -34,6 +35,7 @@ use crate::control::server::Server;
 use crate::liveness::Liveness;
 use crate::net::addresses::Addresses;
 use crate::net::announce::Announcer;
+use crate::net::firewall::Firewall;
 use crate::net::monitor::Monitor;
 use crate::net::neighbours::Neighbours;
 use crate::net::routing::{Routing, Watch};
@@ -131,6 +133,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             statics: Statics::default(),
             links: VirtualLinks::new(&options.run_dir)?,
             neighbours: Neighbours::open()?,
+            firewall: Firewall::new(options.run_dir.join("nftables")),
             announcer: Announcer::open()?,
             timer: Timer::new().context("the timer cannot be made")?,
             runner,
@@ -154,6 +157,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         daemon.remove_leftover_routes();
         daemon.end_restart_windows();
         daemon.resuming = false;
+        daemon.update_fences();
         tracing::info!(
             "xvrrp {} runs {} of {}",
             env!("CARGO_PKG_VERSION"),
@@ -174,7 +178,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         if end == End::Stopped {
             daemon.remove_statics();
             daemon.remove_links();
-            let Daemon { runner, interfaces, fast, .. } = daemon;
+            let Daemon { runner, interfaces, fast, firewall, .. } = daemon;
+            firewall.stop();
             drop(fast);
             drop(interfaces);
             runner.stop();

@@ -87,9 +87,11 @@ pub(super) enum Note {
     Resumed {
         router: usize,
     },
+    /// `superseded`: another router's advert came meanwhile.
     LeaseRanOut {
         interface: usize,
         late: Span,
+        superseded: bool,
     },
     /// `keyed`: with `fast_key`.
     Liveness {
@@ -156,10 +158,11 @@ impl Note {
             Self::Resumed { router } => {
                 info!("({}) is still MASTER: the role of the earlier run goes on", name(router))
             }
-            Self::LeaseRanOut { interface, late } => warn!(
-                "{}: this daemon was frozen: its lease ran out {} ms ago and somebody probed it; stepping down",
+            Self::LeaseRanOut { interface, late, superseded } => warn!(
+                "{}: this daemon was frozen: its lease ran out {} ms ago and {}; stepping down",
                 interface_name(interfaces, interface),
-                late.0 / 1_000_000
+                late.0 / 1_000_000,
+                if superseded { "another router has taken over" } else { "somebody probed it" }
             ),
             Self::Liveness { interface, source, event, keyed } => {
                 liveness(interface_name(interfaces, interface), source, event, keyed)

@@ -76,9 +76,10 @@ impl Daemon {
                 None => {
                     changes.push(format!("({}) is started", new.name));
                     let interface = self.interface(&new.interface);
-                    let router = Router::new(new.clone(), interface, now);
+                    let mut router = Router::new(new.clone(), interface, now);
+                    router.leftover = self.resuming;
                     if let Some(xdp) = self.interfaces[interface].xdp() {
-                        xdp.adverts.configure(router.slot(), true);
+                        xdp.adverts.configure(router.slot(), Some(router.travel()));
                     }
                     self.routers.push(router);
                 }
@@ -86,6 +87,7 @@ impl Daemon {
         }
         self.config = config;
         self.plan_links(plans);
+        self.update_firewall();
         self.statics.doubt();
         self.statics.routes.forget();
         self.reconsider();
@@ -106,7 +108,7 @@ impl Daemon {
         self.feed(n, Input::Stop, now, None);
         self.routers[n].retired = true;
         if let Some(xdp) = self.interfaces[self.routers[n].interface].xdp() {
-            xdp.adverts.configure(self.routers[n].slot(), false);
+            xdp.adverts.configure(self.routers[n].slot(), None);
         }
         // Nothing is heard for it any more, so that there is no successor to wait for.
         if self.routers[n].machine.state() == State::Leaving {
@@ -141,6 +143,7 @@ impl Daemon {
         // What was accepted under the old settings may fail under the new ones: it is judged again.
         if let Some(xdp) = self.interfaces[router.interface].xdp() {
             xdp.adverts.untrack(router.slot());
+            xdp.adverts.configure(router.slot(), Some(router.travel()));
         }
         self.feed(n, Input::Reconfigure(params), now, None);
     }

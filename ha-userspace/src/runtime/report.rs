@@ -124,7 +124,18 @@ impl Daemon {
 }
 
 fn fence(xdp: &XdpInterface, master: bool, now: Time) -> FenceStatus {
+    let lease = &xdp.lease;
+    let state = if lease.any_superseded() {
+        "superseded"
+    } else if master && lease.guard().closed(now.0) {
+        "closed"
+    } else if lease.any_muted() {
+        "handing over"
+    } else {
+        "open"
+    };
     FenceStatus {
+        now: state.to_owned(),
         state: if xdp.pin_directory().is_some() { "armed" } else { "not pinned" }.to_owned(),
         lease_left_ms: master.then(|| milliseconds(xdp.lease.until().span_since(now))),
         probed_ms_ago: xdp.lease.last_probe().map(|at| age_ms(now, at)),

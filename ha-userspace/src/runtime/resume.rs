@@ -31,6 +31,8 @@ impl Daemon {
         if !fresh
             || !inherited.was_master(router.config.family, router.config.vrid)
             || !in_time(router, inherited)
+            // Somebody has taken over, whatever the clock says. The fence stays closed until the addresses are gone.
+            || xdp.lease.is_superseded(router.config.family, router.config.vrid)
         {
             return;
         }
@@ -38,12 +40,19 @@ impl Daemon {
         router.resumed = true;
         (router.holding, router.installed) = (true, true);
         fast.stale = true;
-        super::fast::say_state(router, interface, State::Master, now);
+        if router.config.fast.enabled {
+            xdp.lease.renew(now.after(span(router.config.fast.lease)));
+        }
+        super::fence::show(router, interface);
         notes.push(super::note::Note::Resumed { router: n });
     }
 
-    /// What the earlier run left has been taken over or dropped: replies speak for this run alone from now on.
-    pub(super) fn end_restart_windows(&self) {
+    /// What the earlier run left has been taken over or removed: program and replies speak for this run alone from
+    /// now on.
+    pub(super) fn end_restart_windows(&mut self) {
+        for router in &mut self.routers {
+            router.leftover = false;
+        }
         for (at, interface) in self.interfaces.iter().enumerate() {
             let Some(xdp) = interface.xdp() else { continue };
             for family in [Family::V4, Family::V6] {
@@ -53,8 +62,13 @@ impl Daemon {
                             && (router.config.family, router.config.vrid) == (family, vrid)
                             && router.machine.state() == State::Master
                     });
-                    if !ours && xdp.lease.is_master(family, vrid) {
+                    if !ours {
                         xdp.lease.set_master(family, vrid, false);
+                        xdp.lease.set_held(family, vrid, false);
+                        xdp.lease.clear_superseded(family, vrid);
+                        if xdp.lease.is_muted(family, vrid) {
+                            xdp.lease.set_muted(family, vrid, false);
+                        }
                     }
                 }
             }

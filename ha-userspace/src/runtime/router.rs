@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use ha_common::counter::Counter;
-use ha_common::machine::{Machine, Params, State};
+use ha_common::machine::{FAST_HANDOVER, Machine, Params, State};
 use ha_common::packet::{Advert, Endpoints};
 use ha_common::time::{Span, Time};
 use ha_common::types::ADVERT_TTL;
@@ -18,7 +18,7 @@ use crate::config::model::{Garp, Instance};
 use crate::control::protocol::InstanceStats;
 use crate::logging::limit::Limiter;
 use crate::track::priority::Effective;
-use crate::xdp::Slot;
+use crate::xdp::{Slot, Travel};
 
 /// The longest PDU: VRRPv3 with 255 IPv6 addresses.
 pub(super) const MAX_PDU: usize = 8 + 255 * 16;
@@ -46,6 +46,8 @@ pub(super) struct Router {
     pub(super) holding: bool,
     /// Some of them may be there, so that they are to be removed.
     pub(super) installed: bool,
+    /// Some of them may be there from an earlier run.
+    pub(super) leftover: bool,
     /// All of them are there, as far as we know.
     pub(super) complete: bool,
     /// When they were last added, and which of them, on which interface, the kernel has not told of since.
@@ -102,6 +104,7 @@ impl Router {
             virtual_mac: devices::advert_mac(&config),
             holding: false,
             installed: false,
+            leftover: false,
             complete: false,
             installed_at: now,
             untold: Vec::new(),
@@ -149,6 +152,16 @@ impl Router {
     /// Index of this router's entry in `HA_ADVERTS`.
     pub(super) fn slot(&self) -> Slot {
         Slot::of(self.config.family, self.config.vrid)
+    }
+
+    /// Whether some of its addresses may be on the interface.
+    pub(super) const fn has_addresses(&self) -> bool {
+        self.holding || self.installed || self.leftover
+    }
+
+    /// How its adverts travel.
+    pub(super) const fn travel(&self) -> Travel {
+        if self.config.unicast.is_some() { Travel::Unicast } else { Travel::Multicast }
     }
 
     /// Settings for the machine.
@@ -247,14 +260,19 @@ pub(super) fn span(duration: std::time::Duration) -> Span {
 }
 
 fn params(config: &Instance) -> Params {
+    let defaults = Params::new(config.vrid, config.family, config.version);
+    // The switch sends packets for a virtual MAC address to whoever has sent from it last: once the successor has
+    // advertised, an answer from here takes them away from it.
+    let handover = if devices::advert_mac(config).is_some() { FAST_HANDOVER } else { defaults.handover };
     Params {
+        handover,
         interval: config.interval.span(),
         preempt: config.preempt,
         preempt_delay: span(config.preempt_delay),
         lower_prio_no_advert: config.lower_prio_no_advert,
         higher_prio_send_advert: config.higher_prio_send_advert,
         down_timer_adverts: config.down_timer_adverts,
-        ..Params::new(config.vrid, config.family, config.version)
+        ..defaults
     }
 }
 

@@ -16,7 +16,7 @@ use ha_common::validate::{Meta, is_multicast};
 use ha_common::{ndp, probe};
 
 use super::daemon::Daemon;
-use super::fast;
+use super::fence;
 use super::interface::{Frame, Interface};
 use super::links::vips;
 use super::note::Note;
@@ -181,6 +181,7 @@ impl Daemon {
         let Self { routers, interfaces, notes, fast, .. } = self;
         let router = &mut routers[n];
         let interface = &mut interfaces[router.interface];
+        let watched = router.machine.watched().map(|master| master.address);
         router.machine.handle(input, now);
         while let Some(action) = router.machine.poll_action() {
             match action {
@@ -193,7 +194,11 @@ impl Daemon {
                 Action::Transition { from, to, reason } => {
                     transition(router, from, to, now);
                     fast.stale = true;
-                    fast::say_state(router, interface, to, now);
+                    if to == State::Master {
+                        fence::claim(router, interface, now);
+                    } else {
+                        fence::show(router, interface);
+                    }
                     let priority = router.machine.priority();
                     notes.push(Note::Transition {
                         router: n,
@@ -204,7 +209,7 @@ impl Daemon {
                         cause: cause(router, reason),
                     });
                 }
-                Action::Track => fast.stale |= track(router, interface, frame),
+                Action::Track => track(router, interface, frame),
                 Action::Untrack => {
                     if let Some(xdp) = interface.xdp() {
                         xdp.adverts.untrack(router.slot());
@@ -221,6 +226,14 @@ impl Daemon {
                     router.na.contested(now, after, repeat);
                 }
             }
+        }
+        fast.stale |= watch(router, frame);
+        // Whoever resigned is watched on: its word that it did may still be under way.
+        let now_watched = router.machine.watched().map(|master| master.address);
+        fast.stale |= now_watched.is_some() && now_watched != watched;
+        // The successor may have been heard, and answer from now on.
+        if router.machine.state() == State::Leaving {
+            fence::show(router, interface);
         }
     }
 
@@ -293,10 +306,12 @@ impl Daemon {
     fn uninstall(&mut self) {
         let mut specs = std::mem::take(&mut self.obsolete);
         let links = self.monitor.links();
-        for router in &mut self.routers {
+        let mut released = Vec::new();
+        for (n, router) in self.routers.iter_mut().enumerate() {
             if !router.holding && router.installed {
                 router.installed = false;
                 router.complete = false;
+                released.push(n);
                 specs.extend(router_specs(router, links, |_| {}));
             }
         }
@@ -320,6 +335,7 @@ impl Daemon {
             let held: Vec<_> = holders.flat_map(|router| router_specs(router, links, |_| {})).collect();
             self.links.disable_ipv6(&held);
         }
+        self.released(&released);
     }
 
     /// One round of gratuitous ARP and NA of every router that has one due.
@@ -377,14 +393,20 @@ fn cause(router: &Router, reason: Reason) -> String {
     if reason == Reason::NotReady { router.noted.fault.join("; ") } else { String::new() }
 }
 
-/// True where adverts of this master have not been seen from that MAC address before.
-fn track(router: &mut Router, interface: &Interface, frame: Option<&Frame>) -> bool {
-    let Some(frame) = frame.filter(|frame| frame.fingerprint != 0) else { return false };
-    let Some(xdp) = interface.xdp() else { return false };
-    let source = frame.endpoints.source();
-    xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, source);
-    let seen = frame.source_mac.map(|mac| (source, mac));
-    std::mem::replace(&mut router.master_mac, seen) != seen
+fn track(router: &Router, interface: &Interface, frame: Option<&Frame>) {
+    if let Some(frame) = frame.filter(|frame| frame.fingerprint != 0)
+        && let Some(xdp) = interface.xdp()
+    {
+        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, frame.endpoints.source());
+    }
+}
+
+/// Notes where adverts of the watched master come from, whether or not it is followed. True where that is news.
+fn watch(router: &mut Router, frame: Option<&Frame>) -> bool {
+    let Some(frame) = frame else { return false };
+    let (Some(watched), Some(mac)) = (router.machine.watched(), frame.source_mac) else { return false };
+    let seen = Some((watched.address, mac));
+    watched.address == frame.endpoints.source() && std::mem::replace(&mut router.master_mac, seen) != seen
 }
 
 /// Every virtual address of a router with the device that it belongs on; `missing` hears of devices that are not there.

@@ -3,18 +3,18 @@
 //! The rules are docs/liveness.md's; the program applies them (`ha-common/src/fence.rs`). Here is only the memory
 //! that they are applied to.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::mem::offset_of;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use aya::maps::{HashMap, MapData, MapError};
 use ha_common::fence::Guard;
-use ha_common::layout::{AddressKey, LeaseSlot, address_key};
+use ha_common::layout::{AddressKey, LeaseSlot, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VipSlot, address_key};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
@@ -68,19 +68,88 @@ impl Lease {
 
     /// Says in replies whether this node is master for a virtual router.
     pub fn set_master(&self, family: Family, vrid: Vrid, master: bool) {
-        let (word, bit) = self.master_bit(family, vrid);
-        if master {
-            word.fetch_or(bit, Ordering::Release);
-        } else {
-            word.fetch_and(!bit, Ordering::Release);
-        }
+        self.set_bit(Self::masters_at(family), vrid, master);
     }
 
     /// What replies say.
     #[must_use]
     pub fn is_master(&self, family: Family, vrid: Vrid) -> bool {
-        let (word, bit) = self.master_bit(family, vrid);
-        word.load(Ordering::Acquire) & bit != 0
+        self.bit(Self::masters_at(family), vrid)
+    }
+
+    /// Says whether addresses of a virtual router may be on the interface: to be said before they are added, and to
+    /// be taken back after they have been removed. While that is so, other routers' adverts count when nobody vouches
+    /// for this node.
+    pub fn set_held(&self, family: Family, vrid: Vrid, held: bool) {
+        self.set_bit(Self::held_at(family), vrid, held);
+    }
+
+    /// See [`Lease::set_held`].
+    #[must_use]
+    pub fn is_held(&self, family: Family, vrid: Vrid) -> bool {
+        self.bit(Self::held_at(family), vrid)
+    }
+
+    /// Leaves questions for a virtual router's addresses (ARP requests, neighbour solicitations) to its successor, or
+    /// lets them through again. Other traffic is not touched. One thread calls this.
+    pub fn set_muted(&self, family: Family, vrid: Vrid, muted: bool) {
+        let special = self.memory.u32(offset_of!(LeaseSlot, special));
+        if muted {
+            self.set_bit(Self::muted_at(family), vrid, true);
+            special.fetch_or(SPECIAL_MUTED, Ordering::SeqCst);
+        } else {
+            self.set_bit(Self::muted_at(family), vrid, false);
+            if !self.any_muted() {
+                special.fetch_and(!SPECIAL_MUTED, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// See [`Lease::set_muted`].
+    #[must_use]
+    pub fn is_muted(&self, family: Family, vrid: Vrid) -> bool {
+        self.bit(Self::muted_at(family), vrid)
+    }
+
+    /// Looks at packets for virtual addresses with `no_accept`, or at none. One thread calls this.
+    pub fn set_refusing(&self, refusing: bool) {
+        let special = self.memory.u32(offset_of!(LeaseSlot, special));
+        if refusing {
+            special.fetch_or(SPECIAL_NO_ACCEPT, Ordering::SeqCst);
+        } else {
+            special.fetch_and(!SPECIAL_NO_ACCEPT, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether another router has taken over a virtual router while nobody vouched for this node: its fence is closed
+    /// until [`Lease::clear_superseded`].
+    #[must_use]
+    pub fn is_superseded(&self, family: Family, vrid: Vrid) -> bool {
+        self.superseded_at(family, vrid).load(Ordering::Acquire) != 0
+    }
+
+    /// Opens the fence of a virtual router that was superseded. Its addresses must be gone, or this node its master
+    /// by right. One thread calls this.
+    pub fn clear_superseded(&self, family: Family, vrid: Vrid) {
+        if !self.is_superseded(family, vrid) {
+            return;
+        }
+        self.superseded_at(family, vrid).store(0, Ordering::SeqCst);
+        // The program sets the router's first, and then this.
+        let flag = self.memory.u32(offset_of!(LeaseSlot, superseded));
+        flag.store(0, Ordering::SeqCst);
+        let mut all = [Family::V4, Family::V6]
+            .into_iter()
+            .flat_map(|family| (1..=u8::MAX).filter_map(Vrid::new).map(move |vrid| (family, vrid)));
+        if all.any(|(family, vrid)| self.is_superseded(family, vrid)) {
+            flag.store(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether any virtual router was superseded: one access, for every turn.
+    #[must_use]
+    pub fn any_superseded(&self) -> bool {
+        self.memory.u32(offset_of!(LeaseSlot, superseded)).load(Ordering::Acquire) != 0
     }
 
     /// When a probe was last answered; `None` for never.
@@ -141,9 +210,54 @@ impl Lease {
         }
     }
 
-    fn master_bit(&self, family: Family, vrid: Vrid) -> (&AtomicU64, u64) {
+    const fn held_at(family: Family) -> usize {
+        match family {
+            Family::V4 => offset_of!(LeaseSlot, held_v4),
+            Family::V6 => offset_of!(LeaseSlot, held_v6),
+        }
+    }
+
+    const fn muted_at(family: Family) -> usize {
+        match family {
+            Family::V4 => offset_of!(LeaseSlot, muted_v4),
+            Family::V6 => offset_of!(LeaseSlot, muted_v6),
+        }
+    }
+
+    fn superseded_at(&self, family: Family, vrid: Vrid) -> &AtomicU8 {
+        let at = match family {
+            Family::V4 => offset_of!(LeaseSlot, superseded_v4),
+            Family::V6 => offset_of!(LeaseSlot, superseded_v6),
+        };
+        self.memory.u8(at + usize::from(vrid.get()))
+    }
+
+    /// Whether any virtual router's questions are left to a successor.
+    #[must_use]
+    pub fn any_muted(&self) -> bool {
+        [Family::V4, Family::V6].into_iter().any(|family| {
+            (0..4)
+                .any(|n| self.u64(Self::muted_at(family) + n * size_of::<u64>()).load(Ordering::SeqCst) != 0)
+        })
+    }
+
+    fn bit(&self, at: usize, vrid: Vrid) -> bool {
+        let (word, bit) = self.place(at, vrid);
+        word.load(Ordering::Acquire) & bit != 0
+    }
+
+    fn set_bit(&self, at: usize, vrid: Vrid, set: bool) {
+        let (word, bit) = self.place(at, vrid);
+        if set {
+            word.fetch_or(bit, Ordering::SeqCst);
+        } else {
+            word.fetch_and(!bit, Ordering::SeqCst);
+        }
+    }
+
+    fn place(&self, at: usize, vrid: Vrid) -> (&AtomicU64, u64) {
         let n = usize::from(vrid.get());
-        (self.u64(Self::masters_at(family) + n / 64 * 8), 1 << (n % 64))
+        (self.u64(at + n / 64 * size_of::<u64>()), 1 << (n % 64))
     }
 
     fn u64(&self, at: usize) -> &AtomicU64 {
@@ -151,10 +265,10 @@ impl Lease {
     }
 }
 
-/// `HA_VIPS`: the addresses that the fence is about.
+/// `HA_VIPS`: the addresses that the fence is about, and whose they are.
 pub struct Vips {
-    map: HashMap<MapData, AddressKey, u32>,
-    current: BTreeSet<AddressKey>,
+    map: HashMap<MapData, AddressKey, VipSlot>,
+    current: BTreeMap<AddressKey, VipSlot>,
 }
 
 impl std::fmt::Debug for Vips {
@@ -165,32 +279,38 @@ impl std::fmt::Debug for Vips {
 
 impl Vips {
     /// Takes over what an earlier run left in the map.
-    pub(super) fn new(map: HashMap<MapData, AddressKey, u32>) -> Result<Self, MapError> {
-        let current = map.keys().collect::<Result<_, _>>()?;
+    pub(super) fn new(map: HashMap<MapData, AddressKey, VipSlot>) -> Result<Self, MapError> {
+        let current = map.iter().collect::<Result<_, _>>()?;
         Ok(Self { map, current })
     }
 
-    /// The addresses that this node serves on the interface from now on: all that it holds, before they are
-    /// installed.
+    /// The addresses that this node serves on the interface from now on, with their virtual routers: all that it
+    /// holds, before they are installed. Of an address that is named twice the first counts.
     ///
     /// # Errors
     ///
     /// What the kernel says to changing the map; the set is then between the old and the new one.
-    pub fn set(&mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), MapError> {
-        let wanted: BTreeSet<_> = addresses.into_iter().map(address_key).collect();
-        for key in wanted.difference(&self.current.clone()) {
-            self.map.insert(key, 1, 0)?;
-            self.current.insert(*key);
+    pub fn set(&mut self, addresses: impl IntoIterator<Item = (IpAddr, VipSlot)>) -> Result<(), MapError> {
+        let mut wanted = BTreeMap::new();
+        for (address, slot) in addresses {
+            wanted.entry(address_key(address)).or_insert(slot);
         }
-        for key in self.current.clone().difference(&wanted) {
-            self.map.remove(key)?;
-            self.current.remove(key);
+        for (key, slot) in &wanted {
+            if self.current.get(key) != Some(slot) {
+                self.map.insert(key, slot, 0)?;
+                self.current.insert(*key, *slot);
+            }
+        }
+        let gone: Vec<_> = self.current.keys().filter(|key| !wanted.contains_key(*key)).copied().collect();
+        for key in gone {
+            self.map.remove(&key)?;
+            self.current.remove(&key);
         }
         Ok(())
     }
 
-    /// The addresses in the map, in no useful order.
-    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.current.iter().map(|key| std::net::Ipv6Addr::from(*key).to_canonical())
+    /// The addresses in the map with their virtual routers, in no useful order.
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, VipSlot)> + '_ {
+        self.current.iter().map(|(key, slot)| (std::net::Ipv6Addr::from(*key).to_canonical(), *slot))
     }
 }

@@ -9,7 +9,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use ha_common::counter::{JudgedCounters, XdpCounters};
 use ha_common::layout::{
     ABI_VERSION, ADVERT_SLOTS, AddressKey, AdvertSlot, EVENT_RING_BYTES, InterfaceConfig, LeaseSlot,
-    PEER_SLOTS, PROBER_SLOTS, PeerSlot, ProberSlot, VIP_SLOTS,
+    PEER_SLOTS, PROBER_SLOTS, PeerSlot, ProberSlot, VIP_SLOTS, VipSlot,
 };
 
 use super::events::Events;
@@ -36,7 +36,7 @@ pub(super) const PINNED_MAPS: [MapSpec; 9] = [
     spec::<u32, JudgedCounters>("HA_JUDGED", MapType::Array, 1),
     spec::<(), ()>("HA_EVENTS", MapType::RingBuf, EVENT_RING_BYTES),
     spec::<u32, LeaseSlot>("HA_LEASE", MapType::Array, 1),
-    spec::<AddressKey, u32>("HA_VIPS", MapType::Hash, VIP_SLOTS),
+    spec::<AddressKey, VipSlot>("HA_VIPS", MapType::Hash, VIP_SLOTS),
     spec::<u32, PeerSlot>("HA_PEERS", MapType::Array, PEER_SLOTS as u32),
     spec::<AddressKey, ProberSlot>("HA_PROBERS", MapType::LruHash, PROBER_SLOTS),
 ];

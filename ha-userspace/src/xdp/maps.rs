@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::{MapData, MapError, PerCpuArray};
 use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
-use ha_common::layout::{ADVERT_SLOTS, AdvertSlot, advert_slot};
+use ha_common::layout::{ADVERT_SLOTS, AdvertSlot, ROUTER_CONFIGURED, ROUTER_UNICAST, advert_slot};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
@@ -41,6 +41,15 @@ impl Slot {
     }
 }
 
+/// How the adverts of a virtual router travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Travel {
+    /// To the standard group.
+    Multicast,
+    /// To the peers' addresses.
+    Unicast,
+}
+
 /// What the map says of the tracked master and of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -64,26 +73,33 @@ impl Adverts {
         Ok(Self { memory: Mapping::new(map, ADVERT_SLOTS as usize * size_of::<AdvertSlot>())? })
     }
 
-    /// Says whether an instance of this virtual router runs here: only then are its frames handed up.
-    pub fn configure(&self, slot: Slot, configured: bool) {
-        if !configured {
+    /// Says whether an instance of this virtual router runs here, and how its adverts travel: only then are its
+    /// frames handed up.
+    pub fn configure(&self, slot: Slot, router: Option<Travel>) {
+        if router.is_none() {
             self.untrack(slot);
         }
-        self.u32(slot, std::mem::offset_of!(AdvertSlot, configured))
-            .store(u32::from(configured), Ordering::Release);
+        let flags = match router {
+            None => 0,
+            Some(Travel::Multicast) => ROUTER_CONFIGURED,
+            Some(Travel::Unicast) => ROUTER_CONFIGURED | ROUTER_UNICAST,
+        };
+        self.u32(slot, std::mem::offset_of!(AdvertSlot, configured)).store(flags, Ordering::Release);
+    }
+
+    /// Nobody is tracked, because this node is master itself: adverts from `source` are its own, and say nothing
+    /// about a successor.
+    pub fn own(&self, slot: Slot, source: IpAddr) {
+        self.untrack(slot);
+        self.set_source(slot, source);
     }
 
     /// From now on the program stamps adverts with this fingerprint. `at` is when the accepted one came.
     pub fn track(&self, slot: Slot, fingerprint: u64, at: Time, source: IpAddr) {
         // While it is zero the program stamps nothing, so no stamp of the old master's counts for the new one.
         let old = self.fingerprint(slot).swap(0, Ordering::AcqRel);
-        let source = address_bytes(source);
-        let same_source = old != 0 && self.source(slot) == source;
-        let (words, _) = source.as_chunks::<4>();
-        for (n, word) in words.iter().enumerate() {
-            self.u32(slot, std::mem::offset_of!(AdvertSlot, source) + n * 4)
-                .store(u32::from_ne_bytes(*word), Ordering::Relaxed);
-        }
+        let same_source = old != 0 && self.source(slot) == address_bytes(source);
+        self.set_source(slot, source);
         if same_source {
             self.last_seen_ns(slot).fetch_max(at.0, Ordering::AcqRel);
         } else {
@@ -100,7 +116,7 @@ impl Adverts {
     /// Forgets every virtual router.
     pub(super) fn reset(&self) {
         for slot in (0..ADVERT_SLOTS).filter_map(Slot::from_index) {
-            self.configure(slot, false);
+            self.configure(slot, None);
         }
     }
 
@@ -130,6 +146,15 @@ impl Adverts {
             window_used: u32_at(std::mem::offset_of!(AdvertSlot, window_used)),
             configured: u32_at(std::mem::offset_of!(AdvertSlot, configured)),
             source: self.source(slot),
+        }
+    }
+
+    fn set_source(&self, slot: Slot, source: IpAddr) {
+        let source = address_bytes(source);
+        let (words, _) = source.as_chunks::<4>();
+        for (n, word) in words.iter().enumerate() {
+            self.u32(slot, std::mem::offset_of!(AdvertSlot, source) + n * 4)
+                .store(u32::from_ne_bytes(*word), Ordering::Release);
         }
     }
 

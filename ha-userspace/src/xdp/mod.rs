@@ -29,6 +29,6 @@ pub use fence::{Lease, Vips};
 pub use interface::{Inherited, Options, XdpInterface};
 pub use loader::{Alive, LoadError, Program};
 pub use log::BpfLog;
-pub use maps::{Adverts, Counters, Judged, Seen, Slot};
+pub use maps::{Adverts, Counters, Judged, Seen, Slot, Travel};
 pub use peers::{LastReply, PeerIndex, Peers, Prober, Probers};
 pub use pins::{PinError, detach_everything, remove_leftovers};

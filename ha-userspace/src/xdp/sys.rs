@@ -9,7 +9,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use tokio::io::Interest;
@@ -43,6 +43,13 @@ impl Mapping {
         assert!(at.is_multiple_of(8) && at + 8 <= self.bytes.get(), "inside the map");
         // SAFETY: aligned, inside the mapping (both just checked), alive as long as `self`, and only used atomically.
         unsafe { AtomicU64::from_ptr(self.start.as_ptr().cast::<u8>().add(at).cast()) }
+    }
+
+    /// The byte at `at`, which is inside.
+    pub(super) fn u8(&self, at: usize) -> &AtomicU8 {
+        assert!(at < self.bytes.get(), "inside the map");
+        // SAFETY: as for `u64`.
+        unsafe { AtomicU8::from_ptr(self.start.as_ptr().cast::<u8>().add(at)) }
     }
 
     /// The four bytes at `at`, which is aligned and inside. No field is accessed in both widths.

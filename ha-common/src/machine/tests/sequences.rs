@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::judge::Verdict;
 
 /// The most actions that one input may cause; the queue holds twice as many.
 const MOST_ACTIONS: usize = 4;
@@ -37,8 +38,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         },
     );
     prop_oneof![
-        4 => any::<bool>().prop_map(Input::Ready),
-        1 => Just(Input::Unfit),
+        5 => prop_oneof![4 => any::<bool>().prop_map(Input::Ready), 1 => Just(Input::Unfit)],
         20 => advert,
         10 => stamp.prop_map(Input::Seen),
         40 => Just(Input::Timer),
@@ -46,8 +46,25 @@ fn any_input() -> impl Strategy<Value = Input> {
         5 => (1_u8..=255).prop_map(|value| Input::SetPriority(prio(value))),
         2 => any_params().prop_map(Input::Reconfigure),
         2 => (5_u8..15).prop_map(|host| Input::SetAddress(ip(host))),
-        1 => Just(Input::Stop),
+        2 => prop_oneof![Just(Input::Stop), Just(Input::StepDown)],
+        10 => verdict(),
     ]
+}
+
+/// What the judge says, of hosts that may be master or not.
+fn verdict() -> impl Strategy<Value = Input> {
+    let said = prop_oneof![Just(Verdict::Unreachable), Just(Verdict::Orphaned), Just(Verdict::Expired)];
+    let offset = (-20_000_000_i64..1_000_000).prop_map(|offset| Time(offset.cast_unsigned()));
+    (5_u8..15, said, offset.clone(), offset, 0..5 * MS, 0..4_u8).prop_map(
+        |(host, verdict, at, affirmed, wait, kind)| {
+            let (source, wait) = (ip(host), Span(wait));
+            match kind {
+                0 => Input::MasterAlive { source, at },
+                1 => Input::MasterResigned { source, at, wait },
+                _ => Input::MasterLost { source, verdict, at, affirmed, wait },
+            }
+        },
+    )
 }
 
 /// Makes the offset of a generated input a time near `now`.
@@ -58,6 +75,11 @@ fn at_now(input: Input, now: Time) -> Input {
             Input::Advert { source, priority, interval, at: near(at) }
         }
         Input::Seen(stamp) => Input::Seen(near(stamp)),
+        Input::MasterAlive { source, at } => Input::MasterAlive { source, at: near(at) },
+        Input::MasterResigned { source, at, wait } => Input::MasterResigned { source, at: near(at), wait },
+        Input::MasterLost { source, verdict, at, affirmed, wait } => {
+            Input::MasterLost { source, verdict, at: near(at), affirmed: near(affirmed), wait }
+        }
         other => other,
     }
 }
@@ -80,7 +102,8 @@ fn check(machine: &mut Machine, input: Input, now: Time) -> Result<(), TestCaseE
                 state = to;
             }
             Action::SendAdvert { priority: 0 } => {
-                prop_assert!(matches!(machine.state(), State::Leaving | State::Fault));
+                let stepped_down = input == Input::StepDown && machine.state() == State::Backup;
+                prop_assert!(stepped_down || matches!(machine.state(), State::Leaving | State::Fault));
             }
             Action::SendAdvert { priority } => {
                 prop_assert!(before == State::Master || machine.state() == State::Master);
@@ -100,6 +123,10 @@ fn check(machine: &mut Machine, input: Input, now: Time) -> Result<(), TestCaseE
         Input::Seen(_) => prop_assert!(machine.next_deadline() >= deadline, "a stamp postpones"),
         _ => {}
     }
+    if let Some(master) = machine.master() {
+        prop_assert_eq!(machine.watched(), Some(master));
+    }
+    prop_assert!(machine.watched().is_none() || machine.state() == State::Backup);
     if matches!(machine.state(), State::Init | State::Fault) {
         prop_assert_eq!(machine.next_deadline(), Time::NEVER);
     } else {

@@ -51,6 +51,7 @@ fn sample() -> Status {
             xdp_reason: "the driver (veth) loses XDP_TX".to_owned(),
             fence: Some(FenceStatus {
                 state: "armed".to_owned(),
+                now: "open".to_owned(),
                 lease_left_ms: None,
                 probed_ms_ago: Some(0.42),
             }),
@@ -112,7 +113,7 @@ VI_2: VRRPv2 ipv4 vrid 51 on ens160, receives by native
 INTERFACE  INDEX  LINK  XDP
 ens160     2      up    generic  the driver (veth) loses XDP_TX
 
-fence of ens160: armed, no lease, probed 0.4 ms ago
+fence of ens160: armed, open, no lease, probed 0.4 ms ago
 
 peer 172.16.1.21 on ens160: fast, last reply 0.3 ms ago
   probes    40000 sent, 39998 answered; verdicts 1, of them wrong 0

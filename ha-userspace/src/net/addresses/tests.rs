@@ -50,7 +50,7 @@ fn a_batch_asks_for_one_answer_per_buffer() {
         noprefixroute: false,
         preferred: None,
         peer: None,
-        flags: super::Flags::default(),
+        flags: Flags::default(),
     };
     let batch = Batch::prepare(&(0..1500).map(spec).collect::<Vec<_>>());
     let counts: Vec<_> = batch.chunks().iter().map(|chunk| chunk.count).collect();

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ha_common::judge::{Event as Judged, PeerJudge, Settings, fast_skew_time};
-use ha_common::machine::{Action, Effect, Input, Machine, Params, Reason, State};
+use ha_common::machine::{Action, Effect, FAST_HANDOVER, Input, Machine, Params, Reason, State};
 use ha_common::time::{Span, Time};
 use ha_common::types::Priority;
 
@@ -21,6 +21,8 @@ pub(super) struct Host {
     pub(super) priority: Priority,
     pub(super) settings: Settings,
     pub(super) lease: Span,
+    /// It probes its masters. One that does not has the RFC's timers, like stock keepalived.
+    pub(super) probes: bool,
     pub(super) powered: bool,
     /// Nothing runs, not even the kernel, until this time.
     pub(super) frozen_until: Time,
@@ -80,6 +82,7 @@ impl Host {
         priority: Priority,
         settings: Settings,
         lease: Span,
+        probes: bool,
     ) -> Self {
         Self {
             id,
@@ -87,6 +90,7 @@ impl Host {
             priority,
             settings,
             lease,
+            probes,
             powered: true,
             frozen_until: Time(0),
             card: Vec::new(),
@@ -113,12 +117,13 @@ impl Host {
         let resume = kernel.program
             && kernel.addresses
             && kernel.master
+            && !kernel.superseded
             && (planned || (!kernel.probed(now) && patience));
         let mut output = Output::default();
         let machine = if resume {
             Machine::resume_master(self.params, self.priority, address(self.id), now)
         } else {
-            kernel.addresses = false;
+            kernel.release();
             kernel.master = false;
             Machine::new(self.params, self.priority, now)
         };
@@ -128,7 +133,7 @@ impl Host {
         kernel.program = true;
         kernel.responder = incarnation;
         kernel.lease_until = now.after(self.lease);
-        kernel.alive = true;
+        kernel.run();
         kernel.restart_until = Time(0);
         let inputs =
             if resume { Vec::new() } else { vec![Input::SetAddress(address(self.id)), Input::Ready(true)] };
@@ -161,7 +166,7 @@ impl Host {
         let mut output = Output::default();
         let Some(mut daemon) = self.daemon.take() else { return Ok(output) };
         // "A daemon that finds its own lease expired steps down before it renews it."
-        if now >= self.kernel.lease_until && self.kernel.probed(now) && self.kernel.master {
+        if self.must_step_down(now) && daemon.machine.state().holds_addresses() {
             self.feed(&mut daemon, Input::StepDown, None, now, &mut output)?;
         }
         daemon.progress = now;
@@ -176,6 +181,11 @@ impl Host {
         }
         self.feed_stamp(&mut daemon, now, &mut output)?;
         for input in std::mem::take(&mut daemon.inputs) {
+            // Whoever probes is its successor, and needs no time to take the addresses.
+            if input == Input::Stop && self.kernel.probed(now) {
+                let prompt = Params { handover: FAST_HANDOVER, ..self.params };
+                self.feed(&mut daemon, Input::Reconfigure(prompt), None, now, &mut output)?;
+            }
             self.feed(&mut daemon, input, None, now, &mut output)?;
         }
         for (peer, event) in std::mem::take(&mut daemon.mail) {
@@ -196,7 +206,7 @@ impl Host {
         if now >= daemon.machine.next_deadline() {
             self.feed(&mut daemon, Input::Timer, None, now, &mut output)?;
         }
-        let followed = daemon.machine.master().map(|master| number(master.address));
+        let followed = daemon.machine.watched().map(|master| number(master.address));
         for (peer, judge) in daemon.judges.iter_mut().enumerate() {
             let before = judge.next_deadline();
             judge.follow(followed == Some(peer), now);
@@ -228,7 +238,7 @@ impl Host {
         now: Time,
         output: &mut Output,
     ) -> Result<(), String> {
-        let tracked = daemon.machine.master().map(|master| number(master.address));
+        let tracked = daemon.machine.watched().map(|master| number(master.address));
         daemon.machine.handle(input, now);
         let master = daemon.machine.state() == State::Master;
         // The bit is set before the first advert.
@@ -242,8 +252,11 @@ impl Host {
                 Action::Transition { from, to, reason } => {
                     match Effect::of(from, to) {
                         Effect::Keep => {}
-                        Effect::TakeOver => self.kernel.addresses = true,
-                        Effect::Release => self.kernel.addresses = false,
+                        Effect::TakeOver => {
+                            self.kernel.lease_until = self.kernel.lease_until.max(now.after(self.lease));
+                            (self.kernel.superseded, self.kernel.addresses) = (false, true);
+                        }
+                        Effect::Release => self.kernel.release(),
                     }
                     output.transitions.push((from, to, reason, tracked));
                 }
@@ -258,6 +271,7 @@ impl Host {
                 Action::Contested => {}
             }
         }
+        self.kernel.muted = self.kernel.addresses && !daemon.machine.answers();
         self.kernel.master = master;
         if matches!(input, Input::Timer) && daemon.machine.next_deadline() <= now {
             return Err(format!("40: h{}'s machine stands still", self.id));
@@ -273,7 +287,9 @@ impl Host {
             if let Some(reply) = &self.kernel.replies[peer] {
                 judge.answered(reply, now);
             }
-            if let Some(sequence) = judge.tick(now) {
+            if let Some(sequence) = judge.tick(now)
+                && self.probes
+            {
                 output.probes.push((peer, sequence));
                 judge.sent(sequence, now);
             }
@@ -287,13 +303,17 @@ impl Host {
             }
         }
         let progress = now.span_since(daemon.progress) < Span(self.lease.0 / 2);
-        let expired = now >= self.kernel.lease_until;
-        if expired && self.kernel.master && self.kernel.probed(now) {
+        if self.kernel.addresses && self.must_step_down(now) {
             output.wake_main = true;
         } else if progress {
             self.kernel.lease_until = now.after(self.lease);
         }
         Ok(output)
+    }
+
+    /// Somebody else has taken over by now: who was told to, or who says so.
+    fn must_step_down(&self, now: Time) -> bool {
+        self.kernel.superseded || (now >= self.kernel.lease_until && self.kernel.probed(now))
     }
 
     /// When the main loop wants the CPU.

@@ -1,14 +1,13 @@
 //! The kernel half of a host: the XDP program's view of probes, the lease, the window and the fence.
 
+use ha_common::classify::Packet;
+use ha_common::fence::{Ban, Claim, Guard, PROBED_NS, Wanted};
 use ha_common::judge::Answered;
-use ha_common::probe::{EXPIRED, Masters, ORPHANED, RESTARTING};
+use ha_common::probe::Masters;
 use ha_common::time::{Span, Time};
-use ha_common::types::Vrid;
+use ha_common::types::{Family, Vrid};
 
 use super::world::{Frame, HOSTS};
-
-/// The fence is closed only for somebody who probed within this time.
-pub(super) const PROBED: Span = Span::SECOND;
 
 /// The virtual router of the cluster.
 pub(super) fn vrid() -> Vrid {
@@ -18,15 +17,21 @@ pub(super) fn vrid() -> Vrid {
 /// What outlives the daemon.
 #[derive(Debug)]
 pub(super) struct Kernel {
-    /// The virtual address is on the interface.
+    /// The virtual address is on the interface, and the program knows it.
     pub(super) addresses: bool,
     /// The program is attached.
     pub(super) program: bool,
     /// The daemon's half of it is reached.
     pub(super) alive: bool,
+    /// The program has found that it is not.
+    orphaned: bool,
     pub(super) lease_until: Time,
     pub(super) restart_until: Time,
     pub(super) master: bool,
+    /// Another router has taken over while nobody vouched for this host.
+    pub(super) superseded: bool,
+    /// Questions are the successor's to answer.
+    pub(super) muted: bool,
     pub(super) responder: u64,
     pub(super) last_probe: Option<Time>,
     pub(super) replies: [Option<Answered>; HOSTS],
@@ -43,6 +48,9 @@ impl Kernel {
             addresses: false,
             program: false,
             alive: false,
+            orphaned: false,
+            superseded: false,
+            muted: false,
             lease_until: Time(0),
             restart_until: Time(0),
             master: false,
@@ -55,27 +63,70 @@ impl Kernel {
         }
     }
 
-    /// What a reply would say now.
-    pub(super) fn flags(&self, now: Time) -> u8 {
-        if now < self.restart_until {
-            RESTARTING
-        } else if !self.alive {
-            ORPHANED
-        } else if now >= self.lease_until {
-            EXPIRED
-        } else {
-            0
+    /// What decides, as the program sees it: that nobody runs it any more is learned from the next frame.
+    pub(super) fn guard(&self) -> Guard {
+        Guard {
+            orphaned: self.orphaned,
+            lease_until_ns: self.lease_until.0,
+            restart_until_ns: self.restart_until.0,
+            last_probe_ns: self.last_probe.map_or(0, |at| at.0),
         }
     }
 
+    /// What a reply would say now.
+    pub(super) fn flags(&self, now: Time) -> u8 {
+        self.guard().flags(now.0)
+    }
+
     pub(super) fn probed(&self, now: Time) -> bool {
-        self.last_probe.is_some_and(|at| now.span_since(at) <= PROBED)
+        self.last_probe.is_some_and(|at| now.span_since(at).0 < PROBED_NS)
     }
 
     /// Whether ARP for the virtual address is answered.
     pub(super) fn answers(&self, now: Time) -> bool {
-        let closed = self.program && self.flags(now) & (ORPHANED | EXPIRED) != 0 && self.probed(now);
-        self.addresses && !closed
+        let ban = Ban {
+            closed: self.guard().closed(now.0),
+            superseded: self.superseded,
+            muted: self.muted,
+            refused: false,
+        };
+        let question = Wanted { address: [0, 1], question: true, answer: false };
+        self.addresses && !(self.program && ban.keeps_out(&question))
+    }
+
+    /// Another router's advert comes in, whether or not somebody is there to judge it.
+    pub(super) fn hear(&mut self, priority: u8, now: Time) {
+        self.orphaned = !self.alive;
+        let claim = Claim {
+            foreign: true,
+            multicast: true,
+            unicast_router: false,
+            start: [0x31, vrid().get(), priority, 1],
+        };
+        let (pdu_len, ttl) = (12, 255);
+        let packet = Packet {
+            family: Family::V4,
+            vrid: vrid(),
+            ip_at: 14,
+            ip_len: 20 + pdu_len,
+            pdu_at: 20,
+            pdu_len,
+            ttl,
+            authenticated: false,
+        };
+        if self.program && self.addresses && self.guard().headless(now.0) && claim.is_master(&packet) {
+            self.superseded = true;
+        }
+    }
+
+    /// A daemon runs the program from now on.
+    pub(super) const fn run(&mut self) {
+        (self.alive, self.orphaned) = (true, false);
+    }
+
+    /// A daemon has removed the addresses.
+    pub(super) const fn release(&mut self) {
+        (self.addresses, self.superseded, self.muted) = (false, false, false);
     }
 
     /// A probe comes in; the reply that goes out.
@@ -84,9 +135,10 @@ impl Kernel {
             return None;
         }
         self.last_probe = Some(now);
+        self.orphaned = !self.alive;
         let mut masters = Masters::NONE;
         masters.set(vrid(), self.master);
-        let lease = if self.alive { self.lease_until.span_since(now) } else { Span::ZERO };
+        let lease = Span(self.guard().lease_left_ns(now.0));
         let (flags, responder) = (self.flags(now), self.responder);
         let answer = Answered { sequence, at: now, flags, responder, lease, masters };
         Some(Frame::Reply { from: me, prober, answer })

@@ -5,15 +5,18 @@
 //! with the machine (main loop) and a judge for each peer (liveness thread), whose CPU comes late independently.
 //! One seed is one story; every event is a step, and after every step the invariants of `check` hold.
 //!
-//! What must not live here: the rules themselves. Judge and machine are the real ones; the fence is written from the
-//! page, because the real one is in the XDP program.
+//! Some hosts do not probe: the others are their masters, or take over from them, by the RFC's timers alone.
+//!
+//! What must not live here: the rules themselves. Judge, machine and the fence's decisions are the real ones; the
+//! XDP program around the latter is modelled.
 //!
 //! # What is checked
 //!
 //! - *39*: two hosts answer for the address only while the network between them is cut (or was, an advert ago), one
 //!   of them was frozen whole, or an advert is under way (preemption, planned stop, two backups at once): at most
 //!   `OVERLAP`. A host whose daemon is dead, or frozen beyond its lease, never answers beside another that probed
-//!   it, not for an instant.
+//!   it, not for an instant, nor beside any other whose advert it has heard. A host that hands over to one that
+//!   probes never answers beside it.
 //! - *41*: nobody takes over by `unreachable` from a host that runs and whose link was not cut for longer than the
 //!   settings tolerate, whatever stalls the prober lives through.
 //! - *40*: a judge's next deadline lies ahead of the tick.

@@ -1,7 +1,7 @@
 //! One seed, one story.
 
 use ha_common::judge::Settings;
-use ha_common::machine::{FAST_HANDOVER, Params, State};
+use ha_common::machine::{Params, State};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Priority, Version};
 
@@ -43,16 +43,13 @@ fn cluster(rng: &mut Rng) -> World {
         priorities.push(rng.pick(&[60, 90, 100, 100, 101, 150, 200, 254]));
     }
     let nopreempt = rng.chance(20);
+    let quiet = rng.chance(30);
     let hosts = priorities.into_iter().enumerate().map(|(id, priority)| {
-        // Every successor here probes, and the daemon knows that when it stops.
-        let handover = FAST_HANDOVER;
-        let params = Params {
-            interval,
-            preempt: !nopreempt,
-            handover,
-            ..Params::new(vrid(), Family::V4, Version::V3)
-        };
-        Host::new(id, params, Priority::new(priority).unwrap_or(Priority::DEFAULT), settings, lease)
+        let params = Params { interval, preempt: !nopreempt, ..Params::new(vrid(), Family::V4, Version::V3) };
+        // Beside it, or it alone, a router that does not probe: stock keepalived, or fast failover is off.
+        let probes = !quiet || rng.chance(30);
+        let priority = Priority::new(priority).unwrap_or(Priority::DEFAULT);
+        Host::new(id, params, priority, settings, lease, probes)
     });
     let hosts = hosts.collect();
     let weather = Weather {

@@ -246,6 +246,7 @@ impl World {
         }
         match frame {
             Frame::Advert { from, priority } => {
+                host.kernel.hear(priority, now);
                 let Some(daemon) = &host.daemon else { return };
                 if host.kernel.fingerprint == Some((from, priority)) {
                     host.kernel.stamp = now;

@@ -20,6 +20,8 @@ mod interop;
 mod lab;
 #[path = "e2e/load.rs"]
 mod load;
+#[path = "e2e/no_accept.rs"]
+mod no_accept;
 #[path = "e2e/pair.rs"]
 mod pair;
 #[path = "e2e/reload.rs"]
@@ -49,6 +51,7 @@ fn main() -> std::process::ExitCode {
         degraded::tests(),
         hostile::tests(),
         interop::tests(),
+        no_accept::tests(),
         reload::tests(),
         routes::tests(),
         services::tests(),

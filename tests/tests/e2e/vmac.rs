@@ -154,6 +154,12 @@ fn switchover(lab: &Lab, cast: Cast) -> Result<()> {
     wait_for(ms(2_000), || pinger.is_answered(ms(50)).then_some(())).context("r2 does not answer")?;
     answered_by(lab, cast, 1)?;
     std::thread::sleep(ms(500));
+    let lost = pinger.report().lost_between(stopped, Moment::now());
+    if cast.daemons.contains(&Daemon::Keepalived) {
+        println!("{lost} lost of a 2 ms stream in the stop");
+    } else {
+        ensure!(lost <= 5, "{lost} lost of a 2 ms stream in the stop");
+    }
     check_wire(&wire, "r2", cast, stopped)?;
     let returned = Moment::now();
     first = r1.start(cast.daemons[0], &cast.conf(150).text())?;

@@ -37,6 +37,8 @@ pub(super) struct Setup {
 pub(super) struct Plan {
     pub(super) mode: XdpMode,
     pub(super) probe_key: Option<[u64; 2]>,
+    /// Sockets must see frames from virtual MAC addresses that interfaces on this one have too.
+    pub(super) tap: bool,
 }
 
 /// A packet to be judged, from either way of receiving.
@@ -132,7 +134,7 @@ impl Interface {
                     Err(error) => lines.push(format!("{}: {error}", self.name)),
                 }
             }
-            if let Err(error) = self.listen(link.index, family) {
+            if let Err(error) = self.listen(link.index, family, plan.tap) {
                 lines.push(format!("{}: {error}", self.name));
             }
         }
@@ -170,7 +172,12 @@ impl Interface {
         }
     }
 
-    fn listen(&mut self, index: u32, family: Family) -> Result<(), crate::net::error::SocketError> {
+    fn listen(
+        &mut self,
+        index: u32,
+        family: Family,
+        tap: bool,
+    ) -> Result<(), crate::net::error::SocketError> {
         match &mut self.receive {
             Receive::Nothing => {}
             Receive::Xdp(_) => {
@@ -179,8 +186,16 @@ impl Interface {
                 }
             }
             Receive::Sockets(sockets) => {
-                if !sockets.iter().any(|socket| socket.family() == family) {
-                    sockets.push(AdvertRx::open(index, family)?);
+                if !sockets.iter().any(|socket| (socket.family(), socket.is_tap()) == (family, tap)) {
+                    sockets.retain(|socket| socket.family() != family);
+                    sockets.push(if tap {
+                        AdvertRx::open_tap(index, family)?
+                    } else {
+                        AdvertRx::open(index, family)?
+                    });
+                }
+                if tap && !self.members.iter().any(|(joined, _)| *joined == family) {
+                    self.members.push((family, Membership::join(index, family)?));
                 }
             }
         }

@@ -115,7 +115,8 @@ impl Daemon {
     fn refresh_interfaces(&mut self, virtual_addresses: &[IpAddr]) {
         for at in 0..self.interfaces.len() {
             let families = self.families(at);
-            let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at) };
+            let tap = self.links.carries(&self.interfaces[at].name);
+            let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at), tap };
             let interface = &mut self.interfaces[at];
             let Some(link) = self.monitor.links().by_name(&interface.name) else {
                 if interface.index.is_some() {

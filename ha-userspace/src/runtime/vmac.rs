@@ -50,6 +50,11 @@ impl VirtualLinks {
         self.plans.iter().find(|plan| plan.name == device).map_or(device, |plan| plan.base.as_str())
     }
 
+    /// Whether interfaces are made on this one.
+    pub(super) fn carries(&self, base: &str) -> bool {
+        self.plans.iter().any(|plan| plan.base == base)
+    }
+
     /// Switches IPv6 on where one of these addresses needs it: before they are added.
     pub(super) fn enable_ipv6(&mut self, specs: &[AddressSpec]) {
         for ready in self.ready.iter_mut().filter(|ready| ready.silent && !ready.ipv6) {

@@ -23,6 +23,9 @@ pub(crate) fn tests() -> Vec<Test> {
         }
     }
     let one = [Daemon::XvrrpRfc; 2];
+    tests.push(test("vmac::without_xdp_ipv4".to_owned(), without_xdp, Cast { daemons: one, v6: false }));
+    tests.push(test("vmac::without_xdp_ipv6".to_owned(), without_xdp, Cast { daemons: one, v6: true }));
+    tests.push(test("vmac::base_interface_comes_later".to_owned(), later, Cast { daemons: one, v6: false }));
     for (family, v6) in [("ipv4", false), ("ipv6", true)] {
         tests.push(test(
             format!("vmac::s36_killed_and_started_again_{family}"),
@@ -177,6 +180,46 @@ fn switchover(lab: &Lab, cast: Cast) -> Result<()> {
         let links = host.output(&["ip", "link"])?;
         ensure!(!links.contains("vrrp"), "left on {}:\n{links}", host.name());
     }
+    Ok(())
+}
+
+/// The kernel gives frames from the peer's MAC address, which is the macvlan's too, to the macvlan alone.
+fn without_xdp(lab: &Lab, cast: Cast) -> Result<()> {
+    let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
+    let conf = |priority| cast.conf(priority).with("xdp_mode off").text();
+    let mut first = r1.start(Daemon::XvrrpRfc, &conf(150))?;
+    until(r1, "VI_1", "MASTER", ms(6_000))?;
+    let _second = r2.start(Daemon::XvrrpRfc, &conf(100))?;
+    until(r2, "VI_1", "BACKUP", ms(4_000))?;
+    std::thread::sleep(ms(1_000));
+    until(r2, "VI_1", "BACKUP", ms(10))?;
+    until(r1, "VI_1", "MASTER", ms(10))?;
+    answered(lab, cast)?;
+    first.stop()?;
+    until(r2, "VI_1", "MASTER", ms(4_000))?;
+    answered(lab, cast)
+}
+
+fn later(lab: &Lab, _: Cast) -> Result<()> {
+    let r1 = lab.host("r1")?;
+    let conf = Conf::new(150).with("use_vmac").text().replace("ens160", "later0");
+    let mut daemon = r1.start(Daemon::XvrrpRfc, &conf)?;
+    until(r1, "VI_1", "FAULT", ms(4_000))?;
+    for _ in 0..2 {
+        r1.output(&["ip", "link", "add", "later0", "type", "veth", "peer", "name", "later1"])?;
+        r1.output(&["ip", "link", "set", "later1", "up"])?;
+        r1.output(&["ip", "link", "set", "later0", "up"])?;
+        r1.output(&["ip", "addr", "add", "172.16.9.1/24", "dev", "later0"])?;
+        until(r1, "VI_1", "MASTER", ms(6_000))?;
+        ensure!(r1.output(&["ip", "addr", "show", "dev", "vrrp.25"])?.contains("172.16.1.25/32"));
+        // To another name, which the configuration does not know.
+        r1.output(&["ip", "link", "set", "later0", "down"])?;
+        r1.output(&["ip", "link", "set", "later0", "name", "renamed0"])?;
+        until(r1, "VI_1", "FAULT", ms(2_000))?;
+        r1.output(&["ip", "link", "del", "renamed0"])?;
+    }
+    daemon.stop()?;
+    ensure!(!r1.output(&["ip", "link"])?.contains("vrrp.25"), "left");
     Ok(())
 }
 

@@ -14,6 +14,8 @@ mod fast;
 mod harness;
 #[path = "e2e/hostile.rs"]
 mod hostile;
+#[path = "e2e/interfaces.rs"]
+mod interfaces;
 #[path = "e2e/interop.rs"]
 mod interop;
 #[path = "e2e/lab.rs"]
@@ -50,6 +52,7 @@ fn main() -> std::process::ExitCode {
         addresses::tests(),
         degraded::tests(),
         hostile::tests(),
+        interfaces::tests(),
         interop::tests(),
         no_accept::tests(),
         reload::tests(),

@@ -12,8 +12,6 @@ use super::tree::Statement;
 /// Keywords, with their block and what it means that they do nothing.
 pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Top, &["vrrp_sync_group"], "its instances fail over one by one, not together"),
-    (Context::Top, &["interface_up_down_delays"], "a change of an interface counts at once"),
-    (Context::Top, &["garp_group"], "messages follow each other without a pause"),
     (Context::Top, &["net_namespace"], "start the daemon in the namespace instead"),
     (
         Context::Top,
@@ -41,9 +39,6 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Instance, &["notify_priority_changes"], "nothing is written"),
     (Context::Instance, &["smtp_alert"], "no mail is sent"),
     (Context::Instance, &["vrf"], "the interface decides the VRF"),
-    (Context::Instance, &["promote_secondaries"], "addresses that the kernel drops are put back"),
-    (Context::Instance, &["unicast_fault_no_peer"], "the instance uses multicast"),
-    (Context::Instance, &["garp_extra_if"], "nothing is sent on other interfaces"),
     (Context::Instance, &["owner_ignore_adverts"], "adverts are not ignored"),
     (
         Context::Global,
@@ -63,7 +58,6 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Global, &["smtp_alert", "smtp_alert_vrrp"], "no mail is sent"),
     (Context::Global, &["vrrp_startup_delay"], "instances start at once"),
     (Context::Global, &["log_unknown_vrids"], "unknown VRIDs are counted, not logged"),
-    (Context::Global, &["vrrp_garp_extra_if"], "nothing is sent on other interfaces"),
     (Context::Global, &["vrrp_owner_ignore_adverts"], "adverts are not ignored"),
     (Context::Global, &["metrics"], "no metrics are served"),
     (

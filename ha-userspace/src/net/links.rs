@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{InfoData, InfoVrf, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::addresses::MARK;
@@ -26,6 +26,8 @@ pub struct Link {
     pub mac: Option<[u8; 6]>,
     /// MTU in bytes.
     pub mtu: u32,
+    /// Table of a VRF.
+    pub table: Option<u32>,
     /// `alias` of ip-link(8); empty where there is none.
     pub alias: String,
     /// The device below (VLAN, macvlan) or the other end (veth), where it is in this network namespace.
@@ -165,6 +167,13 @@ impl Links {
         self.by_index.values()
     }
 
+    /// Another opinion of whether a link can carry packets.
+    pub fn set_up(&mut self, index: u32, up: bool) {
+        if let Some(link) = self.by_index.get_mut(&index) {
+            link.up = up;
+        }
+    }
+
     /// Takes a link that this process has made: the kernel tells of it a little later.
     pub(super) fn learn(&mut self, link: Link) {
         self.by_index.entry(link.index).or_insert(link);
@@ -203,6 +212,7 @@ impl Links {
                 mac: None,
                 mtu: 0,
                 alias: String::new(),
+                table: None,
                 lower: None,
                 controller: None,
                 v4: Vec::new(),
@@ -294,8 +304,15 @@ fn update(link: &mut Link, message: &LinkMessage) {
             LinkAttribute::Controller(controller) => link.controller = Some(*controller),
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
-                    if let LinkInfo::Kind(kind) = info {
-                        link.kind = kind.to_string();
+                    match info {
+                        LinkInfo::Kind(kind) => link.kind = kind.to_string(),
+                        LinkInfo::Data(InfoData::Vrf(data)) => {
+                            link.table = data.iter().find_map(|entry| match entry {
+                                InfoVrf::TableId(table) => Some(*table),
+                                _ => None,
+                            });
+                        }
+                        _ => {}
                     }
                 }
             }

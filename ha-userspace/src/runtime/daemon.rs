@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use super::delays::Delays;
 use super::fast::Fast;
 use super::interface::{Frame, Interface, Setup};
 use super::note::Note;
@@ -55,6 +56,7 @@ pub(super) struct Daemon {
     pub(super) addresses: Addresses,
     pub(super) routing: Routing,
     pub(super) statics: Statics,
+    pub(super) delays: Delays,
     pub(super) links: VirtualLinks,
     pub(super) neighbours: Neighbours,
     pub(super) firewall: Firewall,

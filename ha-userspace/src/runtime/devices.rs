@@ -58,6 +58,7 @@ pub(super) fn advert_mac(config: &Instance) -> Option<[u8; 6]> {
 /// on another interface, where `use_vmac_addr` or its own `use_vmac` says so, on one that is made for it. `links` are
 /// those of the moment: a name that something else has is not chosen.
 pub(super) fn resolve(config: &mut Config, links: &Links) -> Vec<Plan> {
+    pace(config);
     let prefix = config.global.vmac_prefix.clone().unwrap_or_else(|| "vrrp".to_owned());
     let address_prefix = config.global.vmac_addr_prefix.clone().unwrap_or_else(|| prefix.clone());
     let mut plans: Vec<Plan> = Vec::new();
@@ -120,6 +121,18 @@ pub(super) fn resolve(config: &mut Config, links: &Links) -> Vec<Plan> {
         }
     }
     plans
+}
+
+/// `garp_group`: messages through the interfaces of one group keep the group's distance.
+fn pace(config: &mut Config) {
+    for instance in &mut config.instances {
+        let mut groups = config.garp_groups.iter();
+        let Some(group) = groups.find(|group| group.interfaces.contains(&instance.interface)) else {
+            continue;
+        };
+        instance.garp.arp_interval = group.arp_interval.unwrap_or(instance.garp.arp_interval);
+        instance.garp.na_interval = group.na_interval.unwrap_or(instance.garp.na_interval);
+    }
 }
 
 /// RFC 9568 section 7.3.
@@ -186,12 +199,13 @@ pub(super) fn obstacles(config: &Instance, links: &Links) -> Vec<String> {
     names.dedup();
     // With dont_track_primary what is on the primary interface is not tracked either.
     names.retain(|name| *name != config.interface && (config.track_primary || *name != of_instance(config)));
+    let without_peers = config.fault_without_peers.then(|| "no unicast_peer is left".to_owned());
     let obstacle = |name: &str| match links.by_name(name) {
         None => Some(format!("interface {name} does not exist")),
         Some(link) if !link.up => Some(format!("interface {name} is down")),
         Some(_) => None,
     };
-    names.into_iter().filter_map(obstacle).collect()
+    names.into_iter().filter_map(obstacle).chain(without_peers).collect()
 }
 
 #[cfg(test)]

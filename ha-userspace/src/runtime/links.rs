@@ -65,9 +65,10 @@ impl Daemon {
         self.update_fences();
         self.fast.stale = true;
         let now = clock::now();
+        let view = self.delays.view(self.monitor.links(), now);
         for n in 0..self.routers.len() {
             let router = &mut self.routers[n];
-            let links = self.monitor.links();
+            let links = view.as_ref().unwrap_or(self.monitor.links());
             let link = links.by_name(&router.config.interface);
             router.source = link.and_then(|link| source::of(&router.config, link, &virtual_addresses));
             let resumes = router.resumed || self.resuming;

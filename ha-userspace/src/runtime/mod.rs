@@ -6,6 +6,7 @@
 mod bursts;
 mod changes;
 mod daemon;
+mod delays;
 mod devices;
 mod fast;
 mod fence;
@@ -45,6 +46,7 @@ use crate::track::script::Runner;
 use crate::xdp;
 pub use daemon::End;
 use daemon::{Daemon, Inputs, Signals};
+use delays::Delays;
 use fast::Fast;
 use interface::Setup;
 use statics::Statics;
@@ -131,6 +133,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             addresses,
             routing,
             statics: Statics::default(),
+            delays: Delays::default(),
             links: VirtualLinks::new(&options.run_dir)?,
             neighbours: Neighbours::open()?,
             firewall: Firewall::new(options.run_dir.join("nftables")),

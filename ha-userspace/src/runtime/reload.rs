@@ -87,6 +87,7 @@ impl Daemon {
         }
         self.config = config;
         self.plan_links(plans);
+        self.delays.configure(&self.config.interface_delays);
         self.update_firewall();
         self.statics.doubt();
         self.statics.routes.forget();

@@ -57,6 +57,8 @@ pub(super) struct Router {
     pub(super) routes: RouteSet,
     pub(super) arp: Bursts,
     pub(super) na: Bursts,
+    /// `garp_extra_if`: when the next round on other interfaces is due.
+    pub(super) extra: Option<Time>,
     pub(super) stats: InstanceStats,
     pub(super) noted: Noted,
     addresses: Vec<IpAddr>,
@@ -111,6 +113,7 @@ impl Router {
             routes: RouteSet::default(),
             arp: Bursts::new(arp_settings(&config.garp)),
             na: Bursts::new(na_settings(&config.garp)),
+            extra: None,
             stats: InstanceStats::default(),
             noted: Noted::default(),
             addresses: Vec::new(),
@@ -246,7 +249,7 @@ impl Router {
 
     /// The earliest time at which this router wants to be woken.
     pub(super) fn next_deadline(&self) -> Time {
-        [self.arp.next(), self.na.next()]
+        [self.arp.next(), self.na.next(), self.extra]
             .into_iter()
             .flatten()
             .min()

@@ -69,6 +69,14 @@ impl RouteSet {
         for route in routes {
             let index = |name: &str| links.by_name(name).map(|link| link.index);
             let track_group = route.track_group.clone();
+            let vrf = route.vrf.as_deref().map(|vrf| (vrf, links.by_name(vrf).and_then(|link| link.table)));
+            if let Some((vrf, None)) = vrf {
+                let text = format!("route {}/{} waits for VRF {vrf}", route.to.address, route.to.length);
+                prepared.missing.push(Lack { text, track_group });
+                continue;
+            }
+            let table = route.table.or(vrf.and_then(|(_, table)| table));
+            let route = &Route { table, ..route.clone() };
             match Entry::route(route, device, index) {
                 Ok(entry) => {
                     prepared.wanted.push(Wanted { entry, no_track: route.no_track, track_group });

@@ -16,16 +16,18 @@ use ha_common::validate::{Meta, is_multicast};
 use ha_common::{ndp, probe};
 
 use super::daemon::Daemon;
+use super::devices;
 use super::fence;
 use super::interface::{Frame, Interface};
 use super::links::vips;
 use super::note::Note;
 use super::router::{self, Router};
-use crate::config::model::Vip;
+use crate::config::model::{Instance, Vip};
 use crate::net::addresses::{AddressSpec, Outcome, Removal};
 use crate::net::announce::Burst;
 use crate::net::clock;
-use crate::net::monitor::Links;
+use crate::net::monitor::{Link, Links};
+use crate::net::vmac;
 
 impl Daemon {
     /// Does everything that is due now and arms the timer for what is due next.
@@ -33,6 +35,9 @@ impl Daemon {
         // Deadlines are judged at a time before everything that speaks for a master is read: whatever stalls this
         // turn, an advert that came in time is seen.
         let now = clock::now();
+        if self.delays.next().is_some_and(|at| at <= now) {
+            self.reconsider();
+        }
         self.guard_leases();
         // Before the queued frames too: a master that resigned and came back while this daemon was stalled is alive.
         self.read_stamps(now);
@@ -44,7 +49,7 @@ impl Daemon {
             self.reconsider();
             self.carry_out();
         }
-        let next = self.routers.iter().map(Router::next_deadline).min();
+        let next = self.routers.iter().map(Router::next_deadline).chain(self.delays.next()).min();
         self.settle_fast(next);
         if let Err(error) = self.timer.arm(next) {
             tracing::error!("the timer cannot be armed: {error}");
@@ -343,18 +348,27 @@ impl Daemon {
         let now = clock::now();
         let mut bursts = Vec::new();
         let mut due = Vec::new();
+        let mut extra = Vec::new();
         for router in &mut self.routers {
             let (arp, na) = (router.arp.due(now), router.na.due(now));
+            let elsewhere = extra_due(router, now);
             if router.holding && (arp || na) {
                 due.push((&*router, arp, na));
+            } else if router.holding && elsewhere {
+                extra.push(&*router);
             }
+        }
+        let links = self.monitor.links();
+        for router in extra {
+            let wanted = |link: &Link| needs_extra(&router.config, link);
+            announcements(router, links, wanted, Some(Form::Request), true, &mut bursts);
         }
         // Each address once before any the second time: of many, the last one is heard of sooner.
         for (router, arp, na) in &due {
-            announcements(router, self.monitor.links(), arp.then_some(Form::Request), *na, &mut bursts);
+            announcements(router, links, |_| true, arp.then_some(Form::Request), *na, &mut bursts);
         }
         for (router, ..) in due.iter().filter(|(_, arp, _)| *arp) {
-            announcements(router, self.monitor.links(), Some(Form::Reply), false, &mut bursts);
+            announcements(router, links, |_| true, Some(Form::Reply), false, &mut bursts);
         }
         if bursts.is_empty() {
             return;
@@ -365,6 +379,28 @@ impl Daemon {
             }
         }
     }
+}
+
+/// Whether a round of `garp_extra_if` is due now; the next one is an interval later.
+fn extra_due(router: &mut Router, now: Time) -> bool {
+    let Some(extra) = router.config.garp_extra.filter(|_| router.holding) else {
+        router.extra = None;
+        return false;
+    };
+    let next = now.after(router::span(extra.interval));
+    let due = router.extra.is_some_and(|at| at <= now);
+    if due || router.extra.is_none() {
+        router.extra = Some(next);
+    }
+    due
+}
+
+/// Whether switches on an interface forget the MAC address of an instance's addresses there, because its adverts do
+/// not come from it: virtual MAC interfaces besides the one that adverts come from, with `all` all but its own.
+fn needs_extra(config: &Instance, link: &Link) -> bool {
+    let advertises = link.name == config.interface
+        || (devices::advert_mac(config).is_some() && link.name == devices::of_instance(config));
+    !advertises && (link.alias == vmac::MARK || config.garp_extra.is_some_and(|extra| extra.all))
 }
 
 fn transition(router: &mut Router, from: State, to: State, now: Time) {
@@ -436,13 +472,14 @@ pub(super) fn specs<'a>(
 fn announcements(
     router: &Router,
     links: &Links,
+    wanted: impl Fn(&Link) -> bool,
     arp: Option<Form>,
     na: bool,
     bursts: &mut Vec<(u32, Burst)>,
 ) {
     for vip in vips(&router.config) {
         let device = vip.device.as_deref().unwrap_or(&router.config.interface);
-        let Some(link) = links.by_name(device) else { continue };
+        let Some(link) = links.by_name(device).filter(|link| wanted(link)) else { continue };
         let Some(mac) = link.mac else { continue };
         let at = bursts.iter().position(|(index, _)| *index == link.index).unwrap_or_else(|| {
             bursts.push((link.index, Burst::new(link.index)));

@@ -124,6 +124,7 @@ impl Daemon {
 
     /// Makes what is missing, as soon as the interface below is there.
     pub(super) fn make_links(&mut self) {
+        self.promote_secondaries();
         let Self { links: made, monitor, notes, .. } = self;
         let mut lacking = Vec::new();
         for at in 0..made.plans.len() {
@@ -175,6 +176,18 @@ impl Daemon {
         made.lacking = lacking;
     }
 
+    /// The kernel keeps the other addresses of a subnet when the first one goes, where the configuration wants that.
+    fn promote_secondaries(&mut self) {
+        let Self { links: made, monitor, config, .. } = self;
+        for instance in config.instances.iter().filter(|instance| instance.promote_secondaries) {
+            let there = monitor.links().by_name(&instance.interface).is_some();
+            if there {
+                let path = Path::new("ipv4/conf").join(&instance.interface).join("promote_secondaries");
+                made.sysctls.set(&path, "1");
+            }
+        }
+    }
+
     /// Removes interfaces that an earlier run made and this configuration has no more.
     pub(super) fn remove_leftover_links(&mut self) {
         let Self { links: made, monitor, .. } = self;
@@ -214,6 +227,7 @@ fn link_of(plan: &Plan, index: u32, base: &Link) -> Link {
         },
         mtu: base.mtu,
         alias: MARK.to_owned(),
+        table: None,
         lower: Some(base.index),
         controller: None,
         v4: Vec::new(),

@@ -93,7 +93,8 @@ fn solicitations_are_for_their_target_and_other_packets_for_their_destination() 
     assert_eq!(wanted(&packet), Some(asks(bytemuck::cast([3_u8; 16]))));
     assert_eq!(wanted(&packet[..50]), None, "a solicitation without a target");
     packet[40] = 136;
-    assert_eq!(wanted(&packet), Some(goes(bytemuck::cast([2_u8; 16]))));
+    let advertisement = Wanted { answer: true, ..goes(bytemuck::cast([2_u8; 16])) };
+    assert_eq!(wanted(&packet), Some(advertisement));
     packet[40] = 135;
     packet[6] = 17;
     assert_eq!(wanted(&packet), Some(goes(bytemuck::cast([2_u8; 16]))));

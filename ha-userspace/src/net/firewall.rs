@@ -47,7 +47,7 @@ impl Refusal {
         }
         let mut text = remove(table);
         // Writing to a string cannot fail.
-        let _ = write!(text, "table inet {table} {{\n");
+        let _ = writeln!(text, "table inet {table} {{");
         for (name, kind, list) in [
             ("vips", "ipv4_addr", &v4),
             ("vips6", "ipv6_addr", &v6),

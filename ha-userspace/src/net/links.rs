@@ -175,7 +175,7 @@ impl Links {
     }
 
     /// Takes a link that this process has made: the kernel tells of it a little later.
-    pub(super) fn learn(&mut self, link: Link) {
+    pub(crate) fn learn(&mut self, link: Link) {
         self.by_index.entry(link.index).or_insert(link);
     }
 

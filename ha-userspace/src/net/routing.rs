@@ -244,6 +244,3 @@ fn outcomes(
     };
     entries.iter().zip(answers).map(outcome).collect()
 }
-
-#[cfg(test)]
-mod tests;

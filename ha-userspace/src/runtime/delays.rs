@@ -65,3 +65,59 @@ impl Delays {
         self.counted.values().filter_map(|counted| counted.changes_at).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::model::Place;
+    use crate::net::monitor::Link;
+
+    fn links(up: bool) -> Links {
+        let mut links = Links::default();
+        links.learn(Link {
+            index: 3,
+            name: "eth0".to_owned(),
+            kind: String::new(),
+            up,
+            mac: None,
+            mtu: 1500,
+            table: None,
+            alias: String::new(),
+            lower: None,
+            controller: None,
+            v4: Vec::new(),
+            v6: Vec::new(),
+        });
+        links
+    }
+
+    fn at(ms: u64) -> Time {
+        Time(ms * 1_000_000)
+    }
+
+    #[test]
+    fn a_change_counts_once_it_has_lasted() {
+        let mut delays = Delays::default();
+        assert!(delays.view(&links(true), at(0)).is_none(), "no rules");
+        delays.configure(&[InterfaceDelay {
+            interface: "eth0".to_owned(),
+            down: Duration::from_millis(100),
+            up: Duration::from_millis(50),
+            place: Place::default(),
+        }]);
+        let mut up = |real: bool, ms: u64| {
+            let view = delays.view(&links(real), at(ms)).expect("a rule");
+            (view.get(3).expect("there").up, delays.next())
+        };
+        assert_eq!(up(true, 0), (true, None));
+        assert_eq!(up(false, 10), (true, Some(at(110))));
+        assert_eq!(up(true, 60), (true, None), "a bounce");
+        assert_eq!(up(false, 70), (true, Some(at(170))));
+        assert_eq!(up(false, 169), (true, Some(at(170))));
+        assert_eq!(up(false, 170), (false, None));
+        assert_eq!(up(true, 200), (false, Some(at(250))));
+        assert_eq!(up(true, 250), (true, None));
+    }
+}

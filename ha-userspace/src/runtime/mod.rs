@@ -3,6 +3,7 @@
 //! [`start`] sets everything up and runs until the stop. What lives here: the order in which things happen. What must
 //! not: protocol decisions (`ha-common`), system calls ([`crate::net`], [`crate::xdp`]).
 
+mod announcements;
 mod bursts;
 mod changes;
 mod daemon;

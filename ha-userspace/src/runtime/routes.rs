@@ -287,6 +287,3 @@ fn leftovers<'a>(routing: &mut Routing, sets: impl Iterator<Item = &'a RouteSet>
     }
     Ok(ours)
 }
-
-#[cfg(test)]
-mod tests;

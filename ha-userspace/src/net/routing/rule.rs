@@ -103,12 +103,16 @@ pub(super) fn same(a: &RuleMessage, b: &RuleMessage) -> bool {
 
 /// What the kernel tells of every rule.
 fn is_default(attribute: &RuleAttribute) -> bool {
-    match attribute {
-        RuleAttribute::SuppressPrefixLen(u32::MAX) | RuleAttribute::SuppressIfGroup(u32::MAX) => true,
-        RuleAttribute::FwMask(0) | RuleAttribute::FwMark(0) | RuleAttribute::Table(0) => true,
-        RuleAttribute::L3MDev(false) | RuleAttribute::Other(_) => true,
-        _ => false,
-    }
+    matches!(
+        attribute,
+        RuleAttribute::SuppressPrefixLen(u32::MAX)
+            | RuleAttribute::SuppressIfGroup(u32::MAX)
+            | RuleAttribute::FwMask(0)
+            | RuleAttribute::FwMark(0)
+            | RuleAttribute::Table(0)
+            | RuleAttribute::L3MDev(false)
+            | RuleAttribute::Other(_)
+    )
 }
 
 /// A rule of the configuration in words.

@@ -16,16 +16,22 @@ mod fast;
 mod harness;
 #[path = "e2e/hostile.rs"]
 mod hostile;
+#[path = "e2e/interfaces.rs"]
+mod interfaces;
 #[path = "e2e/interop.rs"]
 mod interop;
 #[path = "e2e/lab.rs"]
 mod lab;
 #[path = "e2e/load.rs"]
 mod load;
+#[path = "e2e/no_accept.rs"]
+mod no_accept;
 #[path = "e2e/pair.rs"]
 mod pair;
 #[path = "e2e/reload.rs"]
 mod reload;
+#[path = "e2e/routes.rs"]
+mod routes;
 #[path = "e2e/services.rs"]
 mod services;
 #[path = "e2e/services_cli.rs"]
@@ -36,6 +42,8 @@ mod timers;
 mod track;
 #[path = "e2e/two_node.rs"]
 mod two_node;
+#[path = "e2e/vmac.rs"]
+mod vmac;
 
 fn main() -> std::process::ExitCode {
     if let Err(error) = lab::be_a_victim() {
@@ -49,12 +57,16 @@ fn main() -> std::process::ExitCode {
         degraded::tests(),
         dropin::tests(),
         hostile::tests(),
+        interfaces::tests(),
         interop::tests(),
+        no_accept::tests(),
         reload::tests(),
+        routes::tests(),
         services::tests(),
         services_cli::tests(),
         timers::tests(),
         track::tests(),
+        vmac::tests(),
         fast::tests(),
         load::tests(),
     ])

@@ -48,6 +48,10 @@ pub(super) fn of(old: &Instance, new: &Instance) -> Option<String> {
     say(old.track_files != new.track_files, &|| "track_file".to_owned());
     say(old.track_bfd != new.track_bfd, &|| "track_bfd".to_owned());
     say(old.garp != new.garp, &|| "GARP settings".to_owned());
+    say(old.routes != new.routes, &|| "virtual_routes".to_owned());
+    say(old.rules != new.rules, &|| "virtual_rules".to_owned());
+    say(old.link != new.link || old.vmac_addresses != new.vmac_addresses, &|| "virtual MAC".to_owned());
+    say(old.accept != new.accept, &|| (if new.accept { "accept" } else { "no_accept" }).to_owned());
     if list.is_empty() {
         list.push("other settings".to_owned());
     }
@@ -78,6 +82,16 @@ pub(super) fn around(old: &Config, new: &Config) -> Vec<String> {
     compare(&mut lines, "process", &old.track_processes, &new.track_processes, |process| &process.name);
     compare(&mut lines, "file", &old.track_files, &new.track_files, |file| &file.name);
     compare(&mut lines, "bfd", &old.bfd, &new.bfd, |bfd| &bfd.name);
+    for (differs, what) in [
+        (old.static_addresses != new.static_addresses, "static_ipaddress"),
+        (old.static_routes != new.static_routes, "static_routes"),
+        (old.static_rules != new.static_rules, "static_rules"),
+        (old.track_groups != new.track_groups, "track_group"),
+    ] {
+        if differs {
+            lines.push(what.to_owned());
+        }
+    }
     if old.global != new.global {
         lines.push("global settings".to_owned());
     }

@@ -13,10 +13,13 @@ use nix::errno::Errno;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use super::delays::Delays;
 use super::fast::Fast;
 use super::interface::{Frame, Interface, Setup};
 use super::note::Note;
 use super::router::Router;
+use super::statics::Statics;
+use super::vmac::VirtualLinks;
 use crate::config::Loaded;
 use crate::config::model::Config;
 use crate::control::protocol::{Failure, Request, Response};
@@ -25,7 +28,10 @@ use crate::liveness::Report;
 use crate::net::addresses::{AddressSpec, Addresses};
 use crate::net::announce::Announcer;
 use crate::net::clock;
+use crate::net::firewall::Firewall;
 use crate::net::monitor::{Change, Monitor};
+use crate::net::neighbours::Neighbours;
+use crate::net::routing::{Routing, Watch};
 use crate::net::timer::Timer;
 use crate::track::script::{Runner, ScriptEvent};
 use crate::track::watch::Watchers;
@@ -49,6 +55,12 @@ pub(super) struct Daemon {
     pub(super) started: Time,
     pub(super) monitor: Monitor,
     pub(super) addresses: Addresses,
+    pub(super) routing: Routing,
+    pub(super) statics: Statics,
+    pub(super) delays: Delays,
+    pub(super) links: VirtualLinks,
+    pub(super) neighbours: Neighbours,
+    pub(super) firewall: Firewall,
     pub(super) announcer: Announcer,
     pub(super) timer: Timer,
     pub(super) runner: Runner,
@@ -89,6 +101,7 @@ pub(super) struct Inputs {
     pub(super) scripts: mpsc::Receiver<ScriptEvent>,
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
+    pub(super) removals: Watch,
     pub(super) signals: Signals,
 }
 
@@ -127,6 +140,8 @@ enum Wake {
     /// A deadline, or packets: the turn does the rest.
     Turn,
     Links(Vec<Change>),
+    /// A route or rule was removed.
+    Removal,
     Liveness(Report),
     /// What is tracked changed; the thread that watches it has logged it.
     Tracked,
@@ -154,6 +169,7 @@ impl Daemon {
             match self.wait(&mut inputs).await {
                 Wake::Turn => {}
                 Wake::Links(changes) => self.links_changed(&changes),
+                Wake::Removal => self.doubt_routes(),
                 Wake::Liveness(report) => self.hear_report(report),
                 Wake::Tracked => self.reconsider(),
                 Wake::Call(call) => self.answer(call),
@@ -168,7 +184,7 @@ impl Daemon {
 
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
         let Self { timer, interfaces, monitor, reading, watchers, .. } = self;
-        let Inputs { scripts, calls, reports, signals } = inputs;
+        let Inputs { scripts, calls, reports, removals, signals } = inputs;
         let readable = std::future::poll_fn(|context| {
             let mut ready = false;
             for interface in interfaces.iter() {
@@ -194,6 +210,7 @@ impl Daemon {
                     Wake::Turn
                 }
             },
+            () = removals.removed() => Wake::Removal,
             Some(_) = scripts.recv() => Wake::Tracked,
             () = watchers.changed() => Wake::Tracked,
             _ = signals.terminate.recv() => Wake::Stop,

@@ -70,11 +70,18 @@ codes! {
     STRICT_RESETS = "XV0517", "vrrp_strict overrides a setting.";
     OTHER_GROUP = "XV0518", "A multicast group other than VRRP's own.";
     REPEATED_KEYWORD = "XV0515", "A keyword stands twice; the last one counts.";
+    BAD_ROUTE = "XV0519", "A route or a rule that cannot be.";
+    NO_PREFERENCE = "XV0520", "A rule has no preference.";
+    GROUP_MEMBER = "XV0521", "A group and its members do not fit.";
+    LINK_CONFLICT = "XV0522", "Virtual MAC or ipvlan settings that do not fit.";
     SCRIPT_INCOMPLETE = "XV0601", "A script block names no script.";
     SCRIPT_UNKNOWN = "XV0602", "A tracker names an unknown script.";
     SCRIPT_INSECURE = "XV0603", "Scripts without enable_script_security.";
     SCRIPT_REFUSED = "XV0604", "A script may not or cannot be run.";
     TRACKER_TWICE = "XV0605", "A tracker stands twice.";
+    TRACKER_UNKNOWN = "XV0606", "Something that is named is not defined.";
+    TRACKER_INCOMPLETE = "XV0607", "A block lacks what it needs.";
+    GROUP_WEIGHT = "XV0608", "A weight that a sync group does not allow.";
     WEIGHT_CANNOT_DECIDE = "XV0701", "A weight can hardly or never change the master.";
     STRICT_UNPINGABLE = "XV0702", "vrrp_strict makes the addresses unreachable.";
 }

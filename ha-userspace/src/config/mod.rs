@@ -17,6 +17,7 @@ pub mod keywords;
 pub mod lexer;
 mod lower;
 pub mod model;
+pub mod pending;
 mod reader;
 mod render;
 pub mod report;

@@ -9,17 +9,29 @@ use ha_common::types::{Priority, Version, Vrid};
 use super::fast::{self, FastDraft};
 use super::garp::{self, GarpDraft};
 use super::keyword::{self, Action};
-use super::{global, script, track, unicast, value, vip};
+use super::link::{self, LinkDraft};
+use super::names::Names;
+use super::notify::NotifyDraft;
+use super::rule::{self, Preferences};
+use super::track::{Known, TrackDraft};
+use super::{global, route, unicast, value, vip};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::keywords::Context;
 use crate::config::lexer::Word;
-use crate::config::model::{TrackInterface, TrackScript, UnicastPeer, Vip, XdpMode};
+use crate::config::model::{GarpExtra, Route, Rule, UnicastPeer, Vip, XdpMode};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
 
 /// An address with its place.
 pub(super) type Placed<T> = (T, Span);
+
+/// What lines refer to.
+pub(super) struct World<'a> {
+    pub(super) known: &'a Known,
+    pub(super) names: &'a mut Names,
+    pub(super) preferences: &'a mut Preferences,
+}
 
 /// What was written, checked line by line.
 #[derive(Debug, Default)]
@@ -48,8 +60,20 @@ pub(super) struct Draft {
     pub(super) version: Option<Version>,
     pub(super) native_ipv6: Option<Span>,
     pub(super) dont_track_primary: bool,
-    pub(super) scripts: Vec<Placed<TrackScript>>,
-    pub(super) interfaces: Vec<Placed<TrackInterface>>,
+    pub(super) trackers: TrackDraft,
+    pub(super) notify: NotifyDraft,
+    pub(super) link: LinkDraft,
+    pub(super) routes: Vec<Placed<Route>>,
+    pub(super) rules: Vec<Placed<Rule>>,
+    /// `accept` (true) or `no_accept`.
+    pub(super) accept: Option<(bool, Span)>,
+    pub(super) track_source: Option<Span>,
+    pub(super) vrf: Option<Placed<String>>,
+    pub(super) promote_secondaries: bool,
+    pub(super) fault_without_peers: bool,
+    pub(super) garp_extra: Option<Option<GarpExtra>>,
+    pub(super) owner_ignore_adverts: Option<bool>,
+    pub(super) skip_check_adv_addr: Option<bool>,
     pub(super) garp: GarpDraft,
     pub(super) fast: FastDraft,
     pub(super) lower_prio_no_advert: Option<bool>,
@@ -81,11 +105,7 @@ const MAX_INTERVAL: u64 = 255_000_000;
 
 impl Draft {
     /// Read all lines of an instance.
-    pub(super) fn read(
-        statements: &[Statement],
-        known: &HashMap<String, script::Lowered>,
-        diags: &mut Diagnostics,
-    ) -> Self {
+    pub(super) fn read(statements: &[Statement], world: &mut World<'_>, diags: &mut Diagnostics) -> Self {
         let mut draft = Self::default();
         let mut seen: HashMap<&'static str, Span> = HashMap::new();
         for stmt in statements {
@@ -98,14 +118,14 @@ impl Draft {
             {
                 value::repeated(name, keyword.span, first, diags);
             }
-            draft.line(stmt, known, diags);
+            draft.line(stmt, world, diags);
         }
         dedupe(&mut draft.vips, diags);
         dedupe(&mut draft.excluded, diags);
         draft
     }
 
-    fn line(&mut self, stmt: &Statement, known: &HashMap<String, script::Lowered>, diags: &mut Diagnostics) {
+    fn line(&mut self, stmt: &Statement, world: &mut World<'_>, diags: &mut Diagnostics) {
         match &*stmt.keyword().bytes {
             b"state" => self.state(stmt, diags),
             b"interface" => {
@@ -184,8 +204,6 @@ impl Draft {
                 value::flag(stmt, diags);
                 self.dont_track_primary = true;
             }
-            b"track_script" => track::scripts(stmt, known, &mut self.scripts, diags),
-            b"track_interface" => track::interfaces(stmt, &mut self.interfaces, diags),
             b"lower_prio_no_advert" => {
                 self.lower_prio_no_advert = value::boolean(stmt, diags).or(self.lower_prio_no_advert);
             }
@@ -209,9 +227,44 @@ impl Draft {
                     self.strict = Some((on, stmt.keyword().span));
                 }
             }
-            // The default: packets to the virtual addresses are accepted.
-            b"accept" => value::flag(stmt, diags),
-            _ => garp::setting(stmt, "", &mut self.garp, diags),
+            b"accept" | b"no_accept" => {
+                value::flag(stmt, diags);
+                self.accept = Some((stmt.keyword().is("accept"), stmt.keyword().span));
+            }
+            b"virtual_routes" => routes(stmt, world, &mut self.routes, diags),
+            b"virtual_rules" => rules(stmt, world, &mut self.rules, diags),
+            b"track_src_ip" => {
+                value::flag(stmt, diags);
+                self.track_source = Some(stmt.keyword().span);
+            }
+            b"vrf" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    self.vrf = value::interface(word, diags).map(|name| (name, word.span));
+                }
+            }
+            b"promote_secondaries" => {
+                value::flag(stmt, diags);
+                self.promote_secondaries = true;
+            }
+            b"unicast_fault_no_peer" => {
+                value::flag(stmt, diags);
+                self.fault_without_peers = true;
+            }
+            b"garp_extra_if" => self.garp_extra = garp::extra(stmt, diags).or(self.garp_extra),
+            b"owner_ignore_adverts" => {
+                self.owner_ignore_adverts = value::boolean(stmt, diags).or(self.owner_ignore_adverts);
+            }
+            b"skip_check_adv_addr" => {
+                self.skip_check_adv_addr = value::boolean(stmt, diags).or(self.skip_check_adv_addr);
+            }
+            _ => {
+                if !self.trackers.setting(stmt, world.known, diags)
+                    && !self.notify.setting(stmt, diags)
+                    && !link::setting(stmt, &mut self.link, diags)
+                {
+                    garp::setting(stmt, "", &mut self.garp, diags);
+                }
+            }
         }
     }
 
@@ -250,8 +303,23 @@ fn vips(stmt: &Statement, out: &mut Vec<Placed<Vip>>, diags: &mut Diagnostics) {
     value::extra(stmt, 0, diags);
     let Some(statements) = value::block(stmt, diags) else { return };
     for stmt in statements {
-        let Some(vip) = vip::lower(stmt, diags) else { continue };
+        let Some(vip) = vip::lower(stmt, false, diags) else { continue };
         out.push((vip, stmt.keyword().span));
+    }
+}
+
+fn routes(stmt: &Statement, world: &mut World<'_>, out: &mut Vec<Placed<Route>>, diags: &mut Diagnostics) {
+    value::extra(stmt, 0, diags);
+    for stmt in value::block(stmt, diags).unwrap_or_default() {
+        out.extend(route::lower(stmt, false, world.names, diags).map(|route| (route, stmt.span())));
+    }
+}
+
+fn rules(stmt: &Statement, world: &mut World<'_>, out: &mut Vec<Placed<Rule>>, diags: &mut Diagnostics) {
+    value::extra(stmt, 0, diags);
+    for stmt in value::block(stmt, diags).unwrap_or_default() {
+        let rule = rule::lower(stmt, false, world.names, world.preferences, diags);
+        out.extend(rule.map(|rule| (rule, stmt.span())));
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::value;
 use crate::config::diag::Diagnostics;
-use crate::config::model::Garp;
+use crate::config::model::{Garp, GarpExtra};
 use crate::config::tree::Statement;
 
 /// What was written; defaults come last because they depend on each other.
@@ -56,6 +56,19 @@ pub(super) fn setting(stmt: &Statement, prefix: &str, draft: &mut GarpDraft, dia
         }
         _ => {}
     }
+}
+
+/// `garp_extra_if [all] SECONDS`. Zero turns it off; `None` after an error.
+pub(super) fn extra(stmt: &Statement, diags: &mut Diagnostics) -> Option<Option<GarpExtra>> {
+    value::no_block(stmt, diags);
+    let all = stmt.args().first().is_some_and(|word| word.is("all"));
+    let Some(word) = stmt.args().get(usize::from(all)) else {
+        value::missing(stmt, diags);
+        return None;
+    };
+    value::extra(stmt, 1 + usize::from(all), diags);
+    let interval = value::seconds(word, &stmt.keyword().text(), 0..=86_400_000_000, "ignored", diags)?;
+    Some((!interval.is_zero()).then_some(GarpExtra { interval, all }))
 }
 
 /// The instance's settings over the global ones over keepalived's defaults.

@@ -8,11 +8,12 @@ use ha_common::types::{MULTICAST_V4, MULTICAST_V6, Version};
 use super::fast::{self, FastDraft};
 use super::garp::{self, GarpDraft};
 use super::keyword::{self, Action};
-use super::value;
+use super::notify::{FifoDraft, NotifyDefaults, OnceDraft};
+use super::{mail, notify, settings, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::keywords::Context;
-use crate::config::model::{Global, ScriptUser, XdpMode};
+use crate::config::model::{GarpExtra, Global, ScriptUser, XdpMode};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
 
@@ -28,6 +29,13 @@ pub(super) struct Globals {
     pub(super) down_timer_adverts: Option<u8>,
     pub(super) check_unicast_src: bool,
     pub(super) strict: Option<Span>,
+    pub(super) notify: NotifyDefaults,
+    pub(super) fifos: FifoDraft,
+    pub(super) startup: OnceDraft,
+    pub(super) shutdown: OnceDraft,
+    pub(super) garp_extra: Option<GarpExtra>,
+    pub(super) owner_ignore_adverts: bool,
+    pub(super) skip_check_adv_addr: bool,
     /// A group other than VRRP's own, IPv4 and IPv6.
     pub(super) group4: Option<Span>,
     pub(super) group6: Option<Span>,
@@ -44,8 +52,28 @@ pub(super) fn lower(stmt: &Statement, globals: &mut Globals, diags: &mut Diagnos
     }
 }
 
+impl Globals {
+    /// The first script of `global_defs`, for the question whether scripts are protected.
+    pub(super) fn first_script(&self) -> Option<Span> {
+        self.startup.first().or(self.shutdown.first()).or(self.fifos.first())
+    }
+
+    /// What is known only at the end of all blocks.
+    pub(super) fn finish(&mut self, diags: &mut Diagnostics) {
+        self.global.fifos = std::mem::take(&mut self.fifos).finish(diags);
+        self.global.startup = std::mem::take(&mut self.startup).finish();
+        self.global.shutdown = std::mem::take(&mut self.shutdown).finish();
+    }
+}
+
 fn setting(stmt: &Statement, globals: &mut Globals, diags: &mut Diagnostics) {
     let global = &mut globals.global;
+    if mail::setting(stmt, &mut global.mail, diags)
+        || globals.fifos.setting(stmt, diags)
+        || settings::setting(stmt, global, diags)
+    {
+        return;
+    }
     match &*stmt.keyword().bytes {
         b"router_id" => {
             // keepalived ignores the line and runs.
@@ -83,6 +111,30 @@ fn setting(stmt: &Statement, globals: &mut Globals, diags: &mut Diagnostics) {
             value::flag(stmt, diags);
             globals.strict = Some(stmt.keyword().span);
         }
+        b"vrrp_skip_check_adv_addr" => {
+            globals.skip_check_adv_addr = value::boolean(stmt, diags).unwrap_or(true);
+        }
+        b"vrrp_owner_ignore_adverts" => {
+            globals.owner_ignore_adverts = value::boolean(stmt, diags).unwrap_or(false);
+        }
+        b"vrrp_garp_extra_if" => {
+            globals.garp_extra = garp::extra(stmt, diags).unwrap_or(globals.garp_extra);
+        }
+        b"vrrp_notify_priority_changes" => {
+            globals.notify.priority_changes =
+                value::boolean(stmt, diags).unwrap_or(globals.notify.priority_changes);
+        }
+        b"smtp_alert" => {
+            globals.notify.smtp_alert = value::boolean(stmt, diags).or(globals.notify.smtp_alert);
+        }
+        b"smtp_alert_vrrp" => {
+            globals.notify.smtp_alert_vrrp = value::boolean(stmt, diags).or(globals.notify.smtp_alert_vrrp);
+        }
+        b"startup_script" => globals.startup.script(stmt, diags),
+        b"startup_script_timeout" => globals.startup.timeout(stmt, diags),
+        b"shutdown_script" => globals.shutdown.script(stmt, diags),
+        b"shutdown_script_timeout" => globals.shutdown.timeout(stmt, diags),
+        b"reload_time_file" => global.reload.time_file = notify::path(stmt, diags),
         b"vrrp_mcast_group4" => globals.group4 = other_group(stmt, diags),
         b"vrrp_mcast_group6" => globals.group6 = other_group(stmt, diags),
         b"xdp_mode" => global.xdp_mode = xdp_mode(stmt, diags).unwrap_or(global.xdp_mode),

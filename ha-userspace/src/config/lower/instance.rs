@@ -1,14 +1,14 @@
 //! `vrrp_instance`: what its lines mean together.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use ha_common::packet::{Auth, ChecksumForm};
 use ha_common::types::{Centis, Family, Priority, Version};
 
-use super::draft::{Draft, Placed};
+use super::draft::{Draft, Placed, World};
 use super::global::Globals;
-use super::{addresses, fast, garp, script, value};
+use super::track::TrackDraft;
+use super::{addresses, fast, garp, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::model::Instance;
@@ -27,30 +27,22 @@ pub(super) struct Lowered {
     pub(super) interface: Span,
     /// Devices of addresses that name one.
     pub(super) devices: Vec<Placed<String>>,
-    /// The trackers, in the order of the model.
-    pub(super) scripts: Vec<Span>,
-    /// The interface trackers, in the order of the model.
-    pub(super) interfaces: Vec<Span>,
+    /// Where the trackers stand.
+    pub(super) trackers: TrackDraft,
+    /// The first notify script.
+    pub(super) notify: Option<Span>,
 }
 
 /// Read one block; `None` where the instance cannot run, which has been reported.
 pub(super) fn lower(
     stmt: &Statement,
     globals: &Globals,
-    known: &HashMap<String, script::Lowered>,
+    world: &mut World<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Lowered> {
-    let Some(name) = stmt.args().first() else {
-        let message = "vrrp_instance must have a name";
-        diags.push(
-            Diagnostic::error(codes::NAME_MISSING, stmt.keyword().span, message)
-                .cause("the block is skipped"),
-        );
-        return None;
-    };
-    value::extra(stmt, 1, diags);
+    let name = value::name(stmt, diags)?;
     let statements = value::block(stmt, diags)?;
-    let draft = Draft::read(statements, known, diags);
+    let draft = Draft::read(statements, world, diags);
     finish(name.text().into_owned(), name.span, draft, globals, diags)
 }
 
@@ -89,9 +81,15 @@ fn finish(
     let auth = auth?;
     let devices = draft.vips.iter().chain(&draft.excluded);
     let devices = devices.filter_map(|(vip, span)| Some((vip.device.clone()?, *span))).collect();
+    let has_peers = unicast.is_some();
     let (vips, excluded) = (strip(draft.vips), strip(draft.excluded));
-    let (track_scripts, scripts) = draft.scripts.into_iter().unzip();
-    let (track_interfaces, interfaces) = draft.interfaces.into_iter().unzip();
+    let link = std::mem::take(&mut draft.link);
+    let vmac_addresses = link.addresses.is_some();
+    let link = link.finish(family, vrid, unicast.is_some(), &name, diags).ok()?;
+    let trackers = draft.trackers.model();
+    let notify = draft.notify.first;
+    // keepalived.conf(5): accept mode is off in strict mode unless the file says otherwise.
+    let accept = draft.accept.map_or(strict.is_none(), |(accept, _)| accept);
     let checksum = if draft.checksum_as_v2 { ChecksumForm::MessageOnly } else { ChecksumForm::PseudoHeader };
     let instance = Instance {
         name,
@@ -119,8 +117,26 @@ fn finish(
         down_timer_adverts: draft.down_timer_adverts.or(globals.down_timer_adverts).unwrap_or(3),
         garp: garp::finish(&draft.garp, &globals.garp),
         fast: fast::finish(&draft.fast, &globals.fast),
-        track_scripts,
-        track_interfaces,
+        track_scripts: trackers.scripts,
+        track_interfaces: trackers.interfaces,
+        track_files: trackers.files,
+        track_processes: trackers.processes,
+        track_bfd: trackers.bfd,
+        track_checks: trackers.checks,
+        track_source: draft.track_source.is_some(),
+        routes: strip(draft.routes),
+        rules: strip(draft.rules),
+        notify: draft.notify.finish(globals.notify),
+        accept,
+        strict: strict.is_some(),
+        link,
+        vmac_addresses,
+        vrf: draft.vrf.map(|(name, _)| name),
+        promote_secondaries: draft.promote_secondaries,
+        fault_without_peers: draft.fault_without_peers && draft.unicast_keyword.is_some() && !has_peers,
+        garp_extra: draft.garp_extra.unwrap_or(globals.garp_extra),
+        owner_ignore_adverts: draft.owner_ignore_adverts.unwrap_or(globals.owner_ignore_adverts),
+        skip_check_adv_addr: draft.skip_check_adv_addr.unwrap_or(globals.skip_check_adv_addr),
         xdp_mode: draft.xdp_mode.unwrap_or(globals.global.xdp_mode),
         place: diags.sources.place(at),
     };
@@ -130,8 +146,8 @@ fn finish(
         vrid: vrid_span,
         interface: interface_span,
         devices,
-        scripts,
-        interfaces,
+        trackers: draft.trackers,
+        notify,
     })
 }
 

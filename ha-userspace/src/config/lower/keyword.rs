@@ -1,9 +1,9 @@
 //! What to do with a statement before its parameters are looked at.
 
-use super::value;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::keywords::{self, Context, Status};
+use crate::config::pending;
 use crate::config::tree::Statement;
 
 /// What to do with a statement.
@@ -20,13 +20,9 @@ pub(super) fn check(context: Context, stmt: &Statement, diags: &mut Diagnostics)
     let keyword = stmt.keyword();
     let text = keyword.text();
     match keywords::status(context, &keyword.bytes) {
-        Some(Status::Implemented) => return Action::Lower,
-        Some(Status::NotYet) => {
-            let message = format!("`{text}` is not implemented yet");
-            diags.push(
-                Diagnostic::warning(codes::NOT_IMPLEMENTED, stmt.span(), message).cause(consequence(&text)),
-            );
-            inner(stmt, diags);
+        Some(Status::Implemented) => {
+            pending::keyword(context, stmt, diags);
+            return Action::Lower;
         }
         Some(Status::NoEffect(why)) => {
             let message = format!("`{text}` has no effect");
@@ -70,48 +66,4 @@ fn unknown(context: Context, stmt: &Statement, diags: &mut Diagnostics) {
     diags.push(
         Diagnostic::warning(codes::UNKNOWN_KEYWORD, keyword.span, message).cause(what).maybe_help(help),
     );
-}
-
-/// The words inside a block that is not implemented: only misspelt ones are worth a line.
-fn inner(stmt: &Statement, diags: &mut Diagnostics) {
-    let context = match &*stmt.keyword().bytes {
-        b"vrrp_sync_group" => Context::SyncGroup,
-        b"vrrp_track_process" => Context::TrackProcess,
-        b"bfd_instance" => Context::Bfd,
-        b"garp_group" => Context::GarpGroup,
-        b"vrrp_track_file" => Context::TrackFile,
-        _ => return,
-    };
-    let Some(statements) = value::block(stmt, diags) else { return };
-    for stmt in statements {
-        if keywords::status(context, &stmt.keyword().bytes).is_none() {
-            unknown(context, stmt, diags);
-        }
-    }
-}
-
-/// What it means for the network that a keyword is not implemented.
-fn consequence(keyword: &str) -> &'static str {
-    match keyword {
-        "vrrp_sync_group" => "its instances fail over one by one, not together",
-        "notify"
-        | "notify_master"
-        | "notify_backup"
-        | "notify_fault"
-        | "notify_stop"
-        | "notify_deleted"
-        | "notify_master_rx_lower_pri" => "the script is not run",
-        "use_vmac" | "use_vmac_addr" | "vmac_xmit_base" | "use_ipvlan" => {
-            "the interface's own MAC address is used; hosts learn it from gratuitous ARP"
-        }
-        "virtual_routes" | "virtual_rules" | "static_routes" | "static_rules" | "static_ipaddress" => {
-            "nothing is added or removed"
-        }
-        "track_file" | "track_process" | "track_bfd" | "vrrp_track_process" | "vrrp_track_file"
-        | "bfd_instance" | "track_src_ip" => "not tracked: a failure changes nothing",
-        "no_accept" => "packets to the virtual addresses are accepted",
-        "notify_fifo" | "vrrp_notify_fifo" => "nothing is written",
-        "net_namespace" => "start the daemon in the namespace instead",
-        _ => "it is ignored",
-    }
 }

@@ -3,17 +3,31 @@
 //! `global_defs` and scripts are read first, wherever they stand, because instances refer to them.
 
 mod addresses;
+mod bfd;
+mod check;
 mod draft;
+mod encap;
 mod fast;
+mod file;
 mod garp;
 mod global;
+mod group;
 mod instance;
 mod keyword;
+mod link;
+mod mail;
+mod names;
+mod notify;
+mod process;
+mod route;
+mod rule;
 mod script;
+mod settings;
 mod track;
 mod unicast;
 mod value;
 mod vip;
+mod words;
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,50 +36,143 @@ use ha_common::types::{Family, Vrid};
 use super::codes;
 use super::diag::{Diagnostic, Diagnostics};
 use super::keywords::Context;
-use super::model::Config;
+use super::model::{Config, SyncGroup};
 use super::source::Span;
 use super::tree::Statement;
 use super::{LoadOptions, analysis};
 
+use draft::World;
+use group::Members;
 use keyword::Action;
+use names::Names;
+use rule::Preferences;
+use track::Known;
+
+/// The blocks of a file, sorted by what has to be known first.
+#[derive(Default)]
+struct Blocks<'a> {
+    instances: Vec<&'a Statement>,
+    sync_groups: Vec<&'a Statement>,
+    track_groups: Vec<&'a Statement>,
+    addresses: Vec<&'a Statement>,
+    routes: Vec<&'a Statement>,
+    rules: Vec<&'a Statement>,
+}
 
 /// Build the model; everything that is wrong goes to `diags`.
 pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagnostics) -> Config {
-    let mut globals = global::Globals::default();
-    let (mut scripts, mut instances) = (Vec::new(), Vec::new());
-    let mut notify = None;
+    let mut config = Config::default();
+    let (mut globals, mut known) = (global::Globals::default(), Known::default());
+    let mut garp_interfaces = HashMap::new();
+    let mut blocks = Blocks::default();
     for stmt in tree {
         if keyword::check(Context::Top, stmt, diags) == Action::Skip {
-            notify = notify.or(first_notify(stmt));
             continue;
         }
         match &*stmt.keyword().bytes {
             b"global_defs" => global::lower(stmt, &mut globals, diags),
-            b"vrrp_script" => scripts.push(stmt),
-            b"vrrp_instance" => {
-                notify = notify.or(first_notify(stmt));
-                instances.push(stmt);
+            b"vrrp_script"
+            | b"vrrp_check"
+            | b"track_file"
+            | b"vrrp_track_file"
+            | b"vrrp_track_process"
+            | b"bfd_instance" => tracked(stmt, &mut known, diags),
+            b"vrrp_instance" => blocks.instances.push(stmt),
+            b"vrrp_sync_group" => blocks.sync_groups.push(stmt),
+            b"track_group" => blocks.track_groups.push(stmt),
+            b"static_ipaddress" => blocks.addresses.push(stmt),
+            b"static_routes" => blocks.routes.push(stmt),
+            b"static_rules" => blocks.rules.push(stmt),
+            b"garp_group" => {
+                config.garp_groups.extend(group::garp(stmt, &mut garp_interfaces, diags));
             }
-            _ => {}
+            b"interface_up_down_delays" => group::delays(stmt, &mut config.interface_delays, diags),
+            _ => drop(settings::top(stmt, &mut globals.global, diags)),
         }
     }
-    let mut known = HashMap::new();
-    let mut order = Vec::new();
-    for stmt in scripts {
-        let Some(lowered) = script::lower(stmt, diags) else { continue };
-        let name = lowered.script.name.clone();
-        if let Some(first) = known.get(&name).map(|first: &script::Lowered| first.name) {
-            duplicate("vrrp_script", &name, lowered.name, first, diags);
-            continue;
+    let first_script = globals.first_script();
+    globals.finish(diags);
+    let (mut names, mut preferences) = (Names::default(), Preferences::default());
+    let mut world = World { known: &known, names: &mut names, preferences: &mut preferences };
+    let (lowered, broken) = instances(&blocks.instances, &globals, &mut world, diags);
+    let running: HashSet<String> = lowered.iter().map(|lowered| lowered.instance.name.clone()).collect();
+    let mut members = Members { running: &running, broken: &broken, taken: HashMap::new() };
+    let groups = groups(&blocks.sync_groups, &known, &globals, &mut members, diags);
+    for stmt in &blocks.track_groups {
+        let Some((group, span)) = group::track(stmt, &members, diags) else { continue };
+        if config.track_groups.iter().any(|other| other.name == group.name) {
+            duplicate("track_group", &group.name, span, span, diags);
+        } else {
+            config.track_groups.push(group);
         }
-        order.push(name.clone());
-        known.insert(name, lowered);
     }
+    fixed(&blocks, &mut config, &globals, &mut names, &mut preferences, diags);
+    let notify = lowered.iter().find_map(|lowered| lowered.notify);
+    security(&globals, &known, first_script.or(notify), options, diags);
+    strict(&globals, diags);
+    for instance in &lowered {
+        analyse(instance, &known, diags);
+        existing(instance, options, diags);
+    }
+    config.scripts = known.scripts.into_vec().into_iter().map(|script| script.script).collect();
+    config.checks = known.checks.into_vec();
+    config.track_files = known.files.into_vec();
+    config.track_processes = known.processes.into_vec();
+    config.bfd = known.bfd.into_vec();
+    config.instances = lowered.into_iter().map(|lowered| lowered.instance).collect();
+    config.sync_groups = groups;
+    config.global = globals.global;
+    config
+}
+
+/// Blocks that trackers refer to.
+fn tracked(stmt: &Statement, known: &mut Known, diags: &mut Diagnostics) {
+    let keyword = stmt.keyword().text().into_owned();
+    let result = match &*keyword {
+        "vrrp_script" => script::lower(stmt, diags).map(|lowered| {
+            let (name, span) = (lowered.script.name.clone(), lowered.name);
+            let taken = known.checks.span(&name);
+            (name.clone(), span, taken.map_or_else(|| known.scripts.insert(&name, lowered, span), Err))
+        }),
+        "vrrp_check" => check::lower(stmt, diags).map(|(check, word)| {
+            let name = check.name.clone();
+            let taken = known.scripts.span(&name);
+            (name.clone(), word.span, taken.map_or_else(|| known.checks.insert(&name, check, word.span), Err))
+        }),
+        "vrrp_track_process" => process::lower(stmt, diags).map(|(process, word)| {
+            let name = process.name.clone();
+            (name.clone(), word.span, known.processes.insert(&name, process, word.span))
+        }),
+        "bfd_instance" => bfd::lower(stmt, diags).map(|(bfd, word)| {
+            let name = bfd.name.clone();
+            (name.clone(), word.span, known.bfd.insert(&name, bfd, word.span))
+        }),
+        _ => file::lower(stmt, diags).map(|(file, word)| {
+            let name = file.name.clone();
+            (name.clone(), word.span, known.files.insert(&name, file, word.span))
+        }),
+    };
+    if let Some((name, span, Err(first))) = result {
+        duplicate(&keyword, &name, span, first, diags);
+    }
+}
+
+/// Instances that run, and the names of those that do not.
+fn instances(
+    statements: &[&Statement],
+    globals: &global::Globals,
+    world: &mut World<'_>,
+    diags: &mut Diagnostics,
+) -> (Vec<instance::Lowered>, HashSet<String>) {
     let mut lowered: Vec<instance::Lowered> = Vec::new();
+    let mut broken = HashSet::new();
     let mut names: HashMap<String, Span> = HashMap::new();
     let mut routers: HashMap<(String, Vrid, Family), usize> = HashMap::new();
-    for stmt in instances {
-        let Some(next) = instance::lower(stmt, &globals, &known, diags) else { continue };
+    for stmt in statements {
+        let Some(next) = instance::lower(stmt, globals, world, diags) else {
+            broken.extend(stmt.args().first().map(|name| name.text().into_owned()));
+            continue;
+        };
         let instance = &next.instance;
         if let Some(first) = names.get(&instance.name) {
             duplicate("vrrp_instance", &instance.name, next.name, *first, diags);
@@ -73,37 +180,97 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
         }
         let key = (instance.interface.clone(), instance.vrid, instance.family);
         if let Some(first) = routers.get(&key).and_then(|index| lowered.get(*index)) {
-            let cause = if separate(first, &next) {
-                "this instance does not run: that their unicast peers differ is not supported yet"
-            } else {
-                "this instance does not run"
-            };
-            let other = &first.instance.name;
-            let message = format!(
-                "`{}` and `{other}` both use VRID {} on {} for the same address family",
-                instance.name, instance.vrid, instance.interface
-            );
-            diags.push(
-                Diagnostic::error(codes::DUPLICATE_VRID, next.vrid, message)
-                    .cause(cause)
-                    .related(first.vrid, "the other one stands at")
-                    .help("give each virtual router on an interface its own virtual_router_id"),
-            );
+            same_router(first, &next, diags);
+            broken.insert(instance.name.clone());
             continue;
         }
         names.insert(instance.name.clone(), next.name);
         routers.insert(key, lowered.len());
         lowered.push(next);
     }
-    security(&globals, &known, &order, notify, options, diags);
-    strict(&globals, diags);
-    for instance in &lowered {
-        analyse(instance, &known, diags);
-        existing(instance, options, diags);
+    (lowered, broken)
+}
+
+fn same_router(first: &instance::Lowered, next: &instance::Lowered, diags: &mut Diagnostics) {
+    let cause = if separate(first, next) {
+        "this instance does not run: that their unicast peers differ is not supported yet"
+    } else {
+        "this instance does not run"
+    };
+    let (instance, other) = (&next.instance, &first.instance.name);
+    let message = format!(
+        "`{}` and `{other}` both use VRID {} on {} for the same address family",
+        instance.name, instance.vrid, instance.interface
+    );
+    diags.push(
+        Diagnostic::error(codes::DUPLICATE_VRID, next.vrid, message)
+            .cause(cause)
+            .related(first.vrid, "the other one stands at")
+            .help("give each virtual router on an interface its own virtual_router_id"),
+    );
+}
+
+fn groups(
+    statements: &[&Statement],
+    known: &Known,
+    globals: &global::Globals,
+    members: &mut Members<'_>,
+    diags: &mut Diagnostics,
+) -> Vec<SyncGroup> {
+    let mut names: HashMap<String, Span> = HashMap::new();
+    let mut groups = Vec::new();
+    for stmt in statements {
+        let Some(lowered) = group::sync(stmt, known, globals.notify, members, diags) else { continue };
+        if let Some(first) = names.get(&lowered.group.name) {
+            duplicate("vrrp_sync_group", &lowered.group.name, lowered.name, *first, diags);
+            continue;
+        }
+        names.insert(lowered.group.name.clone(), lowered.name);
+        groups.push(lowered.group);
     }
-    let scripts = order.iter().filter_map(|name| known.remove(name)).map(|script| script.script).collect();
-    let instances = lowered.into_iter().map(|lowered| lowered.instance).collect();
-    Config { global: globals.global, scripts, instances }
+    groups
+}
+
+/// Static addresses, routes and rules.
+fn fixed(
+    blocks: &Blocks<'_>,
+    config: &mut Config,
+    globals: &global::Globals,
+    names: &mut Names,
+    preferences: &mut Preferences,
+    diags: &mut Diagnostics,
+) {
+    let device = globals.global.default_interface.clone().unwrap_or_else(|| "eth0".to_owned());
+    let known: HashSet<String> = config.track_groups.iter().map(|group| group.name.clone()).collect();
+    let tracked = |group: &mut Option<String>, span: Span, diags: &mut Diagnostics| {
+        if let Some(name) = group.take_if(|name| !known.contains(name)) {
+            track::unknown("track_group", &name, span, known.iter().map(String::as_str), diags);
+        }
+    };
+    let lines = |stmts: &[&Statement], diags: &mut Diagnostics| {
+        let mut lines: Vec<Statement> = Vec::new();
+        for stmt in stmts {
+            value::extra(stmt, 0, diags);
+            lines.extend_from_slice(value::block(stmt, diags).unwrap_or_default());
+        }
+        lines
+    };
+    for stmt in lines(&blocks.addresses, diags) {
+        let Some(mut vip) = vip::lower(&stmt, true, diags) else { continue };
+        vip.device.get_or_insert_with(|| device.clone());
+        tracked(&mut vip.track_group, stmt.span(), diags);
+        config.static_addresses.push(vip);
+    }
+    for stmt in lines(&blocks.routes, diags) {
+        let Some(mut route) = route::lower(&stmt, true, names, diags) else { continue };
+        tracked(&mut route.track_group, stmt.span(), diags);
+        config.static_routes.push(route);
+    }
+    for stmt in lines(&blocks.rules, diags) {
+        let Some(mut rule) = rule::lower(&stmt, true, names, preferences, diags) else { continue };
+        tracked(&mut rule.track_group, stmt.span(), diags);
+        config.static_rules.push(rule);
+    }
 }
 
 /// Interfaces that this host does not have (yet).
@@ -111,7 +278,7 @@ fn existing(lowered: &instance::Lowered, options: &LoadOptions, diags: &mut Diag
     let Some(exists) = &options.interface_check else { return };
     let instance = &lowered.instance;
     let devices = lowered.devices.iter().map(|(name, span)| (name, *span));
-    let tracked = instance.track_interfaces.iter().zip(&lowered.interfaces);
+    let tracked = lowered.trackers.interfaces.iter();
     let tracked = tracked.map(|(track, span)| (&track.interface, *span));
     for (name, span) in
         std::iter::once((&instance.interface, lowered.interface)).chain(devices).chain(tracked)
@@ -145,23 +312,15 @@ fn separate(first: &instance::Lowered, next: &instance::Lowered) -> bool {
     !b.peers.iter().any(|peer| peers.contains(&peer.address))
 }
 
-/// The first notify script of a block: keepalived counts it among the scripts that need security.
-fn first_notify(stmt: &Statement) -> Option<Span> {
-    let statements = &stmt.block.as_ref()?.statements;
-    let notify = statements.iter().find(|stmt| stmt.keyword().bytes.starts_with(b"notify"))?;
-    (!notify.args().is_empty() && !notify.keyword().is("notify_priority_changes")).then(|| notify.span())
-}
-
 /// Scripts without `enable_script_security`, and what the caller knows about each script's file.
 fn security(
     globals: &global::Globals,
-    known: &HashMap<String, script::Lowered>,
-    order: &[String],
+    known: &Known,
     notify: Option<Span>,
     options: &LoadOptions,
     diags: &mut Diagnostics,
 ) {
-    let scripts = || order.iter().filter_map(|name| known.get(name));
+    let scripts = || known.scripts.iter();
     if !globals.global.script_security
         && let Some(span) = scripts().next().map(|script| script.command).or(notify)
     {
@@ -200,11 +359,11 @@ fn strict(globals: &global::Globals, diags: &mut Diagnostics) {
     );
 }
 
-fn analyse(lowered: &instance::Lowered, known: &HashMap<String, script::Lowered>, diags: &mut Diagnostics) {
+fn analyse(lowered: &instance::Lowered, known: &Known, diags: &mut Diagnostics) {
     let instance = &lowered.instance;
     let mut trackers = Vec::new();
-    for (track, span) in instance.track_scripts.iter().zip(&lowered.scripts) {
-        let weight = known.get(&track.script).and_then(|script| script.weight);
+    for (track, span) in &lowered.trackers.scripts {
+        let weight = known.scripts.get(&track.script).and_then(|script| script.weight);
         trackers.push(analysis::Tracker {
             kind: "script",
             name: &track.script,
@@ -213,7 +372,7 @@ fn analyse(lowered: &instance::Lowered, known: &HashMap<String, script::Lowered>
             weight_span: weight,
         });
     }
-    for (track, span) in instance.track_interfaces.iter().zip(&lowered.interfaces) {
+    for (track, span) in &lowered.trackers.interfaces {
         trackers.push(analysis::Tracker {
             kind: "interface",
             name: &track.interface,

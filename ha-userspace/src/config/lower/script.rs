@@ -31,15 +31,7 @@ pub(super) struct Lowered {
 
 /// Read one block; `None` where it names no usable script.
 pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered> {
-    let Some(name) = stmt.args().first() else {
-        let message = "vrrp_script must have a name";
-        diags.push(
-            Diagnostic::error(codes::NAME_MISSING, stmt.keyword().span, message)
-                .cause("the block is skipped"),
-        );
-        return None;
-    };
-    value::extra(stmt, 1, diags);
+    let name = value::name(stmt, diags)?;
     let statements = value::block(stmt, diags)?;
     let mut script = Script {
         name: name.text().into_owned(),

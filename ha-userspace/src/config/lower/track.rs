@@ -1,4 +1,4 @@
-//! `weight`, `track_script` and `track_interface`.
+//! `weight` and the `track_…` blocks of instances and sync groups.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,10 @@ use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::keywords;
 use crate::config::lexer::Word;
-use crate::config::model::{TrackInterface, TrackScript, Weight};
+use crate::config::model::{
+    Bfd, Check, FileWeight, Track, TrackFile, TrackFileRef, TrackInterface, TrackProcess, TrackScript,
+    Trackers, Weight,
+};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
 
@@ -19,23 +22,29 @@ const MAX_TRACKERS: usize = 256;
 
 /// The keyword `weight NUMBER [reverse]` on a line of its own.
 pub(super) fn weight(stmt: &Statement, diags: &mut Diagnostics) -> Option<Weight> {
+    weight_within(stmt, 253, diags)
+}
+
+/// The same with another limit.
+pub(super) fn weight_within(stmt: &Statement, most: i64, diags: &mut Diagnostics) -> Option<Weight> {
     value::no_block(stmt, diags);
     if stmt.args().is_empty() {
         value::missing(stmt, diags);
         return None;
     }
     let mut words = stmt.args().iter().peekable();
-    parse(&mut words, "ignored", diags).inspect(|_| {
+    parse(&mut words, most, "ignored", diags).inspect(|_| {
         value::extra(stmt, stmt.args().len() - words.len(), diags);
     })
 }
 
 fn parse<'a>(
     words: &mut std::iter::Peekable<impl Iterator<Item = &'a Word>>,
+    most: i64,
     instead: &str,
     diags: &mut Diagnostics,
 ) -> Option<Weight> {
-    let value = value::small(words.next()?, "weight", -253..=253, instead, diags)?;
+    let value = value::small(words.next()?, "weight", -most..=most, instead, diags)?;
     let reverse = words.next_if(|word| word.is("reverse")).is_some();
     if !reverse {
         words.next_if(|word| word.is("noreverse") || word.is("no_reverse"));
@@ -44,7 +53,7 @@ fn parse<'a>(
 }
 
 /// `NAME [weight NUMBER [reverse]]`.
-fn tracker(stmt: &Statement, diags: &mut Diagnostics) -> Option<Weight> {
+fn tracker(stmt: &Statement, most: i64, diags: &mut Diagnostics) -> Option<Weight> {
     value::no_block(stmt, diags);
     let mut found = None;
     let mut words = stmt.args().iter().peekable();
@@ -64,65 +73,226 @@ fn tracker(stmt: &Statement, diags: &mut Diagnostics) -> Option<Weight> {
             diags.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).cause("ignored"));
             break;
         }
-        found = parse(&mut words, "the default weight is used", diags);
+        found = parse(&mut words, most, "the default weight is used", diags);
     }
     found
 }
 
-/// `track_script`: trackers of scripts that exist, with the place of each.
-pub(super) fn scripts(
-    stmt: &Statement,
-    known: &HashMap<String, script::Lowered>,
-    out: &mut Vec<(TrackScript, Span)>,
-    diags: &mut Diagnostics,
-) {
-    value::extra(stmt, 0, diags);
-    let Some(statements) = value::block(stmt, diags) else { return };
-    for stmt in statements {
+/// Things of one kind by name, in the order of the file.
+#[derive(Debug)]
+pub(super) struct Table<T> {
+    by_name: HashMap<String, (T, Span)>,
+    order: Vec<String>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { by_name: HashMap::new(), order: Vec::new() }
+    }
+}
+
+impl<T> Table<T> {
+    /// Take a thing in; where its name is taken, the place of the first.
+    pub(super) fn insert(&mut self, name: &str, thing: T, span: Span) -> Result<(), Span> {
+        if let Some((_, first)) = self.by_name.get(name) {
+            return Err(*first);
+        }
+        self.by_name.insert(name.to_owned(), (thing, span));
+        self.order.push(name.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&T> {
+        self.by_name.get(name).map(|(thing, _)| thing)
+    }
+
+    pub(super) fn span(&self, name: &str) -> Option<Span> {
+        self.by_name.get(name).map(|(_, span)| *span)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.order.iter().map(String::as_str)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.order.iter().filter_map(|name| self.get(name))
+    }
+
+    /// All things, in order.
+    pub(super) fn into_vec(mut self) -> Vec<T> {
+        self.order.iter().filter_map(|name| self.by_name.remove(name)).map(|(thing, _)| thing).collect()
+    }
+}
+
+/// Everything that can be tracked by name.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) scripts: Table<script::Lowered>,
+    pub(super) checks: Table<Check>,
+    pub(super) files: Table<TrackFile>,
+    pub(super) processes: Table<TrackProcess>,
+    pub(super) bfd: Table<Bfd>,
+}
+
+/// What an instance or a group tracks, each with its place.
+#[derive(Debug, Default)]
+pub(super) struct TrackDraft {
+    pub(super) scripts: Vec<(TrackScript, Span)>,
+    pub(super) interfaces: Vec<(TrackInterface, Span)>,
+    pub(super) files: Vec<(TrackFileRef, Span)>,
+    pub(super) processes: Vec<(Track, Span)>,
+    pub(super) bfd: Vec<(Track, Span)>,
+    pub(super) checks: Vec<(Track, Span)>,
+}
+
+impl TrackDraft {
+    /// Read one keyword; false where it is another's.
+    pub(super) fn setting(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) -> bool {
+        let line: fn(&mut Self, &Statement, &Known, &mut Diagnostics) = match &*stmt.keyword().bytes {
+            b"track_script" => Self::script,
+            b"track_check" => Self::check,
+            b"track_interface" => Self::interface,
+            b"track_file" => Self::file,
+            b"track_process" => Self::process,
+            b"track_bfd" => Self::bfd,
+            _ => return false,
+        };
+        value::extra(stmt, 0, diags);
+        for stmt in value::block(stmt, diags).unwrap_or_default() {
+            line(self, stmt, known, diags);
+        }
+        true
+    }
+
+    /// The trackers without their places.
+    pub(super) fn model(&self) -> Trackers {
+        fn plain<T: Clone>(list: &[(T, Span)]) -> Vec<T> {
+            list.iter().map(|(track, _)| track.clone()).collect()
+        }
+        Trackers {
+            scripts: plain(&self.scripts),
+            interfaces: plain(&self.interfaces),
+            files: plain(&self.files),
+            processes: plain(&self.processes),
+            bfd: plain(&self.bfd),
+            checks: plain(&self.checks),
+        }
+    }
+
+    fn script(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) {
         let word = stmt.keyword();
         let name = word.text().into_owned();
-        let weight = tracker(stmt, diags);
-        let Some(script) = known.get(&name) else {
-            let guesses = if diags.is_full() { 0 } else { MAX_GUESSES };
-            let help = match keywords::closest(&name, known.keys().take(guesses).map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("add a vrrp_script {name} block"),
-            };
+        if known.scripts.get(&name).is_none() && known.checks.get(&name).is_some() {
+            return self.check(stmt, known, diags);
+        }
+        let weight = tracker(stmt, 253, diags);
+        let Some(script) = known.scripts.get(&name) else {
+            let names = known.scripts.names().chain(known.checks.names());
+            let help =
+                nearest(&name, names, diags).unwrap_or_else(|| format!("add a vrrp_script {name} block"));
             let message = format!("there is no script `{name}`");
             diags.push(
                 Diagnostic::error(codes::SCRIPT_UNKNOWN, word.span, message).cause("not tracked").help(help),
             );
-            continue;
+            return;
         };
-        if let Some((_, first)) = out.iter().find(|(other, _)| other.script == name) {
-            twice(word, *first, diags);
-            continue;
-        }
-        if too_many(word, out.len(), diags) {
-            break;
-        }
         let weight = weight.unwrap_or(script.script.weight);
-        out.push((TrackScript { script: name, weight }, stmt.span()));
+        let at = stmt.span();
+        add(&mut self.scripts, |track| &track.script, TrackScript { script: name, weight }, word, at, diags);
+    }
+
+    fn check(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) {
+        let weight = tracker(stmt, 253, diags);
+        let default = |name: &str| known.checks.get(name).map(|check| check.weight);
+        named(&mut self.checks, stmt, "vrrp_check", weight, default, known.checks.names(), diags);
+    }
+
+    fn process(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) {
+        let weight = tracker(stmt, 254, diags);
+        let default = |name: &str| known.processes.get(name).map(|process| process.weight);
+        let names = known.processes.names();
+        named(&mut self.processes, stmt, "vrrp_track_process", weight, default, names, diags);
+    }
+
+    fn bfd(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) {
+        let weight = tracker(stmt, 253, diags);
+        let default = |name: &str| known.bfd.get(name).map(|bfd| bfd.weight);
+        named(&mut self.bfd, stmt, "bfd_instance", weight, default, known.bfd.names(), diags);
+    }
+
+    fn file(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) {
+        let word = stmt.keyword();
+        let name = word.text().into_owned();
+        let weight = tracker(stmt, 254, diags);
+        let Some(file) = known.files.get(&name) else {
+            return unknown("track_file", &name, word.span, known.files.names(), diags);
+        };
+        let weight = weight.map_or(file.weight, |weight| FileWeight {
+            value: i32::from(weight.value),
+            reverse: weight.reverse,
+        });
+        let track = TrackFileRef { name, weight, place: diags.sources.place(word.span) };
+        add(&mut self.files, |track| &track.name, track, word, stmt.span(), diags);
+    }
+
+    fn interface(&mut self, stmt: &Statement, _: &Known, diags: &mut Diagnostics) {
+        let word = stmt.keyword();
+        let weight = tracker(stmt, 253, diags).unwrap_or_default();
+        let Some(interface) = value::interface(word, diags) else { return };
+        let track = TrackInterface { interface, weight };
+        add(&mut self.interfaces, |track| &track.interface, track, word, stmt.span(), diags);
     }
 }
 
-/// `track_interface`.
-pub(super) fn interfaces(stmt: &Statement, out: &mut Vec<(TrackInterface, Span)>, diags: &mut Diagnostics) {
-    value::extra(stmt, 0, diags);
-    let Some(statements) = value::block(stmt, diags) else { return };
-    for stmt in statements {
-        let word = stmt.keyword();
-        let weight = tracker(stmt, diags).unwrap_or_default();
-        let Some(interface) = value::interface(word, diags) else { continue };
-        if let Some((_, first)) = out.iter().find(|(other, _)| other.interface == interface) {
-            twice(word, *first, diags);
-            continue;
-        }
-        if too_many(word, out.len(), diags) {
-            break;
-        }
-        out.push((TrackInterface { interface, weight }, stmt.span()));
+/// A tracker of something that has a name and a default weight.
+fn named<'a>(
+    out: &mut Vec<(Track, Span)>,
+    stmt: &Statement,
+    what: &str,
+    weight: Option<Weight>,
+    default: impl Fn(&str) -> Option<Weight>,
+    names: impl Iterator<Item = &'a str>,
+    diags: &mut Diagnostics,
+) {
+    let word = stmt.keyword();
+    let name = word.text().into_owned();
+    let Some(default) = default(&name) else { return unknown(what, &name, word.span, names, diags) };
+    let track = Track { name, weight: weight.unwrap_or(default), place: diags.sources.place(word.span) };
+    add(out, |track| &track.name, track, word, stmt.span(), diags);
+}
+
+/// Add a tracker unless its name is tracked already or the list is full.
+fn add<T>(
+    out: &mut Vec<(T, Span)>,
+    name: impl Fn(&T) -> &String,
+    track: T,
+    word: &Word,
+    span: Span,
+    diags: &mut Diagnostics,
+) {
+    if let Some((_, first)) = out.iter().find(|(other, _)| name(other) == name(&track)) {
+        twice(word, *first, diags);
+    } else if !too_many(word, out.len(), diags) {
+        out.push((track, span));
     }
+}
+
+/// Say that a tracker names something that is not there.
+pub(super) fn unknown<'a>(
+    what: &str,
+    name: &str,
+    span: Span,
+    names: impl Iterator<Item = &'a str>,
+    diags: &mut Diagnostics,
+) {
+    let help = nearest(name, names, diags).unwrap_or_else(|| format!("add a {what} {name} block"));
+    let message = format!("there is no {what} `{name}`");
+    diags.push(Diagnostic::error(codes::TRACKER_UNKNOWN, span, message).cause("not tracked").help(help));
+}
+
+fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>, diags: &Diagnostics) -> Option<String> {
+    let guesses = if diags.is_full() { 0 } else { MAX_GUESSES };
+    keywords::closest(name, names.take(guesses)).map(|near| format!("did you mean `{near}`?"))
 }
 
 fn twice(word: &Word, first: Span, diags: &mut Diagnostics) {
@@ -138,7 +308,7 @@ fn too_many(word: &Word, count: usize, diags: &mut Diagnostics) -> bool {
     if count < MAX_TRACKERS {
         return false;
     }
-    let message = format!("more than {MAX_TRACKERS} trackers in a block");
+    let message = format!("more than {MAX_TRACKERS} trackers of one kind");
     diags.push(Diagnostic::error(codes::TRACKER_TWICE, word.span, message).cause("the rest is ignored"));
     true
 }

@@ -201,6 +201,35 @@ pub(super) fn address(word: &Word, instead: &str, diags: &mut Diagnostics) -> Op
     parsed
 }
 
+/// A path from the root; a daemon's current directory is nobody's business.
+pub(super) fn absolute(word: &Word, instead: &str, diags: &mut Diagnostics) -> Option<std::path::PathBuf> {
+    let text = String::from_utf8_lossy(&word.bytes);
+    if text.starts_with('/') && !text.contains('\0') {
+        return Some(text.into_owned().into());
+    }
+    let message = format!("`{text}` is not an absolute path");
+    diags.push(
+        Diagnostic::error(codes::BAD_WORD, word.span, message)
+            .cause(instead.to_owned())
+            .help("write the path from the root, such as /run/keepalived/name"),
+    );
+    None
+}
+
+/// The name of a block.
+pub(super) fn name<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<&'a Word> {
+    let Some(name) = stmt.args().first() else {
+        let keyword = stmt.keyword();
+        let message = format!("{} must have a name", keyword.text());
+        diags.push(
+            Diagnostic::error(codes::NAME_MISSING, keyword.span, message).cause("the block is skipped"),
+        );
+        return None;
+    };
+    extra(stmt, 1, diags);
+    Some(name)
+}
+
 /// An interface name.
 pub(super) fn interface(word: &Word, diags: &mut Diagnostics) -> Option<String> {
     let text = word.text();

@@ -7,10 +7,13 @@ use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::lexer::Word;
 use crate::config::model::Vip;
+use crate::config::pending;
 use crate::config::tree::Statement;
 
 /// Read one address line; `None` where there is no usable address on it.
-pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Vip> {
+///
+/// `fixed` for static addresses, which belong to no instance.
+pub(super) fn lower(stmt: &Statement, fixed: bool, diags: &mut Diagnostics) -> Option<Vip> {
     value::no_block(stmt, diags);
     let first = stmt.keyword();
     let (address, prefix) = prefixed(first, diags)?;
@@ -22,11 +25,20 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Vip> {
         scope: default_scope(address),
         label: None,
         noprefixroute: false,
+        peer: None,
+        home: false,
+        mngtmpaddr: false,
+        autojoin: false,
+        preferred_lft: (address.is_ipv6() && prefix == 128 && !fixed).then_some(0),
+        vmac: false,
+        no_track: false,
+        track_group: None,
         place: diags.sources.place(first.span),
     };
     let mut words = stmt.args().iter();
     while let Some(word) = words.next() {
-        option(word, &mut words, &mut vip, diags)?;
+        pending::option(word, diags);
+        option(word, &mut words, &mut vip, fixed, diags)?;
     }
     Some(vip)
 }
@@ -83,6 +95,7 @@ fn option<'a>(
     word: &'a Word,
     rest: &mut impl Iterator<Item = &'a Word>,
     vip: &mut Vip,
+    fixed: bool,
     diags: &mut Diagnostics,
 ) -> Option<()> {
     let mut argument = |diags: &mut Diagnostics| {
@@ -120,34 +133,55 @@ fn option<'a>(
         // IPv6 addresses are always added without DAD.
         b"-nodad" => {}
         b"preferred_lft" => {
-            if let Some(word) = argument(diags)
-                && word.is("forever").then_some(0).or_else(|| value::parse_number(&word.bytes)).is_none()
-            {
-                value::bad_word(word, &["forever", "0"], "the default is used", diags);
+            if let Some(word) = argument(diags) {
+                let seconds = value::parse_number(&word.bytes).and_then(|n| u32::try_from(n).ok());
+                match seconds {
+                    Some(seconds) => vip.preferred_lft = Some(seconds),
+                    None if word.is("forever") => vip.preferred_lft = None,
+                    None => value::bad_word(word, &["forever", "0"], "the default is used", diags),
+                }
             }
         }
-        b"home" | b"mngtmpaddr" | b"autojoin" | b"no_track" => {
-            let message = format!("`{}` is not implemented yet", word.text());
-            diags.push(Diagnostic::note(codes::NOT_IMPLEMENTED, word.span, message).cause("ignored"));
-        }
-        b"use_vmac" => {
-            let message = "`use_vmac` is not implemented yet";
-            diags.push(
-                Diagnostic::warning(codes::NOT_IMPLEMENTED, word.span, message)
-                    .cause("the interface's own MAC address is used"),
-            );
+        b"home" => vip.home = true,
+        b"mngtmpaddr" => vip.mngtmpaddr = true,
+        b"autojoin" => vip.autojoin = true,
+        b"no_track" => vip.no_track = true,
+        b"use_vmac" if !fixed => vip.vmac = true,
+        b"track_group" if fixed => {
+            if let Some(word) = argument(diags) {
+                vip.track_group = Some(word.text().into_owned());
+            }
         }
         b"peer" => {
-            argument(diags);
-            let message = "`peer` is not implemented yet";
-            diags.push(
-                Diagnostic::warning(codes::NOT_IMPLEMENTED, word.span, message)
-                    .cause("the address is added without a peer"),
-            );
+            if let Some(word) = argument(diags) {
+                let (address, prefix) = prefixed(word, diags)?;
+                if address.is_ipv4() == vip.address.is_ipv4() {
+                    vip.peer = Some((address, prefix));
+                } else {
+                    let message = format!("peer {address} is of another family than the address");
+                    let finding = Diagnostic::error(codes::BAD_ADDRESS, word.span, message);
+                    diags.push(finding.cause("the address is not used"));
+                    return None;
+                }
+            }
         }
         _ => {
-            const WORDS: &[&str] =
-                &["dev", "brd", "scope", "label", "noprefixroute", "-nodad", "preferred_lft"];
+            const WORDS: &[&str] = &[
+                "dev",
+                "brd",
+                "scope",
+                "label",
+                "noprefixroute",
+                "-nodad",
+                "preferred_lft",
+                "peer",
+                "home",
+                "mngtmpaddr",
+                "autojoin",
+                "no_track",
+                "use_vmac",
+                "track_group",
+            ];
             let another = word.text().split('/').next().is_some_and(|text| text.parse::<IpAddr>().is_ok());
             if another {
                 let message = format!("a second address `{}` on the line", word.text());

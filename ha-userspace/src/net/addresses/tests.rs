@@ -20,6 +20,14 @@ fn the_virtual_address_of_the_configuration_is_taken_over() {
         scope: 253,
         label: Some("ens160:1".to_owned()),
         noprefixroute: true,
+        peer: None,
+        home: false,
+        mngtmpaddr: false,
+        autojoin: false,
+        preferred_lft: None,
+        vmac: false,
+        no_track: false,
+        track_group: None,
         place: crate::config::model::Place::default(),
     };
     let spec = AddressSpec::new(7, &vip("172.16.1.25", 32));

@@ -1,0 +1,119 @@
+//! `bfd_instance`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::keyword::{self, Action};
+use super::{track, value};
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords::Context;
+use crate::config::lexer::Word;
+use crate::config::model::{Bfd, Weight};
+use crate::config::tree::Statement;
+
+/// Intervals in microseconds: RFC 5880 section 4.1 has 32 bits of them; a minute is longer than anybody waits.
+const INTERVAL: std::ops::RangeInclusive<u64> = 1..=60_000_000;
+
+/// Read one block; `None` where no session can be made of it.
+pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<(Bfd, &'a Word)> {
+    let name = value::name(stmt, diags)?;
+    let statements = value::block(stmt, diags)?;
+    let (mut neighbor, mut source, mut ttl) = (None, None, None);
+    let mut bfd = Bfd {
+        name: name.text().into_owned(),
+        neighbor: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        source: None,
+        min_rx: Duration::from_millis(10),
+        min_tx: Duration::from_millis(10),
+        idle_tx: Duration::from_secs(1),
+        multiplier: 5,
+        passive: false,
+        ttl: 255,
+        max_hops: 0,
+        weight: Weight::default(),
+        place: diags.sources.place(name.span),
+    };
+    for stmt in statements {
+        if keyword::check(Context::Bfd, stmt, diags) == Action::Skip {
+            continue;
+        }
+        match &*stmt.keyword().bytes {
+            b"neighbor_ip" | b"neighbour_ip" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    neighbor = value::address(word, "ignored", diags).or(neighbor);
+                }
+            }
+            b"source_ip" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    source = value::address(word, "ignored", diags).map(|address| (address, word.span));
+                }
+            }
+            b"min_rx" => bfd.min_rx = interval(stmt, diags).unwrap_or(bfd.min_rx),
+            b"min_tx" => bfd.min_tx = interval(stmt, diags).unwrap_or(bfd.min_tx),
+            b"idle_tx" => bfd.idle_tx = interval(stmt, diags).unwrap_or(bfd.idle_tx),
+            b"multiplier" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    bfd.multiplier =
+                        value::small(word, "multiplier", 1..=255, "5 is used", diags).unwrap_or(5);
+                }
+            }
+            b"passive" => {
+                value::flag(stmt, diags);
+                bfd.passive = true;
+            }
+            b"ttl" | b"hoplimit" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    let what = stmt.keyword().text();
+                    ttl = value::small(word, &what, 1..=255, "the default is used", diags).or(ttl);
+                }
+            }
+            b"max_hops" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    bfd.max_hops = value::small(word, "max_hops", 0..=255, "0 is used", diags).unwrap_or(0);
+                }
+            }
+            b"weight" => bfd.weight = track::weight(stmt, diags).unwrap_or(bfd.weight),
+            // There is one process here, and it is told of everything.
+            b"vrrp" => value::flag(stmt, diags),
+            _ => {}
+        }
+    }
+    let Some(neighbor) = neighbor else {
+        let message = format!("bfd_instance `{}` has no neighbor_ip", bfd.name);
+        diags.push(
+            Diagnostic::error(codes::TRACKER_INCOMPLETE, name.span, message)
+                .cause("the block is skipped")
+                .help("add a line such as: neighbor_ip 192.0.2.2"),
+        );
+        return None;
+    };
+    bfd.neighbor = neighbor;
+    bfd.ttl = ttl.unwrap_or(if neighbor.is_ipv4() { 255 } else { 64 });
+    if let Some((address, span)) = source {
+        if address.is_ipv4() == neighbor.is_ipv4() {
+            bfd.source = Some(address);
+        } else {
+            let message = format!("source_ip {address} is of another family than the neighbour");
+            diags.push(Diagnostic::error(codes::BAD_ADDRESS, span, message).cause("the block is skipped"));
+            return None;
+        }
+    }
+    Some((bfd, name))
+}
+
+/// Milliseconds, with up to three digits behind the point.
+fn interval(stmt: &Statement, diags: &mut Diagnostics) -> Option<Duration> {
+    let word = value::one(stmt, diags)?;
+    let micros = value::parse_micros(&word.bytes).map(|nanos| nanos / 1000);
+    if let Some(micros) = micros.filter(|micros| INTERVAL.contains(micros)) {
+        return Some(Duration::from_micros(micros));
+    }
+    let message = format!("{} `{}` is not a time in milliseconds", stmt.keyword().text(), word.text());
+    diags.push(
+        Diagnostic::error(codes::BAD_NUMBER, word.span, message)
+            .cause("the default is used")
+            .help("write milliseconds from 0.001 to 60000"),
+    );
+    None
+}

@@ -1,0 +1,364 @@
+//! `vrrp_check`: a health check that the daemon makes itself. xvrrp's own block; docs/keepalived-compat.md shows it.
+//!
+//! Several settings may stand on one line, so that a check fits one `@xvrrp` line of a file that keepalived reads too.
+
+use std::time::Duration;
+
+use super::value;
+use super::words::Words;
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords::{self, Context};
+use crate::config::lexer::Word;
+use crate::config::model::{Check, HostPort, HttpProbe, Probe, Tls, Weight};
+use crate::config::tree::Statement;
+
+/// Interval and timeout in microseconds: 10 ms (1 ms) to 1 h.
+const INTERVAL: (u64, u64) = (10_000, 3_600_000_000);
+const TIMEOUT: (u64, u64) = (1_000, 3_600_000_000);
+/// As many as /proc/PID/comm holds.
+const MAX_COMM: usize = 15;
+/// `sun_path` of unix(7) without its terminator.
+const MAX_SOCKET: usize = 107;
+/// A body that is looked for.
+const MAX_BODY: usize = 1024;
+/// Ranges of status codes.
+const MAX_RANGES: usize = 32;
+
+#[derive(Default)]
+struct Draft {
+    probe: Option<Probe>,
+    status: Vec<(u16, u16)>,
+    body: Option<String>,
+    host: Option<String>,
+    tls_verify: Option<bool>,
+    tls_name: Option<String>,
+    tls_ca: Option<std::path::PathBuf>,
+    interval: Option<Duration>,
+    timeout: Option<Duration>,
+    rise: Option<u32>,
+    fall: Option<u32>,
+    weight: Weight,
+    init_fail: bool,
+    /// Settings that only `http` has.
+    http_only: Option<Word>,
+}
+
+/// Read one block; `None` where there is nothing to check.
+pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<(Check, &'a Word)> {
+    let name = value::name(stmt, diags)?;
+    let statements = value::block(stmt, diags)?;
+    let mut draft = Draft::default();
+    for stmt in statements {
+        value::no_block(stmt, diags);
+        let mut words = Words::new(&stmt.words);
+        while let Some(word) = words.next() {
+            draft.setting(word, &mut words, diags);
+        }
+    }
+    let interval = draft.interval.unwrap_or(Duration::from_secs(1));
+    let mut timeout = draft.timeout.unwrap_or(interval);
+    if timeout > interval {
+        let message = format!("timeout {timeout:?} is longer than interval {interval:?}");
+        diags.push(
+            Diagnostic::warning(codes::BAD_NUMBER, name.span, message)
+                .cause(format!("{interval:?} is used: one probe ends before the next one starts")),
+        );
+        timeout = interval;
+    }
+    let (rise, fall) = (draft.rise.unwrap_or(1), draft.fall.unwrap_or(1));
+    let (weight, init_fail) = (draft.weight, draft.init_fail);
+    let Some(probe) = draft.probe_with(diags) else {
+        let message = format!("vrrp_check `{}` checks nothing", name.text());
+        diags.push(
+            Diagnostic::error(codes::TRACKER_INCOMPLETE, name.span, message)
+                .cause("the block is skipped")
+                .help("add a line such as: tcp 127.0.0.1:80, or http http://127.0.0.1/health"),
+        );
+        return None;
+    };
+    let place = diags.sources.place(name.span);
+    let name_text = name.text().into_owned();
+    let check = Check { name: name_text, probe, interval, timeout, rise, fall, weight, init_fail, place };
+    Some((check, name))
+}
+
+impl Draft {
+    fn setting(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
+        if keywords::status(Context::Check, &word.bytes).is_none() {
+            let near = if diags.is_full() { None } else { keywords::nearest(Context::Check, &word.text()) };
+            let message = format!("unknown keyword `{}`", word.text());
+            diags.push(
+                Diagnostic::warning(codes::UNKNOWN_KEYWORD, word.span, message)
+                    .cause("ignored")
+                    .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+            );
+            return;
+        }
+        match &*word.bytes {
+            b"tcp" => self.tcp(word, words, diags),
+            b"http" => self.http(word, words, diags),
+            b"unix" => {
+                let Some(path) = words.argument(word, diags) else { return };
+                let long = path.bytes.len() > MAX_SOCKET;
+                if long {
+                    let message = format!("a socket's path has at most {MAX_SOCKET} bytes");
+                    diags.push(Diagnostic::error(codes::NAME_TOO_LONG, path.span, message).cause("ignored"));
+                }
+                let path = value::absolute(path, "ignored", diags).filter(|_| !long);
+                self.probe(word, path.map(Probe::Unix), diags);
+            }
+            b"process" => {
+                let Some(name) = words.argument(word, diags) else { return };
+                let text = name.text().into_owned();
+                if name.bytes.is_empty() || name.bytes.len() > MAX_COMM || text.contains('/') {
+                    let message = format!("`{text}` is no name of a process");
+                    diags.push(
+                        Diagnostic::error(codes::NAME_TOO_LONG, name.span, message).cause("ignored").help(
+                            format!("write it as /proc/PID/comm has it: at most {MAX_COMM} bytes, no path"),
+                        ),
+                    );
+                } else {
+                    self.probe(word, Some(Probe::Process(text)), diags);
+                }
+            }
+            b"interval" => self.interval = time(word, words, INTERVAL, diags).or(self.interval),
+            b"timeout" => self.timeout = time(word, words, TIMEOUT, diags).or(self.timeout),
+            b"rise" => self.rise = count(word, words, diags).or(self.rise),
+            b"fall" => self.fall = count(word, words, diags).or(self.fall),
+            b"weight" => self.weight(word, words, diags),
+            b"init_fail" => self.init_fail = true,
+            _ => {
+                self.http_only.get_or_insert_with(|| word.clone());
+                self.http_setting(word, words, diags);
+            }
+        }
+    }
+
+    fn http_setting(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
+        match &*word.bytes {
+            b"status" => self.status(word, words, diags),
+            b"body" => {
+                let Some(body) = words.argument(word, diags) else { return };
+                if body.bytes.is_empty() || body.bytes.len() > MAX_BODY {
+                    let message =
+                        format!("body has {} bytes; 1 to {MAX_BODY} are looked for", body.bytes.len());
+                    diags.push(Diagnostic::error(codes::BAD_WORD, body.span, message).cause("ignored"));
+                } else {
+                    self.body = Some(body.text().into_owned());
+                }
+            }
+            b"host" => self.host = header(word, words, diags).or(self.host.take()),
+            b"tls_name" => self.tls_name = header(word, words, diags).or(self.tls_name.take()),
+            b"tls_ca" => {
+                let Some(path) = words.argument(word, diags) else { return };
+                self.tls_ca = value::absolute(path, "ignored", diags).or(self.tls_ca.take());
+            }
+            b"tls_verify" => {
+                let Some(flag) = words.argument(word, diags) else { return };
+                match &*flag.bytes {
+                    b"on" | b"true" | b"yes" => self.tls_verify = Some(true),
+                    b"off" | b"false" | b"no" => self.tls_verify = Some(false),
+                    _ => value::bad_word(flag, &["on", "off"], "ignored", diags),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn probe(&mut self, word: &Word, probe: Option<Probe>, diags: &mut Diagnostics) {
+        if self.probe.is_some() {
+            let message = format!("a second thing to check, `{}`", word.text());
+            diags.push(
+                Diagnostic::error(codes::REPEATED_KEYWORD, word.span, message)
+                    .cause("ignored: a check does one thing")
+                    .help("write a vrrp_check block of its own for it, and track both"),
+            );
+            return;
+        }
+        self.probe = probe;
+    }
+
+    fn tcp(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
+        let Some(to) = words.argument(word, diags) else { return };
+        let parsed = host_port(&to.text(), None);
+        if parsed.is_none() {
+            let message = format!("`{}` is not HOST:PORT", to.text());
+            diags.push(
+                Diagnostic::error(codes::BAD_ADDRESS, to.span, message)
+                    .cause("ignored")
+                    .help("write such as 127.0.0.1:80, [::1]:80 or localhost:80"),
+            );
+        }
+        self.probe(word, parsed.map(Probe::Tcp), diags);
+    }
+
+    fn http(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
+        let Some(url) = words.argument(word, diags) else { return };
+        let parsed = http(&url.text());
+        if parsed.is_none() {
+            let message = format!("`{}` is not a URL that can be checked", url.text());
+            diags.push(
+                Diagnostic::error(codes::BAD_ADDRESS, url.span, message)
+                    .cause("ignored")
+                    .help("write such as http://127.0.0.1:8080/health or https://www.example.com/"),
+            );
+        }
+        self.probe(word, parsed.map(|http| Probe::Http(Box::new(http))), diags);
+    }
+
+    /// `status CODE[-CODE]…`.
+    fn status(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
+        let before = self.status.len();
+        while let Some(next) = words.peek().filter(|next| next.bytes.first().is_some_and(u8::is_ascii_digit))
+        {
+            words.next();
+            let text = next.text();
+            for part in text.split(',') {
+                let (low, high) = part.split_once('-').unwrap_or((part, part));
+                let code = |text: &str| text.parse::<u16>().ok().filter(|code| (100..=599).contains(code));
+                match code(low).zip(code(high)).filter(|(low, high)| low <= high) {
+                    Some(range) if self.status.len() < MAX_RANGES => self.status.push(range),
+                    _ => {
+                        let message = format!("`{part}` is no range of status codes");
+                        diags.push(
+                            Diagnostic::error(codes::BAD_NUMBER, next.span, message)
+                                .cause("ignored")
+                                .help("write codes from 100 to 599, such as 200-299 or 204"),
+                        );
+                    }
+                }
+            }
+        }
+        if self.status.len() == before {
+            let message = "`status` lacks its codes";
+            diags.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).cause("ignored"));
+        }
+    }
+
+    fn weight(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
+        let Some(number) = words.argument(word, diags) else { return };
+        let Some(value) = value::small(number, "weight", -253..=253, "ignored", diags) else { return };
+        self.weight = Weight { value, reverse: words.take("reverse") };
+    }
+
+    /// The probe with all that belongs to it.
+    fn probe_with(mut self, diags: &mut Diagnostics) -> Option<Probe> {
+        let mut probe = self.probe.take()?;
+        let Probe::Http(http) = &mut probe else {
+            if let Some(word) = self.http_only {
+                let message = format!("`{}` belongs to `http`", word.text());
+                diags.push(Diagnostic::warning(codes::NOT_NEEDED, word.span, message).cause("ignored"));
+            }
+            return Some(probe);
+        };
+        if !self.status.is_empty() {
+            http.status = self.status;
+        }
+        http.body = self.body;
+        if let Some(host) = self.host {
+            http.host_header = host;
+        }
+        if let Some(tls) = &mut http.tls {
+            tls.verify = self.tls_verify.unwrap_or(true);
+            tls.name = self.tls_name;
+            tls.ca = self.tls_ca;
+        }
+        Some(probe)
+    }
+}
+
+/// Text for a header or a certificate's name.
+fn header(word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<String> {
+    let argument = words.argument(word, diags)?;
+    let text = argument.text();
+    if !text.is_empty() && text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(text.into_owned());
+    }
+    let message = format!("`{text}` is no name of a host");
+    diags.push(Diagnostic::error(codes::BAD_WORD, argument.span, message).cause("ignored"));
+    None
+}
+
+/// `HOST:PORT`, `[ADDRESS]:PORT`; the port may be absent where there is a usual one.
+fn host_port(text: &str, usual: Option<u16>) -> Option<HostPort> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        host.parse::<std::net::Ipv6Addr>().ok()?;
+        let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
+        (host, port)
+    } else {
+        match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    let port = match port {
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            port.parse().ok().filter(|port| *port != 0)
+        }
+        Some(_) => None,
+        None => usual,
+    }?;
+    let v6 = text.starts_with('[');
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if host.is_empty() || host.len() > 253 || (!v6 && !host.bytes().all(good)) {
+        return None;
+    }
+    Some(HostPort { host: host.to_owned(), port })
+}
+
+/// An absolute URL without user, fragment or characters that HTTP does not send.
+fn http(url: &str) -> Option<HttpProbe> {
+    let (secure, rest) = match url.strip_prefix("https://") {
+        Some(rest) => (true, rest),
+        None => (false, url.strip_prefix("http://")?),
+    };
+    let at = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(at);
+    let path = match path.chars().next() {
+        Some('/') => path.to_owned(),
+        _ => format!("/{path}"),
+    };
+    if path.len() > 2048 || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        return None;
+    }
+    let server = host_port(authority, Some(if secure { 443 } else { 80 }))?;
+    let tls = secure.then_some(Tls { verify: true, name: None, ca: None });
+    let host_header = authority.to_owned();
+    Some(HttpProbe { tls, server, host_header, path, status: vec![(200, 399)], body: None })
+}
+
+fn count(word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<u32> {
+    let number = words.argument(word, diags)?;
+    value::small(number, &word.text(), 1..=1_000_000, "1 is used", diags)
+}
+
+/// `100ms`, `2s`; a bare number is seconds, as everywhere in the language.
+fn time(word: &Word, words: &mut Words<'_>, range: (u64, u64), diags: &mut Diagnostics) -> Option<Duration> {
+    let argument = words.argument(word, diags)?;
+    let text = argument.text();
+    let (number, unit) = if let Some(number) = text.strip_suffix("ms") {
+        (number, 1_000)
+    } else {
+        (text.strip_suffix('s').unwrap_or(&text), 1_000_000)
+    };
+    // `parse_micros` reads a number of seconds; its millionths are scaled to the unit.
+    let micros = value::parse_micros(number.as_bytes())
+        .and_then(|number| number.checked_mul(unit))
+        .map(|scaled| scaled / 1_000_000);
+    if let Some(micros) = micros.filter(|micros| (range.0..=range.1).contains(micros)) {
+        return Some(Duration::from_micros(micros));
+    }
+    let message = match micros {
+        Some(_) => format!("{} {text} is out of range", word.text()),
+        None => format!("{} `{text}` is not a time", word.text()),
+    };
+    let (low, high) = (Duration::from_micros(range.0), Duration::from_micros(range.1));
+    diags.push(
+        Diagnostic::error(codes::BAD_NUMBER, argument.span, message)
+            .cause("the default is used")
+            .help(format!("write {low:?} to {high:?}, such as 100ms or 1s")),
+    );
+    None
+}

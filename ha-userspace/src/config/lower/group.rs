@@ -1,0 +1,268 @@
+//! Sync groups, track groups, GARP groups, delays of interfaces.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::keyword::{self, Action};
+use super::notify::{NotifyDefaults, NotifyDraft};
+use super::track::{Known, TrackDraft};
+use super::value;
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords::{self, Context};
+use crate::config::lexer::Word;
+use crate::config::model::{GarpGroup, InterfaceDelay, SyncGroup, TrackGroup};
+use crate::config::source::Span;
+use crate::config::tree::Statement;
+
+/// Names that are compared with a misspelt one.
+const MAX_GUESSES: usize = 200;
+/// Longest delay of an interface, in microseconds.
+const MAX_DELAY: u64 = 255_000_000;
+/// keepalived keeps GARP intervals in 32 bits of microseconds.
+const MAX_MICROS: u64 = 4_294_967_295;
+
+/// A sync group, and where its parts stand.
+#[derive(Debug)]
+pub(super) struct Lowered {
+    pub(super) group: SyncGroup,
+    /// The block's name.
+    pub(super) name: Span,
+}
+
+/// Members of groups: who is in which.
+pub(super) struct Members<'a> {
+    /// Instances that run, by name.
+    pub(super) running: &'a HashSet<String>,
+    /// Instances of the file that do not run; this has been reported.
+    pub(super) broken: &'a HashSet<String>,
+    /// Instances that are in a sync group already, and where.
+    pub(super) taken: HashMap<String, Span>,
+}
+
+/// Read one `vrrp_sync_group`; `None` where no member runs.
+pub(super) fn sync(
+    stmt: &Statement,
+    known: &Known,
+    defaults: NotifyDefaults,
+    members: &mut Members<'_>,
+    diags: &mut Diagnostics,
+) -> Option<Lowered> {
+    let name = value::name(stmt, diags)?;
+    let statements = value::block(stmt, diags)?;
+    let mut group = SyncGroup {
+        name: name.text().into_owned(),
+        members: Vec::new(),
+        notify: Default::default(),
+        trackers: Default::default(),
+        tracking_weight: false,
+        global_tracking: false,
+        place: diags.sources.place(name.span),
+    };
+    let (mut notify, mut trackers) = (NotifyDraft::default(), TrackDraft::default());
+    let mut listed = None;
+    for stmt in statements {
+        if keyword::check(Context::SyncGroup, stmt, diags) == Action::Skip {
+            continue;
+        }
+        match &*stmt.keyword().bytes {
+            b"group" => {
+                listed = Some(stmt.keyword().span);
+                for word in names(stmt, diags) {
+                    if !member(word, "sync group", members, diags) {
+                        continue;
+                    }
+                    let text = word.text().into_owned();
+                    if let Some(first) = members.taken.get(&text) {
+                        let message = format!("`{text}` is in a sync group already");
+                        diags.push(
+                            Diagnostic::error(codes::GROUP_MEMBER, word.span, message)
+                                .cause("ignored here")
+                                .related(*first, "it was put into one at"),
+                        );
+                        continue;
+                    }
+                    members.taken.insert(text.clone(), word.span);
+                    group.members.push(text);
+                }
+            }
+            b"sync_group_tracking_weight" => {
+                value::flag(stmt, diags);
+                group.tracking_weight = true;
+            }
+            b"global_tracking" => {
+                value::flag(stmt, diags);
+                group.global_tracking = true;
+                let message = "global_tracking is out of date";
+                diags.push(
+                    Diagnostic::note(codes::NOT_NEEDED, stmt.keyword().span, message)
+                        .help("write track_interface, track_script and so on into the group"),
+                );
+            }
+            _ => {
+                if !notify.setting(stmt, diags) {
+                    trackers.setting(stmt, known, diags);
+                }
+            }
+        }
+    }
+    let one = group.members.len() < 2;
+    if let (true, [only]) = (one, group.members.as_slice()) {
+        let message = format!("sync group `{}` has only one member, `{only}`", group.name);
+        diags.push(
+            Diagnostic::warning(codes::GROUP_MEMBER, name.span, message)
+                .cause("there is nothing to synchronise"),
+        );
+    } else if one {
+        let message = format!("sync group `{}` has no member that runs", group.name);
+        diags.push(
+            Diagnostic::error(codes::GROUP_MEMBER, listed.unwrap_or(name.span), message)
+                .cause("the group is ignored")
+                .help("name its instances: group { VI_1 VI_2 }, each on a line of its own"),
+        );
+        return None;
+    }
+    group.notify = notify.finish(defaults);
+    group.trackers = trackers.model();
+    Some(Lowered { group, name: name.span })
+}
+
+/// All words of a block of names.
+fn names<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Vec<&'a Word> {
+    value::extra(stmt, 0, diags);
+    let statements = value::block(stmt, diags).unwrap_or_default();
+    let mut words = Vec::new();
+    for stmt in statements {
+        value::no_block(stmt, diags);
+        words.extend(&stmt.words);
+    }
+    words
+}
+
+/// Whether an instance of this name runs.
+fn member(word: &Word, what: &str, members: &Members<'_>, diags: &mut Diagnostics) -> bool {
+    let text = word.text();
+    if members.running.contains(&*text) {
+        return true;
+    }
+    let (message, help) = if members.broken.contains(&*text) {
+        (format!("`{text}` does not run, so this {what} goes without it"), None)
+    } else {
+        let guesses = if diags.is_full() { 0 } else { MAX_GUESSES };
+        let near = keywords::closest(&text, members.running.iter().take(guesses).map(String::as_str));
+        (format!("there is no instance `{text}`"), near.map(|near| format!("did you mean `{near}`?")))
+    };
+    diags.push(
+        Diagnostic::error(codes::GROUP_MEMBER, word.span, message)
+            .cause("ignored")
+            .maybe_help(help.or_else(|| Some("name a vrrp_instance of this configuration".to_owned()))),
+    );
+    false
+}
+
+/// Read one `track_group`.
+pub(super) fn track(
+    stmt: &Statement,
+    members: &Members<'_>,
+    diags: &mut Diagnostics,
+) -> Option<(TrackGroup, Span)> {
+    let name = value::name(stmt, diags)?;
+    let statements = value::block(stmt, diags)?;
+    let mut list: Vec<String> = Vec::new();
+    for stmt in statements {
+        if keyword::check(Context::TrackGroup, stmt, diags) == Action::Skip {
+            continue;
+        }
+        for word in names(stmt, diags) {
+            let text = word.text().into_owned();
+            if member(word, "track group", members, diags) && !list.contains(&text) {
+                list.push(text);
+            }
+        }
+    }
+    let place = diags.sources.place(name.span);
+    Some((TrackGroup { name: name.text().into_owned(), members: list, place }, name.span))
+}
+
+/// Read one `garp_group`; `taken` are the interfaces of earlier ones.
+pub(super) fn garp(
+    stmt: &Statement,
+    taken: &mut HashMap<String, Span>,
+    diags: &mut Diagnostics,
+) -> Option<GarpGroup> {
+    // keepalived takes a name and does nothing with it.
+    value::extra(stmt, 1, diags);
+    let statements = value::block(stmt, diags)?;
+    let place = diags.sources.place(stmt.keyword().span);
+    let mut group = GarpGroup { interfaces: Vec::new(), arp_interval: None, na_interval: None, place };
+    for stmt in statements {
+        if keyword::check(Context::GarpGroup, stmt, diags) == Action::Skip {
+            continue;
+        }
+        let words = match &*stmt.keyword().bytes {
+            b"garp_interval" | b"gna_interval" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    let what = stmt.keyword().text();
+                    let time = value::seconds(word, &what, 1..=MAX_MICROS, "ignored", diags);
+                    let arp = stmt.keyword().is("garp_interval");
+                    let slot = if arp { &mut group.arp_interval } else { &mut group.na_interval };
+                    *slot = time.or(*slot);
+                }
+                continue;
+            }
+            b"interface" => value::one(stmt, diags).into_iter().collect(),
+            _ => names(stmt, diags),
+        };
+        for word in words {
+            let Some(interface) = value::interface(word, diags) else { continue };
+            if let Some(first) = taken.get(&interface) {
+                let message = format!("`{interface}` is in a garp_group already");
+                diags.push(
+                    Diagnostic::error(codes::GROUP_MEMBER, word.span, message)
+                        .cause("ignored here")
+                        .related(*first, "it was put into one at"),
+                );
+                continue;
+            }
+            taken.insert(interface.clone(), word.span);
+            group.interfaces.push(interface);
+        }
+    }
+    if group.interfaces.is_empty() || (group.arp_interval.is_none() && group.na_interval.is_none()) {
+        let message = "a garp_group needs an interface and an interval";
+        diags.push(
+            Diagnostic::warning(codes::TRACKER_INCOMPLETE, stmt.keyword().span, message)
+                .cause("the group is ignored")
+                .help("add interface NAME and garp_interval SECONDS"),
+        );
+        return None;
+    }
+    Some(group)
+}
+
+/// Read `interface_up_down_delays`.
+pub(super) fn delays(stmt: &Statement, out: &mut Vec<InterfaceDelay>, diags: &mut Diagnostics) {
+    value::extra(stmt, 0, diags);
+    for stmt in value::block(stmt, diags).unwrap_or_default() {
+        value::no_block(stmt, diags);
+        let word = stmt.keyword();
+        let Some(interface) = value::interface(word, diags) else { continue };
+        let Some(first) = stmt.args().first() else {
+            let message = format!("`{interface}` lacks its delay");
+            diags.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).cause("ignored"));
+            continue;
+        };
+        value::extra(stmt, 2, diags);
+        let read = |word: &Word, diags: &mut Diagnostics| -> Option<Duration> {
+            value::seconds(word, "delay", 0..=MAX_DELAY, "ignored", diags)
+        };
+        let Some(down) = read(first, diags) else { continue };
+        let up = match stmt.args().get(1) {
+            Some(word) => read(word, diags).unwrap_or(down),
+            None => down,
+        };
+        let place = diags.sources.place(word.span);
+        out.retain(|other| other.interface != interface);
+        out.push(InterfaceDelay { interface, down, up, place });
+    }
+}

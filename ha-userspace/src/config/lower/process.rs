@@ -1,0 +1,129 @@
+//! `vrrp_track_process`.
+
+use std::time::Duration;
+
+use super::keyword::{self, Action};
+use super::{track, value};
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords::Context;
+use crate::config::lexer::Word;
+use crate::config::model::{ParamMatch, TrackProcess, Weight};
+use crate::config::tree::Statement;
+
+/// Longest delay: an hour in microseconds.
+const MAX_DELAY: u64 = 3_600_000_000;
+/// More processes than a kernel has numbers for.
+const MAX_QUORUM: i64 = 1 << 22;
+
+/// Read one block; `None` where it names no process.
+pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<(TrackProcess, &'a Word)> {
+    let name = value::name(stmt, diags)?;
+    let statements = value::block(stmt, diags)?;
+    let mut process = TrackProcess {
+        name: name.text().into_owned(),
+        process: String::new(),
+        parameters: Vec::new(),
+        param_match: ParamMatch::Exact,
+        full_command: false,
+        weight: Weight { value: 1, reverse: false },
+        quorum: 1,
+        quorum_max: None,
+        fork_delay: Duration::ZERO,
+        terminate_delay: Duration::ZERO,
+        place: diags.sources.place(name.span),
+    };
+    let mut matching = None;
+    for stmt in statements {
+        if keyword::check(Context::TrackProcess, stmt, diags) == Action::Skip {
+            continue;
+        }
+        let delay = |diags: &mut Diagnostics| {
+            let word = value::one(stmt, diags)?;
+            value::seconds(word, &stmt.keyword().text(), 0..=MAX_DELAY, "ignored", diags)
+        };
+        match &*stmt.keyword().bytes {
+            b"process" => {
+                value::no_block(stmt, diags);
+                match stmt.args().split_first() {
+                    Some((name, rest)) => {
+                        process.process = name.text().into_owned();
+                        process.parameters = rest.iter().map(|word| word.text().into_owned()).collect();
+                    }
+                    None => value::missing(stmt, diags),
+                }
+            }
+            b"param_match" => matching = param_match(stmt, diags).or(matching),
+            b"full_command" => {
+                value::flag(stmt, diags);
+                process.full_command = true;
+            }
+            b"weight" => {
+                process.weight = track::weight_within(stmt, 254, diags).unwrap_or(process.weight);
+            }
+            b"quorum" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    process.quorum =
+                        value::small(word, "quorum", 1..=MAX_QUORUM, "1 is used", diags).unwrap_or(1);
+                }
+            }
+            b"quorum_max" => {
+                if let Some(word) = value::one(stmt, diags) {
+                    process.quorum_max = value::small(word, "quorum_max", 0..=MAX_QUORUM, "ignored", diags);
+                }
+            }
+            b"delay" => {
+                if let Some(delay) = delay(diags) {
+                    (process.fork_delay, process.terminate_delay) = (delay, delay);
+                }
+            }
+            b"fork_delay" => process.fork_delay = delay(diags).unwrap_or(process.fork_delay),
+            b"terminate_delay" => process.terminate_delay = delay(diags).unwrap_or(process.terminate_delay),
+            _ => {}
+        }
+    }
+    if process.process.is_empty() {
+        let message = format!("vrrp_track_process `{}` names no process", process.name);
+        diags.push(
+            Diagnostic::error(codes::TRACKER_INCOMPLETE, name.span, message)
+                .cause("the block is skipped")
+                .help("add a line such as: process nginx"),
+        );
+        return None;
+    }
+    match process.quorum_max {
+        // None at all may run.
+        Some(0) => process.quorum = 0,
+        Some(most) if most < process.quorum => {
+            let message = format!("quorum_max {most} is below quorum {}", process.quorum);
+            diags.push(
+                Diagnostic::error(codes::BAD_NUMBER, name.span, message)
+                    .cause("no number of processes would be right; quorum_max is ignored"),
+            );
+            process.quorum_max = None;
+        }
+        _ => {}
+    }
+    process.param_match = match matching {
+        Some(_) if process.parameters.is_empty() => ParamMatch::None,
+        Some(matching) => matching,
+        None => ParamMatch::Exact,
+    };
+    process.full_command |= matching.is_some() || !process.parameters.is_empty();
+    Some((process, name))
+}
+
+fn param_match(stmt: &Statement, diags: &mut Diagnostics) -> Option<ParamMatch> {
+    value::no_block(stmt, diags);
+    value::extra(stmt, 1, diags);
+    let Some(word) = stmt.args().first() else { return Some(ParamMatch::None) };
+    match &*word.bytes {
+        b"initial" => Some(ParamMatch::Initial),
+        b"partial" => Some(ParamMatch::Partial),
+        b"exact" => Some(ParamMatch::Exact),
+        _ => {
+            value::bad_word(word, &["initial", "partial"], "ignored", diags);
+            None
+        }
+    }
+}

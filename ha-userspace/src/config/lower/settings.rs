@@ -1,0 +1,229 @@
+//! Settings of the daemon itself, in `global_defs` and at the top: names, scheduling, dumps, reloads, the firewall.
+
+use super::notify;
+use super::value;
+use super::words::parse_unsigned;
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::lexer::Word;
+use crate::config::model::{Global, Process};
+use crate::config::tree::Statement;
+
+/// Longest `vrrp_startup_delay` in microseconds.
+const MAX_DELAY: u64 = 3_600_000_000;
+/// Processors that can be named.
+const MAX_CPU: i64 = 4095;
+/// More is no name.
+const MAX_NAME: usize = 64;
+
+/// Read one keyword of `global_defs`; false where it is another's.
+pub(super) fn setting(stmt: &Statement, global: &mut Global, diags: &mut Diagnostics) -> bool {
+    let dump = &mut global.dump;
+    match &*stmt.keyword().bytes {
+        b"default_interface" => global.default_interface = interface(stmt, diags),
+        b"vmac_prefix" => global.vmac_prefix = prefix(stmt, diags),
+        b"vmac_addr_prefix" => global.vmac_addr_prefix = prefix(stmt, diags),
+        b"disable_local_igmp" => {
+            value::flag(stmt, diags);
+            global.disable_local_igmp = true;
+        }
+        b"log_unknown_vrids" => {
+            value::flag(stmt, diags);
+            global.log_unknown_vrids = true;
+        }
+        b"vrrp_startup_delay" => {
+            if let Some(word) = value::one(stmt, diags) {
+                let delay = value::seconds(word, "vrrp_startup_delay", 0..=MAX_DELAY, "ignored", diags);
+                global.startup_delay = delay.unwrap_or(global.startup_delay);
+            }
+        }
+        b"metrics" => {
+            if let Some(word) = value::one(stmt, diags) {
+                global.metrics = metrics(word, diags).or(global.metrics);
+            }
+        }
+        b"json_version" => {
+            if let Some(word) = value::one(stmt, diags) {
+                dump.json_version = value::small(word, "json_version", 1..=2, "1 is used", diags);
+            }
+        }
+        b"state_dump_file" => dump.state_file = notify::path(stmt, diags),
+        b"stats_file" => dump.stats_file = notify::path(stmt, diags),
+        b"json_dump_file" => dump.json_file = notify::path(stmt, diags),
+        b"data_use_instance" => dump.use_instance = value::boolean(stmt, diags).unwrap_or(false),
+        b"use_symlink_paths" => dump.use_symlink_paths = value::boolean(stmt, diags).unwrap_or(false),
+        b"reload_repeat" => {
+            value::flag(stmt, diags);
+            global.reload.repeat = true;
+        }
+        b"reload_file" => {
+            value::no_block(stmt, diags);
+            value::extra(stmt, 1, diags);
+            global.reload.file = match stmt.args().first() {
+                Some(word) => value::absolute(word, "ignored", diags),
+                None => Some(std::path::PathBuf::new()),
+            };
+        }
+        b"nftables" => {
+            value::no_block(stmt, diags);
+            value::extra(stmt, 1, diags);
+            if let Some(word) = stmt.args().first() {
+                global.firewall.table = word.text().chars().take(MAX_NAME).collect();
+            }
+        }
+        b"nftables_priority" => {
+            if let Some(word) = value::one(stmt, diags) {
+                let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
+                let priority = value::small(word, "nftables_priority", range, "-1 is used", diags);
+                global.firewall.priority = priority.unwrap_or(-1);
+            }
+        }
+        b"nftables_counters" => {
+            value::flag(stmt, diags);
+            global.firewall.counters = true;
+        }
+        b"use_pid_dir" | b"instance" => return top(stmt, global, diags),
+        _ => return process(stmt, &mut global.process, diags),
+    }
+    true
+}
+
+/// Read one keyword at the top; false where it is another's.
+pub(super) fn top(stmt: &Statement, global: &mut Global, diags: &mut Diagnostics) -> bool {
+    match &*stmt.keyword().bytes {
+        b"net_namespace" => global.net_namespace = name(stmt, diags).or(global.net_namespace.take()),
+        b"instance" => global.instance = name(stmt, diags).or(global.instance.take()),
+        b"use_pid_dir" => {
+            value::flag(stmt, diags);
+            global.use_pid_dir = true;
+        }
+        // The reader has done it.
+        b"include_check" => {}
+        _ => return false,
+    }
+    true
+}
+
+fn process(stmt: &Statement, process: &mut Process, diags: &mut Diagnostics) -> bool {
+    match &*stmt.keyword().bytes {
+        b"process_names" => value::flag(stmt, diags),
+        b"process_name" | b"vrrp_process_name" => process.name = name(stmt, diags).or(process.name.take()),
+        b"vrrp_priority" => {
+            if let Some(word) = value::one(stmt, diags) {
+                process.nice = value::small(word, "vrrp_priority", -20..=19, "ignored", diags);
+            }
+        }
+        b"vrrp_rt_priority" => {
+            if let Some(word) = value::one(stmt, diags) {
+                process.rt_priority = value::small(word, "vrrp_rt_priority", 1..=99, "ignored", diags);
+            }
+        }
+        b"vrrp_no_swap" => {
+            value::flag(stmt, diags);
+            process.no_swap = true;
+        }
+        b"vrrp_cpu_affinity" => {
+            value::no_block(stmt, diags);
+            if stmt.args().is_empty() {
+                value::missing(stmt, diags);
+            }
+            for word in stmt.args() {
+                let cpu = value::small(word, "vrrp_cpu_affinity", 0..=MAX_CPU, "ignored", diags);
+                if let Some(cpu) = cpu.filter(|cpu| !process.cpus.contains(cpu)) {
+                    process.cpus.push(cpu);
+                }
+            }
+        }
+        b"vrrp_rlimit_rttime" => {
+            if let Some(word) = value::one(stmt, diags) {
+                let range = 1..=i64::from(u32::MAX);
+                process.rlimit_rttime_us = value::small(word, "vrrp_rlimit_rttime", range, "ignored", diags);
+            }
+        }
+        b"umask" => {
+            if let Some(word) = value::one(stmt, diags) {
+                process.umask = umask(word, diags).or(process.umask);
+            }
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn interface(stmt: &Statement, diags: &mut Diagnostics) -> Option<String> {
+    value::one(stmt, diags).and_then(|word| value::interface(word, diags))
+}
+
+/// The beginning of an interface's name; a VRID and a dot still have to fit.
+fn prefix(stmt: &Statement, diags: &mut Diagnostics) -> Option<String> {
+    let word = value::one(stmt, diags)?;
+    let name = value::interface(word, diags)?;
+    if name.len() <= value::MAX_IFNAME - 4 {
+        return Some(name);
+    }
+    let message = format!("`{name}` leaves no room for a VRID");
+    diags.push(Diagnostic::error(codes::NAME_TOO_LONG, word.span, message).cause("ignored"));
+    None
+}
+
+/// A name that becomes part of a path.
+fn name(stmt: &Statement, diags: &mut Diagnostics) -> Option<String> {
+    let word = value::one(stmt, diags)?;
+    let text = word.text().into_owned();
+    let good = |c: char| !c.is_control() && !c.is_whitespace() && c != '/';
+    if !text.is_empty() && text.len() <= MAX_NAME && text.chars().all(good) && !text.starts_with('.') {
+        return Some(text);
+    }
+    let message = format!("`{text}` cannot be a name");
+    diags.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("ignored"));
+    None
+}
+
+fn metrics(word: &Word, diags: &mut Diagnostics) -> Option<std::net::SocketAddr> {
+    let parsed = word.text().parse().ok();
+    if parsed.is_none() {
+        let message = format!("`{}` is not ADDRESS:PORT", word.text());
+        diags.push(
+            Diagnostic::error(codes::BAD_ADDRESS, word.span, message)
+                .cause("no metrics are served")
+                .help("write such as 127.0.0.1:9650 or [::1]:9650"),
+        );
+    }
+    parsed
+}
+
+/// A number (octal with a leading zero, hexadecimal with `0x`), or `IRGRP|IWGRP|…`.
+fn umask(word: &Word, diags: &mut Diagnostics) -> Option<u32> {
+    let text = word.text();
+    let number = match text.strip_prefix('0').filter(|rest| !rest.is_empty() && !rest.starts_with(['x', 'X']))
+    {
+        Some(octal) => u64::from_str_radix(octal, 8).ok(),
+        None => parse_unsigned(text.as_bytes()),
+    };
+    let bit = |name: &str| {
+        let shift = match name.get(2..)? {
+            "USR" => 6,
+            "GRP" => 3,
+            "OTH" => 0,
+            _ => return None,
+        };
+        let bit = match name.get(..2)? {
+            "IR" => 4,
+            "IW" => 2,
+            "IX" => 1,
+            _ => return None,
+        };
+        Some(bit << shift)
+    };
+    let bits = || text.split('|').try_fold(0_u64, |sum, name| Some(sum | bit(name.trim())?));
+    let found = number.or_else(bits).filter(|mask| *mask <= 0o777);
+    if found.is_none() {
+        let message = format!("`{text}` is not a umask");
+        diags.push(
+            Diagnostic::error(codes::BAD_NUMBER, word.span, message)
+                .cause("ignored")
+                .help("write such as 022 or IWGRP|IWOTH"),
+        );
+    }
+    found.and_then(|mask| u32::try_from(mask).ok())
+}

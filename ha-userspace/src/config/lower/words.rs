@@ -1,0 +1,152 @@
+//! A line of options, word by word: `via ADDRESS dev NAME …`.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use super::value;
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords;
+use crate::config::lexer::Word;
+use crate::config::model::Prefix;
+
+/// The words that are still to be read.
+#[derive(Clone, Debug)]
+pub(super) struct Words<'a> {
+    rest: &'a [Word],
+}
+
+impl<'a> Words<'a> {
+    pub(super) fn new(words: &'a [Word]) -> Self {
+        Self { rest: words }
+    }
+
+    pub(super) fn peek(&self) -> Option<&'a Word> {
+        self.rest.first()
+    }
+
+    pub(super) fn next(&mut self) -> Option<&'a Word> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(first)
+    }
+
+    /// Take the next word if it is `text`.
+    pub(super) fn take(&mut self, text: &str) -> bool {
+        let found = self.peek().is_some_and(|word| word.is(text));
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    /// The parameter of `option`.
+    pub(super) fn argument(&mut self, option: &Word, diags: &mut Diagnostics) -> Option<&'a Word> {
+        let next = self.next();
+        if next.is_none() {
+            let message = format!("`{}` lacks its parameter", option.text());
+            diags.push(Diagnostic::error(codes::MISSING_PARAMETER, option.span, message).cause("ignored"));
+        }
+        next
+    }
+
+    /// The numeric parameter of `option`, decimal or with `0x`.
+    pub(super) fn number(
+        &mut self,
+        option: &Word,
+        range: RangeInclusive<u64>,
+        diags: &mut Diagnostics,
+    ) -> Option<u64> {
+        let word = self.argument(option, diags)?;
+        number(word, &option.text(), range, diags)
+    }
+}
+
+/// Decimal or with `0x`.
+pub(super) fn parse_unsigned(bytes: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None => (text, 10),
+    };
+    // `from_str_radix` takes a sign.
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    u64::from_str_radix(digits, radix).ok()
+}
+
+/// A number within `range`; `None` after an error.
+pub(super) fn number(
+    word: &Word,
+    what: &str,
+    range: RangeInclusive<u64>,
+    diags: &mut Diagnostics,
+) -> Option<u64> {
+    let value = parse_unsigned(&word.bytes);
+    if value.is_some_and(|value| range.contains(&value)) {
+        return value;
+    }
+    let (low, high) = range.into_inner();
+    let message = match value {
+        Some(_) => format!("{what} {} is out of range", word.text()),
+        None => format!("{what} `{}` is not a number", word.text()),
+    };
+    let help = format!("write a number from {low} to {high}");
+    diags.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).cause("ignored").help(help));
+    None
+}
+
+/// Say that an option is unknown.
+pub(super) fn unknown(
+    what: &str,
+    word: &Word,
+    known: &[&'static str],
+    instead: &str,
+    diags: &mut Diagnostics,
+) {
+    let message = format!("unknown {what} option `{}`", word.text());
+    let near = if diags.is_full() { None } else { keywords::closest(&word.text(), known.iter().copied()) };
+    diags.push(
+        Diagnostic::warning(codes::UNKNOWN_KEYWORD, word.span, message)
+            .cause(instead)
+            .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+    );
+}
+
+/// `ADDRESS[/LENGTH]`, `default` or `all`; `v6` decides what `default` is.
+pub(super) fn prefix(word: &Word, v6: Option<bool>, diags: &mut Diagnostics) -> Option<Prefix> {
+    let text = word.text();
+    if matches!(&*text, "default" | "all" | "any") {
+        let address = if v6 == Some(true) {
+            IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
+        } else {
+            IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)
+        };
+        return Some(Prefix { address, length: 0 });
+    }
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (&*text, None),
+    };
+    let Ok(address) = address.parse::<IpAddr>() else {
+        diags.push(
+            Diagnostic::error(codes::BAD_ADDRESS, word.span, format!("`{text}` is not an address"))
+                .cause("the line is ignored")
+                .help("write ADDRESS or ADDRESS/LENGTH, such as 192.0.2.0/24"),
+        );
+        return None;
+    };
+    let full = if address.is_ipv4() { 32 } else { 128 };
+    let Some(length) = length else { return Some(Prefix { address, length: full }) };
+    let number = value::parse_number(length.as_bytes()).and_then(|length| u8::try_from(length).ok());
+    if let Some(length) = number.filter(|number| *number <= full) {
+        return Some(Prefix { address, length });
+    }
+    diags.push(
+        Diagnostic::error(codes::BAD_PREFIX, word.span, format!("`{length}` is not a prefix length"))
+            .cause(format!("/{full} is used"))
+            .help(format!("write a number from 0 to {full}")),
+    );
+    Some(Prefix { address, length: full })
+}

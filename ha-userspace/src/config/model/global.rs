@@ -1,0 +1,187 @@
+//! `global_defs`, apart from what is only a default for instances, which carry it themselves.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Fifos, Mail, OnceScript};
+
+/// `global_defs`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Global {
+    /// `router_id`: for logs and mail; VRRP does not carry it.
+    pub router_id: Option<String>,
+    /// `enable_script_security`: refuse scripts whose path a non-root user can write.
+    pub script_security: bool,
+    /// `script_user USER [GROUP]`.
+    pub script_user: Option<ScriptUser>,
+    /// `xdp_mode`.
+    pub xdp_mode: XdpMode,
+    /// Mail.
+    pub mail: Mail,
+    /// FIFOs.
+    pub fifos: Fifos,
+    /// `startup_script`.
+    pub startup: Option<OnceScript>,
+    /// `shutdown_script`.
+    pub shutdown: Option<OnceScript>,
+    /// `default_interface`; `eth0` where absent.
+    pub default_interface: Option<String>,
+    /// `net_namespace` outside `global_defs`: the namespace that the daemon works in.
+    pub net_namespace: Option<String>,
+    /// `instance` outside `global_defs`: a name that tells several daemons of one host apart.
+    pub instance: Option<String>,
+    /// `use_pid_dir`.
+    pub use_pid_dir: bool,
+    /// `vrrp_startup_delay`: no instance starts sooner after the daemon's start.
+    pub startup_delay: Duration,
+    /// `log_unknown_vrids`.
+    pub log_unknown_vrids: bool,
+    /// `vmac_prefix`: names of virtual MAC interfaces that have none of their own; `vrrp` where absent.
+    pub vmac_prefix: Option<String>,
+    /// `vmac_addr_prefix`: the same for addresses on other interfaces; `vmac_prefix` where absent.
+    pub vmac_addr_prefix: Option<String>,
+    /// `disable_local_igmp`.
+    pub disable_local_igmp: bool,
+    /// `nftables` and its like.
+    pub firewall: Firewall,
+    /// `reload_…`.
+    pub reload: Reload,
+    /// Where and how data and statistics are dumped on signals.
+    pub dump: Dump,
+    /// Scheduling and memory.
+    pub process: Process,
+    /// `metrics`: where the metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// `vrrp_mcast_group4`; 224.0.0.18 where absent.
+    pub group4: Option<IpAddr>,
+    /// `vrrp_mcast_group6`; ff02::12 where absent.
+    pub group6: Option<IpAddr>,
+}
+
+/// `nftables [TABLE]`, `nftables_priority` and `nftables_counters`: how `no_accept` is done where XDP is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Firewall {
+    /// Name of the table, `keepalived` where the file gives none.
+    pub table: String,
+    /// Priority of the chains, default -1.
+    pub priority: i32,
+    /// Rules have counters.
+    pub counters: bool,
+}
+
+impl Default for Firewall {
+    fn default() -> Self {
+        Self { table: "keepalived".to_owned(), priority: -1, counters: false }
+    }
+}
+
+/// How and when the configuration is read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reload {
+    /// `reload_time_file`: a file that says when.
+    pub time_file: Option<PathBuf>,
+    /// `reload_repeat`: the file is kept, and a time without a date means every day.
+    pub repeat: bool,
+    /// `reload_file`: there while the configuration is read. An empty path is the default name in the run directory.
+    pub file: Option<PathBuf>,
+}
+
+/// Dumps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dump {
+    /// `json_version 1|2`; 1 where absent.
+    pub json_version: Option<u8>,
+    /// `state_dump_file`.
+    pub state_file: Option<PathBuf>,
+    /// `stats_file`.
+    pub stats_file: Option<PathBuf>,
+    /// `json_dump_file`.
+    pub json_file: Option<PathBuf>,
+    /// `data_use_instance`: the names have instance and network namespace in them.
+    pub use_instance: bool,
+    /// `use_symlink_paths`: paths are shown as written, with symbolic links unresolved.
+    pub use_symlink_paths: bool,
+}
+
+/// Scheduling and memory of the daemon. Where `None`, the daemon's own choice stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// `process_name` or `vrrp_process_name`: the name in ps(1), at most 15 bytes.
+    pub name: Option<String>,
+    /// `vrrp_priority`: nice value of threads that are not real-time, -20 to 19.
+    pub nice: Option<i8>,
+    /// `vrrp_rt_priority`: SCHED_FIFO priority of the main loop, 1 to 99.
+    pub rt_priority: Option<u8>,
+    /// `vrrp_no_swap`: memory is locked (it always is, as far as the rights go).
+    pub no_swap: bool,
+    /// `vrrp_cpu_affinity`: processors that the daemon may use; all where empty.
+    pub cpus: Vec<u16>,
+    /// `vrrp_rlimit_rttime`: microseconds that a real-time thread may run without a pause.
+    pub rlimit_rttime_us: Option<u64>,
+    /// `umask`: of files that the daemon makes.
+    pub umask: Option<u32>,
+}
+
+/// How the XDP program is to be attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum XdpMode {
+    /// Native where it is known to work, else generic, else none.
+    #[default]
+    Auto,
+    /// Native or fail over to no XDP.
+    Native,
+    /// Generic (SKB).
+    Generic,
+    /// Raw sockets only.
+    Off,
+}
+
+/// Liveness probes and the fence (docs/liveness.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fast {
+    /// `fast_failover`: probe masters and answer for the fence; default on.
+    pub enabled: bool,
+    /// `fast_probe_interval`: 100 µs to 1 s, default 1 ms.
+    pub probe_interval: Duration,
+    /// `fast_probe_misses`: 1 to 20, default 3.
+    pub probe_misses: u8,
+    /// `fast_window`: no verdict sooner than this after the last answered probe; 200 µs to 10 s, default 2.5 ms.
+    pub window: Duration,
+    /// `fast_lease`: how long a frozen daemon may still be answered for; 10 ms to 10 s, default 100 ms.
+    pub lease: Duration,
+    /// `fast_key`: probes are authenticated with it.
+    pub key: Option<FastKey>,
+}
+
+impl Default for Fast {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            probe_interval: Duration::from_millis(1),
+            probe_misses: 3,
+            window: Duration::from_micros(2500),
+            lease: Duration::from_millis(100),
+            key: None,
+        }
+    }
+}
+
+/// A secret of 128 bits, the two words of a SipHash key; never printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FastKey(pub [u64; 2]);
+
+impl std::fmt::Debug for FastKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FastKey(…)")
+    }
+}
+
+/// Whom a script runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptUser {
+    /// User name, as written.
+    pub user: String,
+    /// Group name, as written; the user's primary group where absent.
+    pub group: Option<String>,
+}

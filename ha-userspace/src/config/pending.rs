@@ -1,0 +1,117 @@
+//! What is understood and carried in the model, but what nothing in this build acts on.
+//!
+//! The only list of its kind: whoever makes something work takes its line out. A use of anything in it is reported
+//! with its place, by `xvrrp check` and at every load, so that nothing is silently ignored.
+
+use super::codes;
+use super::diag::{Diagnostic, Diagnostics};
+use super::keywords::Context;
+use super::lexer::Word;
+use super::tree::Statement;
+
+/// Keywords, with their block and what it means that they do nothing.
+pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
+    (Context::Top, &["vrrp_sync_group"], "its instances fail over one by one, not together"),
+    (Context::Top, &["static_ipaddress", "static_routes", "static_rules"], "nothing is added"),
+    (Context::Top, &["track_group"], "a missing static address, route or rule changes nothing"),
+    (Context::Top, &["interface_up_down_delays"], "a change of an interface counts at once"),
+    (Context::Top, &["garp_group"], "messages follow each other without a pause"),
+    (Context::Top, &["net_namespace"], "start the daemon in the namespace instead"),
+    (
+        Context::Top,
+        &["bfd_instance", "track_file", "vrrp_check", "vrrp_track_file", "vrrp_track_process"],
+        "not tracked: a failure changes nothing",
+    ),
+    (
+        Context::Instance,
+        &["track_bfd", "track_check", "track_file", "track_process", "track_src_ip"],
+        "not tracked: a failure changes nothing",
+    ),
+    (
+        Context::Instance,
+        &[
+            "notify",
+            "notify_backup",
+            "notify_deleted",
+            "notify_fault",
+            "notify_master",
+            "notify_master_rx_lower_pri",
+            "notify_stop",
+        ],
+        "the script is not run",
+    ),
+    (Context::Instance, &["notify_priority_changes"], "nothing is written"),
+    (Context::Instance, &["smtp_alert"], "no mail is sent"),
+    (
+        Context::Instance,
+        &["use_ipvlan", "use_vmac", "use_vmac_addr", "vmac_xmit_base"],
+        "the interface's own MAC address is used; hosts learn it from gratuitous ARP",
+    ),
+    (Context::Instance, &["virtual_routes", "virtual_rules"], "nothing is added or removed"),
+    (Context::Instance, &["no_accept"], "packets to the virtual addresses are accepted"),
+    (Context::Instance, &["vrf"], "the interface decides the VRF"),
+    (Context::Instance, &["promote_secondaries"], "addresses that the kernel drops are put back"),
+    (Context::Instance, &["unicast_fault_no_peer"], "the instance uses multicast"),
+    (Context::Instance, &["garp_extra_if"], "nothing is sent on other interfaces"),
+    (Context::Instance, &["owner_ignore_adverts"], "adverts are not ignored"),
+    (
+        Context::Global,
+        &["notify_fifo", "notify_fifo_script", "vrrp_notify_fifo", "vrrp_notify_fifo_script"],
+        "nothing is written",
+    ),
+    (
+        Context::Global,
+        &["fifo_write_vrrp_states_on_reload", "vrrp_notify_priority_changes"],
+        "nothing is written",
+    ),
+    (
+        Context::Global,
+        &["shutdown_script", "shutdown_script_timeout", "startup_script", "startup_script_timeout"],
+        "the script is not run",
+    ),
+    (Context::Global, &["smtp_alert", "smtp_alert_vrrp"], "no mail is sent"),
+    (Context::Global, &["vrrp_startup_delay"], "instances start at once"),
+    (Context::Global, &["log_unknown_vrids"], "unknown VRIDs are counted, not logged"),
+    (Context::Global, &["vrrp_garp_extra_if"], "nothing is sent on other interfaces"),
+    (Context::Global, &["vrrp_owner_ignore_adverts"], "adverts are not ignored"),
+    (Context::Global, &["metrics"], "no metrics are served"),
+    (
+        Context::Global,
+        &["reload_file", "reload_repeat", "reload_time_file"],
+        "reloads happen only when asked for",
+    ),
+    (Context::Global, &["vrrp_cpu_affinity"], "all processors are used"),
+    (Context::Global, &["vrrp_rt_priority", "vrrp_priority"], "the daemon's own choice is used"),
+    (Context::Global, &["umask"], "files are made readable for root only"),
+];
+
+/// Options of an address line, with the same.
+pub const OPTIONS: &[(&str, &str)] = &[
+    ("autojoin", "the address is added without it"),
+    ("home", "the address is added without it"),
+    ("mngtmpaddr", "the address is added without it"),
+    ("no_track", "the address is put back when somebody removes it"),
+    ("peer", "the address is added without a peer"),
+    ("use_vmac", "the interface's own MAC address is used"),
+];
+
+/// Say so where a keyword does nothing in this build.
+pub(super) fn keyword(context: Context, stmt: &Statement, diags: &mut Diagnostics) {
+    let word = stmt.keyword();
+    let mut uses = KEYWORDS.iter().filter(|(of, ..)| *of == context);
+    if let Some((_, _, cause)) = uses.find(|(_, words, _)| words.iter().any(|text| word.is(text))) {
+        report(word, stmt.span(), cause, diags);
+    }
+}
+
+/// Say so where an option of an address does nothing in this build.
+pub(super) fn option(word: &Word, diags: &mut Diagnostics) {
+    if let Some((_, cause)) = OPTIONS.iter().find(|(text, _)| word.is(text)) {
+        report(word, word.span, cause, diags);
+    }
+}
+
+fn report(word: &Word, span: super::source::Span, cause: &str, diags: &mut Diagnostics) {
+    let message = format!("`{}` is understood, but this build does not do it", word.text());
+    diags.push(Diagnostic::warning(codes::NOT_IMPLEMENTED, span, message).cause(cause));
+}

@@ -14,11 +14,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::fast::Fast;
+use super::groups::Group;
 use super::interface::{Frame, Interface, Setup};
 use super::note::Note;
 use super::router::Router;
 use crate::config::Loaded;
 use crate::config::model::Config;
+use crate::control::dump;
 use crate::control::protocol::{Failure, Request, Response};
 use crate::control::server::Call;
 use crate::liveness::Report;
@@ -27,6 +29,7 @@ use crate::net::announce::Announcer;
 use crate::net::clock;
 use crate::net::monitor::{Change, Monitor};
 use crate::net::timer::Timer;
+use crate::notify::Notifier;
 use crate::track::script::{Runner, ScriptEvent};
 
 /// What a configuration is read for.
@@ -51,8 +54,12 @@ pub(super) struct Daemon {
     pub(super) announcer: Announcer,
     pub(super) timer: Timer,
     pub(super) runner: Runner,
+    pub(super) notifier: Notifier,
     pub(super) interfaces: Vec<Interface>,
     pub(super) routers: Vec<Router>,
+    pub(super) groups: Vec<Group>,
+    /// `vrrp_startup_delay` runs until then.
+    pub(super) start_at: Option<Time>,
     /// Reads a configuration; runs on another thread.
     pub(super) read: Arc<dyn Fn() -> Loaded + Send + Sync>,
     pub(super) reading: Option<Reading>,
@@ -97,6 +104,8 @@ pub(super) struct Signals {
     interrupt: Signal,
     dump: Signal,
     statistics: Signal,
+    json: Signal,
+    clear: Signal,
     leave: Signal,
 }
 
@@ -108,6 +117,9 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             dump: signal(SignalKind::user_defined1())?,
             statistics: signal(SignalKind::user_defined2())?,
+            // What `keepalived --signum` prints for JSON and STATS_CLEAR.
+            json: signal(SignalKind::from_raw(libc::SIGRTMIN() + 2))?,
+            clear: signal(SignalKind::from_raw(libc::SIGRTMAX() - 1))?,
             // What packaging/xvrrp.service has as RestartKillSignal.
             leave: signal(SignalKind::from_raw(libc::SIGRTMIN()))?,
         })
@@ -127,7 +139,9 @@ enum Wake {
     Read(Option<Loaded>),
     Stop,
     Leave(End),
-    Dump,
+    Dump(dump::Kind),
+    /// Statistics are dumped, then start anew.
+    Clear,
 }
 
 impl Daemon {
@@ -153,7 +167,11 @@ impl Daemon {
                 Wake::Read(loaded) => self.finish_reading(loaded),
                 Wake::Stop => self.stop(),
                 Wake::Leave(end) => self.ending = Some(end),
-                Wake::Dump => self.dump(),
+                Wake::Dump(kind) => self.dump(kind),
+                Wake::Clear => {
+                    self.dump(dump::Kind::Statistics);
+                    self.clear_statistics();
+                }
             }
         }
     }
@@ -191,8 +209,10 @@ impl Daemon {
             _ = signals.interrupt.recv() => Wake::Stop,
             _ = signals.leave.recv() => Wake::Leave(End::Left),
             _ = signals.hangup.recv() => Wake::Reload,
-            _ = signals.dump.recv() => Wake::Dump,
-            _ = signals.statistics.recv() => Wake::Dump,
+            _ = signals.dump.recv() => Wake::Dump(dump::Kind::Data),
+            _ = signals.statistics.recv() => Wake::Dump(dump::Kind::Statistics),
+            _ = signals.json.recv() => Wake::Dump(dump::Kind::Json),
+            _ = signals.clear.recv() => Wake::Clear,
             Some(call) = calls.recv() => Wake::Call(call),
             loaded = read => Wake::Read(loaded),
         }
@@ -228,8 +248,20 @@ impl Daemon {
     }
 
     fn forget_retired(&mut self) {
-        self.routers
-            .retain(|router| !(router.retired && router.machine.state() == State::Init && !router.installed));
+        let gone =
+            |router: &Router| router.retired && router.machine.state() == State::Init && !router.installed;
+        if self.routers.iter().any(gone) {
+            self.routers.retain(|router| !gone(router));
+            self.groups.iter_mut().for_each(|group| group.ripened = None);
+        }
+    }
+
+    /// `vrrp_startup_delay`: nothing starts sooner, except what goes on from an earlier run.
+    pub(super) fn delay_start(&mut self, delay: std::time::Duration) {
+        if !delay.is_zero() {
+            tracing::info!("vrrp_startup_delay: instances start in {delay:?}");
+            self.start_at = Some(self.started.after(super::router::span(delay)));
+        }
     }
 
     /// Starts to read the configuration, on another thread: a large file must not delay an advert.

@@ -7,6 +7,7 @@ mod bursts;
 mod changes;
 mod daemon;
 mod fast;
+mod groups;
 mod interface;
 mod links;
 mod note;
@@ -15,6 +16,7 @@ mod report;
 mod resume;
 mod router;
 mod source;
+mod tell;
 mod turn;
 
 use std::num::NonZeroU64;
@@ -33,6 +35,7 @@ use crate::net::announce::Announcer;
 use crate::net::monitor::Monitor;
 use crate::net::timer::Timer;
 use crate::net::{clock, process};
+use crate::notify::{Notifier, once};
 use crate::track::script::Runner;
 use crate::xdp;
 pub use daemon::End;
@@ -65,7 +68,11 @@ pub struct Options {
 pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
+    if let Some(script) = &config.global.startup {
+        once::run("startup_script", script, &config.global);
+    }
     let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
+    let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
     let mut warnings = Vec::new();
     let prepared = [
         process::exact_timers().map_err(anyhow::Error::from),
@@ -120,8 +127,11 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             announcer: Announcer::open()?,
             timer: Timer::new().context("the timer cannot be made")?,
             runner,
+            notifier,
             interfaces: Vec::new(),
             routers: Vec::new(),
+            groups: Vec::new(),
+            start_at: None,
             read: options.read,
             reading: None,
             warnings,
@@ -134,6 +144,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             announce_failure: None,
             fast: Fast::new(liveness),
         };
+        daemon.delay_start(config.global.startup_delay);
         daemon.adopt(config);
         daemon.remove_leftovers();
         daemon.end_restart_windows();
@@ -156,10 +167,14 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         // Who asked for it gets an answer first.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         if end == End::Stopped {
-            let Daemon { runner, interfaces, fast, .. } = daemon;
+            let Daemon { runner, notifier, interfaces, fast, config, .. } = daemon;
             drop(fast);
             drop(interfaces);
             runner.stop();
+            notifier.stop();
+            if let Some(script) = &config.global.shutdown {
+                once::run("shutdown_script", script, &config.global);
+            }
         } else {
             daemon.leave_for_restart();
         }

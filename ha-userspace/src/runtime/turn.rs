@@ -11,6 +11,7 @@ use ha_common::arp::{self, Form};
 use ha_common::counter::Counter;
 use ha_common::machine::{Action, Effect, Input, Reason, State};
 use ha_common::time::Time;
+use ha_common::types::Priority;
 use ha_common::validate::{Meta, is_multicast};
 use ha_common::{ndp, probe};
 
@@ -19,7 +20,8 @@ use super::fast;
 use super::interface::{Frame, Interface};
 use super::links::vips;
 use super::note::Note;
-use super::router::{self, Router};
+use super::router::{self, Outgoing, Router};
+use super::tell;
 use crate::config::model::Vip;
 use crate::net::addresses::{AddressSpec, Outcome, Removal};
 use crate::net::announce::Burst;
@@ -32,14 +34,18 @@ impl Daemon {
         // Deadlines are judged at a time before everything that speaks for a master is read: whatever stalls this
         // turn, an advert that came in time is seen.
         let now = clock::now();
+        if self.start_at.take_if(|at| *at <= now).is_some() {
+            self.reconsider();
+        }
         self.guard_leases();
         // Before the queued frames too: a master that resigned and came back while this daemon was stalled is alive.
         self.read_stamps(now);
         self.judge_frames(now);
         self.read_stamps(now);
         self.serve_timers(now);
+        self.settle_groups(now);
         self.carry_out();
-        let next = self.routers.iter().map(Router::next_deadline).min();
+        let next = self.routers.iter().map(Router::next_deadline).chain(self.start_at).min();
         self.settle_fast(next);
         if let Err(error) = self.timer.arm(next) {
             tracing::error!("the timer cannot be armed: {error}");
@@ -72,6 +78,7 @@ impl Daemon {
         });
         let Some(n) = found else {
             on.count(Counter::UnknownVrid);
+            self.notice_unknown(interface, frame);
             return;
         };
         let router = &mut routers[n];
@@ -81,7 +88,7 @@ impl Daemon {
         let judged = if !is_multicast(destination) && !monitor.links().hold(destination) {
             Err(Counter::OtherDestination)
         } else {
-            router.judge(&meta, &frame.pdu, &on.own)
+            router.judge(&meta, &frame.pdu, &on.own, frame.authenticated.as_deref())
         };
         let judged = match judged {
             Ok(judged) => judged,
@@ -124,6 +131,9 @@ impl Daemon {
             interval: judged.advert.interval.span(),
             at: frame.at,
         };
+        if router.config.owner_ignore_adverts && router.machine.priority() == Priority::OWNER {
+            return;
+        }
         if judged.advert.priority > 0 {
             self.heard_peer(interface, judged.source, frame.at);
         }
@@ -173,14 +183,26 @@ impl Daemon {
 
     /// Feeds one machine and takes what it wants done. `frame` is the packet being judged.
     pub(super) fn feed(&mut self, n: usize, input: Input, now: Time, frame: Option<&Frame>) {
-        let Self { routers, interfaces, notes, fast, .. } = self;
+        let Self { routers, interfaces, groups, notes, fast, .. } = self;
         let router = &mut routers[n];
         let interface = &mut interfaces[router.interface];
+        let ripe = router.machine.is_ripe();
         router.machine.handle(input, now);
+        if let Some(group) = router.group
+            && !ripe
+            && router.machine.is_ripe()
+        {
+            groups[group].ripened = Some(n);
+        }
         while let Some(action) = router.machine.poll_action() {
             match action {
                 Action::SendAdvert { priority } => {
-                    router.adverts(priority, |endpoints, ttl, pdu| interface.queue(n, endpoints, ttl, pdu));
+                    router.adverts(priority, |advert| match advert {
+                        Outgoing::Pdu { endpoints, ttl, pdu } => interface.queue(n, endpoints, ttl, pdu),
+                        Outgoing::Packet { destination, packet } => {
+                            interface.queue_packet(n, destination, packet)
+                        }
+                    });
                 }
                 Action::Transition { from, to, reason } => {
                     transition(router, from, to, now);
@@ -211,6 +233,9 @@ impl Daemon {
                     let (after, repeat) = router::contested(&router.config.garp);
                     router.arp.contested(now, after, repeat);
                     router.na.contested(now, after, repeat);
+                    if tell::lower_priority(router, now) {
+                        notes.push(Note::LowerPriority { router: n });
+                    }
                 }
             }
         }
@@ -226,6 +251,9 @@ impl Daemon {
             self.notes.push(took);
         }
         for note in std::mem::take(&mut self.notes) {
+            if let Some(event) = tell::event(&note, &self.routers) {
+                self.notifier.tell(event);
+            }
             note.log(&self.routers, &self.interfaces);
         }
     }
@@ -353,10 +381,14 @@ fn cause(router: &Router, reason: Reason) -> String {
 
 /// True where adverts of this master have not been seen from that MAC address before.
 fn track(router: &mut Router, interface: &Interface, frame: Option<&Frame>) -> bool {
-    let Some(frame) = frame.filter(|frame| frame.fingerprint != 0) else { return false };
+    let seen_by_xdp = |frame: &&Frame| frame.fingerprint != 0 || frame.authenticated.is_some();
+    let Some(frame) = frame.filter(seen_by_xdp) else { return false };
     let Some(xdp) = interface.xdp() else { return false };
     let source = frame.endpoints.source();
-    xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, source);
+    // Behind an authentication header every advert is another one, and each is judged.
+    if frame.authenticated.is_none() {
+        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, source);
+    }
     let seen = frame.source_mac.map(|mac| (source, mac));
     std::mem::replace(&mut router.master_mac, seen) != seen
 }

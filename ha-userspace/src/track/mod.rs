@@ -10,6 +10,8 @@ pub mod script;
 pub mod security;
 mod task;
 
+pub(crate) use task::kill;
+
 /// What a tracked script is known to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ScriptState {

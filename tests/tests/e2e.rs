@@ -6,10 +6,14 @@
 
 #[path = "e2e/addresses.rs"]
 mod addresses;
+#[path = "e2e/ah.rs"]
+mod ah;
 #[path = "e2e/degraded.rs"]
 mod degraded;
 #[path = "e2e/fast.rs"]
 mod fast;
+#[path = "e2e/groups.rs"]
+mod groups;
 #[path = "e2e/harness.rs"]
 mod harness;
 #[path = "e2e/hostile.rs"]
@@ -20,6 +24,8 @@ mod interop;
 mod lab;
 #[path = "e2e/load.rs"]
 mod load;
+#[path = "e2e/notify.rs"]
+mod notify;
 #[path = "e2e/pair.rs"]
 mod pair;
 #[path = "e2e/reload.rs"]
@@ -51,5 +57,8 @@ fn main() -> std::process::ExitCode {
         timers::tests(),
         fast::tests(),
         load::tests(),
+        notify::tests(),
+        groups::tests(),
+        ah::tests(),
     ])
 }

@@ -11,7 +11,6 @@ use super::tree::Statement;
 
 /// Keywords, with their block and what it means that they do nothing.
 pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
-    (Context::Top, &["vrrp_sync_group"], "its instances fail over one by one, not together"),
     (Context::Top, &["static_ipaddress", "static_routes", "static_rules"], "nothing is added"),
     (Context::Top, &["track_group"], "a missing static address, route or rule changes nothing"),
     (Context::Top, &["interface_up_down_delays"], "a change of an interface counts at once"),
@@ -29,21 +28,6 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     ),
     (
         Context::Instance,
-        &[
-            "notify",
-            "notify_backup",
-            "notify_deleted",
-            "notify_fault",
-            "notify_master",
-            "notify_master_rx_lower_pri",
-            "notify_stop",
-        ],
-        "the script is not run",
-    ),
-    (Context::Instance, &["notify_priority_changes"], "nothing is written"),
-    (Context::Instance, &["smtp_alert"], "no mail is sent"),
-    (
-        Context::Instance,
         &["use_ipvlan", "use_vmac", "use_vmac_addr", "vmac_xmit_base"],
         "the interface's own MAC address is used; hosts learn it from gratuitous ARP",
     ),
@@ -51,29 +35,8 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Instance, &["no_accept"], "packets to the virtual addresses are accepted"),
     (Context::Instance, &["vrf"], "the interface decides the VRF"),
     (Context::Instance, &["promote_secondaries"], "addresses that the kernel drops are put back"),
-    (Context::Instance, &["unicast_fault_no_peer"], "the instance uses multicast"),
     (Context::Instance, &["garp_extra_if"], "nothing is sent on other interfaces"),
-    (Context::Instance, &["owner_ignore_adverts"], "adverts are not ignored"),
-    (
-        Context::Global,
-        &["notify_fifo", "notify_fifo_script", "vrrp_notify_fifo", "vrrp_notify_fifo_script"],
-        "nothing is written",
-    ),
-    (
-        Context::Global,
-        &["fifo_write_vrrp_states_on_reload", "vrrp_notify_priority_changes"],
-        "nothing is written",
-    ),
-    (
-        Context::Global,
-        &["shutdown_script", "shutdown_script_timeout", "startup_script", "startup_script_timeout"],
-        "the script is not run",
-    ),
-    (Context::Global, &["smtp_alert", "smtp_alert_vrrp"], "no mail is sent"),
-    (Context::Global, &["vrrp_startup_delay"], "instances start at once"),
-    (Context::Global, &["log_unknown_vrids"], "unknown VRIDs are counted, not logged"),
     (Context::Global, &["vrrp_garp_extra_if"], "nothing is sent on other interfaces"),
-    (Context::Global, &["vrrp_owner_ignore_adverts"], "adverts are not ignored"),
     (Context::Global, &["metrics"], "no metrics are served"),
     (
         Context::Global,

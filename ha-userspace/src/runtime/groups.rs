@@ -114,9 +114,12 @@ impl Daemon {
         let note = Note::GroupState { group: self.groups[at].config.name.clone(), state };
         let of_member =
             |note: &Note| matches!(note, Note::Transition { router, .. } if members.contains(router));
-        // keepalived tells of the group first when it starts, and of the members first ever after.
+        // keepalived tells of the group first when it starts, of all instances first when they stop, and of the members
+        // first in between.
         let at = if before.is_none() {
             self.notes.iter().position(of_member)
+        } else if state == State::Init {
+            None
         } else {
             self.notes.iter().rposition(of_member).map(|last| last + 1)
         };

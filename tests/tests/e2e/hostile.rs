@@ -10,7 +10,7 @@ mod files;
 #[path = "hostile_flood.rs"]
 mod flood;
 #[path = "hostile_frames.rs"]
-mod frames;
+pub(crate) mod frames;
 #[path = "hostile_packets.rs"]
 mod packets;
 #[path = "hostile_scripts.rs"]

@@ -30,12 +30,13 @@ pub(super) fn tests() -> Vec<Test> {
 
 /// `V1` and `V2` in group `G1`, and `third`, which tracks a script.
 fn config(third: (&str, u8)) -> String {
-    let mut text = "global_defs {\n router_id R\n script_user root\n vrrp_version 3\n notify_fifo /run/all\n \
+    let mut text =
+        "global_defs {\n router_id R\n script_user root\n vrrp_version 3\n notify_fifo /run/all\n \
         vrrp_notify_fifo /run/vrrp nobody\n vrrp_notify_priority_changes on\n \
         notification_email { ops@example.org\n }\n notification_email_from vrrp@example.org\n \
         smtp_server 172.16.1.100 2525\n smtp_alert on\n}\n\
         vrrp_script chk {\n script \"/usr/bin/test -e /run/ok\"\n interval 1\n weight 10\n}\n"
-        .to_owned();
+            .to_owned();
     let hooks = |kind: &str, name: &str, more: &[&str]| {
         let mut hooks = String::new();
         for hook in ["master", "backup", "fault", "stop"].iter().chain(more) {
@@ -43,11 +44,8 @@ fn config(third: (&str, u8)) -> String {
         }
         hooks + &format!("notify \"{DIR}/record {kind} any 'a b' {name}\" nobody\n")
     };
-    let _ = writeln!(
-        text,
-        "vrrp_sync_group G1 {{\n group {{\n V1\n V2\n }}\n{}}}",
-        hooks("group", "G1", &[])
-    );
+    let _ =
+        writeln!(text, "vrrp_sync_group G1 {{\n group {{\n V1\n V2\n }}\n{}}}", hooks("group", "G1", &[]));
     for (name, vrid, track) in
         [("V1", 51, ""), ("V2", 52, ""), (third.0, third.1, "track_script {\n chk\n }")]
     {

@@ -1,6 +1,7 @@
 //! keepalived and xvrrp go through the same events one after the other; the calls of their scripts, the lines in
 //! their FIFOs and their letters are compared.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -72,6 +73,8 @@ struct Story {
     letters: Vec<(String, String)>,
     headers: Vec<String>,
     fifos: String,
+    /// What scripts run as, and with which variables.
+    environments: BTreeSet<String>,
 }
 
 fn equal(lab: &Lab) -> Result<()> {
@@ -136,11 +139,14 @@ fn story(lab: &Lab, daemon: Daemon, port: u16) -> Result<Story> {
     drop(readers);
     host.output(&["rm", "-f", "/run/ok"])?;
     let Run { steps, .. } = run;
-    let calls = cut(&host.read("/run/lab/calls")?, &steps, call);
+    let recorded = host.read("/run/lab/calls")?;
+    let calls = cut(&recorded, &steps, call);
+    let environments =
+        recorded.lines().filter_map(|line| Some(line.split_once(" uid=")?.1.to_owned())).collect();
     let lines = cut(&host.read("/run/lab/lines")?, &steps, |line| Some((0, line.to_owned())));
     let also = cut(&host.read("/run/lab/lines2")?, &steps, |line| Some((0, line.to_owned())));
     ensure!(lines == also, "the two FIFOs differ: {lines:#?}\n{also:#?}");
-    Ok(Story { calls, lines, letters: sink.letters(), headers: sink.headers(), fifos })
+    Ok(Story { calls, lines, letters: sink.letters(), headers: sink.headers(), fifos, environments })
 }
 
 /// Reads a FIFO, which the daemon makes, into a file, however often it is made anew.
@@ -172,14 +178,15 @@ impl Run<'_> {
     }
 }
 
-/// A recorded call: its process id, and the rest.
+/// A recorded call: its process id and its arguments.
 fn call(line: &str) -> Option<(u32, String)> {
     let (pid, rest) = line.split_once(' ')?;
-    Some((pid.parse().ok()?, rest.to_owned()))
+    let (arguments, _) = rest.split_once(" uid=")?;
+    Some((pid.parse().ok()?, arguments.to_owned()))
 }
 
-/// Cuts a file at its marks. Within a step, what was started first comes first; what belongs to one instance or group
-/// stays in that order, and the order of independent ones is no matter.
+/// Cuts a file at its marks. Within a step, what was started first comes first. The members of the group are compared
+/// twice: all together without their names, since it is no matter which of two equals leads, and each by itself.
 fn cut(
     text: &str,
     steps: &[String],
@@ -188,21 +195,21 @@ fn cut(
     let mut parts = Vec::new();
     let mut part: Vec<(u32, String)> = Vec::new();
     for line in text.lines() {
-        match line.strip_prefix("--- ") {
-            Some(step) => {
-                let mut done = std::mem::take(&mut part);
-                done.sort_by_key(|(order, _)| *order);
-                done.sort_by_key(|(_, text)| subject(text));
-                parts.push((step.to_owned(), done.into_iter().map(|(_, text)| text).collect()));
-            }
-            None => part.extend(read(line)),
-        }
+        let Some(step) = line.strip_prefix("--- ") else {
+            part.extend(read(line));
+            continue;
+        };
+        part.sort_by_key(|(order, _)| *order);
+        let lines: Vec<String> = part.drain(..).map(|(_, text)| text).collect();
+        let about = |names: &[&str]| -> Vec<String> {
+            let is_about = |line: &&String| names.iter().any(|name| line.contains(name));
+            lines.iter().filter(is_about).cloned().collect()
+        };
+        let unnamed = |line: String| line.replace("V1", "V_").replace("V2", "V_");
+        let mut both: Vec<String> = about(&["G1", "V1", "V2"]).into_iter().map(unnamed).collect();
+        both.extend([["V1"], ["V2"], ["V3"], ["V4"]].iter().flat_map(|names| about(names)));
+        parts.push((step.to_owned(), both));
     }
     assert_eq!(parts.len(), steps.len(), "marks are missing in\n{text}");
     parts
-}
-
-/// The instance or group that a line is about. `V1` and `V2` are one with their group: their order counts.
-fn subject(line: &str) -> &'static str {
-    if ["G1", "V1", "V2"].iter().any(|name| line.contains(name)) { "group" } else { "other" }
 }

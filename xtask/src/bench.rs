@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Runs of each failover
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: u16,
+    /// Length of each load of `load`, in seconds
+    #[arg(long, default_value_t = 20, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    load_time: u32,
     /// What is compared
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::ALL)]
     peers: Vec<Peer>,
@@ -168,7 +171,7 @@ fn measure(args: &Args, progress: &mut Progress) -> Results {
     }
     if wanted(Scenario::Load) {
         progress.title("False failovers: nothing may change hands");
-        let time = Duration::from_secs(if args.quick { 1 } else { 20 });
+        let time = Duration::from_secs(if args.quick { 1 } else { args.load_time.into() });
         steady::run(&mut results, time, progress);
     }
     if wanted(Scenario::Footprint) {
@@ -201,6 +204,9 @@ fn command(args: &Args) -> String {
         text += " --quick";
     } else {
         text += &format!(" --runs {}", args.runs);
+    }
+    if args.load_time != 20 {
+        text += &format!(" --load-time {}", args.load_time);
     }
     if args.peers.len() != Peer::ALL.len() {
         let names: Vec<_> = args.peers.iter().map(|peer| peer.name()).collect();

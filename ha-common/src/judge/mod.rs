@@ -13,7 +13,8 @@
 //! 2. read the peer's latest reply from the map, in one piece, and feed it ([`PeerJudge::answered`]). A reply that
 //!    was fed before is a no-op. A reply may be newer than `now`;
 //! 3. call [`PeerJudge::tick`]. If that returns a sequence number, send the probe, read the clock again when the
-//!    send call has returned, and report it with [`PeerJudge::sent`]. What could not be sent is not reported, and
+//!    send call has returned, and report it with [`PeerJudge::sent`], or where the reply is there by then
+//!    with [`PeerJudge::sent_and_answered`], which saves a wake-up. What could not be sent is not reported, and
 //!    accuses nobody;
 //! 4. drain [`PeerJudge::poll_event`].
 //!
@@ -104,6 +105,7 @@ pub struct PeerJudge {
     paused_until: Time,
     pause: Span,
     trips: RoundTrips,
+    lateness: RoundTrips,
     counts: Counts,
     /// What the driver was told to come at.
     promised: Time,
@@ -150,6 +152,7 @@ impl PeerJudge {
             paused_until: Time(0),
             pause: Span::ZERO,
             trips: RoundTrips::new(),
+            lateness: RoundTrips::new(),
             counts: Counts::default(),
             promised: Time::NEVER,
             events: Queue::default(),
@@ -189,9 +192,21 @@ impl PeerJudge {
 
     /// The probe of this sequence number went out; `at` was read when the send call had returned.
     pub fn sent(&mut self, sequence: u64, at: Time) {
-        self.outstanding.sent(sequence, self.last_send.min(at), at);
-        self.counts.sent += 1;
+        self.note_sent(sequence, at);
         self.plan_sooner();
+    }
+
+    /// The same, and the map has a new reply already: nobody needs to wake up to look for it.
+    pub fn sent_and_answered(&mut self, sequence: u64, reply: &Answered, at: Time) {
+        self.note_sent(sequence, at);
+        self.answered(reply, at);
+        self.plan_sooner();
+    }
+
+    fn note_sent(&mut self, sequence: u64, at: Time) {
+        self.outstanding.sent(sequence, self.last_send.min(at), at);
+        self.lateness.record(at.span_since(self.last_send));
+        self.counts.sent += 1;
     }
 
     /// The latest reply in the map.
@@ -291,6 +306,13 @@ impl PeerJudge {
     #[must_use]
     pub fn round_trips(&self) -> Summary {
         self.trips.summary()
+    }
+
+    /// How long after the time at which they were due probes had gone out: what the driver, the scheduler and the send
+    /// call cost.
+    #[must_use]
+    pub fn lateness(&self) -> Summary {
+        self.lateness.summary()
     }
 
     /// How long a reply is waited for: 4 × the 99th percentile of the round trips, within bounds.

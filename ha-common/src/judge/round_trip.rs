@@ -1,4 +1,4 @@
-//! Round-trip times in a small histogram: no allocation, old ones fade.
+//! Times, of round trips or of late probes, in a small histogram: no allocation, old ones fade.
 
 use crate::time::Span;
 
@@ -12,7 +12,7 @@ const BUCKETS: usize = (OCTAVES * STEPS + 1) as usize;
 /// When so many have been counted, all counts are halved.
 const FADE: u32 = 8192;
 
-/// What `status` shows of the round trips.
+/// What `status` shows of such times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Of all so far.

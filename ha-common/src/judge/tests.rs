@@ -123,6 +123,24 @@ fn a_reply_before_the_send_call_returns_has_a_round_trip_too() {
     assert_eq!(outstanding.answered(2, Time(2_050_000)), Some(Span(20_000)), "of the wire, not of the call");
 }
 
+/// Where the reply is there when the send call returns, there is nothing to look for until the next probe.
+#[test]
+fn a_reply_that_is_there_at_once_saves_a_wake_up() {
+    let mut rig = Rig::fast();
+    let mut wake_ups = 0;
+    let end = rig.now.after(Span::from_millis(100));
+    while rig.judge.next_deadline() <= end {
+        rig.now = rig.judge.next_deadline();
+        wake_ups += 1;
+        if let Some(sequence) = rig.judge.tick(rig.now) {
+            (rig.reply.sequence, rig.reply.at) = (sequence, rig.now.after(TRIP));
+            let (reply, returned) = (rig.reply, rig.now.after(TRIP.times(2)));
+            rig.judge.sent_and_answered(sequence, &reply, returned);
+        }
+    }
+    assert!((99..=102).contains(&wake_ups), "{wake_ups} wake-ups in 100 intervals");
+}
+
 #[test]
 fn the_first_reply_makes_it_fast() {
     let mut rig = Rig::new();

@@ -135,6 +135,11 @@ fn fast(interfaces: &[InterfaceStatus]) -> String {
                 "  rtt       {:.0} us median, {:.0} us p99, {:.0} us max",
                 peer.rtt_median_us, peer.rtt_p99_us, peer.rtt_max_us
             );
+            let _ = writeln!(
+                out,
+                "  sent late {:.0} us median, {:.0} us p99, {:.0} us max; above 1 ms {} times",
+                peer.late_median_us, peer.late_p99_us, peer.late_max_us, peer.stalls
+            );
         }
     }
     out

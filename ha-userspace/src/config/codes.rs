@@ -74,6 +74,7 @@ codes! {
     NO_PREFERENCE = "XV0520", "A rule has no preference.";
     GROUP_MEMBER = "XV0521", "A group and its members do not fit.";
     LINK_CONFLICT = "XV0522", "Virtual MAC or ipvlan settings that do not fit.";
+    NOT_TRACKED = "XV0523", "A route, a rule or an interface is not tracked as written.";
     SCRIPT_INCOMPLETE = "XV0601", "A script block names no script.";
     SCRIPT_UNKNOWN = "XV0602", "A tracker names an unknown script.";
     SCRIPT_INSECURE = "XV0603", "Scripts without enable_script_security.";

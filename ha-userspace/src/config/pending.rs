@@ -4,7 +4,7 @@
 //! with its place, by `xvrrp check` and at every load, so that nothing is silently ignored.
 
 use super::codes;
-use super::diag::{Diagnostic, Diagnostics};
+use super::diag::{Diagnostic, Diagnostics, Severity};
 use super::keywords::Context;
 use super::lexer::Word;
 use super::tree::Statement;
@@ -48,14 +48,14 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Global, &["umask"], "files are made readable for root only"),
 ];
 
-/// Options of an address line, with the same.
-pub const OPTIONS: &[(&str, &str)] = &[
-    ("autojoin", "the address is added without it"),
-    ("home", "the address is added without it"),
-    ("mngtmpaddr", "the address is added without it"),
-    ("no_track", "the address is put back when somebody removes it"),
-    ("peer", "the address is added without a peer"),
-    ("use_vmac", "the interface's own MAC address is used"),
+/// Options of an address line, with the same, and whether others on the network see the difference.
+pub const OPTIONS: &[(&str, &str, Severity)] = &[
+    ("autojoin", "the address is added without it", Severity::Note),
+    ("home", "the address is added without it", Severity::Note),
+    ("mngtmpaddr", "the address is added without it", Severity::Note),
+    ("no_track", "the address is put back when somebody removes it", Severity::Note),
+    ("peer", "the address is added without a peer", Severity::Warning),
+    ("use_vmac", "the interface's own MAC address is used", Severity::Warning),
 ];
 
 /// Say so where a keyword does nothing in this build.
@@ -63,18 +63,18 @@ pub(super) fn keyword(context: Context, stmt: &Statement, diags: &mut Diagnostic
     let word = stmt.keyword();
     let mut uses = KEYWORDS.iter().filter(|(of, ..)| *of == context);
     if let Some((_, _, cause)) = uses.find(|(_, words, _)| words.iter().any(|text| word.is(text))) {
-        report(word, stmt.span(), cause, diags);
+        report(Severity::Warning, word, stmt.span(), cause, diags);
     }
 }
 
 /// Say so where an option of an address does nothing in this build.
 pub(super) fn option(word: &Word, diags: &mut Diagnostics) {
-    if let Some((_, cause)) = OPTIONS.iter().find(|(text, _)| word.is(text)) {
-        report(word, word.span, cause, diags);
+    if let Some((_, cause, severity)) = OPTIONS.iter().find(|(text, ..)| word.is(text)) {
+        report(*severity, word, word.span, cause, diags);
     }
 }
 
-fn report(word: &Word, span: super::source::Span, cause: &str, diags: &mut Diagnostics) {
+fn report(severity: Severity, word: &Word, span: super::source::Span, cause: &str, diags: &mut Diagnostics) {
     let message = format!("`{}` is understood, but this build does not do it", word.text());
-    diags.push(Diagnostic::warning(codes::NOT_IMPLEMENTED, span, message).cause(cause));
+    diags.push(Diagnostic::new(severity, codes::NOT_IMPLEMENTED, span, message).cause(cause));
 }

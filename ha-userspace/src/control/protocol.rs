@@ -248,6 +248,14 @@ pub struct PeerStatus {
     pub rtt_p99_us: f64,
     /// The longest ever.
     pub rtt_max_us: f64,
+    /// How long after their time probes went out, in microseconds, of the recent ones.
+    pub late_median_us: f64,
+    /// The same, 99 of 100 are below.
+    pub late_p99_us: f64,
+    /// The latest ever.
+    pub late_max_us: f64,
+    /// Times that the prober ran more than a millisecond late and dropped its evidence.
+    pub stalls: u64,
 }
 
 /// One tracked script.

@@ -93,6 +93,8 @@ pub struct PeerStatus {
     pub counts: Counts,
     /// Round trips.
     pub round_trips: Summary,
+    /// How late probes went out.
+    pub lateness: Summary,
     /// When the latest reply came.
     pub last_reply: Option<Time>,
     /// The responder answers from user space.

@@ -58,11 +58,8 @@ impl Prober {
     /// One round of the judge's contract.
     pub(super) fn work(&mut self, socket: &mut ProbeTx, reports: &UnboundedSender<Report>) {
         let now = clock::now();
-        if self.spec.peers.answered(self.spec.index) != self.fed
-            && let Some(reply) = self.spec.peers.last_reply(self.spec.index)
-        {
-            self.fed = reply.reply.sequence;
-            self.judge.answered(&answered(&reply), now);
+        if let Some(reply) = self.new_reply() {
+            self.judge.answered(&reply, now);
         }
         if let Some(sequence) = self.judge.tick(now)
             && let Some(frame) = &mut self.frame
@@ -71,13 +68,27 @@ impl Prober {
             self.spec.peers.set_sent(self.spec.index, sequence);
             // What cannot be sent accuses nobody.
             if socket.send(self.spec.key.0, frame.renew(sequence)).is_ok() {
-                self.judge.sent(sequence, clock::now());
+                let now = clock::now();
+                match self.new_reply() {
+                    Some(reply) => self.judge.sent_and_answered(sequence, &reply, now),
+                    None => self.judge.sent(sequence, now),
+                }
             }
         }
         while let Some(event) = self.judge.poll_event() {
             // The main loop is gone when the daemon stops; so is this thread, soon.
             let _ = reports.send(Report { peer: self.spec.key, event });
         }
+    }
+
+    /// What has come since it was last asked for.
+    fn new_reply(&mut self) -> Option<Answered> {
+        if self.spec.peers.answered(self.spec.index) == self.fed {
+            return None;
+        }
+        let reply = self.spec.peers.last_reply(self.spec.index)?;
+        self.fed = reply.reply.sequence;
+        Some(answered(&reply))
     }
 
     pub(super) fn status(&self, now: Time) -> PeerStatus {
@@ -89,6 +100,7 @@ impl Prober {
             paused_until: self.judge.paused_until(now),
             counts: self.judge.counts(),
             round_trips: self.judge.round_trips(),
+            lateness: self.judge.lateness(),
             last_reply: latest.map(|reply| reply.at),
             user_space: latest.is_some_and(|reply| reply.flags & USER_SPACE != 0),
         }

@@ -136,7 +136,7 @@ enum Wake {
     Script,
     Call(Call),
     Reload,
-    Read(Option<Loaded>),
+    Read(Option<Box<Loaded>>),
     Stop,
     Leave(End),
     Dump(dump::Kind),
@@ -164,7 +164,7 @@ impl Daemon {
                 Wake::Script => self.reconsider(),
                 Wake::Call(call) => self.answer(call),
                 Wake::Reload => self.start_reading(Purpose::Reload, None),
-                Wake::Read(loaded) => self.finish_reading(loaded),
+                Wake::Read(loaded) => self.finish_reading(loaded.map(|loaded| *loaded)),
                 Wake::Stop => self.stop(),
                 Wake::Leave(end) => self.ending = Some(end),
                 Wake::Dump(kind) => self.dump(kind),
@@ -214,7 +214,7 @@ impl Daemon {
             _ = signals.json.recv() => Wake::Dump(dump::Kind::Json),
             _ = signals.clear.recv() => Wake::Clear,
             Some(call) = calls.recv() => Wake::Call(call),
-            loaded = read => Wake::Read(loaded),
+            loaded = read => Wake::Read(loaded.map(Box::new)),
         }
     }
 

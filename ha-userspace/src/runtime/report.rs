@@ -165,6 +165,10 @@ fn peer(peer: &liveness::PeerStatus, now: Time) -> PeerStatus {
         rtt_median_us: milliseconds(peer.round_trips.median) * 1000.0,
         rtt_p99_us: milliseconds(peer.round_trips.p99) * 1000.0,
         rtt_max_us: milliseconds(peer.round_trips.max) * 1000.0,
+        late_median_us: milliseconds(peer.lateness.median) * 1000.0,
+        late_p99_us: milliseconds(peer.lateness.p99) * 1000.0,
+        late_max_us: milliseconds(peer.lateness.max) * 1000.0,
+        stalls: peer.counts.stalls,
     }
 }
 

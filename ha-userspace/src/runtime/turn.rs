@@ -336,11 +336,19 @@ impl Daemon {
     fn announce(&mut self) {
         let now = clock::now();
         let mut bursts = Vec::new();
+        let mut due = Vec::new();
         for router in &mut self.routers {
             let (arp, na) = (router.arp.due(now), router.na.due(now));
             if router.holding && (arp || na) {
-                announcements(router, self.monitor.links(), arp, na, &mut bursts);
+                due.push((&*router, arp, na));
             }
+        }
+        // Each address once before any the second time: of many, the last one is heard of sooner.
+        for (router, arp, na) in &due {
+            announcements(router, self.monitor.links(), arp.then_some(Form::Request), *na, &mut bursts);
+        }
+        for (router, ..) in due.iter().filter(|(_, arp, _)| *arp) {
+            announcements(router, self.monitor.links(), Some(Form::Reply), false, &mut bursts);
         }
         if bursts.is_empty() {
             return;
@@ -417,7 +425,13 @@ pub(super) fn specs<'a>(
 }
 
 /// Adds one round of a router's announcements to `bursts`, one burst per device.
-fn announcements(router: &Router, links: &Links, arp: bool, na: bool, bursts: &mut Vec<(u32, Burst)>) {
+fn announcements(
+    router: &Router,
+    links: &Links,
+    arp: Option<Form>,
+    na: bool,
+    bursts: &mut Vec<(u32, Burst)>,
+) {
     for vip in vips(&router.config) {
         let device = vip.device.as_deref().unwrap_or(&router.config.interface);
         let Some(link) = links.by_name(device) else { continue };
@@ -427,13 +441,10 @@ fn announcements(router: &Router, links: &Links, arp: bool, na: bool, bursts: &m
             bursts.len() - 1
         });
         let burst = &mut bursts[at].1;
-        match vip.address {
-            IpAddr::V4(address) if arp => {
-                burst.push(&arp::gratuitous(Form::Request, mac, address));
-                burst.push(&arp::gratuitous(Form::Reply, mac, address));
-            }
-            IpAddr::V6(address) if na => burst.push(&ndp::unsolicited(mac, address)),
-            IpAddr::V4(_) | IpAddr::V6(_) => {}
+        match (vip.address, arp) {
+            (IpAddr::V4(address), Some(form)) => burst.push(&arp::gratuitous(form, mac, address)),
+            (IpAddr::V6(address), _) if na => burst.push(&ndp::unsolicited(mac, address)),
+            (IpAddr::V4(_) | IpAddr::V6(_), _) => {}
         }
     }
 }

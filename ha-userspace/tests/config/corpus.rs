@@ -4,7 +4,7 @@ use ha_userspace::config::model::{Config, Weight};
 use ha_userspace::config::{self, report};
 use libtest_mimic::{Failed, Trial};
 
-use super::{codes, directory, files, header, options};
+use super::{codes, directory, files, header, options, verdict};
 
 /// The tutorial's files, which are kept verbatim.
 const TUTORIAL: &[(&str, &str)] = &[
@@ -29,7 +29,7 @@ pub(super) fn trials() -> Vec<Trial> {
                     TUTORIAL.iter().find(|(file, _)| *file == name).map(|(_, want)| (*want).to_owned());
                 let want = header(&text, "expect").or(tutorial).ok_or("the file says nothing to expect")?;
                 let loaded = config::load(&path, &options());
-                let mut got = report::verdict(&loaded).code().to_string();
+                let mut got = verdict(&loaded).code().to_string();
                 for code in codes(&loaded) {
                     got.push(' ');
                     got.push_str(&code);

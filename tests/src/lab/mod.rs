@@ -83,7 +83,9 @@ pub use ping_report::{Echo, Gap, PingReport};
 pub use process::Process;
 pub use requirements::{missing, missing_tool};
 pub use stall::{forget_stalls, longest_stall};
-pub use status::{InstanceStatus, InterfaceStatus, MasterStatus, PriorityChange, PriorityStatus, Status};
+pub use status::{
+    InstanceStatus, InterfaceStatus, MasterStatus, PriorityChange, PriorityStatus, ProbedStatus, Status,
+};
 pub use stress::Stress;
 pub use sweep::Sweep;
 pub use switch::Switch;

@@ -93,6 +93,34 @@ pub struct InterfaceStatus {
     pub xdp: Option<String>,
     /// Why it is that mode.
     pub xdp_reason: Option<String>,
+    /// Routers that are probed.
+    #[serde(default)]
+    pub peers: Vec<ProbedStatus>,
+}
+
+/// A router that is probed.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ProbedStatus {
+    /// Its address.
+    pub address: IpAddr,
+    /// Whether its death would be noticed within milliseconds.
+    pub fast: bool,
+    /// Probes sent.
+    pub sent: u64,
+    /// Replies read.
+    pub answered: u64,
+    /// Verdicts on it.
+    pub verdicts: u64,
+    /// Verdicts that a sign of life refuted.
+    pub wrong: u64,
+    /// How late probes went out, in microseconds.
+    pub late_median_us: f64,
+    /// The same, 99 of 100 are below.
+    pub late_p99_us: f64,
+    /// The latest ever.
+    pub late_max_us: f64,
+    /// Times that the prober ran more than a millisecond late.
+    pub stalls: u64,
 }
 
 impl Status {

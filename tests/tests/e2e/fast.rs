@@ -4,6 +4,8 @@
 mod cluster;
 #[path = "fast/death.rs"]
 mod death;
+#[path = "fast/floods.rs"]
+mod floods;
 #[path = "fast/freeze.rs"]
 mod freeze;
 #[path = "fast/peers.rs"]
@@ -16,7 +18,7 @@ mod socket;
 use crate::harness::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [death::tests(), freeze::tests(), planned::tests(), peers::tests(), socket::tests()]
+    [death::tests(), freeze::tests(), floods::tests(), planned::tests(), peers::tests(), socket::tests()]
         .into_iter()
         .flatten()
         .collect()

@@ -115,7 +115,9 @@ fn sections(results: &Results, drawn: impl Fn(&str) -> bool) -> Vec<(&'static st
         (
             "False failovers",
             "Healthy pairs of all peers at the same time. An address change is an addition or a removal of the \
-             virtual address anywhere; none is right. Lost pings are those of a 1 ms stream.\n\n"
+             virtual address anywhere; none is right. Lost pings are those of a 1 ms stream. The second table is \
+             what the backup says of its probes: how long after their time they went out, and how often it came so \
+             late that it dropped its evidence.\n\n"
                 .to_owned(),
             healthy::steady(results),
         ),

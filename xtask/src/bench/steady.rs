@@ -56,6 +56,17 @@ const FLOOD: Duration = Duration::from_micros(100);
 
 /// All loads, each for `time`.
 pub(super) fn run(results: &mut Results, time: Duration, progress: &mut Progress) {
+    for load in Load::ALL {
+        // New ones each time: what a daemon says of itself is said of its whole life.
+        let mut stages = build(results, load, progress);
+        if let Err(error) = under(results, load, time, &mut stages, progress) {
+            results.peers.clone().into_iter().for_each(|peer| fail(results, load, peer, &error, progress));
+        }
+    }
+}
+
+/// A healthy pair of each peer.
+fn build(results: &mut Results, load: Load, progress: &Progress) -> Vec<Stage> {
     let mut stages = Vec::new();
     std::thread::scope(|scope| {
         let threads: Vec<_> =
@@ -64,15 +75,51 @@ pub(super) fn run(results: &mut Results, time: Duration, progress: &mut Progress
             let stage = thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("building the lab panicked")));
             match stage {
                 Ok(stage) => stages.push(stage),
-                Err(error) => fail(results, Load::Idle, peer, &error, progress),
+                Err(error) => fail(results, load, peer, &error, progress),
             }
         }
     });
-    for load in Load::ALL {
-        if let Err(error) = under(results, load, time, &mut stages, progress) {
-            results.peers.clone().into_iter().for_each(|peer| fail(results, load, peer, &error, progress));
-        }
+    stages
+}
+
+/// What the backup says of its probes, by name in the results.
+pub(super) const PROBES: [&str; 6] =
+    ["probes", "verdicts", "late p50 us", "late p99 us", "late max ms", "stalls"];
+
+/// Adds it up. Only xvrrp probes.
+fn probes(results: &mut Results, load: Load, stage: &Stage, progress: &Progress) -> Result<()> {
+    if stage.peer != Peer::Xvrrp {
+        return Ok(());
     }
+    let status = stage.lab.host("r2")?.xvrrp_status()?;
+    let peer = status.interfaces.iter().flat_map(|interface| &interface.peers).find(|peer| peer.fast);
+    let peer = peer.context("the backup does not probe its master")?;
+    let values = [
+        peer.sent as f64,
+        peer.verdicts as f64,
+        peer.late_median_us,
+        peer.late_p99_us,
+        peer.late_max_us / 1e3,
+        peer.stalls as f64,
+    ];
+    for (metric, value) in PROBES.into_iter().zip(values) {
+        results.add(load.name(), stage.peer, metric, value);
+    }
+    progress.line(
+        "",
+        stage.peer.name(),
+        load.title(),
+        &format!(
+            "{} probes, {} unanswered, {} verdicts; sent late {:.0} us median, {:.0} us p99, {:.1} ms max",
+            peer.sent,
+            peer.sent.saturating_sub(peer.answered),
+            peer.verdicts,
+            peer.late_median_us,
+            peer.late_p99_us,
+            peer.late_max_us / 1e3
+        ),
+    );
+    Ok(())
 }
 
 fn under(
@@ -123,6 +170,9 @@ fn under(
         results.add(load.name(), peer, "stream stall ms", report.longest_stall().as_secs_f64() * 1e3);
         results.add(load.name(), peer, "seconds", until.since(since).as_secs_f64());
         progress.line("", peer.name(), load.title(), &format!("{moves} address changes, {lost} pings lost"));
+        if let Err(error) = probes(results, load, stage, progress) {
+            fail(results, load, peer, &error, progress);
+        }
         let healthy = stage.master.as_mut().context("started with both")?.check_alive();
         if let Err(error) = healthy.and_then(|()| stage.backup.check_alive()) {
             fail(results, load, peer, &error, progress);

@@ -64,6 +64,10 @@ fn sample() -> Status {
                 rtt_median_us: 12.2,
                 rtt_p99_us: 48.0,
                 rtt_max_us: 702.0,
+                late_median_us: 21.0,
+                late_p99_us: 94.0,
+                late_max_us: 3_104.0,
+                stalls: 2,
                 ..PeerStatus::default()
             }],
         }],
@@ -113,6 +117,7 @@ fence of ens160: armed, no lease, probed 0.4 ms ago
 peer 172.16.1.21 on ens160: fast, last reply 0.3 ms ago
   probes    40000 sent, 39998 answered; verdicts 1, of them wrong 0
   rtt       12 us median, 48 us p99, 702 us max
+  sent late 21 us median, 94 us p99, 3104 us max; above 1 ms 2 times
 
 SCRIPT     STATE  RUNS  FAILED  LAST
 check_web  bad    30    4       exit 1, took 12 ms, 1.5 s ago

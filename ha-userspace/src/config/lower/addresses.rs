@@ -101,6 +101,15 @@ pub(super) fn unicast(
         }
         fits
     });
+    if draft.peers.is_empty() && draft.fault_without_peers {
+        let message = "a unicast keyword without a unicast peer";
+        diags.push(
+            Diagnostic::note(codes::UNICAST_WITHOUT_PEER, keyword, message)
+                .cause("the instance stays in FAULT, as unicast_fault_no_peer says")
+                .help("add a unicast_peer block with the other routers' addresses"),
+        );
+        return None;
+    }
     if draft.peers.is_empty() {
         diags.push(
             Diagnostic::warning(

@@ -12,14 +12,15 @@ use crate::config::lexer::Word;
 use crate::config::model::{Bfd, Weight};
 use crate::config::tree::Statement;
 
-/// Intervals in microseconds: RFC 5880 section 4.1 has 32 bits of them; a minute is longer than anybody waits.
-const INTERVAL: std::ops::RangeInclusive<u64> = 1..=60_000_000;
+/// Intervals in microseconds: at least a millisecond, and what fits the 32 bits of RFC 5880 section 4.1.
+const INTERVAL: std::ops::RangeInclusive<u64> = 1_000..=4_294_967_000;
 
 /// Read one block; `None` where no session can be made of it.
 pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<(Bfd, &'a Word)> {
     let name = value::name(stmt, diags)?;
     let statements = value::block(stmt, diags)?;
     let (mut neighbor, mut source, mut ttl) = (None, None, None);
+    let (mut vrrp, mut checker) = (false, None);
     let mut bfd = Bfd {
         name: name.text().into_owned(),
         neighbor: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
@@ -74,10 +75,25 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
                 }
             }
             b"weight" => bfd.weight = track::weight(stmt, diags).unwrap_or(bfd.weight),
-            // There is one process here, and it is told of everything.
-            b"vrrp" => value::flag(stmt, diags),
+            b"vrrp" => {
+                value::flag(stmt, diags);
+                vrrp = true;
+            }
+            b"checker" => {
+                value::flag(stmt, diags);
+                checker = Some(stmt.keyword().span);
+            }
             _ => {}
         }
+    }
+    if let Some(span) = checker.filter(|_| !vrrp) {
+        let message = format!("bfd_instance `{}` is only for load balancing", bfd.name);
+        diags.push(
+            Diagnostic::note(codes::NOT_NEEDED, span, message)
+                .cause("the block is skipped: no instance can track it")
+                .help("remove `checker`, or add `vrrp`"),
+        );
+        return None;
     }
     let Some(neighbor) = neighbor else {
         let message = format!("bfd_instance `{}` has no neighbor_ip", bfd.name);
@@ -113,7 +129,7 @@ fn interval(stmt: &Statement, diags: &mut Diagnostics) -> Option<Duration> {
     diags.push(
         Diagnostic::error(codes::BAD_NUMBER, word.span, message)
             .cause("the default is used")
-            .help("write milliseconds from 0.001 to 60000"),
+            .help("write milliseconds from 1 to 4294967"),
     );
     None
 }

@@ -99,7 +99,7 @@ impl Draft {
             b"tcp" => self.tcp(word, words, diags),
             b"http" => self.http(word, words, diags),
             b"unix" => {
-                let Some(path) = words.argument(word, diags) else { return };
+                let Some(path) = words.own_argument(word, diags) else { return };
                 let long = path.bytes.len() > MAX_SOCKET;
                 if long {
                     let message = format!("a socket's path has at most {MAX_SOCKET} bytes");
@@ -109,7 +109,7 @@ impl Draft {
                 self.probe(word, path.map(Probe::Unix), diags);
             }
             b"process" => {
-                let Some(name) = words.argument(word, diags) else { return };
+                let Some(name) = words.own_argument(word, diags) else { return };
                 let text = name.text().into_owned();
                 if name.bytes.is_empty() || name.bytes.len() > MAX_COMM || text.contains('/') {
                     let message = format!("`{text}` is no name of a process");
@@ -139,7 +139,7 @@ impl Draft {
         match &*word.bytes {
             b"status" => self.status(word, words, diags),
             b"body" => {
-                let Some(body) = words.argument(word, diags) else { return };
+                let Some(body) = words.own_argument(word, diags) else { return };
                 if body.bytes.is_empty() || body.bytes.len() > MAX_BODY {
                     let message =
                         format!("body has {} bytes; 1 to {MAX_BODY} are looked for", body.bytes.len());
@@ -151,11 +151,11 @@ impl Draft {
             b"host" => self.host = header(word, words, diags).or(self.host.take()),
             b"tls_name" => self.tls_name = header(word, words, diags).or(self.tls_name.take()),
             b"tls_ca" => {
-                let Some(path) = words.argument(word, diags) else { return };
+                let Some(path) = words.own_argument(word, diags) else { return };
                 self.tls_ca = value::absolute(path, "ignored", diags).or(self.tls_ca.take());
             }
             b"tls_verify" => {
-                let Some(flag) = words.argument(word, diags) else { return };
+                let Some(flag) = words.own_argument(word, diags) else { return };
                 match &*flag.bytes {
                     b"on" | b"true" | b"yes" => self.tls_verify = Some(true),
                     b"off" | b"false" | b"no" => self.tls_verify = Some(false),
@@ -180,7 +180,7 @@ impl Draft {
     }
 
     fn tcp(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
-        let Some(to) = words.argument(word, diags) else { return };
+        let Some(to) = words.own_argument(word, diags) else { return };
         let parsed = host_port(&to.text(), None);
         if parsed.is_none() {
             let message = format!("`{}` is not HOST:PORT", to.text());
@@ -194,7 +194,7 @@ impl Draft {
     }
 
     fn http(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
-        let Some(url) = words.argument(word, diags) else { return };
+        let Some(url) = words.own_argument(word, diags) else { return };
         let parsed = http(&url.text());
         if parsed.is_none() {
             let message = format!("`{}` is not a URL that can be checked", url.text());
@@ -237,7 +237,7 @@ impl Draft {
     }
 
     fn weight(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
-        let Some(number) = words.argument(word, diags) else { return };
+        let Some(number) = words.own_argument(word, diags) else { return };
         let Some(value) = value::small(number, "weight", -253..=253, "ignored", diags) else { return };
         self.weight = Weight { value, reverse: words.take("reverse") };
     }
@@ -270,7 +270,7 @@ impl Draft {
 
 /// Text for a header or a certificate's name.
 fn header(word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<String> {
-    let argument = words.argument(word, diags)?;
+    let argument = words.own_argument(word, diags)?;
     let text = argument.text();
     if !text.is_empty() && text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some(text.into_owned());
@@ -330,13 +330,13 @@ fn http(url: &str) -> Option<HttpProbe> {
 }
 
 fn count(word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<u32> {
-    let number = words.argument(word, diags)?;
+    let number = words.own_argument(word, diags)?;
     value::small(number, &word.text(), 1..=1_000_000, "1 is used", diags)
 }
 
 /// `100ms`, `2s`; a bare number is seconds, as everywhere in the language.
 fn time(word: &Word, words: &mut Words<'_>, range: (u64, u64), diags: &mut Diagnostics) -> Option<Duration> {
-    let argument = words.argument(word, diags)?;
+    let argument = words.own_argument(word, diags)?;
     let text = argument.text();
     let (number, unit) = if let Some(number) = text.strip_suffix("ms") {
         (number, 1_000)

@@ -290,10 +290,10 @@ impl Draft {
                 continue;
             }
             let Some(word) = value::one(stmt, diags) else { continue };
-            if stmt.keyword().is("auth_type") {
-                self.auth_type = Some(word.clone());
-            } else {
-                self.auth_pass = Some(word.clone());
+            match &*stmt.keyword().bytes {
+                b"auth_type" => self.auth_type = Some(word.clone()),
+                b"auth_pass" => self.auth_pass = Some(word.clone()),
+                _ => {}
             }
         }
     }

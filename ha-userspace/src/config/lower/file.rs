@@ -9,8 +9,8 @@ use crate::config::lexer::Word;
 use crate::config::model::{FileWeight, InitFile, TrackFile};
 use crate::config::tree::Statement;
 
-/// Largest weight of a block.
-const MAX_WEIGHT: i64 = 2_147_483_647;
+/// Largest weight. The manual has 2147483647 for a block; keepalived 2.2.7 takes no more than this (tried).
+const MAX_WEIGHT: i64 = 254;
 
 /// Read one block; `None` where it names no file.
 pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<(TrackFile, &'a Word)> {
@@ -64,7 +64,7 @@ fn init_file(stmt: &Statement, diags: &mut Diagnostics) -> InitFile {
         if word.is("overwrite") {
             init.overwrite = true;
         } else if let Some(value) =
-            value::number(word, "init_file", -MAX_WEIGHT - 1..=MAX_WEIGHT, "ignored", diags)
+            value::number(word, "init_file", i64::from(i32::MIN)..=i64::from(i32::MAX), "ignored", diags)
         {
             init.value = value;
         }

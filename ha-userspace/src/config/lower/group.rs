@@ -95,7 +95,8 @@ pub(super) fn sync(
                 group.global_tracking = true;
                 let message = "global_tracking is out of date";
                 diags.push(
-                    Diagnostic::note(codes::NOT_NEEDED, stmt.keyword().span, message)
+                    Diagnostic::warning(codes::NOT_NEEDED, stmt.keyword().span, message)
+                        .cause("what one member tracks counts for all")
                         .help("write track_interface, track_script and so on into the group"),
                 );
             }
@@ -211,7 +212,8 @@ pub(super) fn garp(
                 continue;
             }
             b"interface" => value::one(stmt, diags).into_iter().collect(),
-            _ => names(stmt, diags),
+            b"interfaces" => names(stmt, diags),
+            _ => continue,
         };
         for word in words {
             let Some(interface) = value::interface(word, diags) else { continue };
@@ -264,5 +266,49 @@ pub(super) fn delays(stmt: &Statement, out: &mut Vec<InterfaceDelay>, diags: &mu
         let place = diags.sources.place(word.span);
         out.retain(|other| other.interface != interface);
         out.push(InterfaceDelay { interface, down, up, place });
+    }
+}
+
+/// What keepalived does to the trackers of a group's members, unless `sync_group_tracking_weight` is set: priorities
+/// inside a group must not drift apart. Scripts, checks and BFD sessions with a weight are not tracked at all; files
+/// and interfaces lose their weight (2.2.7, tried).
+pub(super) fn weights(group: &SyncGroup, instance: &str, trackers: &mut TrackDraft, diags: &mut Diagnostics) {
+    if group.tracking_weight {
+        return;
+    }
+    let mut say = |span: Span, what: &str, name: &str, cause: &str| {
+        let message =
+            format!("{what} `{name}` of `{instance}` has a weight, and `{}` allows none", group.name);
+        diags.push(
+            Diagnostic::warning(codes::GROUP_WEIGHT, span, message)
+                .cause(cause.to_owned())
+                .help("track it in the vrrp_sync_group, or with weight 0"),
+        );
+    };
+    let dropped = "not tracked at all, as in keepalived";
+    let zero = "weight 0 is used, as in keepalived: a failure is a FAULT";
+    trackers.scripts.retain(|(track, span)| {
+        let fits = track.weight.value == 0;
+        if !fits {
+            say(*span, "script", &track.script, dropped);
+        }
+        fits
+    });
+    for (list, what) in [(&mut trackers.bfd, "BFD session"), (&mut trackers.checks, "check")] {
+        list.retain(|(track, span)| {
+            let fits = track.weight.value == 0;
+            if !fits {
+                say(*span, what, &track.name, dropped);
+            }
+            fits
+        });
+    }
+    for (track, span) in trackers.files.iter_mut().filter(|(track, _)| track.weight.value != 0) {
+        say(*span, "file", &track.name, zero);
+        track.weight.value = 0;
+    }
+    for (track, span) in trackers.interfaces.iter_mut().filter(|(track, _)| track.weight.value != 0) {
+        say(*span, "interface", &track.interface, zero);
+        track.weight.value = 0;
     }
 }

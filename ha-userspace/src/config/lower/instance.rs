@@ -86,6 +86,7 @@ fn finish(
     let link = std::mem::take(&mut draft.link);
     let vmac_addresses = link.addresses.is_some();
     let link = link.finish(family, vrid, unicast.is_some(), &name, diags).ok()?;
+    own_interface(&mut draft.trackers, &interface, diags);
     let trackers = draft.trackers.model();
     let notify = draft.notify.first;
     // keepalived.conf(5): accept mode is off in strict mode unless the file says otherwise.
@@ -149,6 +150,22 @@ fn finish(
         trackers: draft.trackers,
         notify,
     })
+}
+
+/// An instance's own interface is tracked anyway; keepalived ignores it in `track_interface` (2.2.7, tried).
+fn own_interface(trackers: &mut TrackDraft, interface: &str, diags: &mut Diagnostics) {
+    trackers.interfaces.retain(|(track, span)| {
+        let own = track.interface == interface;
+        if own {
+            let message = format!("`{interface}` is the instance's own interface");
+            diags.push(
+                Diagnostic::warning(codes::NOT_TRACKED, *span, message)
+                    .cause("ignored in track_interface, as in keepalived: it is tracked anyway")
+                    .help("remove it; with dont_track_primary it is not tracked at all"),
+            );
+        }
+        !own
+    });
 }
 
 fn strip<T>(list: Vec<Placed<T>>) -> Vec<T> {

@@ -58,7 +58,17 @@ fn vmac(stmt: &Statement, diags: &mut Diagnostics) -> VmacDraft {
     let mut draft = VmacDraft::default();
     for word in stmt.args().iter().take(2) {
         if let Some(mac) = mac(word) {
-            draft.mac = Some(mac);
+            let (Mac::Five([a, b, c, d, e]) | Mac::Six([a, b, c, d, e, _])) = mac;
+            if matches!([a, b, c, d, e], [0, 0, 0x5e, 0, 1 | 2]) {
+                let message = format!("`{}` is a virtual router's own address", word.text());
+                diags.push(
+                    Diagnostic::warning(codes::LINK_CONFLICT, word.span, message)
+                        .cause("the one that belongs to virtual_router_id is used")
+                        .help("leave it out, or write an address of your own such as 02:00:00:00:01"),
+                );
+            } else {
+                draft.mac = Some(mac);
+            }
         } else if word.bytes.iter().filter(|byte| **byte == b':').count() >= 4 {
             let message = format!("`{}` is not a MAC address", word.text());
             diags.push(
@@ -104,11 +114,17 @@ fn ipvlan(stmt: &Statement, diags: &mut Diagnostics) -> Ipvlan {
             b"bridge" => link.mode = IpvlanMode::Bridge,
             b"private" => link.mode = IpvlanMode::Private,
             b"vepa" => link.mode = IpvlanMode::Vepa,
-            text if text.contains(&b'.') || text.contains(&b':') => {
-                let prefix = words::prefix(word, None, diags);
-                link.address = prefix.map(|prefix| (prefix.address, prefix.length));
+            _ => {
+                let text = word.text();
+                // A name may have points, but is no address.
+                let address = text.split('/').next().unwrap_or_default().parse::<IpAddr>().is_ok();
+                if address || text.contains('/') {
+                    let prefix = words::prefix(word, None, diags);
+                    link.address = prefix.map(|prefix| (prefix.address, prefix.length));
+                } else {
+                    link.name = value::interface(word, diags).or(link.name);
+                }
             }
-            _ => link.name = value::interface(word, diags).or(link.name),
         }
     }
     link

@@ -92,12 +92,13 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
     }
     let first_script = globals.first_script();
     globals.finish(diags);
-    let (mut names, mut preferences) = (Names::default(), Preferences::default());
+    let (mut names, mut preferences) = (Names::new(&globals.global), Preferences::default());
     let mut world = World { known: &known, names: &mut names, preferences: &mut preferences };
-    let (lowered, broken) = instances(&blocks.instances, &globals, &mut world, diags);
+    let (mut lowered, broken) = instances(&blocks.instances, &globals, &mut world, diags);
     let running: HashSet<String> = lowered.iter().map(|lowered| lowered.instance.name.clone()).collect();
     let mut members = Members { running: &running, broken: &broken, taken: HashMap::new() };
     let groups = groups(&blocks.sync_groups, &known, &globals, &mut members, diags);
+    sync_weights(&mut lowered, &groups, diags);
     for stmt in &blocks.track_groups {
         let Some((group, span)) = group::track(stmt, &members, diags) else { continue };
         if config.track_groups.iter().any(|other| other.name == group.name) {
@@ -229,6 +230,19 @@ fn groups(
         groups.push(lowered.group);
     }
     groups
+}
+
+/// Trackers of members of sync groups.
+fn sync_weights(lowered: &mut [instance::Lowered], groups: &[SyncGroup], diags: &mut Diagnostics) {
+    let members: HashMap<&str, &SyncGroup> = groups
+        .iter()
+        .flat_map(|group| group.members.iter().map(move |member| (member.as_str(), group)))
+        .collect();
+    for lowered in lowered {
+        let Some(group) = members.get(lowered.instance.name.as_str()) else { continue };
+        group::weights(group, &lowered.instance.name, &mut lowered.trackers, diags);
+        lowered.instance.track(lowered.trackers.model());
+    }
 }
 
 /// Static addresses, routes and rules.

@@ -189,7 +189,7 @@ impl OneFifo {
             if let Some((_, span)) = self.script {
                 let message = format!("`{keyword}_script` without `{keyword}`");
                 diags.push(
-                    Diagnostic::warning(codes::NOT_NEEDED, span, message)
+                    Diagnostic::note(codes::NOT_NEEDED, span, message)
                         .cause("the script is not run: there is no FIFO for it to read")
                         .help(format!("add {keyword} with the path of a FIFO")),
                 );

@@ -40,7 +40,7 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
         }
         let delay = |diags: &mut Diagnostics| {
             let word = value::one(stmt, diags)?;
-            value::seconds(word, &stmt.keyword().text(), 0..=MAX_DELAY, "ignored", diags)
+            value::seconds(word, &stmt.keyword().text(), 1..=MAX_DELAY, "ignored", diags)
         };
         match &*stmt.keyword().bytes {
             b"process" => {

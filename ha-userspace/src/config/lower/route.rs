@@ -10,58 +10,10 @@ use super::value;
 use super::words::{self, Words};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords;
 use crate::config::lexer::Word;
 use crate::config::model::{NextHop, Prefix, Route, RouteKind, RouteMetric, RouteMetrics};
 use crate::config::tree::Statement;
-
-const OPTIONS: &[&str] = &[
-    "advmss",
-    "append",
-    "congctl",
-    "cwnd",
-    "default",
-    "dev",
-    "dsfield",
-    "encap",
-    "expires",
-    "fastopen_no_cookie",
-    "features",
-    "from",
-    "gw",
-    "hoplimit",
-    "inet",
-    "inet6",
-    "initcwnd",
-    "initrwnd",
-    "metric",
-    "mtu",
-    "nexthop",
-    "no_track",
-    "onlink",
-    "or",
-    "pref",
-    "preference",
-    "priority",
-    "protocol",
-    "quickack",
-    "realms",
-    "reordering",
-    "rto_min",
-    "rtt",
-    "rttvar",
-    "scope",
-    "src",
-    "ssthresh",
-    "table",
-    "to",
-    "tos",
-    "track_group",
-    "ttl-propagate",
-    "via",
-    "vrf",
-    "weight",
-    "window",
-];
 
 /// What a list of options has said so far.
 #[derive(Default)]
@@ -111,7 +63,7 @@ pub(super) fn lower(
         }
         let bad = draft.to.is_some() || words::prefix(word, draft.v6, &mut Diagnostics::default()).is_none();
         if bad {
-            words::unknown("route", word, OPTIONS, "the route is ignored", diags);
+            words::unknown("route", word, keywords::ROUTE_OPTIONS, "the route is ignored", diags);
             return None;
         }
         draft.to = Some((words::prefix(word, draft.v6, diags)?, word.is("default") || word.is("all")));
@@ -371,7 +323,7 @@ impl Draft {
         );
         let mut hops = std::mem::take(&mut self.hops);
         if hops.is_empty() && !nowhere {
-            hops.push(NextHop { weight: 1, ..self.first });
+            hops.push(NextHop { weight: 1, ..std::mem::take(&mut self.first) });
         } else if nowhere && (self.first_set || !hops.is_empty()) {
             let message = "a route that drops packets goes nowhere";
             let finding = Diagnostic::warning(codes::BAD_ROUTE, stmt.span(), message);
@@ -379,6 +331,7 @@ impl Draft {
             hops.clear();
         }
         self.metrics.values.sort_unstable();
+        self.untracked(stmt, &hops, diags);
         Some(Route {
             kind,
             family,
@@ -403,6 +356,40 @@ impl Draft {
             place: diags.sources.place(stmt.keyword().span),
         })
     }
+}
+
+impl Draft {
+    /// What keepalived does not track, so that its disappearance is nobody's business (2.2.7, tried).
+    fn untracked(&mut self, stmt: &Statement, hops: &[NextHop], diags: &mut Diagnostics) {
+        if self.no_track {
+            return;
+        }
+        let on_device = matches!(hops, [only] if only.device.is_some());
+        if !on_device {
+            self.no_track = true;
+            let message = "the route is not tracked: it has not exactly one way with a device";
+            diags.push(
+                Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
+                    .cause("its disappearance is not noticed, in keepalived neither")
+                    .help("add dev INTERFACE, or no_track if that is what you want"),
+            );
+        } else if self.protocol.take_if(|protocol| *protocol != KEEPALIVED).is_some() {
+            other_protocol(stmt, "route", diags);
+        }
+    }
+}
+
+/// keepalived's number in rt_protos.
+pub(super) const KEEPALIVED: u8 = 18;
+
+/// Say that what is tracked must be recognised as ours.
+pub(super) fn other_protocol(stmt: &Statement, what: &str, diags: &mut Diagnostics) {
+    let message = format!("a {what} that is tracked cannot have a protocol of its own");
+    diags.push(
+        Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
+            .cause(format!("protocol {KEEPALIVED} (keepalived) is used"))
+            .help("add no_track to keep the protocol"),
+    );
 }
 
 fn address(word: &Word, diags: &mut Diagnostics) -> Option<IpAddr> {

@@ -3,51 +3,15 @@
 use ha_common::types::Family;
 
 use super::names::{List, Names};
-use super::route::{byte, named, realms, small};
+use super::route::{KEEPALIVED, byte, named, other_protocol, realms, small};
 use super::value;
 use super::words::{self, Words};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords;
 use crate::config::lexer::Word;
 use crate::config::model::{Rule, RuleAction};
 use crate::config::tree::Statement;
-
-const OPTIONS: &[&str] = &[
-    "blackhole",
-    "dev",
-    "dport",
-    "dsfield",
-    "from",
-    "fwmark",
-    "goto",
-    "iif",
-    "inet",
-    "inet6",
-    "ip_proto",
-    "ipproto",
-    "l3mdev",
-    "lookup",
-    "no_track",
-    "nop",
-    "not",
-    "oif",
-    "order",
-    "preference",
-    "priority",
-    "prohibit",
-    "protocol",
-    "realms",
-    "sport",
-    "suppress_ifgroup",
-    "suppress_prefixlength",
-    "table",
-    "to",
-    "tos",
-    "track_group",
-    "tun_id",
-    "uidrange",
-    "unreachable",
-];
 
 /// The main routing table.
 const MAIN: u32 = 254;
@@ -167,7 +131,7 @@ pub(super) fn lower(
                 rule.track_group = Some(words.argument(word, diags)?.text().into_owned())
             }
             _ => {
-                words::unknown("rule", word, OPTIONS, "the rule is ignored", diags);
+                words::unknown("rule", word, keywords::RULE_OPTIONS, "the rule is ignored", diags);
                 return None;
             }
         }
@@ -216,6 +180,18 @@ fn finish(
             }
             Some(_) => {}
         }
+    }
+    if !rule.no_track && rule.protocol.take_if(|protocol| *protocol != KEEPALIVED).is_some() {
+        other_protocol(stmt, "rule", diags);
+    }
+    if rule.track_group.is_some() && rule.iif.is_none() {
+        rule.track_group = None;
+        let message = "a rule needs iif for its track_group";
+        diags.push(
+            Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
+                .cause("track_group is ignored, as in keepalived")
+                .help("add iif INTERFACE"),
+        );
     }
     if rule.priority.is_none() {
         let preference = preferences.0;

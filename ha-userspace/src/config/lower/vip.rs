@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::value;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords;
 use crate::config::lexer::Word;
 use crate::config::model::Vip;
 use crate::config::pending;
@@ -102,44 +103,42 @@ fn option<'a>(
         let next = rest.next();
         if next.is_none() {
             let message = format!("`{}` lacks its parameter", word.text());
-            diags.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).cause("ignored"));
+            let finding = Diagnostic::error(codes::MISSING_PARAMETER, word.span, message);
+            diags.push(finding.cause("the address is not used"));
         }
         next
     };
     match &*word.bytes {
         b"dev" => {
-            if let Some(word) = argument(diags) {
-                vip.device = value::interface(word, diags);
-                // An address on the wrong interface is worse than none.
-                vip.device.as_ref()?;
-            }
+            vip.device = value::interface(argument(diags)?, diags);
+            // An address on the wrong interface is worse than none.
+            vip.device.as_ref()?;
         }
         b"brd" | b"broadcast" => {
-            if let Some(word) = argument(diags) {
-                vip.broadcast = broadcast(word, vip, diags);
-            }
+            vip.broadcast = broadcast(argument(diags)?, vip, diags);
         }
         b"scope" => {
-            if let Some(word) = argument(diags) {
+            let word = argument(diags)?;
+            if vip.address.is_ipv6() {
+                let message = "the kernel gives IPv6 addresses their scope";
+                diags.push(Diagnostic::warning(codes::NOT_NEEDED, word.span, message).cause("ignored"));
+            } else {
                 vip.scope = scope(word, diags).unwrap_or(vip.scope);
             }
         }
         b"label" => {
-            if let Some(word) = argument(diags) {
-                vip.label = Some(label(word, diags)?);
-            }
+            vip.label = Some(label(argument(diags)?, diags)?);
         }
         b"noprefixroute" => vip.noprefixroute = true,
         // IPv6 addresses are always added without DAD.
         b"-nodad" => {}
         b"preferred_lft" => {
-            if let Some(word) = argument(diags) {
-                let seconds = value::parse_number(&word.bytes).and_then(|n| u32::try_from(n).ok());
-                match seconds {
-                    Some(seconds) => vip.preferred_lft = Some(seconds),
-                    None if word.is("forever") => vip.preferred_lft = None,
-                    None => value::bad_word(word, &["forever", "0"], "the default is used", diags),
-                }
+            let word = argument(diags)?;
+            let seconds = value::parse_number(&word.bytes).and_then(|n| u32::try_from(n).ok());
+            match seconds {
+                Some(seconds) => vip.preferred_lft = Some(seconds),
+                None if word.is("forever") => vip.preferred_lft = None,
+                None => value::bad_word(word, &["forever", "0"], "the default is used", diags),
             }
         }
         b"home" => vip.home = true,
@@ -148,13 +147,14 @@ fn option<'a>(
         b"no_track" => vip.no_track = true,
         b"use_vmac" if !fixed => vip.vmac = true,
         b"track_group" if fixed => {
-            if let Some(word) = argument(diags) {
-                vip.track_group = Some(word.text().into_owned());
-            }
+            vip.track_group = Some(argument(diags)?.text().into_owned());
         }
         b"peer" => {
-            if let Some(word) = argument(diags) {
-                let (address, prefix) = prefixed(word, diags)?;
+            {
+                let word = argument(diags)?;
+                let (address, own) = prefixed(word, diags)?;
+                // keepalived takes no length here: the address's own is that of the peer's network.
+                let prefix = if word.bytes.contains(&b'/') { own } else { vip.prefix };
                 if address.is_ipv4() == vip.address.is_ipv4() {
                     vip.peer = Some((address, prefix));
                 } else {
@@ -166,22 +166,6 @@ fn option<'a>(
             }
         }
         _ => {
-            const WORDS: &[&str] = &[
-                "dev",
-                "brd",
-                "scope",
-                "label",
-                "noprefixroute",
-                "-nodad",
-                "preferred_lft",
-                "peer",
-                "home",
-                "mngtmpaddr",
-                "autojoin",
-                "no_track",
-                "use_vmac",
-                "track_group",
-            ];
             let another = word.text().split('/').next().is_some_and(|text| text.parse::<IpAddr>().is_ok());
             if another {
                 let message = format!("a second address `{}` on the line", word.text());
@@ -197,7 +181,8 @@ fn option<'a>(
                     format!("unknown address option `{}`", word.text()),
                 )
                 .cause("ignored");
-                if let Some(near) = crate::config::keywords::closest(&word.text(), WORDS.iter().copied()) {
+                if let Some(near) = keywords::closest(&word.text(), keywords::ADDRESS_OPTIONS.iter().copied())
+                {
                     finding = finding.help(format!("did you mean `{near}`?"));
                 }
                 diags.push(finding);

@@ -40,8 +40,22 @@ impl<'a> Words<'a> {
         found
     }
 
-    /// The parameter of `option`.
+    /// The parameter of `option`. keepalived cannot run a file in which it is missing, so neither does this.
     pub(super) fn argument(&mut self, option: &Word, diags: &mut Diagnostics) -> Option<&'a Word> {
+        let next = self.next();
+        if next.is_none() {
+            let message = format!("`{}` lacks its parameter", option.text());
+            diags.push_fatal(
+                Diagnostic::error(codes::MISSING_PARAMETER, option.span, message)
+                    .cause("the configuration cannot be run")
+                    .help("add the value, or remove the option"),
+            );
+        }
+        next
+    }
+
+    /// The same for a word of xvrrp's own: the file runs without it.
+    pub(super) fn own_argument(&mut self, option: &Word, diags: &mut Diagnostics) -> Option<&'a Word> {
         let next = self.next();
         if next.is_none() {
             let message = format!("`{}` lacks its parameter", option.text());

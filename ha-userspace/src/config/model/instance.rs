@@ -6,7 +6,9 @@ use std::time::Duration;
 use ha_common::packet::{Auth, ChecksumForm};
 use ha_common::types::{Centis, Family, Priority, Version, Vrid};
 
-use super::{Fast, Notify, Place, Route, Rule, Track, TrackFileRef, TrackInterface, TrackScript, XdpMode};
+use super::{
+    Fast, Notify, Place, Route, Rule, Track, TrackFileRef, TrackInterface, TrackScript, Trackers, XdpMode,
+};
 
 /// A `vrrp_instance`.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +102,15 @@ pub struct Instance {
     pub xdp_mode: XdpMode,
     /// Where the instance was defined, for messages.
     pub place: Place,
+}
+
+impl Instance {
+    /// Track these things and nothing else.
+    pub fn track(&mut self, trackers: Trackers) {
+        let Trackers { scripts, interfaces, files, processes, bfd, checks } = trackers;
+        (self.track_scripts, self.track_interfaces, self.track_files) = (scripts, interfaces, files);
+        (self.track_processes, self.track_bfd, self.track_checks) = (processes, bfd, checks);
+    }
 }
 
 /// A virtual address.

@@ -136,7 +136,7 @@ fn s21_the_checksum_form_can_be_chosen() {
 #[test]
 fn address_options() {
     let loaded = instance_with(
-        "virtual_ipaddress_excluded {\n192.0.2.130/25 brd + dev eth1 scope link label eth1:x noprefixroute\n192.0.2.131/24 brd -\nfe80::5/64 -nodad home\n}",
+        "virtual_ipaddress_excluded {\n192.0.2.130/25 brd + dev eth1 scope link label eth1:x noprefixroute\n192.0.2.131/24 brd -\nfe80::5/64 -nodad\n}",
     );
     let list = &only(&loaded.config).excluded;
     assert_eq!(list[0].broadcast, Some([192, 0, 2, 255].into()));

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Addresses, Change, Daemon, Direction, Frame, Lab, Moment, Wire, wait_for};
 use nix::sys::signal::Signal;
 
+use super::meter::Usage;
 use super::routers::{Routers, States, instance, pair, reach, vip};
 use crate::harness::Test;
 
@@ -20,6 +21,7 @@ const SPREAD: Duration = Duration::from_millis(50);
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("load::takeover_of_255", takeover).needs([Daemon::XvrrpRfc]).timing(),
+        Test::new("load::fast_takeover_of_255", fast).needs([Daemon::Xvrrp]).timing(),
         Test::new("load::reload_of_one_of_100_at_10ms", reload).needs([Daemon::XvrrpRfc]).timing(),
     ]
 }
@@ -195,3 +197,40 @@ fn longest_silence(wire: &Wire, from: Moment, to: Moment) -> f64 {
     }
     longest
 }
+
+/// Fast failover of 255 virtual routers whose host dies, and what probing for them costs.
+fn fast(lab: &Lab) -> Result<()> {
+    let (r1, r2, client) = (lab.host("r1")?, lab.host("r2")?, lab.host("client")?);
+    let files = |priority| Routers { count: 255, interval: "1", priority, xdp: None }.config();
+    let _first = r1.start(Daemon::Xvrrp, &files(200))?;
+    reach(r1, "MASTER")?;
+    let second = r2.start(Daemon::Xvrrp, &files(100))?;
+    reach(r2, "BACKUP")?;
+    // Until announcements and discovery are over.
+    std::thread::sleep(Duration::from_secs(6));
+    let (usage, seconds) = (Usage::of(second.pid())?, Duration::from_secs(10));
+    std::thread::sleep(seconds);
+    let spent = usage.spent(second.pid())?;
+    println!("the backup of 255, probing every millisecond: {spent}");
+    ensure!(spent.percent() <= 3.0, "the backup used {spent}");
+
+    let targets: Vec<_> = (1..=MASTER.count).map(address).collect();
+    client.output(&["ip", "route", "replace", "172.16.2.0/24", "dev", client.interface()])?;
+    let known = client.sweep(targets.clone(), STEP, Duration::from_secs(5))?.finish();
+    ensure!(known.iter().all(Option::is_some), "not all addresses are answered by r1");
+    let died = Moment::now();
+    lab.switch().silence("r1")?;
+    let answered = client.sweep(targets, STEP, Duration::from_secs(5))?.finish();
+    let mut times = answered
+        .into_iter()
+        .collect::<Option<Vec<_>>>()
+        .context("not all addresses are answered by r2 within 5 s")?;
+    times.sort_unstable();
+    println!("answered by r2 after the death of r1: {}", Summary::of(&times, died));
+    let last = times[times.len() - 1].since(died);
+    ensure!(last <= Duration::from_millis(25), "the last address was answered after {last:?}");
+    Ok(())
+}
+
+/// Between two packets of the client, each to another address: a round takes 5 ms.
+const STEP: Duration = Duration::from_micros(20);

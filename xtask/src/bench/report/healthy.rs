@@ -3,8 +3,9 @@
 use super::versus;
 use crate::bench::footprint;
 use crate::bench::many as takeovers;
+use crate::bench::peer::Peer;
 use crate::bench::results::{Results, Stats};
-use crate::bench::steady::Load;
+use crate::bench::steady::{self, Load};
 use crate::bench::table::{Table, cells, figure};
 
 pub(super) fn steady(results: &Results) -> String {
@@ -28,7 +29,32 @@ pub(super) fn steady(results: &Results) -> String {
             ]);
         }
     }
-    table.text()
+    table.text() + &probes(results)
+}
+
+/// How the prober fared, which is a thread like any other.
+fn probes(results: &Results) -> String {
+    let [sent, verdicts, median, p99, max, stalls] = steady::PROBES;
+    let head = ["the prober", "probes", "verdicts", "late µs, median", "p99", "max, ms", "above 1 ms, times"];
+    let mut table = Table::new(1, &head);
+    let mut any = false;
+    for load in Load::ALL {
+        let value = |metric: &str| results.series(load.name(), Peer::Xvrrp, metric).pop();
+        let Some(probes) = value(sent) else { continue };
+        any = true;
+        let count = |metric: &str| value(metric).map_or(String::new(), figure_of_count);
+        let number = |metric: &str| value(metric).map_or(String::new(), figure);
+        table.row([
+            load.title().to_owned(),
+            figure_of_count(probes),
+            count(verdicts),
+            number(median),
+            number(p99),
+            number(max),
+            count(stalls),
+        ]);
+    }
+    if any { table.text() } else { String::new() }
 }
 
 fn figure_of_count(count: f64) -> String {

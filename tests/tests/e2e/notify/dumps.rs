@@ -84,6 +84,8 @@ fn dumps(lab: &Lab) -> Result<()> {
         "Total priority",
         "fd_in",
         "Last transition",
+        // Ours is for people who mail it.
+        "Password",
         "Num member",
     ];
     let section = |text: &str, heading: &str| -> BTreeSet<String> {

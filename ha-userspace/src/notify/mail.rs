@@ -63,7 +63,7 @@ struct Letter {
 }
 
 impl Letter {
-    /// keepalived writes about states only, and not about the end.
+    /// keepalived writes about states and deletions, and not about the end.
     fn of(event: &Event, name: &str) -> Option<Self> {
         let body = match (event.kind, event.what) {
             (Kind::Instance, What::Master) => "=> VRRP Instance is now owning VRRP VIPs <=",
@@ -73,13 +73,18 @@ impl Letter {
             (Kind::Group, What::Master) => "=> All VRRP group instances are now in MASTER state <=",
             (Kind::Group, What::Backup) => "=> All VRRP group instances are now in BACKUP state <=",
             (Kind::Group, What::Fault) => "=> All VRRP group instances are now in FAULT state <=",
+            (_, What::Deleted) => "=> VRRP Deleted at reload <=",
             _ => return None,
         };
         let kind = match event.kind {
             Kind::Instance => "Instance",
             Kind::Group => "Group",
         };
-        let subject = format!("[{name}] VRRP {kind} {} - Entering {} state", event.name, event.what.word());
+        let news = match event.what {
+            What::Deleted => "Deleted".to_owned(),
+            what => format!("Entering {} state", what.word()),
+        };
+        let subject = format!("[{name}] VRRP {kind} {} - {news}", event.name);
         Some(Self { subject, body })
     }
 }
@@ -256,6 +261,9 @@ mod tests {
         let (subject, body) = letter(Kind::Group, What::Fault).expect("a letter");
         assert_eq!(subject, "[R] VRRP Group X - Entering FAULT state");
         assert_eq!(body, "=> All VRRP group instances are now in FAULT state <=");
+        let (subject, body) = letter(Kind::Instance, What::Deleted).expect("a letter");
+        assert_eq!(subject, "[R] VRRP Instance X - Deleted");
+        assert_eq!(body, "=> VRRP Deleted at reload <=");
         assert_eq!(letter(Kind::Instance, What::Stop), None);
     }
 }

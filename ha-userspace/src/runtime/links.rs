@@ -91,7 +91,7 @@ impl Daemon {
             router.waits = fitness == Input::Unfit && router.trackers.scripts.iter().any(waits);
             router.fitness = fitness;
             let (priority, address) = (router.effective.priority, router.source);
-            let changed = priority != router.machine.priority() && router.machine.state() != State::Init;
+            let changed = priority != router.machine.priority();
             if let Some(address) = address {
                 self.feed(n, Input::SetAddress(address), now, None);
             }

@@ -16,6 +16,7 @@ pub mod classify;
 pub mod counter;
 pub mod fence;
 pub mod frame;
+pub mod group;
 pub mod judge;
 pub mod layout;
 pub mod machine;

@@ -22,6 +22,8 @@ use crate::checksum::Sum;
 use crate::counter::Counter;
 use crate::types::{Centis, Family, IPPROTO_VRRP, Version, Vrid};
 
+#[cfg(any(test, feature = "user"))]
+pub mod ah;
 mod emit;
 pub mod ipv4;
 
@@ -66,6 +68,8 @@ pub enum Auth {
     None,
     /// Type 1, a password of up to eight bytes, padded with zeros.
     Password([u8; 8]),
+    /// Type 2, an IP Authentication Header before the advert, under this key (`packet::ah`).
+    Header([u8; 8]),
 }
 
 impl Auth {
@@ -75,6 +79,7 @@ impl Auth {
         match self {
             Self::None => 0,
             Self::Password(_) => 1,
+            Self::Header(_) => 2,
         }
     }
 }

@@ -215,7 +215,7 @@ impl Peer {
 
 /// VRRPv2 authentication (RFC 2338 section 5.3.6). Type 0's data is ignored.
 fn check_auth(auth: Auth, packet: &Packet<'_>) -> Result<(), Counter> {
-    /// RFC 2338's "IP Authentication Header", which travels as protocol 51 and is never accepted here.
+    /// RFC 2338's "IP Authentication Header". Whether there was a good one is the caller's to check.
     const HIGHEST: u8 = 2;
     match (packet.auth_type(), auth) {
         (Some(received), _) if received > HIGHEST => Err(Counter::InvalidAuthType),

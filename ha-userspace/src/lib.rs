@@ -9,6 +9,7 @@ pub mod control;
 pub mod liveness;
 pub mod logging;
 pub mod net;
+pub mod notify;
 pub mod runtime;
 pub mod track;
 pub mod xdp;

@@ -6,12 +6,16 @@
 
 #[path = "e2e/addresses.rs"]
 mod addresses;
+#[path = "e2e/ah.rs"]
+mod ah;
 #[path = "e2e/degraded.rs"]
 mod degraded;
 #[path = "e2e/dropin.rs"]
 mod dropin;
 #[path = "e2e/fast.rs"]
 mod fast;
+#[path = "e2e/groups.rs"]
+mod groups;
 #[path = "e2e/harness.rs"]
 mod harness;
 #[path = "e2e/hostile.rs"]
@@ -26,6 +30,8 @@ mod lab;
 mod load;
 #[path = "e2e/no_accept.rs"]
 mod no_accept;
+#[path = "e2e/notify.rs"]
+mod notify;
 #[path = "e2e/pair.rs"]
 mod pair;
 #[path = "e2e/reload.rs"]
@@ -69,5 +75,8 @@ fn main() -> std::process::ExitCode {
         vmac::tests(),
         fast::tests(),
         load::tests(),
+        notify::tests(),
+        groups::tests(),
+        ah::tests(),
     ])
 }

@@ -93,6 +93,8 @@ pub(super) struct Backup {
     resigned: Option<IpAddr>,
     /// A takeover that is under way.
     loss: Option<Loss>,
+    /// A takeover that only the sync group holds back, and, if it comes from a loss, whose and when.
+    ripe: Option<(Reason, Option<(IpAddr, Time)>)>,
 }
 
 impl Backup {
@@ -110,6 +112,7 @@ impl Backup {
             losses: 0,
             resigned: None,
             loss: None,
+            ripe: None,
         }
     }
 
@@ -119,6 +122,32 @@ impl Backup {
         backup.learned = Some(heard.interval);
         backup.master = Some(tracked(heard));
         backup
+    }
+
+    /// Why this member of a sync group would be master by now.
+    pub(super) const fn ripe(&self) -> Option<Reason> {
+        match self.ripe {
+            Some((reason, _)) => Some(reason),
+            None => None,
+        }
+    }
+
+    /// The member of a sync group would take over now. Adverts of whoever is master are judged anew, and the down
+    /// timer starts again.
+    pub(super) fn ripen(&mut self, reason: Reason, now: Time) -> Verdict {
+        let tracked = self.master.is_some();
+        // The first reason stays: later ones only say that nothing was heard since.
+        self.ripe = self.ripe.or(Some((reason, self.loss.map(|loss| (loss.source, loss.at)))));
+        self.anchor = self.anchor.max(now);
+        self.wait = Wait::MasterDown;
+        self.graces = 0;
+        (self.master, self.loss, self.resigned, self.lower_since) = (None, None, None, None);
+        if tracked { Verdict::Untrack } else { Verdict::Nothing }
+    }
+
+    /// The priority has changed: whoever is no owner any more has to wait like everybody else.
+    pub(super) fn forget_ownership(&mut self) {
+        self.ripe.take_if(|(reason, _)| *reason == Reason::Owner);
     }
 
     pub(super) const fn master(&self) -> Option<Tracked> {
@@ -212,6 +241,7 @@ impl Backup {
         }
         self.resigned = None;
         self.ignored = None;
+        self.ripe = None;
         self.master = Some(master);
         self.wait = Wait::MasterDown;
         self.refresh(heard.at);
@@ -321,6 +351,7 @@ impl Backup {
         if self.loss.is_some_and(|loss| loss.source == source && at > loss.at) {
             self.loss = None;
         }
+        self.ripe.take_if(|(_, loss)| loss.is_some_and(|(whose, lost)| whose == source && at > lost));
     }
 
     /// Moves the start of the silence, never backwards.

@@ -31,6 +31,9 @@ pub struct Params {
     pub handover: Span,
     /// Adverts that must be missed before the master is down (`down_timer_adverts`, 3 in the RFC).
     pub down_timer_adverts: u8,
+    /// Member of a sync group: does not take over by itself, but waits for [`Input::TakeOver`]
+    /// ([`crate::group`]).
+    pub grouped: bool,
 }
 
 impl Params {
@@ -48,6 +51,7 @@ impl Params {
             higher_prio_send_advert: false,
             handover: super::HANDOVER,
             down_timer_adverts: 3,
+            grouped: false,
         }
     }
 }
@@ -119,6 +123,10 @@ pub enum Input {
         /// When.
         at: Time,
     },
+    /// The sync group takes over. Ignored unless this router is ripe ([`super::Machine::is_ripe`]).
+    TakeOver,
+    /// Another member of the sync group is no longer master: a master resigns and goes back to backup.
+    Yield,
     /// The own lease has run out while somebody probed us: whoever that was has taken over. The driver removes the
     /// addresses before it renews the lease.
     StepDown,

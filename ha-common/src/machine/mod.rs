@@ -205,6 +205,19 @@ impl Machine {
                 }
             }
             Input::StepDown => self.step_down(now),
+            Input::TakeOver => {
+                if let Phase::Backup(backup) = self.phase
+                    && let Some(reason) = backup.ripe()
+                {
+                    self.become_master(reason, now);
+                }
+            }
+            Input::Yield => {
+                if matches!(self.phase, Phase::Master { .. }) {
+                    self.actions.push(Action::SendAdvert { priority: 0 });
+                    self.enter(Phase::Backup(Backup::new(now)), Reason::Group, now);
+                }
+            }
         }
     }
 
@@ -231,10 +244,14 @@ impl Machine {
             Phase::Fault => Reason::Recovered,
             Phase::Backup(_) | Phase::Master { .. } | Phase::Leaving { .. } => return,
         };
-        if self.priority == Priority::OWNER {
-            self.become_master(Reason::Owner, now);
-        } else {
+        if self.priority != Priority::OWNER {
             self.enter(Phase::Backup(Backup::new(now)), reason, now);
+        } else if self.params.grouped {
+            let mut backup = Backup::new(now);
+            backup.ripen(Reason::Owner, now);
+            self.enter(Phase::Backup(backup), reason, now);
+        } else {
+            self.become_master(Reason::Owner, now);
         }
     }
 
@@ -351,7 +368,7 @@ impl Machine {
                 self.phase = Phase::Backup(backup);
                 self.tracking(verdict);
                 if let backup::Verdict::Dead(reason) = verdict {
-                    self.become_master(reason, now);
+                    self.succeed(backup, reason, now);
                 }
             }
             Phase::Master { due, .. } if now >= due => {
@@ -373,9 +390,10 @@ impl Machine {
         self.priority = priority;
         if let Phase::Backup(mut backup) = self.phase {
             if priority == Priority::OWNER {
-                self.become_master(Reason::Owner, now);
+                self.succeed(backup, Reason::Owner, now);
                 return;
             }
+            backup.forget_ownership();
             let verdict = backup.reassess(&self.params, priority, now);
             self.phase = Phase::Backup(backup);
             self.tracking(verdict);
@@ -387,6 +405,10 @@ impl Machine {
         let interval_changed = params.interval != self.params.interval;
         self.params = params;
         match self.phase {
+            // Left its sync group.
+            Phase::Backup(backup) if !self.params.grouped && backup.ripe().is_some() => {
+                self.become_master(backup.ripe().unwrap_or(Reason::MasterDown), now);
+            }
             Phase::Backup(mut backup) => {
                 let verdict = backup.reassess(&self.params, self.priority, now);
                 self.phase = Phase::Backup(backup);
@@ -401,6 +423,17 @@ impl Machine {
     fn send(&mut self, now: Time) {
         self.actions.push(Action::SendAdvert { priority: self.priority.get() });
         self.phase = Phase::Master { due: next_advert(now, now, self.params.interval), sent: now };
+    }
+
+    /// Nothing but a sync group keeps the backup from being master.
+    fn succeed(&mut self, mut backup: Backup, reason: Reason, now: Time) {
+        if self.params.grouped {
+            let verdict = backup.ripen(reason, now);
+            self.phase = Phase::Backup(backup);
+            self.tracking(verdict);
+        } else {
+            self.become_master(reason, now);
+        }
     }
 
     /// The advert comes first: the old master must let go before hosts learn the new MAC address.

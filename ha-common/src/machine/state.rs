@@ -111,6 +111,8 @@ pub enum Reason {
     LeaseExpired,
     /// The role of an earlier run of the daemon goes on.
     Resumed,
+    /// Another member of the sync group is no longer master.
+    Group,
 }
 
 impl Reason {
@@ -134,6 +136,7 @@ impl Reason {
             Self::MasterExpired => "master's lease expired",
             Self::LeaseExpired => "own lease expired",
             Self::Resumed => "resumed after a restart",
+            Self::Group => "sync group",
         }
     }
 }

@@ -3,6 +3,7 @@
 extern crate std;
 
 mod election;
+mod group;
 mod liveness;
 mod pair;
 mod sequences;

@@ -82,6 +82,16 @@ impl Machine {
         }
     }
 
+    /// Whether this member of a sync group would be master by now if it were alone. An advert of a master that it
+    /// respects ends that.
+    #[must_use]
+    pub const fn is_ripe(&self) -> bool {
+        match &self.phase {
+            Phase::Backup(backup) => backup.ripe().is_some(),
+            Phase::Init | Phase::Fault | Phase::Master { .. } | Phase::Leaving { .. } => false,
+        }
+    }
+
     /// The interval that goes into adverts. A master advertises its own, whatever it learned as backup.
     #[must_use]
     pub const fn interval(&self) -> Span {

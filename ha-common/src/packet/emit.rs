@@ -87,7 +87,7 @@ impl Advert {
             };
         }
         match (self.version, auth) {
-            (Version::V2, Auth::None) => _ = put(body, [0; AUTH_LEN])?,
+            (Version::V2, Auth::None | Auth::Header(_)) => _ = put(body, [0; AUTH_LEN])?,
             (Version::V2, Auth::Password(password)) => _ = put(body, password)?,
             (Version::V3, _) => {}
         }

@@ -43,7 +43,7 @@ fn both_ways(
         Version::V2 => {
             assert_eq!(packet.auth_type(), Some(auth.number()));
             let data = match auth {
-                Auth::None => [0; 8],
+                Auth::None | Auth::Header(_) => [0; 8],
                 Auth::Password(password) => password,
             };
             assert_eq!(packet.auth_data(), Some(&data));

@@ -12,7 +12,10 @@ use crate::logging;
 #[command(after_help = "Signals:\n  \
     HUP         reload the configuration, as `xvrrp reload` does\n  \
     TERM, INT   hand the virtual addresses over and stop; twice: stop at once\n  \
-    USR1, USR2  write the state into the log\n\n\
+    USR1        write configuration and state to /tmp/keepalived.data\n  \
+    USR2        write statistics to /tmp/keepalived.stats\n  \
+    RTMIN+2     write both as JSON to /tmp/keepalived.json\n  \
+    RTMIN       leave for a restart: the role waits for the next run\n\n\
     Exit codes:\n  \
     0  stopped as told\n  \
     1  could not start, or runs already\n  \

@@ -11,43 +11,7 @@ use super::tree::Statement;
 
 /// Keywords, with their block and what it means that they do nothing.
 pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
-    (Context::Top, &["vrrp_sync_group"], "its instances fail over one by one, not together"),
-    (
-        Context::Instance,
-        &[
-            "notify",
-            "notify_backup",
-            "notify_deleted",
-            "notify_fault",
-            "notify_master",
-            "notify_master_rx_lower_pri",
-            "notify_stop",
-        ],
-        "the script is not run",
-    ),
-    (Context::Instance, &["notify_priority_changes"], "nothing is written"),
-    (Context::Instance, &["smtp_alert"], "no mail is sent"),
     (Context::Instance, &["vrf"], "the interface decides the VRF"),
-    (Context::Instance, &["owner_ignore_adverts"], "adverts are not ignored"),
-    (
-        Context::Global,
-        &["notify_fifo", "notify_fifo_script", "vrrp_notify_fifo", "vrrp_notify_fifo_script"],
-        "nothing is written",
-    ),
-    (
-        Context::Global,
-        &["fifo_write_vrrp_states_on_reload", "vrrp_notify_priority_changes"],
-        "nothing is written",
-    ),
-    (
-        Context::Global,
-        &["shutdown_script", "shutdown_script_timeout", "startup_script", "startup_script_timeout"],
-        "the script is not run",
-    ),
-    (Context::Global, &["smtp_alert", "smtp_alert_vrrp"], "no mail is sent"),
-    (Context::Global, &["vrrp_startup_delay"], "instances start at once"),
-    (Context::Global, &["log_unknown_vrids"], "unknown VRIDs are counted, not logged"),
-    (Context::Global, &["vrrp_owner_ignore_adverts"], "adverts are not ignored"),
     (Context::Global, &["metrics"], "no metrics are served"),
     (
         Context::Global,

@@ -4,6 +4,7 @@
 //! the command line side ([`client`]) blocks. Nothing here knows what a virtual router is.
 
 pub mod client;
+pub mod dump;
 pub mod protocol;
 pub mod runlock;
 pub mod server;

@@ -4,7 +4,7 @@
 //! stopped terminal or a syslog daemon that hangs fills the queue, further lines are dropped and counted, and the
 //! count is logged when lines can be written again. [`limit`] keeps the network from filling logs.
 
-mod clock;
+pub(crate) mod clock;
 mod layer;
 pub mod limit;
 mod sink;

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::task::{Context, Poll, ready};
 
 use ha_common::classify::{Origin, parse_ip_packet};
-use ha_common::packet::Endpoints;
+use ha_common::packet::{Endpoints, ah};
 use ha_common::time::Time;
 use ha_common::types::{Family, IPPROTO_VRRP, MULTICAST_V4, MULTICAST_V6};
 use nix::errno::Errno;
@@ -46,9 +46,21 @@ impl Membership {
     /// # Errors
     /// No permission, no such interface, no such address family.
     pub fn join(ifindex: u32, family: Family) -> Result<Self, SocketError> {
+        Self::join_protocol(ifindex, family, IPPROTO_VRRP)
+    }
+
+    /// The same for IPv4 adverts behind an authentication header, which are another protocol.
+    ///
+    /// # Errors
+    /// As [`Membership::join`].
+    pub fn join_authenticated(ifindex: u32) -> Result<Self, SocketError> {
+        Self::join_protocol(ifindex, Family::V4, ah::PROTOCOL)
+    }
+
+    fn join_protocol(ifindex: u32, family: Family, protocol: u8) -> Result<Self, SocketError> {
         let thing = format!("the VRRP multicast group on interface {}", interface_name(ifindex));
         let at = |step| SocketError::at(&thing, step);
-        let socket = open(family).map_err(at("open a raw socket"))?;
+        let socket = open(family, protocol).map_err(at("open a raw socket"))?;
         // `ret #0`: keep no byte of any packet. Before the bind, so that none slips in.
         socket
             .attach_filter(&[SockFilter::new(libc::BPF_RET as u16, 0, 0, 0)])
@@ -70,6 +82,8 @@ pub struct Received {
     pub ttl: u8,
     /// What follows the IP header; the IP header's length decides where it ends.
     pub pdu: Vec<u8>,
+    /// The whole IP packet, where an authentication header precedes the PDU.
+    pub authenticated: Option<Vec<u8>>,
 }
 
 /// Receiver of VRRP packets on one interface, in one family.
@@ -89,13 +103,25 @@ impl AdvertRx {
     /// # Errors
     /// No permission, no such interface, no such address family.
     pub fn open(ifindex: u32, family: Family) -> Result<Self, SocketError> {
+        Self::open_protocol(ifindex, family, IPPROTO_VRRP)
+    }
+
+    /// The same for IPv4 adverts behind an authentication header, which nobody has checked.
+    ///
+    /// # Errors
+    /// As [`AdvertRx::open`].
+    pub fn open_authenticated(ifindex: u32) -> Result<Self, SocketError> {
+        Self::open_protocol(ifindex, Family::V4, ah::PROTOCOL)
+    }
+
+    fn open_protocol(ifindex: u32, family: Family, protocol: u8) -> Result<Self, SocketError> {
         let thing = format!("receiving adverts on interface {}", interface_name(ifindex));
         let at = |step| SocketError::at(&thing, step);
-        let socket = open(family).map_err(at("open a raw socket"))?;
+        let socket = open(family, protocol).map_err(at("open a raw socket"))?;
         bind_to_interface(&socket, family, ifindex).map_err(at("bind the socket"))?;
         set_up(&socket, family).map_err(at("set the options"))?;
         join(&socket, ifindex, family).map_err(at("join the VRRP group"))?;
-        let mut inbox = Inbox::new(family);
+        let mut inbox = Inbox::new(family, protocol == ah::PROTOCOL);
         // Packets of other interfaces may have come in before the bind.
         while !inbox.fill(&socket).map_err(at("read"))? {}
         inbox.ready.clear();
@@ -119,7 +145,7 @@ impl AdvertRx {
         socket.attach_filter(&tap_filter(family)).map_err(at("attach a filter"))?;
         set_stamps(&socket).map_err(at("set the options"))?;
         socket.bind(&sys::link_source(ifindex)).map_err(at("bind the socket"))?;
-        let mut inbox = Inbox::new(family);
+        let mut inbox = Inbox::new(family, false);
         inbox.tap = true;
         let socket = sys::watch_readable(socket).map_err(at("watch the socket"))?;
         Ok(Self { socket, inbox })
@@ -135,6 +161,12 @@ impl AdvertRx {
     #[must_use]
     pub fn family(&self) -> Family {
         self.inbox.family
+    }
+
+    /// Whether it is for adverts behind an authentication header.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.inbox.authenticated
     }
 
     /// Ready when [`AdvertRx::try_recv`] may have something, for loops that watch several sockets. Only the latest
@@ -193,6 +225,7 @@ impl AdvertRx {
 #[derive(Debug)]
 struct Inbox {
     family: Family,
+    authenticated: bool,
     ready: VecDeque<Received>,
     packet: Box<[u8; MAX_PACKET]>,
     control: Vec<u8>,
@@ -204,9 +237,10 @@ struct Inbox {
 }
 
 impl Inbox {
-    fn new(family: Family) -> Self {
+    fn new(family: Family, authenticated: bool) -> Self {
         Self {
             family,
+            authenticated,
             ready: VecDeque::new(),
             packet: Box::new([0; MAX_PACKET]),
             control: nix::cmsg_space!(libc::timespec, libc::in6_pktinfo, libc::c_int),
@@ -261,17 +295,30 @@ impl Inbox {
                 endpoints: taken.endpoints,
                 ttl: taken.packet.ttl,
                 pdu: taken.pdu.to_vec(),
+                authenticated: None,
             }));
         }
         Ok(match self.family {
+            Family::V4 if self.authenticated => parse_ip_packet(bytes, Origin::Socket)
+                .ok()
+                .filter(|packet| packet.packet.authenticated)
+                .map(|packet| Received {
+                    at,
+                    endpoints: packet.endpoints,
+                    ttl: packet.packet.ttl,
+                    pdu: packet.pdu.to_vec(),
+                    authenticated: bytes.get(..packet.packet.ip_len).map(<[u8]>::to_vec),
+                }),
             Family::V4 => take_apart_v4(bytes).map(|(endpoints, ttl, pdu)| Received {
                 at,
                 endpoints,
                 ttl,
                 pdu: pdu.to_vec(),
+                authenticated: None,
             }),
             Family::V6 => source.zip(destination).zip(hop_limit).map(|((source, destination), ttl)| {
-                Received { at, endpoints: Endpoints::V6 { source, destination }, ttl, pdu: bytes.to_vec() }
+                let endpoints = Endpoints::V6 { source, destination };
+                Received { at, endpoints, ttl, pdu: bytes.to_vec(), authenticated: None }
             }),
         })
     }
@@ -340,12 +387,12 @@ impl ClockOffset {
     }
 }
 
-fn open(family: Family) -> io::Result<Socket> {
+fn open(family: Family, protocol: u8) -> io::Result<Socket> {
     let domain = match family {
         Family::V4 => Domain::IPV4,
         Family::V6 => Domain::IPV6,
     };
-    Socket::new(domain, Type::RAW.nonblocking(), Some(Protocol::from(i32::from(IPPROTO_VRRP))))
+    Socket::new(domain, Type::RAW.nonblocking(), Some(Protocol::from(i32::from(protocol))))
 }
 
 fn join(socket: &Socket, ifindex: u32, family: Family) -> io::Result<()> {

@@ -160,6 +160,26 @@ impl AdvertTx {
         Ok(())
     }
 
+    /// Adds an IPv4 packet that is complete with its header, for `destination`.
+    ///
+    /// # Errors
+    /// [`QueueError::Family`].
+    pub fn queue_packet(
+        &mut self,
+        tag: usize,
+        destination: Ipv4Addr,
+        packet: &[u8],
+    ) -> Result<(), QueueError> {
+        if self.family != Family::V4 {
+            return Err(QueueError::Family);
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(packet);
+        let destination = SockAddr::from(SocketAddrV4::new(destination, 0));
+        self.queue.push(Queued { tag, bytes: start..self.bytes.len(), destination });
+        Ok(())
+    }
+
     /// Sends the whole queue, in order, with one system call where nothing is refused, and empties it.
     ///
     /// Never blocks and never retries; the packets that were refused are returned.

@@ -95,6 +95,9 @@ pub(super) fn around(old: &Config, new: &Config) -> Vec<String> {
     if old.global != new.global {
         lines.push("global settings".to_owned());
     }
+    if old.sync_groups != new.sync_groups {
+        lines.push("sync groups".to_owned());
+    }
     lines
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::delays::Delays;
 use super::fast::Fast;
+use super::groups::Group;
 use super::interface::{Frame, Interface, Setup};
 use super::note::Note;
 use super::router::Router;
@@ -22,6 +23,7 @@ use super::statics::Statics;
 use super::vmac::VirtualLinks;
 use crate::config::Loaded;
 use crate::config::model::Config;
+use crate::control::dump;
 use crate::control::protocol::{Failure, Request, Response};
 use crate::control::server::Call;
 use crate::liveness::Report;
@@ -33,6 +35,7 @@ use crate::net::monitor::{Change, Monitor};
 use crate::net::neighbours::Neighbours;
 use crate::net::routing::{Routing, Watch};
 use crate::net::timer::Timer;
+use crate::notify::Notifier;
 use crate::track::script::{Runner, ScriptEvent};
 use crate::track::watch::Watchers;
 
@@ -65,8 +68,12 @@ pub(super) struct Daemon {
     pub(super) timer: Timer,
     pub(super) runner: Runner,
     pub(super) watchers: Watchers,
+    pub(super) notifier: Notifier,
     pub(super) interfaces: Vec<Interface>,
     pub(super) routers: Vec<Router>,
+    pub(super) groups: Vec<Group>,
+    /// `vrrp_startup_delay` runs until then.
+    pub(super) start_at: Option<Time>,
     /// Reads a configuration; runs on another thread.
     pub(super) read: Arc<dyn Fn() -> Loaded + Send + Sync>,
     pub(super) reading: Option<Reading>,
@@ -112,9 +119,9 @@ pub(super) struct Signals {
     interrupt: Signal,
     dump: Signal,
     statistics: Signal,
+    json: Signal,
+    clear: Signal,
     leave: Signal,
-    /// What `keepalived --signum=STATS_CLEAR` and `=JSON` name: a stranger's signal must not end the daemon.
-    _harmless: [Signal; 2],
 }
 
 impl Signals {
@@ -125,12 +132,11 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             dump: signal(SignalKind::user_defined1())?,
             statistics: signal(SignalKind::user_defined2())?,
+            // What `keepalived --signum` prints for JSON and STATS_CLEAR.
+            json: signal(SignalKind::from_raw(libc::SIGRTMIN() + 2))?,
+            clear: signal(SignalKind::from_raw(libc::SIGRTMAX() - 1))?,
             // What packaging/xvrrp.service has as RestartKillSignal.
             leave: signal(SignalKind::from_raw(libc::SIGRTMIN()))?,
-            _harmless: [
-                signal(SignalKind::from_raw(libc::SIGRTMAX() - 1))?,
-                signal(SignalKind::from_raw(libc::SIGRTMIN() + 2))?,
-            ],
         })
     }
 }
@@ -150,7 +156,9 @@ enum Wake {
     Read(Option<Box<Loaded>>),
     Stop,
     Leave(End),
-    Dump,
+    Dump(dump::Kind),
+    /// Statistics are dumped, then start anew.
+    Clear,
 }
 
 impl Daemon {
@@ -177,7 +185,11 @@ impl Daemon {
                 Wake::Read(loaded) => self.finish_reading(loaded.map(|loaded| *loaded)),
                 Wake::Stop => self.stop(),
                 Wake::Leave(end) => self.ending = Some(end),
-                Wake::Dump => self.dump(),
+                Wake::Dump(kind) => self.dump(kind),
+                Wake::Clear => {
+                    self.dump(dump::Kind::Statistics);
+                    self.clear_statistics();
+                }
             }
         }
     }
@@ -217,8 +229,10 @@ impl Daemon {
             _ = signals.interrupt.recv() => Wake::Stop,
             _ = signals.leave.recv() => Wake::Leave(End::Left),
             _ = signals.hangup.recv() => Wake::Reload,
-            _ = signals.dump.recv() => Wake::Dump,
-            _ = signals.statistics.recv() => Wake::Dump,
+            _ = signals.dump.recv() => Wake::Dump(dump::Kind::Data),
+            _ = signals.statistics.recv() => Wake::Dump(dump::Kind::Statistics),
+            _ = signals.json.recv() => Wake::Dump(dump::Kind::Json),
+            _ = signals.clear.recv() => Wake::Clear,
             Some(call) = calls.recv() => Wake::Call(call),
             loaded = read => Wake::Read(loaded.map(Box::new)),
         }
@@ -254,8 +268,20 @@ impl Daemon {
     }
 
     fn forget_retired(&mut self) {
-        self.routers
-            .retain(|router| !(router.retired && router.machine.state() == State::Init && !router.installed));
+        let gone =
+            |router: &Router| router.retired && router.machine.state() == State::Init && !router.installed;
+        if self.routers.iter().any(gone) {
+            self.routers.retain(|router| !gone(router));
+            self.find_members();
+        }
+    }
+
+    /// `vrrp_startup_delay`: nothing starts sooner, except what goes on from an earlier run.
+    pub(super) fn delay_start(&mut self, delay: std::time::Duration) {
+        if !delay.is_zero() {
+            tracing::info!("vrrp_startup_delay: instances start in {delay:?}");
+            self.start_at = Some(self.started.after(super::router::span(delay)));
+        }
     }
 
     /// Starts to read the configuration, on another thread: a large file must not delay an advert.

@@ -3,7 +3,8 @@
 //! Receives through XDP where it can be attached, else through raw sockets, and says which. The daemon drains what
 //! arrived and judges it; nothing is judged here.
 
-use std::net::IpAddr;
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::task::{Context, Poll};
 
@@ -39,6 +40,8 @@ pub(super) struct Plan {
     pub(super) probe_key: Option<[u64; 2]>,
     /// Sockets must see frames from virtual MAC addresses that interfaces on this one have too.
     pub(super) tap: bool,
+    /// Some of its routers have `auth_type AH`.
+    pub(super) authenticated: bool,
 }
 
 /// A packet to be judged, from either way of receiving.
@@ -52,6 +55,9 @@ pub(super) struct Frame {
     pub(super) pdu: Vec<u8>,
     /// `None` where it came through a socket.
     pub(super) source_mac: Option<[u8; 6]>,
+    /// The whole IP packet, where an authentication header that nobody has checked precedes the PDU. The fingerprint
+    /// does not cover that header, and is zero.
+    pub(super) authenticated: Option<Vec<u8>>,
 }
 
 impl Frame {
@@ -85,6 +91,7 @@ pub(super) struct Interface {
     pub(super) why: String,
     receive: Receive,
     members: Vec<(Family, Membership)>,
+    member_authenticated: Option<Membership>,
     senders: Vec<AdvertTx>,
     /// Packets that the sockets lost.
     socket_losses: u64,
@@ -94,6 +101,8 @@ pub(super) struct Interface {
     asked: Time,
     /// What [`Interface::lost`] said last time.
     pub(super) lost_before: u64,
+    /// VRIDs that are not configured here and have been logged.
+    pub(super) unknown: HashSet<(Family, Vrid)>,
 }
 
 impl Interface {
@@ -108,10 +117,12 @@ impl Interface {
             why: String::new(),
             receive: Receive::Nothing,
             members: Vec::new(),
+            member_authenticated: None,
             senders: Vec::new(),
             socket_losses: 0,
             lost_before: 0,
             asked: Time(0),
+            unknown: HashSet::new(),
             counted: [0; Counter::COUNT],
         }
     }
@@ -140,6 +151,11 @@ impl Interface {
             if let Err(error) = self.listen(link.index, family, plan.tap) {
                 lines.push(format!("{}: {error}", self.name));
             }
+        }
+        if plan.authenticated
+            && let Err(error) = self.listen_authenticated(link.index)
+        {
+            lines.push(format!("{}: {error}", self.name));
         }
         lines
     }
@@ -189,8 +205,9 @@ impl Interface {
                 }
             }
             Receive::Sockets(sockets) => {
-                if !sockets.iter().any(|socket| (socket.family(), socket.is_tap()) == (family, tap)) {
-                    sockets.retain(|socket| socket.family() != family);
+                let plain = |socket: &AdvertRx| socket.family() == family && !socket.is_authenticated();
+                if !sockets.iter().any(|socket| plain(socket) && socket.is_tap() == tap) {
+                    sockets.retain(|socket| !plain(socket));
                     sockets.push(if tap {
                         AdvertRx::open_tap(index, family)?
                     } else {
@@ -199,6 +216,23 @@ impl Interface {
                 }
                 if tap && !self.members.iter().any(|(joined, _)| *joined == family) {
                     self.members.push((family, Membership::join(index, family)?));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for adverts behind an authentication header. XDP hands those up as it does others.
+    fn listen_authenticated(&mut self, index: u32) -> Result<(), crate::net::error::SocketError> {
+        match &mut self.receive {
+            Receive::Nothing => {}
+            Receive::Xdp(_) if self.member_authenticated.is_none() => {
+                self.member_authenticated = Some(Membership::join_authenticated(index)?);
+            }
+            Receive::Xdp(_) => {}
+            Receive::Sockets(sockets) => {
+                if !sockets.iter().any(AdvertRx::is_authenticated) {
+                    sockets.push(AdvertRx::open_authenticated(index)?);
                 }
             }
         }
@@ -266,16 +300,19 @@ impl Interface {
             Receive::Xdp(interface) => {
                 let XdpInterface { events, judged, .. } = &mut **interface;
                 events.drain(DRAIN_LIMIT, |event| match parse_ip_packet(event.packet, Origin::Xdp) {
-                    // Behind an authentication header that nobody has checked.
-                    Ok(packet) if packet.packet.authenticated => judged.count(Counter::AuthFailure),
-                    Ok(packet) => frames.push(Frame {
-                        at: event.at,
-                        fingerprint: event.fingerprint,
-                        endpoints: packet.endpoints,
-                        ttl: packet.packet.ttl,
-                        pdu: packet.pdu.to_vec(),
-                        source_mac: Some(event.source_mac),
-                    }),
+                    Ok(packet) => {
+                        let whole = event.packet.get(..packet.packet.ip_len).unwrap_or_default();
+                        let authenticated = packet.packet.authenticated.then(|| whole.to_vec());
+                        frames.push(Frame {
+                            at: event.at,
+                            fingerprint: if authenticated.is_some() { 0 } else { event.fingerprint },
+                            endpoints: packet.endpoints,
+                            ttl: packet.packet.ttl,
+                            pdu: packet.pdu.to_vec(),
+                            source_mac: Some(event.source_mac),
+                            authenticated,
+                        });
+                    }
                     Err(reason) => judged.count(reason),
                 });
             }
@@ -290,6 +327,7 @@ impl Interface {
                             ttl: received.ttl,
                             pdu: received.pdu,
                             source_mac: None,
+                            authenticated: received.authenticated,
                         });
                     }
                 }
@@ -367,6 +405,13 @@ impl Interface {
         if let Some(sender) = self.senders.iter_mut().find(wanted) {
             // The family fits, and no advert is longer than an IP packet.
             let _ = sender.queue(tag, endpoints, ttl, pdu);
+        }
+    }
+
+    /// The same for an IPv4 packet that is complete with its header.
+    pub(super) fn queue_packet(&mut self, tag: usize, destination: Ipv4Addr, packet: &[u8]) {
+        if let Some(sender) = self.senders.iter_mut().find(|sender| sender.family() == Family::V4) {
+            let _ = sender.queue_packet(tag, destination, packet);
         }
     }
 

@@ -3,20 +3,23 @@
 use std::net::IpAddr;
 
 use ha_common::machine::{Input, State};
-use ha_common::time::Span;
-use ha_common::types::Family;
+use ha_common::packet::Auth;
+use ha_common::time::{Span, Time};
+use ha_common::types::{Family, Vrid};
 
 use super::daemon::Daemon;
 use super::devices;
-use super::interface::Plan;
+use super::interface::{Frame, Plan};
+use super::note::Note;
 use super::router::Router;
 use super::{source, trackers};
-use crate::config::model::{Instance, Vip};
+use crate::config::model::{Instance, TrackScript, Vip};
 use crate::net::addresses::{AddressSpec, Removal};
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
-use crate::track::Seen;
 use crate::track::priority::effective;
+use crate::track::{ScriptState, Seen};
+use crate::xdp::{Slot, Travel};
 
 /// An address that was added is in the kernel's notifications after this.
 const SETTLED: Span = Span::from_millis(200);
@@ -66,6 +69,7 @@ impl Daemon {
         self.fast.stale = true;
         let now = clock::now();
         let view = self.delays.view(self.monitor.links(), now);
+        let before: Vec<Input> = self.routers.iter().map(|router| router.fitness).collect();
         for n in 0..self.routers.len() {
             let router = &mut self.routers[n];
             let links = view.as_ref().unwrap_or(self.monitor.links());
@@ -80,12 +84,11 @@ impl Daemon {
                 Seen::Pending if runs => Seen::Ignored,
                 seen => seen,
             };
-            let tracked = trackers::of(&router.config);
             let (runner, watchers) = (&self.runner, &self.watchers);
             router.effective = effective(
                 router.config.priority,
                 trackers::all(
-                    &tracked,
+                    &router.trackers,
                     |script| known(runner.state(script).into()),
                     |interface| match links.by_name(interface) {
                         Some(link) if link.up => Seen::Good,
@@ -112,15 +115,45 @@ impl Daemon {
             };
             let trackers = router.effective.fault.iter().flatten().cloned();
             router.noted.fault = obstacles.into_iter().chain(trackers).collect();
-            if matches!(fitness, Input::Ready(true)) {
-                self.resume(n);
-            }
-            let router = &mut self.routers[n];
+            let waits = |tracker: &TrackScript| {
+                tracker.weight.value == 0 && self.runner.state(&tracker.script) == ScriptState::Pending
+            };
+            router.waits = fitness == Input::Unfit && router.trackers.scripts.iter().any(waits);
+            router.fitness = fitness;
             let (priority, address) = (router.effective.priority, router.source);
+            let changed = priority != router.machine.priority();
             if let Some(address) = address {
                 self.feed(n, Input::SetAddress(address), now, None);
             }
             self.feed(n, Input::SetPriority(priority), now, None);
+            if changed {
+                self.notes.push(Note::Priority { router: n });
+            }
+        }
+        for n in self.by_change(&before) {
+            self.feed_fitness(n, now);
+        }
+    }
+
+    fn feed_fitness(&mut self, n: usize, now: Time) {
+        let held_back = self.held_back(n);
+        let router = &mut self.routers[n];
+        let (fitness, awaits) = match (router.fitness, held_back) {
+            (Input::Ready(true), Some((why, waits))) => {
+                router.noted.fault = vec![why];
+                (Input::Unfit, waits)
+            }
+            (fitness, _) => (fitness, router.waits),
+        };
+        let known = std::mem::replace(&mut router.awaits_scripts, awaits) && !awaits;
+        if known && fitness != Input::Ready(true) && router.machine.state() == State::Fault {
+            self.notes.push(Note::FaultAfterAll { router: n });
+        }
+        if fitness == Input::Ready(true) {
+            self.resume(n);
+        }
+        // What was resumed runs already.
+        if self.start_at.is_none() || self.routers[n].machine.state() != State::Init {
             self.feed(n, fitness, now, None);
             self.show(n);
         }
@@ -130,7 +163,9 @@ impl Daemon {
         for at in 0..self.interfaces.len() {
             let families = self.families(at);
             let tap = self.links.carries(&self.interfaces[at].name);
-            let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at), tap };
+            let mut on_it = self.routers.iter().filter(|router| router.interface == at);
+            let authenticated = on_it.any(|router| matches!(router.config.auth, Auth::Header(_)));
+            let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at), tap, authenticated };
             let interface = &mut self.interfaces[at];
             let Some(link) = self.monitor.links().by_name(&interface.name) else {
                 if interface.index.is_some() {
@@ -160,10 +195,46 @@ impl Daemon {
             }
             interface.own = v4.chain(v6).filter(|address| !virtual_addresses.contains(address)).collect();
             if fresh && let Some(xdp) = interface.xdp() {
+                if self.config.global.log_unknown_vrids {
+                    all_slots().for_each(|slot| xdp.adverts.configure(slot, Some(Travel::Multicast)));
+                }
                 for router in self.routers.iter().filter(|router| router.interface == at) {
                     xdp.adverts.configure(router.slot(), Some(router.travel()));
                 }
             }
+        }
+    }
+
+    /// `log_unknown_vrids`: the XDP programs hand up adverts for every VRID, until each was seen once.
+    pub(super) fn listen_to_unknown(&mut self) {
+        let all = self.config.global.log_unknown_vrids;
+        for (at, interface) in self.interfaces.iter_mut().enumerate() {
+            interface.unknown.clear();
+            let Some(xdp) = interface.xdp() else { continue };
+            for slot in all_slots() {
+                let ours = self
+                    .routers
+                    .iter()
+                    .any(|router| router.interface == at && !router.retired && router.slot() == slot);
+                if !ours {
+                    xdp.adverts.configure(slot, all.then_some(Travel::Multicast));
+                }
+            }
+        }
+    }
+
+    /// An advert for a VRID that is not configured here.
+    pub(super) fn notice_unknown(&mut self, interface: usize, frame: &Frame) {
+        let Some((family, vrid)) = frame.router().filter(|_| self.config.global.log_unknown_vrids) else {
+            return;
+        };
+        let on = &mut self.interfaces[interface];
+        if on.unknown.insert((family, vrid)) {
+            if let Some(xdp) = on.xdp() {
+                xdp.adverts.configure(Slot::of(family, vrid), None);
+            }
+            let source = frame.endpoints.source();
+            self.notes.push(Note::UnknownVrid { interface, source, vrid: vrid.get() });
         }
     }
 
@@ -269,6 +340,12 @@ impl Daemon {
             }
         }
     }
+}
+
+fn all_slots() -> impl Iterator<Item = Slot> {
+    let vrids = || (1..=u8::MAX).filter_map(Vrid::new);
+    let of = move |family| vrids().map(move |vrid| Slot::of(family, vrid));
+    of(Family::V4).chain(of(Family::V6))
 }
 
 /// Every virtual address of an instance.

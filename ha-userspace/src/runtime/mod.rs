@@ -11,6 +11,7 @@ mod delays;
 mod devices;
 mod fast;
 mod fence;
+mod groups;
 mod interface;
 mod links;
 mod note;
@@ -21,6 +22,7 @@ mod router;
 mod routes;
 mod source;
 mod statics;
+mod tell;
 mod trackers;
 mod turn;
 mod vmac;
@@ -44,6 +46,7 @@ use crate::net::neighbours::Neighbours;
 use crate::net::routing::{Routing, Watch};
 use crate::net::timer::Timer;
 use crate::net::{clock, process};
+use crate::notify::{Notifier, once};
 use crate::track::script::Runner;
 use crate::track::watch::Watchers;
 use crate::xdp;
@@ -57,6 +60,9 @@ use vmac::VirtualLinks;
 
 /// SCHED_FIFO priority of the loop: above interrupt threads (50), so that a packet flood does not delay an advert.
 const REALTIME_PRIORITY: u8 = 51;
+
+/// Set in the environment of a program that replaces this one.
+pub const REPLACES: &str = "XVRRP_REPLACES";
 
 /// What the command line says.
 pub struct Options {
@@ -82,8 +88,14 @@ pub struct Options {
 pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
+    // What replaces an earlier run has not been shut down, and its role does not wait for long.
+    let replaces = std::env::var_os(REPLACES).is_some();
+    if let Some(script) = config.global.startup.as_ref().filter(|_| !replaces) {
+        once::run("startup_script", script, &config.global);
+    }
     let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
     let mut watchers = Watchers::start().context("the thread for checks cannot be started")?;
+    let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
     let mut warnings = Vec::new();
     let prepared = [
         process::exact_timers().map_err(anyhow::Error::from),
@@ -152,8 +164,11 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             timer: Timer::new().context("the timer cannot be made")?,
             runner,
             watchers,
+            notifier,
             interfaces: Vec::new(),
             routers: Vec::new(),
+            groups: Vec::new(),
+            start_at: None,
             read: options.read,
             reading: None,
             warnings,
@@ -166,6 +181,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             announce_failure: None,
             fast: Fast::new(liveness),
         };
+        daemon.delay_start(config.global.startup_delay);
         daemon.adopt(config);
         daemon.remove_leftover_links();
         daemon.remove_leftovers();
@@ -194,12 +210,16 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         if end == End::Stopped {
             daemon.remove_statics();
             daemon.remove_links();
-            let Daemon { runner, watchers, interfaces, fast, firewall, .. } = daemon;
+            let Daemon { runner, watchers, notifier, interfaces, fast, firewall, config, .. } = daemon;
             firewall.stop();
             drop(fast);
             drop(interfaces);
             watchers.stop();
             runner.stop();
+            notifier.stop();
+            if let Some(script) = &config.global.shutdown {
+                once::run("shutdown_script", script, &config.global);
+            }
         } else {
             daemon.leave_for_restart();
         }

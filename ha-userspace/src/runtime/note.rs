@@ -87,6 +87,27 @@ pub(super) enum Note {
     Resumed {
         router: usize,
     },
+    GroupState {
+        group: String,
+        state: State,
+    },
+    /// The effective priority changed.
+    Priority {
+        router: usize,
+    },
+    /// A master heard an advert of somebody who must yield.
+    LowerPriority {
+        router: usize,
+    },
+    /// A script that had not answered at the start has failed.
+    FaultAfterAll {
+        router: usize,
+    },
+    UnknownVrid {
+        interface: usize,
+        source: IpAddr,
+        vrid: u8,
+    },
     /// `superseded`: another router's advert came meanwhile.
     LeaseRanOut {
         interface: usize,
@@ -158,6 +179,18 @@ impl Note {
             Self::Resumed { router } => {
                 info!("({}) is still MASTER: the role of the earlier run goes on", name(router))
             }
+            Self::GroupState { group, state } => info!("sync group {group} is {state}"),
+            Self::Priority { router } => {
+                if let Some(router) = routers.get(router) {
+                    info!("({}) priority is {} now", router.config.name, router.machine.priority());
+                }
+            }
+            // The burst that answers it, or the transition that came of it, is logged.
+            Self::LowerPriority { .. } | Self::FaultAfterAll { .. } => {}
+            Self::UnknownVrid { interface, source, vrid } => warn!(
+                "{}: {source} advertises VRID {vrid}, which is not configured here; said once",
+                interface_name(interfaces, interface)
+            ),
             Self::LeaseRanOut { interface, late, superseded } => warn!(
                 "{}: this daemon was frozen: its lease ran out {} ms ago and {}; stepping down",
                 interface_name(interfaces, interface),

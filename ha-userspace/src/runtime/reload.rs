@@ -92,7 +92,13 @@ impl Daemon {
         self.update_firewall();
         self.statics.doubt();
         self.statics.routes.forget();
+        self.notifier.apply(&self.config);
+        self.regroup(now);
+        self.listen_to_unknown();
         self.reconsider();
+        if self.config.global.fifos.states_on_reload && !self.resuming {
+            self.repeat_states();
+        }
         changes
     }
 
@@ -107,8 +113,8 @@ impl Daemon {
     /// Lets a router leave gracefully. One that a new instance takes the place of leaves at once.
     fn retire(&mut self, n: usize) {
         let now = clock::now();
-        self.feed(n, Input::Stop, now, None);
         self.routers[n].retired = true;
+        self.feed(n, Input::Stop, now, None);
         if let Some(xdp) = self.interfaces[self.routers[n].interface].xdp() {
             xdp.adverts.configure(self.routers[n].slot(), None);
         }

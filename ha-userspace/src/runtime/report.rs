@@ -6,13 +6,15 @@ use ha_common::time::{Span, Time};
 use ha_common::types::Family;
 
 use super::daemon::Daemon;
+use super::groups::Group;
 use super::interface::Interface;
 use super::links::vips;
 use super::reload::same;
 use super::router::Router;
+use crate::control::dump;
 use crate::control::protocol::{
-    CounterValue, Counters, FORMAT, FenceStatus, InstanceStatus, InterfaceCounters, InterfaceStatus,
-    MasterStatus, PeerStatus, PriorityChange, PriorityStatus, Status, TrackerStatus,
+    CounterValue, Counters, FORMAT, FenceStatus, InstanceStats, InstanceStatus, InterfaceCounters,
+    InterfaceStatus, MasterStatus, PeerStatus, PriorityChange, PriorityStatus, Status, TrackerStatus,
 };
 use crate::liveness::{self, Liveness};
 use crate::net::clock;
@@ -24,8 +26,7 @@ impl Daemon {
         let now = clock::now();
         // A reload adds instances in any place of the file; those that leave come last.
         let mut routers: Vec<&Router> = self.routers.iter().collect();
-        let place = |router: &Router| self.config.instances.iter().position(|new| same(&router.config, new));
-        routers.sort_by_cached_key(|router| place(router).unwrap_or(usize::MAX));
+        routers.sort_by_cached_key(|router| self.place_in_file(router));
         Status {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -46,7 +47,9 @@ impl Daemon {
         let machine = &router.machine;
         let stamped = on.xdp().map(|xdp| xdp.adverts.last_seen(router.slot()));
         let mut stats = router.stats;
-        stats.advert_rcvd += stamped.map_or(0, |seen| seen.count);
+        let counted = stamped.map_or(0, |seen| seen.count);
+        // A new program counts from zero.
+        stats.advert_rcvd += counted.checked_sub(router.stamped_before).unwrap_or(counted);
         InstanceStatus {
             name: config.name.clone(),
             interface: config.interface.clone(),
@@ -87,22 +90,38 @@ impl Daemon {
         Counters { format: FORMAT, interfaces: self.interfaces.iter().map(counters).collect() }
     }
 
-    /// SIGUSR1, SIGUSR2: the state into the log.
-    pub(super) fn dump(&self) {
-        let status = self.status();
-        for instance in &status.instances {
-            tracing::info!(
-                "({}) {} on {}, VRID {}, priority {}, {} adverts received, {} sent, {} times master",
-                instance.name,
-                instance.state,
-                instance.interface,
-                instance.vrid,
-                instance.priority.effective,
-                instance.stats.advert_rcvd,
-                instance.stats.advert_sent,
-                instance.stats.become_master,
-            );
+    /// SIGUSR1, SIGUSR2 and keepalived's JSON signal: a file with the state, written on another thread.
+    pub(super) fn dump(&self, kind: dump::Kind) {
+        let mut routers: Vec<&Router> = self.routers.iter().collect();
+        routers.sort_by_cached_key(|router| self.place_in_file(router));
+        let group = |group: &Group| group.state.map_or("INIT", State::word);
+        let snapshot = dump::Snapshot {
+            status: self.status(),
+            config: self.config.clone(),
+            sources: routers.into_iter().map(|router| router.source).collect(),
+            groups: self.groups.iter().map(group).collect(),
+            at: std::time::SystemTime::now(),
+        };
+        tokio::task::spawn_blocking(move || match dump::write(kind, &snapshot) {
+            Ok(path) => tracing::info!("wrote {}", path.display()),
+            Err(error) => tracing::error!("{error}"),
+        });
+    }
+
+    /// STATS_CLEAR: statistics start anew.
+    pub(super) fn clear_statistics(&mut self) {
+        for n in 0..self.routers.len() {
+            let router = &self.routers[n];
+            let xdp = self.interfaces[router.interface].xdp();
+            let stamped = xdp.map_or(0, |xdp| xdp.adverts.last_seen(router.slot()).count);
+            let router = &mut self.routers[n];
+            router.stats = InstanceStats::default();
+            router.stamped_before = stamped;
         }
+    }
+
+    fn place_in_file(&self, router: &Router) -> usize {
+        self.config.instances.iter().position(|new| same(&router.config, new)).unwrap_or(usize::MAX)
     }
 }
 

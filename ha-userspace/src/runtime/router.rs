@@ -2,11 +2,11 @@
 //!
 //! No I/O happens here. The daemon hands in what arrived and carries out what comes out; see [`super::daemon`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ha_common::counter::Counter;
-use ha_common::machine::{FAST_HANDOVER, Machine, Params, State};
-use ha_common::packet::{Advert, Endpoints};
+use ha_common::machine::{FAST_HANDOVER, Input, Machine, Params, State};
+use ha_common::packet::{Advert, Auth, Endpoints, ah};
 use ha_common::time::{Span, Time};
 use ha_common::types::ADVERT_TTL;
 use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate};
@@ -14,7 +14,7 @@ use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, 
 use super::bursts::{Bursts, Settings};
 use super::devices;
 use super::routes::RouteSet;
-use crate::config::model::{Garp, Instance};
+use crate::config::model::{Garp, Instance, Trackers};
 use crate::control::protocol::InstanceStats;
 use crate::logging::limit::Limiter;
 use crate::track::priority::Effective;
@@ -22,6 +22,22 @@ use crate::xdp::{Slot, Travel};
 
 /// The longest PDU: VRRPv3 with 255 IPv6 addresses.
 pub(super) const MAX_PDU: usize = 8 + 255 * 16;
+
+/// The longest VRRPv2 packet with an authentication header: 255 IPv4 addresses.
+const MAX_AH_PACKET: usize = 20 + ah::LEN + 8 + 255 * 4 + 8;
+
+/// An advert on its way out.
+pub(super) enum Outgoing<'a> {
+    /// The IP header is the sender's to write.
+    Pdu { endpoints: Endpoints, ttl: u8, pdu: &'a [u8] },
+    /// A whole IPv4 packet.
+    Packet { destination: Ipv4Addr, packet: &'a [u8] },
+}
+
+fn seconds_since_1970() -> u32 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
+}
 
 /// A virtual router of the configuration, running.
 #[derive(Debug)]
@@ -31,6 +47,17 @@ pub(super) struct Router {
     pub(super) interface: usize,
     /// No longer in the configuration: it leaves, and is forgotten once it has left.
     pub(super) retired: bool,
+    /// Position of its sync group in the daemon's list.
+    pub(super) group: Option<usize>,
+    /// Has not been in its group's state yet.
+    pub(super) newcomer: bool,
+    /// Its own trackers and its group's.
+    pub(super) trackers: Trackers,
+    /// What it would be fed if it were in no group.
+    pub(super) fitness: Input,
+    /// Nothing but scripts that have not answered yet keeps it from running; with its group's, the second.
+    pub(super) waits: bool,
+    pub(super) awaits_scripts: bool,
     pub(super) machine: Machine,
     /// Trackers' work; recomputed when one of them changes.
     pub(super) effective: Effective,
@@ -60,9 +87,13 @@ pub(super) struct Router {
     /// `garp_extra_if`: when the next round on other interfaces is due.
     pub(super) extra: Option<Time>,
     pub(super) stats: InstanceStats,
+    /// Adverts that XDP had counted when the statistics were cleared.
+    pub(super) stamped_before: u64,
     pub(super) noted: Noted,
     addresses: Vec<IpAddr>,
     peers: Vec<Peer>,
+    /// Highest sequence number of an authentication header, heard or sent.
+    ah_latest: u32,
 }
 
 /// What has been logged and is not logged again until it changes.
@@ -76,6 +107,8 @@ pub(super) struct Noted {
     pub(super) rejections: Limiter,
     pub(super) send_failure: Option<nix::errno::Errno>,
     pub(super) fault: Vec<String>,
+    /// When a lower-priority advert was last told of.
+    pub(super) lower_priority: Option<Time>,
 }
 
 impl Default for Noted {
@@ -88,6 +121,7 @@ impl Default for Noted {
             rejections: Limiter::new(5, Span::from_secs(60)),
             send_failure: None,
             fault: Vec::new(),
+            lower_priority: None,
         }
     }
 }
@@ -100,6 +134,12 @@ impl Router {
             effective,
             interface,
             retired: false,
+            group: None,
+            newcomer: true,
+            trackers: Trackers::default(),
+            fitness: Input::Ready(false),
+            waits: false,
+            awaits_scripts: false,
             resumed: false,
             source: None,
             master_mac: None,
@@ -115,9 +155,11 @@ impl Router {
             na: Bursts::new(na_settings(&config.garp)),
             extra: None,
             stats: InstanceStats::default(),
+            stamped_before: 0,
             noted: Noted::default(),
             addresses: Vec::new(),
             peers: Vec::new(),
+            ah_latest: 0,
             config,
         };
         router.derive();
@@ -169,11 +211,18 @@ impl Router {
 
     /// Settings for the machine.
     pub(super) fn params(&self) -> Params {
-        params(&self.config)
+        Params { grouped: self.group.is_some(), ..params(&self.config) }
     }
 
-    /// Judges a packet that is for this VRID and family. `own` are the addresses of the interface.
-    pub(super) fn judge(&mut self, meta: &Meta, pdu: &[u8], own: &[IpAddr]) -> Result<Judged, Counter> {
+    /// Judges a packet that is for this VRID and family. `own` are the addresses of the interface; `authenticated` is
+    /// [`super::interface::Frame::authenticated`].
+    pub(super) fn judge(
+        &mut self,
+        meta: &Meta,
+        pdu: &[u8],
+        own: &[IpAddr],
+        authenticated: Option<&[u8]>,
+    ) -> Result<Judged, Counter> {
         let transport = match &self.config.unicast {
             Some(unicast) => Transport::Unicast { peers: &self.peers, check_source: unicast.check_source },
             None => Transport::Multicast { group: standard_group(self.config.family) },
@@ -188,7 +237,22 @@ impl Router {
             addresses: &self.addresses,
             own_addresses: own,
         };
-        let judged = validate(&rules, meta, pdu);
+        let latest = self.ah_latest;
+        let judged = validate(&rules, meta, pdu).and_then(|judged| {
+            let latest = match (self.config.auth, authenticated) {
+                (Auth::Header(key), Some(packet)) => {
+                    ah::check(&key, packet, latest).map_err(|_| Counter::AuthFailure)?
+                }
+                (Auth::Header(_), None) => return Err(Counter::AuthTypeMismatch),
+                (_, Some(_)) => return Err(Counter::AuthFailure),
+                (_, None) => latest,
+            };
+            Ok((judged, latest))
+        });
+        let judged = judged.map(|(judged, latest)| {
+            self.ah_latest = latest;
+            judged
+        });
         match &judged {
             Ok(judged) => {
                 self.stats.advert_rcvd += 1;
@@ -215,8 +279,12 @@ impl Router {
     }
 
     /// Builds the advert that goes out now, once for each destination, and hands each to `send`.
-    pub(super) fn adverts(&mut self, priority: u8, mut send: impl FnMut(Endpoints, u8, &[u8])) {
+    pub(super) fn adverts(&mut self, priority: u8, mut send: impl FnMut(Outgoing<'_>)) {
         let Some(source) = self.source else { return };
+        if matches!(self.config.auth, Auth::Header(_)) {
+            // Ahead of what an earlier run of this daemon can have used: adverts are a second apart.
+            self.ah_latest = self.ah_latest.saturating_add(1).max(seconds_since_1970());
+        }
         let advert = Advert {
             vrid: self.config.vrid,
             priority,
@@ -230,7 +298,17 @@ impl Router {
             let (auth, form) = (self.config.auth, self.config.checksum);
             // A configuration that was checked never leads to an error here, and there is nobody to tell in this path.
             if let Ok(len) = advert.emit(&self.addresses, auth, form, &endpoints, &mut buffer) {
-                send(endpoints, ttl, &buffer[..len]);
+                let pdu = &buffer[..len];
+                match (auth, endpoints) {
+                    (Auth::Header(key), Endpoints::V4 { source, destination }) => {
+                        let mut packet = [0; MAX_AH_PACKET];
+                        let between = (source, destination);
+                        if let Some(len) = ah::emit(&key, between, ttl, self.ah_latest, pdu, &mut packet) {
+                            send(Outgoing::Packet { destination, packet: &packet[..len] });
+                        }
+                    }
+                    _ => send(Outgoing::Pdu { endpoints, ttl, pdu }),
+                }
             }
         };
         match &self.config.unicast {

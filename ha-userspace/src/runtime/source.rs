@@ -55,6 +55,9 @@ pub(super) fn obstacles(config: &Instance, link: Option<&Link>, source: Option<I
         return vec![format!("interface {name} does not exist")];
     };
     let mut obstacles = Vec::new();
+    if config.fault_without_peers {
+        obstacles.push("no unicast peer is left, and unicast_fault_no_peer is set".to_owned());
+    }
     if config.track_primary && !link.up {
         obstacles.push(format!("interface {name} is down"));
     }

@@ -11,6 +11,7 @@ use ha_common::counter::Counter;
 use ha_common::machine::{Action, Effect, Input, Reason, State};
 use ha_common::probe;
 use ha_common::time::Time;
+use ha_common::types::Priority;
 use ha_common::validate::{Meta, is_multicast};
 
 use super::daemon::Daemon;
@@ -18,7 +19,8 @@ use super::fence;
 use super::interface::{Frame, Interface};
 use super::links::vips;
 use super::note::Note;
-use super::router::{self, Router};
+use super::router::{self, Outgoing, Router};
+use super::tell;
 use crate::config::model::Vip;
 use crate::net::addresses::{AddressSpec, Outcome, Removal};
 use crate::net::clock;
@@ -30,7 +32,8 @@ impl Daemon {
         // Deadlines are judged at a time before everything that speaks for a master is read: whatever stalls this
         // turn, an advert that came in time is seen.
         let now = clock::now();
-        if self.delays.next().is_some_and(|at| at <= now) {
+        let started = self.start_at.take_if(|at| *at <= now).is_some();
+        if started || self.delays.next().is_some_and(|at| at <= now) {
             self.reconsider();
         }
         self.guard_leases();
@@ -39,12 +42,14 @@ impl Daemon {
         self.judge_frames(now);
         self.read_stamps(now);
         self.serve_timers(now);
+        self.settle_groups(now);
         self.carry_out();
         if self.statics.take_news() {
             self.reconsider();
             self.carry_out();
         }
-        let next = self.routers.iter().map(Router::next_deadline).chain(self.delays.next()).min();
+        let timers = self.routers.iter().map(Router::next_deadline);
+        let next = timers.chain(self.delays.next()).chain(self.start_at).min();
         self.settle_fast(next);
         if let Err(error) = self.timer.arm(next) {
             tracing::error!("the timer cannot be armed: {error}");
@@ -77,6 +82,7 @@ impl Daemon {
         });
         let Some(n) = found else {
             on.count(Counter::UnknownVrid);
+            self.notice_unknown(interface, frame);
             return;
         };
         let router = &mut routers[n];
@@ -86,7 +92,7 @@ impl Daemon {
         let judged = if !is_multicast(destination) && !monitor.links().hold(destination) {
             Err(Counter::OtherDestination)
         } else {
-            router.judge(&meta, &frame.pdu, &on.own)
+            router.judge(&meta, &frame.pdu, &on.own, frame.authenticated.as_deref())
         };
         let judged = match judged {
             Ok(judged) => judged,
@@ -129,6 +135,9 @@ impl Daemon {
             interval: judged.advert.interval.span(),
             at: frame.at,
         };
+        if router.config.owner_ignore_adverts && router.machine.priority() == Priority::OWNER {
+            return;
+        }
         if judged.advert.priority > 0 {
             self.heard_peer(interface, judged.source, frame.at);
         }
@@ -226,17 +235,27 @@ impl Daemon {
 
     /// Feeds one machine and takes what it wants done. `frame` is the packet being judged.
     pub(super) fn feed(&mut self, n: usize, input: Input, now: Time, frame: Option<&Frame>) {
-        let Self { routers, interfaces, notes, fast, .. } = self;
+        let Self { routers, interfaces, groups, notes, fast, .. } = self;
         let router = &mut routers[n];
         let interface = &mut interfaces[router.interface];
         let watched = router.machine.watched().map(|master| master.address);
+        let ripe = router.machine.is_ripe();
         router.machine.handle(input, now);
+        if let Some(group) = router.group
+            && !ripe
+            && router.machine.is_ripe()
+        {
+            groups[group].ripened = Some(n);
+        }
         while let Some(action) = router.machine.poll_action() {
             match action {
                 Action::SendAdvert { priority } => {
                     let mac = router.virtual_mac;
-                    router.adverts(priority, |endpoints, ttl, pdu| {
-                        interface.queue(n, mac, endpoints, ttl, pdu);
+                    router.adverts(priority, |advert| match advert {
+                        Outgoing::Pdu { endpoints, ttl, pdu } => interface.queue(n, mac, endpoints, ttl, pdu),
+                        Outgoing::Packet { destination, packet } => {
+                            interface.queue_packet(n, destination, packet)
+                        }
                     });
                 }
                 Action::Transition { from, to, reason } => {
@@ -272,6 +291,9 @@ impl Daemon {
                     let (after, repeat) = router::contested(&router.config.garp);
                     router.arp.contested(now, after, repeat);
                     router.na.contested(now, after, repeat);
+                    if tell::lower_priority(router, now) {
+                        notes.push(Note::LowerPriority { router: n });
+                    }
                 }
             }
         }
@@ -298,6 +320,9 @@ impl Daemon {
             self.notes.push(took);
         }
         for note in std::mem::take(&mut self.notes) {
+            if let Some(event) = tell::event(&note, &self.routers) {
+                self.notifier.tell(event);
+            }
             note.log(&self.routers, &self.interfaces);
         }
     }

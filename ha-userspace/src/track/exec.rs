@@ -34,7 +34,7 @@ pub const DEFAULT_USER: &str = "keepalived_script";
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Variables that belong to the daemon's service and not to its scripts.
-const PRIVATE_VARIABLES: [&str; 8] = [
+const PRIVATE_VARIABLES: [&str; 9] = [
     "JOURNAL_STREAM",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
@@ -43,6 +43,7 @@ const PRIVATE_VARIABLES: [&str; 8] = [
     "RUST_LOG",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
+    crate::runtime::REPLACES,
 ];
 
 /// Why a script cannot be run.
@@ -88,13 +89,34 @@ pub fn prepare(
     default_user: Option<&ScriptUser>,
     secure: bool,
 ) -> Result<Prepared, Unusable> {
-    let identity = identity(script.user.as_ref().or(default_user))?;
-    let name = script.argv.first().map_or("", String::as_str);
+    prepare_command(&script.argv, script.user.as_ref().or(default_user), secure)
+}
+
+/// The same for any command line.
+///
+/// # Errors
+/// See [`Unusable`].
+pub fn prepare_command(
+    argv: &[String],
+    user: Option<&ScriptUser>,
+    secure: bool,
+) -> Result<Prepared, Unusable> {
+    let identity = identity(user)?;
+    let name = argv.first().map_or("", String::as_str);
     let path = std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned());
     let program = security::find(&RealFiles, name, &path)?;
-    let prepared = Prepared { program, argv: script.argv.clone(), identity, secure };
+    let prepared = Prepared { program, argv: argv.to_vec(), identity, secure };
     prepared.check()?;
     Ok(prepared)
+}
+
+/// What becomes of a script when the thread that started it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It gets SIGTERM, and SIGKILL when its [`Child`] is dropped.
+    EndsWithDaemon,
+    /// It goes on: a `notify_stop` script has its work to do while the daemon ends.
+    OutlivesDaemon,
 }
 
 /// The user that scripts run as: the given one, else [`DEFAULT_USER`] where it exists, else the daemon's own.
@@ -161,6 +183,14 @@ impl Prepared {
     /// # Errors
     /// `fork` or `execve` failed.
     pub fn spawn(&self) -> io::Result<Child> {
+        self.spawn_with(Fate::EndsWithDaemon, Mode::from_bits_truncate(0o077))
+    }
+
+    /// The same, with what becomes of it and its umask.
+    ///
+    /// # Errors
+    /// `fork` or `execve` failed.
+    pub fn spawn_with(&self, fate: Fate, mask: Mode) -> io::Result<Child> {
         let mut command = Command::new(&self.program);
         if let Some((name, arguments)) = self.argv.split_first() {
             command.arg0(name).args(arguments);
@@ -176,7 +206,7 @@ impl Prepared {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .current_dir("/")
-            .kill_on_drop(true);
+            .kill_on_drop(fate == Fate::EndsWithDaemon);
         let (uid, gid) = (Uid::from_raw(self.identity.uid), Gid::from_raw(self.identity.gid));
         // Nothing to switch: then a container without CAP_SETUID or CAP_SETGID will do as well.
         let switch = (uid, gid) != (Uid::effective(), Gid::effective());
@@ -187,11 +217,14 @@ impl Prepared {
         unsafe {
             command.pre_exec(move || {
                 setsid()?;
-                plain_process()?;
+                plain_process(mask)?;
                 if switch {
                     setgroups(&groups)?;
                     setresgid(gid, gid, gid)?;
                     setresuid(uid, uid, uid)?;
+                }
+                if fate == Fate::OutlivesDaemon {
+                    return Ok(());
                 }
                 // After setresuid, which clears it.
                 nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
@@ -206,7 +239,7 @@ impl Prepared {
 }
 
 /// Undoes what the daemon did to itself: scheduling, limits, signals, descriptors. Runs in the child.
-fn plain_process() -> io::Result<()> {
+fn plain_process(mask: Mode) -> io::Result<()> {
     // SAFETY: plain system calls with valid arguments. Only the signal mask matters enough to fail for; the rest
     // cannot fail here, or is no worse than it was.
     unsafe {
@@ -220,7 +253,7 @@ fn plain_process() -> io::Result<()> {
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
-    umask(Mode::from_bits_truncate(0o077));
+    umask(mask);
     let limits = [
         (Resource::RLIMIT_NOFILE, 1024),
         (Resource::RLIMIT_MEMLOCK, 8 << 20),

@@ -18,6 +18,8 @@ pub mod security;
 mod task;
 pub mod watch;
 
+pub(crate) use task::kill;
+
 /// What a tracked script is known to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ScriptState {

@@ -177,7 +177,7 @@ impl Task {
 }
 
 /// Ends a script's process group: SIGTERM, a grace, SIGKILL. Returns when the script itself is gone.
-async fn kill(child: &mut Child) {
+pub(crate) async fn kill(child: &mut Child) {
     // An id means that the process has not been reaped, so that its number cannot have been given to another.
     let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw) else { return };
     let _ = killpg(group, Signal::SIGTERM);

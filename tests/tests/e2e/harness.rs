@@ -52,7 +52,7 @@ impl Test {
     }
 
     /// Whether it runs alone.
-    pub(crate) fn is_timing(&self) -> bool {
+    fn is_timing(&self) -> bool {
         self.timing
     }
 
@@ -107,11 +107,14 @@ static QUIET: RwLock<()> = RwLock::new(());
 /// Runs all tests that the command line asks for.
 pub(crate) fn main(groups: impl IntoIterator<Item = Vec<Test>>) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Namespaces and daemons of a few tests at a time are what a small machine can bear.
-    arguments.test_threads.get_or_insert(2);
+    // Namespaces and daemons of a few tests at a time are what a small machine can bear; most of them wait most of the
+    // time.
+    arguments.test_threads.get_or_insert(4);
     // An ignored test lacks something; running it nevertheless could only fail.
     arguments.include_ignored = false;
-    let trials = groups.into_iter().flatten().map(trial).collect();
+    // Those that share the machine first: one that wants it alone would wait for all that have begun.
+    let (alone, beside): (Vec<_>, Vec<_>) = groups.into_iter().flatten().partition(Test::is_timing);
+    let trials = beside.into_iter().chain(alone).map(trial).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

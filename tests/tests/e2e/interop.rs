@@ -17,8 +17,5 @@ mod router;
 use crate::harness::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
-    let all = [pair::tests(), checksum::tests(), neighbours::tests()];
-    // Those that run alone come last: between them nothing could run side by side.
-    let (alone, beside): (Vec<_>, Vec<_>) = all.into_iter().flatten().partition(Test::is_timing);
-    beside.into_iter().chain(alone).collect()
+    [pair::tests(), checksum::tests(), neighbours::tests()].into_iter().flatten().collect()
 }

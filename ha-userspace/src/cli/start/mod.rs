@@ -297,7 +297,7 @@ impl Again {
                 if let Some(directory) = self.directory {
                     command.current_dir(directory);
                 }
-                command.exec()
+                command.env(runtime::REPLACES, "1").exec()
             }
             Err(error) => error,
         };

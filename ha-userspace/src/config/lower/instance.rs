@@ -278,14 +278,7 @@ fn auth(
     };
     match &*kind.bytes {
         b"PASS" => {}
-        b"AH" => {
-            diags.push(
-                Diagnostic::error(codes::AUTH_UNUSABLE, kind.span, "auth_type AH is not implemented yet")
-                    .cause(format!("instance `{name}` does not run: its adverts would be unauthenticated"))
-                    .help("use auth_type PASS on all routers"),
-            );
-            return None;
-        }
+        b"AH" => {}
         _ => {
             value::bad_word(kind, &["PASS", "AH"], "the instance runs without authentication", diags);
             return Some(Auth::None);
@@ -305,7 +298,7 @@ fn auth(
                 .help("shorten it to eight bytes; this changes nothing for the peers"),
         );
     }
-    Some(Auth::Password(password))
+    Some(if &*kind.bytes == b"AH" { Auth::Header(password) } else { Auth::Password(password) })
 }
 
 /// What strict mode overrides, besides authentication (keepalived.conf(5), `vrrp_strict`).

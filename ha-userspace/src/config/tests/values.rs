@@ -41,10 +41,10 @@ fn long_passwords_are_cut_with_a_message() {
 }
 
 #[test]
-fn an_instance_that_cannot_authenticate_does_not_run() {
+fn an_authentication_header_has_a_key() {
     let loaded = instance_with("authentication {\nauth_type AH\nauth_pass 1111\n}");
-    assert!(loaded.config.instances.is_empty() && !loaded.fatal);
-    assert_eq!(complaints(&loaded), ["XV0509"]);
+    assert_eq!(only(&loaded.config).auth, ha_common::packet::Auth::Header(*b"1111\0\0\0\0"));
+    assert!(complaints(&loaded).is_empty());
 }
 
 #[test]

@@ -1,0 +1,107 @@
+//! The JSON dump: keepalived's names for what it shows of each instance, without its file descriptors and timers.
+
+use serde_json::{Value, json};
+
+use super::Snapshot;
+use crate::config::model::{Config, Instance, NotifyScript, VirtualLink};
+use crate::control::protocol::InstanceStatus;
+
+/// The text of `keepalived.json`: an array of instances, or, with `json_version 2`, an object that has it as `vrrp`.
+#[must_use]
+pub fn text(snapshot: &Snapshot) -> String {
+    let config = &snapshot.config;
+    let instances = snapshot.status.instances.iter().filter_map(|status| {
+        let instance = config.instances.iter().find(|instance| instance.name == status.name)?;
+        let stats = serde_json::to_value(status.stats).unwrap_or_default();
+        Some(json!({ "data": data(snapshot, config, instance, status), "stats": stats }))
+    });
+    let instances: Vec<Value> = instances.collect();
+    match config.global.dump.json_version {
+        Some(2) => json!({ "vrrp": instances }).to_string(),
+        _ => Value::from(instances).to_string(),
+    }
+}
+
+fn data(snapshot: &Snapshot, config: &Config, instance: &Instance, status: &InstanceStatus) -> Value {
+    let mut data = json!({
+        "iname": instance.name,
+        "dont_track_primary": i32::from(!instance.track_primary),
+        "skip_check_adv_addr": i32::from(instance.skip_check_adv_addr),
+        "strict_mode": i32::from(instance.strict),
+        "vmac_ifname": vmac(instance),
+        "ifp_ifname": instance.interface,
+        "master_priority": status.master.as_ref().map_or(0, |master| master.priority),
+        "last_transition": super::data::last_transition(snapshot, status).1,
+        "garp_delay": instance.garp.delay.as_secs(),
+        "garp_refresh": instance.garp.refresh.as_secs(),
+        "garp_rep": instance.garp.repeat,
+        "garp_refresh_rep": instance.garp.refresh_repeat,
+        "garp_lower_prio_delay": instance.garp.lower_prio_delay.as_secs(),
+        "garp_lower_prio_rep": instance.garp.lower_prio_repeat,
+        "lower_prio_no_advert": i32::from(instance.lower_prio_no_advert),
+        "higher_prio_send_advert": i32::from(instance.higher_prio_send_advert),
+        "vrid": instance.vrid.get(),
+        "base_priority": instance.priority.get(),
+        "effective_priority": status.priority.effective,
+        "vipset": status.state == "MASTER",
+        "promote_secondaries": instance.promote_secondaries,
+        "adver_int": super::data::seconds(instance.interval),
+        "master_adver_int": status.master.as_ref().map_or(
+            super::data::seconds(instance.interval),
+            |master| std::time::Duration::from_millis(master.interval_ms).as_secs_f64(),
+        ),
+        "accept": i32::from(instance.accept),
+        "nopreempt": !instance.preempt,
+        "preempt_delay": instance.preempt_delay.as_secs(),
+        "state": number(&status.state),
+        "wantstate": number(&status.state),
+        "version": instance.version.number(),
+        "smtp_alert": instance.notify.smtp_alert,
+        "notify_deleted": instance.notify.tells_deleted,
+        "auth_type": instance.auth.number(),
+        "vips": instance.vips.iter().map(|vip| super::data::vip(vip, instance, status)).collect::<Vec<_>>(),
+    });
+    let scripts = [
+        ("script_backup", &instance.notify.backup),
+        ("script_master", &instance.notify.master),
+        ("script_fault", &instance.notify.fault),
+        ("script_stop", &instance.notify.stop),
+        ("script_deleted", &instance.notify.deleted),
+        ("script", &instance.notify.any),
+        ("script_master_rx_lower_pri", &instance.notify.master_rx_lower_pri),
+    ];
+    if let Some(fields) = data.as_object_mut() {
+        for (name, script) in scripts {
+            if let Some(script) = script {
+                fields.insert(name.to_owned(), Value::from(quoted(script)));
+            }
+        }
+        if let Some(group) = config.sync_groups.iter().find(|group| group.members.contains(&instance.name)) {
+            fields.insert("sync_group".to_owned(), Value::from(group.name.clone()));
+        }
+    }
+    data
+}
+
+fn vmac(instance: &Instance) -> &str {
+    match &instance.link {
+        Some(VirtualLink::Vmac(vmac)) => vmac.name.as_deref().unwrap_or(""),
+        _ => "",
+    }
+}
+
+/// keepalived's numbers of the states; a router that leaves is on its way to INIT.
+fn number(state: &str) -> i32 {
+    match state {
+        "BACKUP" => 1,
+        "MASTER" => 2,
+        "FAULT" => 3,
+        _ => 0,
+    }
+}
+
+/// A command line, each word in quotes.
+pub(super) fn quoted(script: &NotifyScript) -> String {
+    let words: Vec<String> = script.argv.iter().map(|word| format!("'{word}'")).collect();
+    words.join(" ")
+}

@@ -1,0 +1,38 @@
+//! Statistics: keepalived's labels, line for line, because people scrape them.
+
+use std::fmt::Write;
+
+use super::Snapshot;
+
+/// The text of `keepalived.stats`.
+#[must_use]
+pub fn text(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
+    for instance in &snapshot.status.instances {
+        let stats = &instance.stats;
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "VRRP Instance: {}\n  Advertisements:\n    Received: {}\n    Sent: {}\n  Became master: {}\n  \
+             Released master: {}\n  Packet Errors:\n    Length: {}\n    TTL: {}\n    Invalid Type: {}\n    \
+             Advertisement Interval: {}\n    Address List: {}\n  Authentication Errors:\n    Invalid Type: {}\n    \
+             Type Mismatch: {}\n    Failure: {}\n  Priority Zero:\n    Received: {}\n    Sent: {}\n",
+            instance.name,
+            stats.advert_rcvd,
+            stats.advert_sent,
+            stats.become_master,
+            stats.release_master,
+            stats.packet_len_err,
+            stats.ip_ttl_err,
+            stats.invalid_type_rcvd,
+            stats.advert_interval_err,
+            stats.addr_list_err,
+            stats.invalid_authtype,
+            stats.authtype_mismatch,
+            stats.auth_failure,
+            stats.pri_zero_rcvd,
+            stats.pri_zero_sent,
+        );
+    }
+    text
+}

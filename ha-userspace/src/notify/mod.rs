@@ -1,0 +1,309 @@
+//! Telling others what happened: notify scripts, FIFOs and mail, on a thread of their own.
+//!
+//! The main loop calls [`Notifier::tell`], which never waits. The thread looks up users, checks and starts scripts
+//! ([`script`]), writes FIFOs ([`fifo`]) and sends mail ([`mail`]); whatever of that hangs, hangs there. [`once`] has
+//! the scripts that run before and after everything. Which event follows from which transition is decided by the
+//! runtime.
+//!
+//! Arguments, order, lines and texts are keepalived's (keepalived.conf(5); 2.2.7 was watched). For one event the FIFOs
+//! are written first, then `notify_*` is started, then `notify`, then the mail is sent; scripts run side by side.
+
+pub mod fifo;
+pub mod mail;
+pub mod once;
+pub mod script;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use crate::config::model::{Config, Global, Notify, NotifyScript, ScriptUser};
+use fifo::Fifos;
+use mail::Mailer;
+use script::Scripts;
+
+/// Events that the thread has not looked at yet; further ones are dropped, and counted.
+const WAITING: usize = 16_384;
+/// How long a stop waits for what is still to be told.
+const STOP_PATIENCE: Duration = Duration::from_millis(2_000);
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A virtual router.
+    Instance,
+    /// A sync group.
+    Group,
+}
+
+impl Kind {
+    /// The word in arguments and lines.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Instance => "INSTANCE",
+            Self::Group => "GROUP",
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It is master.
+    Master,
+    /// It is backup.
+    Backup,
+    /// It cannot run.
+    Fault,
+    /// It was stopped.
+    Stop,
+    /// A reload took it out of the configuration; a fault, to who has not asked for `notify_deleted`.
+    Deleted,
+    /// A master heard somebody who must yield.
+    MasterRxLowerPri,
+    /// A master's priority changed.
+    MasterPriority,
+    /// The priority of one that is not master changed.
+    BackupPriority,
+    /// Only told to FIFOs, without scripts and mail: the state after a reload.
+    Still(State),
+}
+
+/// A state that a reload repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "keepalived's words")]
+pub enum State {
+    Master,
+    Backup,
+    Fault,
+}
+
+impl What {
+    /// The word in arguments and lines.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Master | Self::Still(State::Master) => "MASTER",
+            Self::Backup | Self::Still(State::Backup) => "BACKUP",
+            Self::Fault | Self::Still(State::Fault) => "FAULT",
+            Self::Stop => "STOP",
+            Self::Deleted => "DELETED",
+            Self::MasterRxLowerPri => "MASTER_RX_LOWER_PRI",
+            Self::MasterPriority => "MASTER_PRIORITY",
+            Self::BackupPriority => "BACKUP_PRIORITY",
+        }
+    }
+}
+
+/// Something to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Of what.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// What happened to it.
+    pub what: What,
+    /// Effective priority; 0 for groups.
+    pub priority: u8,
+}
+
+impl Event {
+    /// The line for a FIFO.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("{} \"{}\" {} {}\n", self.kind.word(), self.name, self.what.word(), self.priority)
+    }
+}
+
+/// What the thread is told.
+enum Message {
+    Apply(Box<Settings>),
+    Event(Event),
+}
+
+/// The part of a configuration that matters here.
+#[derive(Clone, Debug, Default)]
+struct Settings {
+    global: Global,
+    notify: HashMap<(Kind, String), Notify>,
+    /// Those before the latest reload: what it took away has its end told.
+    before: HashMap<(Kind, String), Notify>,
+}
+
+impl Settings {
+    fn of(config: &Config) -> Self {
+        let instances =
+            config.instances.iter().map(|of| ((Kind::Instance, of.name.clone()), of.notify.clone()));
+        let groups = config.sync_groups.iter().map(|of| ((Kind::Group, of.name.clone()), of.notify.clone()));
+        Self {
+            global: config.global.clone(),
+            notify: instances.chain(groups).collect(),
+            before: HashMap::new(),
+        }
+    }
+
+    fn user<'a>(&'a self, script: &'a NotifyScript) -> Option<&'a ScriptUser> {
+        script.user.as_ref().or(self.global.script_user.as_ref())
+    }
+}
+
+/// Handle of the thread. Dropping it ends what the thread keeps running.
+#[derive(Debug)]
+pub struct Notifier {
+    messages: Option<UnboundedSender<Message>>,
+    waiting: Arc<AtomicUsize>,
+    dropped: usize,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Notifier {
+    /// Starts the thread; nobody is told anything yet.
+    ///
+    /// # Errors
+    /// The thread or its event loop could not be made.
+    pub fn start() -> io::Result<Self> {
+        let (messages, receiver) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&waiting);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("xvrrp-notify".to_owned()).spawn(move || {
+            runtime.block_on(serve(receiver, &counted));
+            // A name service that hangs must not keep the process.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { messages: Some(messages), waiting, dropped: 0, thread: Some(thread) })
+    }
+
+    /// Settings for all events that follow: at start and at each reload.
+    pub fn apply(&self, config: &Config) {
+        if let Some(messages) = &self.messages {
+            // The thread only ends when this sender is dropped.
+            let _ = messages.send(Message::Apply(Box::new(Settings::of(config))));
+        }
+    }
+
+    /// Hands an event over. Never waits; with a thread that hangs, events are dropped once very many wait.
+    pub fn tell(&mut self, event: Event) {
+        let Some(messages) = &self.messages else { return };
+        if self.waiting.load(Ordering::Relaxed) >= WAITING {
+            self.dropped += 1;
+            if self.dropped.is_power_of_two() {
+                tracing::error!("{} notifications were dropped: earlier ones hang", self.dropped);
+            }
+            return;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _ = messages.send(Message::Event(event));
+    }
+
+    /// Ends the thread after it has told everything, within about two seconds; scripts may go on.
+    ///
+    /// Blocks: call it last, when no advert is left to send.
+    pub fn stop(mut self) {
+        self.messages = None;
+        let Some(thread) = self.thread.take() else { return };
+        let patience = Instant::now() + STOP_PATIENCE;
+        while !thread.is_finished() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+async fn serve(mut messages: UnboundedReceiver<Message>, waiting: &AtomicUsize) {
+    let mut settings = Settings::default();
+    let (mut fifos, scripts, mut mailer) = (Fifos::default(), Scripts::new(), Mailer::default());
+    while let Some(message) = messages.recv().await {
+        match message {
+            Message::Apply(new) => {
+                let before = std::mem::replace(&mut settings, *new).notify;
+                settings.before = before;
+                fifos.apply(&settings.global);
+                mailer.apply(&settings.global);
+                complain(&settings);
+            }
+            Message::Event(event) => {
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                tell(&event, &settings, &fifos, &scripts, &mailer);
+            }
+        }
+    }
+    tokio::join!(fifos.finish(), mailer.finish());
+}
+
+fn tell(event: &Event, settings: &Settings, fifos: &Fifos, scripts: &Scripts, mailer: &Mailer) {
+    let nothing = Notify::default();
+    let key = (event.kind, event.name.clone());
+    let notify = settings.notify.get(&key).or_else(|| settings.before.get(&key)).unwrap_or(&nothing);
+    let mut event = event.clone();
+    if event.what == What::Deleted && !notify.tells_deleted {
+        event.what = What::Fault;
+    }
+    match event.what {
+        What::MasterPriority | What::BackupPriority if !notify.priority_changes => return,
+        _ => fifos.write(&event.line()),
+    }
+    let (own, any) = match event.what {
+        What::Master => (&notify.master, &notify.any),
+        What::Backup => (&notify.backup, &notify.any),
+        What::Fault => (&notify.fault, &notify.any),
+        What::Stop => (&notify.stop, &notify.any),
+        What::Deleted => (&notify.deleted, &notify.any),
+        What::MasterRxLowerPri => (&notify.master_rx_lower_pri, &None),
+        What::MasterPriority | What::BackupPriority | What::Still(_) => return,
+    };
+    let secure = settings.global.script_security;
+    if let Some(script) = own {
+        scripts.run(&script.argv, settings.user(script), secure, &script.place);
+    }
+    if let Some(script) = any {
+        let mut argv = script.argv.clone();
+        let priority = event.priority.to_string();
+        argv.extend([event.kind.word(), &event.name, event.what.word(), &priority].map(str::to_owned));
+        scripts.run(&argv, settings.user(script), secure, &script.place);
+    }
+    if notify.smtp_alert {
+        mailer.send(&event);
+    }
+}
+
+/// Says at once which scripts cannot be run, so that nobody learns of it in a takeover.
+fn complain(settings: &Settings) {
+    for ((kind, name), notify) in &settings.notify {
+        for (keyword, script) in notify.scripts() {
+            let user = settings.user(script);
+            if let Err(why) =
+                crate::track::exec::prepare_command(&script.argv, user, settings.global.script_security)
+            {
+                tracing::error!("{keyword} of {} {name} ({}) is not run: {why}", noun(*kind), script.place);
+            }
+        }
+    }
+}
+
+fn noun(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Instance => "instance",
+        Kind::Group => "group",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_keepalived_s() {
+        let event = |kind, what, priority| Event { kind, name: "VI_1".to_owned(), what, priority }.line();
+        assert_eq!(event(Kind::Instance, What::Master, 100), "INSTANCE \"VI_1\" MASTER 100\n");
+        assert_eq!(event(Kind::Group, What::Still(State::Fault), 0), "GROUP \"VI_1\" FAULT 0\n");
+        let lower = event(Kind::Instance, What::MasterRxLowerPri, 7);
+        assert_eq!(lower, "INSTANCE \"VI_1\" MASTER_RX_LOWER_PRI 7\n");
+    }
+}

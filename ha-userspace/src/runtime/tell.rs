@@ -1,0 +1,90 @@
+//! From what happened in a turn to what others are told: which notes are events for scripts, FIFOs and mail.
+
+use ha_common::machine::State;
+use ha_common::time::{Span, Time};
+
+use super::daemon::Daemon;
+use super::note::Note;
+use super::router::Router;
+use crate::notify::{self, Event, Kind, What};
+
+/// A master that is claimed against by every advert of a flood does not start a script for each.
+const LOWER_PRIORITY_EVERY: Span = Span::from_millis(100);
+
+/// The event that a note is, if it is one.
+pub(super) fn event(note: &Note, routers: &[Router]) -> Option<Event> {
+    let instance = |n: usize, what: What| {
+        let router = routers.get(n)?;
+        let (name, priority) = (router.config.name.clone(), router.machine.priority().get());
+        Some(Event { kind: Kind::Instance, name, what, priority })
+    };
+    match note {
+        Note::Transition { router: n, from, to, .. } => {
+            let router = routers.get(*n)?;
+            let what = match (from, to) {
+                (_, State::Master) => What::Master,
+                (_, State::Backup) => What::Backup,
+                // Its scripts have not answered yet: nobody knows whether it is a fault.
+                (State::Init, State::Fault) if router.awaits_scripts => return None,
+                (_, State::Fault) => What::Fault,
+                // That it leaves was told when it began.
+                (State::Leaving, State::Init) => return None,
+                (_, State::Leaving | State::Init) if router.retired => What::Deleted,
+                (_, State::Leaving | State::Init) => What::Stop,
+            };
+            instance(*n, what)
+        }
+        Note::Resumed { router } => instance(*router, What::Master),
+        Note::FaultAfterAll { router } => instance(*router, What::Fault),
+        Note::LowerPriority { router } => instance(*router, What::MasterRxLowerPri),
+        Note::Priority { router: n } => {
+            let master = routers.get(*n)?.machine.state() == State::Master;
+            instance(*n, if master { What::MasterPriority } else { What::BackupPriority })
+        }
+        Note::GroupState { group, state } => {
+            let what = match state {
+                State::Master => What::Master,
+                State::Backup => What::Backup,
+                State::Fault => What::Fault,
+                State::Init | State::Leaving => What::Stop,
+            };
+            Some(Event { kind: Kind::Group, name: group.clone(), what, priority: 0 })
+        }
+        _ => None,
+    }
+}
+
+impl Daemon {
+    /// `fifo_write_vrrp_states_on_reload`: every state, as if it had just been entered, but to the FIFOs only.
+    pub(super) fn repeat_states(&mut self) {
+        let still = |state: State| {
+            Some(What::Still(match state {
+                State::Master => notify::State::Master,
+                State::Backup => notify::State::Backup,
+                State::Fault => notify::State::Fault,
+                State::Init | State::Leaving => return None,
+            }))
+        };
+        let instances = self.routers.iter().filter_map(|router| {
+            let what = still(router.machine.state())?;
+            let (name, priority) = (router.config.name.clone(), router.machine.priority().get());
+            Some(Event { kind: Kind::Instance, name, what, priority })
+        });
+        let groups = self.groups.iter().filter_map(|group| {
+            let what = still(group.state?)?;
+            Some(Event { kind: Kind::Group, name: group.config.name.clone(), what, priority: 0 })
+        });
+        for event in instances.chain(groups).collect::<Vec<_>>() {
+            self.notifier.tell(event);
+        }
+    }
+}
+
+/// Whether a lower-priority advert at `now` is told of.
+pub(super) fn lower_priority(router: &mut Router, now: Time) -> bool {
+    let due = router.noted.lower_priority.is_none_or(|last| last.after(LOWER_PRIORITY_EVERY) <= now);
+    if due {
+        router.noted.lower_priority = Some(now);
+    }
+    due
+}

@@ -16,15 +16,12 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing";
 
-/// Targets, the seconds that each gets, and where it starts from.
-const TARGETS: [(&str, u32, Option<&str>); 6] = [
-    ("config", 8, Some("ha-userspace/tests/config")),
-    ("frame", 3, None),
-    ("pdu", 3, None),
-    ("probe", 2, None),
-    ("control", 2, None),
-    ("bfd", 2, None),
-];
+/// Where the targets are: each file is one.
+const TARGETS: &str = "fuzz/fuzz_targets";
+/// Seconds for the configuration, whose language is large, and for each of the others.
+const SECONDS: (u32, u32) = (8, 2);
+/// What the configuration starts from.
+const CORPUS: &str = "ha-userspace/tests/config";
 
 /// Arguments of `cargo xtask fuzz`.
 #[derive(Debug, clap::Args)]
@@ -41,12 +38,27 @@ pub(crate) struct Args {
 /// # Errors
 /// As [`run`].
 pub(crate) fn main(args: &Args) -> Result<()> {
-    let chosen = |name: &str| args.target.as_ref().is_none_or(|target| target == name);
-    if !TARGETS.iter().any(|(name, ..)| chosen(name)) {
-        let names: Vec<&str> = TARGETS.iter().map(|(name, ..)| *name).collect();
-        bail!("there is no such fuzz target; choose one of {}", names.join(", "));
+    let mut names = targets()?;
+    if let Some(wanted) = &args.target {
+        if !names.contains(wanted) {
+            bail!("there is no fuzz target `{wanted}`; choose one of {}", names.join(", "));
+        }
+        names.retain(|name| name == wanted);
     }
-    each(&chosen, args.seconds)
+    each(&names, args.seconds)
+}
+
+/// The names of all targets, in order.
+fn targets() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(sys::workspace_root().join(TARGETS))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Formatting and lints. Without libFuzzer, which is C++, the targets compile fast.
@@ -66,10 +78,10 @@ pub(crate) fn lints() -> Result<()> {
 /// # Errors
 /// When a target does not build, or finds an input that breaks what it asserts or takes more than five seconds.
 pub(crate) fn run() -> Result<()> {
-    each(&|_| true, None)
+    each(&targets()?, None)
 }
 
-fn each(chosen: &dyn Fn(&str) -> bool, wanted: Option<u32>) -> Result<()> {
+fn each(names: &[String], wanted: Option<u32>) -> Result<()> {
     if !cfg!(target_arch = "x86_64") || ["c++", "g++", "clang++"].iter().all(|name| sys::find(name).is_none())
     {
         println!("note: fuzzing is left out, libFuzzer needs a C++ compiler on x86-64");
@@ -82,8 +94,9 @@ fn each(chosen: &dyn Fn(&str) -> bool, wanted: Option<u32>) -> Result<()> {
     sys::run("The fuzz targets", &mut build)?;
     let root = sys::workspace_root();
     let mut failed = Vec::new();
-    for (name, usual, seeds) in TARGETS.into_iter().filter(|(name, ..)| chosen(name)) {
-        let seconds = wanted.unwrap_or(usual);
+    for name in names {
+        let config = name == "config";
+        let seconds = wanted.unwrap_or(if config { SECONDS.0 } else { SECONDS.1 });
         let place = |kind: &str| -> Result<PathBuf> {
             let path = root.join("fuzz").join(kind).join(name);
             std::fs::create_dir_all(&path)?;
@@ -100,10 +113,10 @@ fn each(chosen: &dyn Fn(&str) -> bool, wanted: Option<u32>) -> Result<()> {
             "-print_final_stats=1",
         ]);
         target.arg(format!("-artifact_prefix={}/", artifacts.display())).arg(corpus);
-        target.args(seeds.map(|seeds| root.join(seeds)));
+        target.args(config.then(|| root.join(CORPUS)));
         if let Err(error) = sys::run(&format!("Fuzzing {name} for {seconds} s"), &mut target) {
             println!("    {error:#}");
-            failed.push(name);
+            failed.push(name.as_str());
         }
     }
     if failed.is_empty() {

@@ -63,7 +63,10 @@ fn bpf_level(word: &str) -> Result<aya_log::Level, String> {
 /// Puts the program file of now into the place of this process, with the same arguments.
 fn replace(program: &Path) -> ExitCode {
     use std::os::unix::process::CommandExt;
-    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    let error = std::process::Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .env(runtime::REPLACES, "1")
+        .exec();
     eprintln!("xvrrp: cannot restart {}: {error}", program.display());
     ExitCode::FAILURE
 }

@@ -252,7 +252,7 @@ impl Daemon {
             |router: &Router| router.retired && router.machine.state() == State::Init && !router.installed;
         if self.routers.iter().any(gone) {
             self.routers.retain(|router| !gone(router));
-            self.groups.iter_mut().for_each(|group| group.ripened = None);
+            self.find_members();
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Group {
     pub(super) config: SyncGroup,
     /// What was last told of it; `None` before the first time.
     pub(super) state: Option<State>,
+    /// Positions of its routers, in the file's order.
+    pub(super) members: Vec<usize>,
     /// The member that became ripe last: it leads.
     pub(super) ripened: Option<usize>,
 }
@@ -32,7 +34,7 @@ impl Daemon {
         for config in &self.config.sync_groups {
             let state =
                 old.iter().find(|group| group.config.name == config.name).and_then(|group| group.state);
-            self.groups.push(Group { config: config.clone(), state, ripened: None });
+            self.groups.push(Group { config: config.clone(), state, members: Vec::new(), ripened: None });
         }
         for n in 0..self.routers.len() {
             let Self { routers, groups, .. } = self;
@@ -48,21 +50,25 @@ impl Daemon {
                 self.feed(n, Input::Reconfigure(params), now, None);
             }
         }
+        self.find_members();
     }
 
-    /// Routers of a group, in the file's order.
-    fn members(&self, group: usize) -> Vec<usize> {
-        let config = &self.groups[group].config;
-        let find = |name: &String| {
-            self.routers.iter().position(|router| router.group == Some(group) && router.config.name == *name)
-        };
-        config.members.iter().filter_map(find).collect()
+    /// After routers have come or gone: where those of each group are.
+    pub(super) fn find_members(&mut self) {
+        let Self { routers, groups, .. } = self;
+        for (at, group) in groups.iter_mut().enumerate() {
+            let find = |name: &String| {
+                routers.iter().position(|router| router.group == Some(at) && router.config.name == *name)
+            };
+            group.members = group.config.members.iter().filter_map(find).collect();
+            group.ripened = None;
+        }
     }
 
     /// Makes all members of every group do what one of them has begun.
     pub(super) fn settle_groups(&mut self, now: Time) {
         for at in 0..self.groups.len() {
-            let mut order = self.members(at);
+            let mut order = self.groups[at].members.clone();
             // Who leads goes first, as in keepalived.
             let leader = self.groups[at].ripened.and_then(|n| order.iter().position(|member| *member == n));
             if let Some(leader) = leader {

@@ -46,6 +46,9 @@ use interface::Setup;
 /// SCHED_FIFO priority of the loop: above interrupt threads (50), so that a packet flood does not delay an advert.
 const REALTIME_PRIORITY: u8 = 51;
 
+/// Set in the environment of a program that replaces this one.
+pub const REPLACES: &str = "XVRRP_REPLACES";
+
 /// What the command line says.
 pub struct Options {
     /// Configuration file, for messages.
@@ -68,7 +71,9 @@ pub struct Options {
 pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
-    if let Some(script) = &config.global.startup {
+    // What replaces an earlier run has not been shut down, and its role does not wait for long.
+    let replaces = std::env::var_os(REPLACES).is_some();
+    if let Some(script) = config.global.startup.as_ref().filter(|_| !replaces) {
         once::run("startup_script", script, &config.global);
     }
     let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;

@@ -34,7 +34,7 @@ pub const DEFAULT_USER: &str = "keepalived_script";
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Variables that belong to the daemon's service and not to its scripts.
-const PRIVATE_VARIABLES: [&str; 8] = [
+const PRIVATE_VARIABLES: [&str; 9] = [
     "JOURNAL_STREAM",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
@@ -43,6 +43,7 @@ const PRIVATE_VARIABLES: [&str; 8] = [
     "RUST_LOG",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
+    crate::runtime::REPLACES,
 ];
 
 /// Why a script cannot be run.

@@ -136,13 +136,24 @@ impl Daemon {
     /// that its scripts have not answered yet.
     pub(super) fn held_back(&self, n: usize) -> Option<(String, bool)> {
         let group = self.routers[n].group?;
+        let runs = runs(&self.routers[n]);
         let others = self.routers.iter().enumerate().filter(|(at, other)| {
-            *at != n && other.group == Some(group) && other.fitness != Input::Ready(true)
+            let unfit = *at != n && other.group == Some(group) && other.fitness != Input::Ready(true);
+            unfit && !(runs && self.waits_outside(*at))
         });
         let (_, other) = others.min_by_key(|(_, other)| other.waits)?;
         let name = &self.groups[group].config.name;
         let why = other.noted.fault.first().map_or("it cannot run", String::as_str);
         Some((format!("sync group {name}, {}: {why}", other.config.name), other.waits))
+    }
+
+    /// Whether a router that a reload has brought into a running group still waits for its scripts. Until they have
+    /// answered it does not start, and the group goes on without it.
+    pub(super) fn waits_outside(&self, n: usize) -> bool {
+        let router = &self.routers[n];
+        let group_runs =
+            |group: usize| self.groups[group].members.iter().any(|&member| runs(&self.routers[member]));
+        router.waits && router.machine.state() == State::Init && router.group.is_some_and(group_runs)
     }
 
     /// Routers in the order in which their fitness is to be fed: those first with which something has changed.
@@ -153,6 +164,10 @@ impl Daemon {
         order.extend(rest);
         order
     }
+}
+
+fn runs(router: &Router) -> bool {
+    matches!(router.machine.state(), State::Backup | State::Master)
 }
 
 /// What is tracked for an instance: its own and its group's. Members of a group must not differ in what they lose, so

@@ -136,6 +136,9 @@ impl Daemon {
     }
 
     fn feed_fitness(&mut self, n: usize, now: Time) {
+        if self.waits_outside(n) {
+            return;
+        }
         let held_back = self.held_back(n);
         let router = &mut self.routers[n];
         let (fitness, awaits) = match (router.fitness, held_back) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::{
+    fuzz,
     setup::{self, Need, Way},
     sys, test,
 };
@@ -38,7 +39,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     };
 
     check("format", &mut || cargo("Formatting", &["fmt", "--all", "--check"]));
-    check("fuzz", &mut fuzz);
+    check("fuzz lints", &mut fuzz::lints);
     check("clippy", &mut || {
         let args = ["clippy", "--workspace", "--exclude", "ha-ebpf", "--all-targets", "--", "-D", "warnings"];
         cargo("Lints", &args)
@@ -48,6 +49,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     });
     check("no_std", &mut || ebpf("ha-common for the kernel's target", "build", "ha-common", &[]));
     check("docs", &mut docs);
+    check("fuzz", &mut fuzz::run);
     if !args.no_test {
         check("test", &mut || test::main(&test::Args::default()));
     }
@@ -66,15 +68,6 @@ pub(crate) fn main(args: &Args) -> Result<()> {
 
 fn cargo(title: &str, args: &[&str]) -> Result<()> {
     sys::run(title, sys::cargo().args(args)).map(drop)
-}
-
-/// The fuzz targets are a workspace of their own. Without libFuzzer, which is C++, they compile fast.
-fn fuzz() -> Result<()> {
-    let manifest = ["--manifest-path", "fuzz/Cargo.toml"];
-    sys::run("Formatting of the fuzz targets", sys::cargo().arg("fmt").args(manifest).arg("--check"))?;
-    let mut clippy = sys::cargo();
-    clippy.arg("clippy").args(manifest).args(["--no-default-features", "--", "-D", "warnings"]);
-    sys::run("Lints of the fuzz targets", &mut clippy).map(drop)
 }
 
 fn docs() -> Result<()> {

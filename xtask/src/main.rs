@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 mod lab;
 mod run;
 mod setup;
@@ -30,6 +31,8 @@ enum Command {
     Bench(bench::Args),
     /// The lab by hand
     Lab(lab::Args),
+    /// Fuzz every decoder and the configuration, guided by coverage
+    Fuzz(fuzz::Args),
     /// Every check that a change must pass
     Ci(ci::Args),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::main(&args),
         Command::Bench(args) => with(setup::Need::Test, || bench::main(&args)),
         Command::Lab(args) => with(setup::Need::Lab, || lab::main(args)),
+        Command::Fuzz(args) => with(setup::Need::Lab, || fuzz::main(&args)),
         Command::Ci(args) => ci::main(&args),
     };
     match result {

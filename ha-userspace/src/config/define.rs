@@ -39,6 +39,11 @@ impl Definitions {
         Self { values: HashMap::new(), instance: instance.to_owned(), random: seed | 1 }
     }
 
+    /// Start the sequence of `${_RANDOM}` anew.
+    pub fn seed(&mut self, seed: u64) {
+        self.random = seed | 1;
+    }
+
     /// Define a name, or change its value.
     pub fn set(&mut self, name: &[u8], value: Vec<u8>) {
         self.values.insert(name.to_vec(), value);

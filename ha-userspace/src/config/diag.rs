@@ -106,6 +106,7 @@ pub struct Diagnostics {
     counts: [usize; 3],
     fatal: bool,
     unprotected_scripts: bool,
+    lvs: bool,
 }
 
 impl Diagnostics {
@@ -135,6 +136,11 @@ impl Diagnostics {
     /// Say that scripts are configured and `enable_script_security` is not.
     pub fn set_unprotected_scripts(&mut self) {
         self.unprotected_scripts = true;
+    }
+
+    /// Whether this is the first mention of load balancing: one line about it is enough.
+    pub fn first_lvs(&mut self) -> bool {
+        !std::mem::replace(&mut self.lvs, true)
     }
 
     /// Sort by place: the order in which the operator reads the file.

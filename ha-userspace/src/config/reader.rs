@@ -30,7 +30,7 @@ const MAX_REPLACEMENTS: usize = 200;
 /// Length of a line, also after replacement.
 const MAX_LINE: usize = 1 << 16;
 /// Work that definitions and repetitions may cause in all, in bytes copied.
-const MAX_COPIED: usize = 48 << 20;
+const MAX_COPIED: usize = 24 << 20;
 /// Work of a line beside its bytes.
 const LINE_COST: usize = 64;
 
@@ -237,6 +237,22 @@ impl<'a> Reader<'a> {
         true
     }
 
+    /// `random_seed NUMBER`: `${_RANDOM}` below it repeats itself from one load to the next.
+    fn random_seed(&mut self, argument: &Text) {
+        let text = String::from_utf8_lossy(argument.bytes()).into_owned();
+        match text.parse::<u32>() {
+            Ok(seed) => self.definitions.seed(seed.into()),
+            Err(_) => {
+                let message = format!("random_seed `{text}` is not a number");
+                self.diags.push(
+                    Diagnostic::error(codes::BAD_NUMBER, argument.whole(), message)
+                        .cause("${_RANDOM} stays random")
+                        .help("write a whole number from 0 to 4294967295"),
+                );
+            }
+        }
+    }
+
     /// Words of a finished line, unless it is an include.
     fn words(&mut self, line: &Text) {
         let bytes = line.bytes();
@@ -248,6 +264,9 @@ impl<'a> Reader<'a> {
         }
         if keyword == b"include_check" {
             self.include_check(&line.slice(end..bytes.len()));
+        }
+        if keyword == b"random_seed" {
+            self.random_seed(&line.slice(end..bytes.len()).trimmed());
         }
         let tokens = lexer::tokens(line);
         self.words = self.words.saturating_add(tokens.len());

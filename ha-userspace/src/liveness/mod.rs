@@ -1,14 +1,15 @@
-//! The liveness thread: probes masters, judges their silence, and vouches for this node.
+//! The liveness threads: one probes masters and judges their silence, two vouch for this node.
 //!
-//! What lives here: the thread and what it is told and tells. What must not: the rules (`ha_common::judge`), what a
+//! What lives here: the threads and what it is told and tells. What must not: the rules (`ha_common::judge`), what a
 //! virtual router does about a verdict (`ha_common::machine`), and which peers there are (the runtime decides).
 //! docs/liveness.md describes the whole.
 //!
-//! The thread has the highest real-time priority of the daemon and does nothing else: it must send its probes in
-//! time, and it must not vouch for a main loop that hangs.
+//! They have the highest real-time priority of the daemon and do nothing else: probes must go out in time, and a lease
+//! must not run out while the main loop is well.
 
 mod prober;
 mod thread;
+mod vouch;
 
 use std::net::IpAddr;
 use std::num::NonZeroU64;
@@ -60,7 +61,7 @@ pub struct PeerSpec {
     pub peers: Peers,
 }
 
-/// A lease that the thread is to renew, one for each interface.
+/// A lease that is to be renewed, one for each interface.
 #[derive(Clone, Debug)]
 pub struct LeaseSpec {
     /// The map's entry.
@@ -105,12 +106,11 @@ pub struct PeerStatus {
 #[derive(Debug)]
 enum Command {
     Peers(Vec<PeerSpec>),
-    Leases(Vec<LeaseSpec>),
     Heard(PeerKey, Time),
     Status(mpsc::Sender<Vec<PeerStatus>>),
 }
 
-/// The thread's handle. Dropping it ends the thread.
+/// The threads' handle. Dropping it ends them.
 #[derive(Debug)]
 pub struct Liveness {
     commands: Option<mpsc::Sender<Command>>,
@@ -118,10 +118,11 @@ pub struct Liveness {
     /// When the main loop will be done with its next turn at the latest.
     promised: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
+    vouchers: vouch::Vouchers,
 }
 
 impl Liveness {
-    /// Starts the thread. `incarnation` is this run's, drawn at random; reports go to `reports`.
+    /// Starts them. `incarnation` is this run's, drawn at random; reports go to `reports`.
     ///
     /// # Errors
     ///
@@ -131,11 +132,11 @@ impl Liveness {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let wake = Arc::new(EventFd::from_value_and_flags(0, flags)?);
         let promised = Arc::new(AtomicU64::new(u64::MAX));
-        let worker =
-            thread::Worker::new(incarnation, orders, Arc::clone(&wake), Arc::clone(&promised), reports)?;
+        let vouchers = vouch::Vouchers::start(&promised)?;
+        let worker = thread::Worker::new(incarnation, orders, Arc::clone(&wake), reports)?;
         let thread =
             std::thread::Builder::new().name("xvrrp-liveness".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { commands: Some(commands), wake, promised, thread: Some(thread) })
+        Ok(Self { commands: Some(commands), wake, promised, thread: Some(thread), vouchers })
     }
 
     /// All peers that matter from now on. Those that were known keep their judges.
@@ -145,8 +146,8 @@ impl Liveness {
 
     /// All leases to renew from now on. A lease that has run out is not renewed: the main loop finds that, steps
     /// down, and renews it itself.
-    pub fn set_leases(&self, leases: Vec<LeaseSpec>) {
-        self.tell(Command::Leases(leases));
+    pub fn set_leases(&self, leases: &[LeaseSpec]) {
+        self.vouchers.set_leases(leases);
     }
 
     /// An advert of a peer as master was accepted; it arrived at `at`.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{PeerKey, PeerSpec, PeerStatus, Report};
 use crate::net::clock;
 use crate::net::probe_tx::ProbeTx;
-use crate::xdp::LastReply;
+use crate::xdp::{LastReply, Peers};
 
 /// See the module's documentation.
 pub(super) struct Prober {
@@ -35,6 +35,11 @@ impl Prober {
 
     pub(super) const fn key(&self) -> PeerKey {
         self.spec.key
+    }
+
+    /// Whether that is the map that replies are read from.
+    pub(super) fn reads(&self, peers: &Peers) -> bool {
+        self.spec.peers.is_same(peers)
     }
 
     /// Takes other settings, MAC addresses or wishes; the judge keeps what it knows.

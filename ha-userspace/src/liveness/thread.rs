@@ -1,20 +1,19 @@
-//! The loop of the liveness thread.
+//! The loop of the thread that probes.
 
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use ha_common::time::{Span, Time};
+use ha_common::time::Time;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::EventFd;
 use nix::sys::time::TimeSpec;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::prober::Prober;
-use super::{Command, LeaseSpec, REALTIME_PRIORITY, Report, descriptor};
+use super::{Command, REALTIME_PRIORITY, Report, descriptor};
 use crate::net::probe_tx::ProbeTx;
 use crate::net::{clock, process};
 
@@ -24,11 +23,9 @@ pub(super) struct Worker {
     orders: Receiver<Command>,
     wake: Arc<EventFd>,
     descriptor: OwnedFd,
-    promised: Arc<AtomicU64>,
     reports: UnboundedSender<Report>,
     socket: ProbeTx,
     probers: Vec<Prober>,
-    leases: Vec<LeaseSpec>,
 }
 
 impl Worker {
@@ -36,13 +33,12 @@ impl Worker {
         incarnation: NonZeroU64,
         orders: Receiver<Command>,
         wake: Arc<EventFd>,
-        promised: Arc<AtomicU64>,
         reports: UnboundedSender<Report>,
     ) -> anyhow::Result<Self> {
         let descriptor = descriptor(&wake)?;
         let socket = ProbeTx::open()?;
-        let (probers, leases) = (Vec::new(), Vec::new());
-        Ok(Self { incarnation, orders, wake, descriptor, promised, reports, socket, probers, leases })
+        let probers = Vec::new();
+        Ok(Self { incarnation, orders, wake, descriptor, reports, socket, probers })
     }
 
     pub(super) fn run(mut self) {
@@ -58,7 +54,6 @@ impl Worker {
                 prober.work(&mut self.socket, &self.reports);
                 next = next.min(prober.next_deadline());
             }
-            next = next.min(self.renew());
             self.sleep(next);
         }
     }
@@ -69,7 +64,6 @@ impl Worker {
         loop {
             match self.orders.try_recv() {
                 Ok(Command::Peers(specs)) => self.adopt(specs),
-                Ok(Command::Leases(leases)) => self.leases = leases,
                 Ok(Command::Heard(peer, at)) => {
                     if let Some(prober) = self.probers.iter_mut().find(|prober| prober.key() == peer) {
                         prober.heard(at);
@@ -89,27 +83,12 @@ impl Worker {
         self.probers.retain(|prober| specs.iter().any(|spec| spec.key == prober.key()));
         for spec in specs {
             match self.probers.iter_mut().find(|prober| prober.key() == spec.key) {
-                Some(prober) => prober.change(spec),
+                Some(prober) if prober.reads(&spec.peers) => prober.change(spec),
+                // The program was attached anew, with maps of its own.
+                Some(prober) => *prober = Prober::new(spec, self.incarnation),
                 None => self.probers.push(Prober::new(spec, self.incarnation)),
             }
         }
-    }
-
-    /// Renews the leases, and returns when it wants to do so again. Three renewals fit into a lease.
-    fn renew(&self) -> Time {
-        let now = clock::now();
-        // A main loop that hangs is nobody to vouch for.
-        let alive = now.0 <= self.promised.load(Ordering::Acquire);
-        let mut next = Time::NEVER;
-        for LeaseSpec { lease, length } in &self.leases {
-            let third = Span(length.0 / 3);
-            let until = lease.until();
-            if alive && until > now && until.span_since(now) <= Span(length.0 - third.0) {
-                lease.renew(now.after(*length));
-            }
-            next = next.min(now.after(third));
-        }
-        next
     }
 
     fn sleep(&self, until: Time) {

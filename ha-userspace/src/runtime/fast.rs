@@ -165,7 +165,7 @@ impl Daemon {
             let needed = self.routers.iter().any(|router| holds(router, at));
             needed.then(|| LeaseSpec { lease: xdp.lease.clone(), length: self.lease_length(at) })
         });
-        liveness.set_leases(leases.collect());
+        liveness.set_leases(&leases.collect::<Vec<_>>());
     }
 
     /// Takes a report of the liveness thread.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use ha_common::classify::{Origin, parse_ip_packet};
 use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
 use ha_common::packet::Endpoints;
-use ha_common::time::Time;
+use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
 use crate::config::model::XdpMode;
@@ -90,6 +90,8 @@ pub(super) struct Interface {
     socket_losses: u64,
     /// What was decided about frames while there is no map to count in, by [`Counter::index`].
     counted: [u64; Counter::COUNT],
+    /// When it was last asked whether the program is still attached.
+    asked: Time,
     /// What [`Interface::lost`] said last time.
     pub(super) lost_before: u64,
 }
@@ -109,6 +111,7 @@ impl Interface {
             senders: Vec::new(),
             socket_losses: 0,
             lost_before: 0,
+            asked: Time(0),
             counted: [0; Counter::COUNT],
         }
     }
@@ -292,6 +295,16 @@ impl Interface {
                 }
             }
         }
+    }
+
+    /// Whether somebody else has detached the program, which then sees no adverts and answers no probes. Asked at most
+    /// once a second, unless it is `urgent`.
+    pub(super) fn lost_program(&mut self, urgent: bool, now: Time) -> bool {
+        if !urgent && now.span_since(self.asked) < Span::SECOND {
+            return false;
+        }
+        self.asked = now;
+        self.xdp().is_some_and(|xdp| !xdp.is_attached())
     }
 
     /// How many frames were lost on the way to user space, ever. Costs a system call.

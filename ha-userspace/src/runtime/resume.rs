@@ -103,8 +103,8 @@ fn in_time(router: &Router, inherited: &Inherited) -> bool {
     if inherited.lease.orphaned != 0 {
         return false;
     }
-    // The lease was renewed at most its length before the end; the last advert was sent at most an interval before
-    // that; and no peer is patient for less than three intervals.
+    // The lease was renewed at most its length before the end, and no peer is patient for less than three intervals.
+    // One whose patience ended since the last advert, up to an interval before that, has said so: superseded.
     let end = Time(inherited.lease.lease_until_ns.saturating_sub(span(router.config.fast.lease).0));
-    inherited.at < end.after(router.params().interval.times(2))
+    inherited.at < end.after(router.params().interval.times(3))
 }

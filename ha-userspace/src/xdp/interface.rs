@@ -10,6 +10,7 @@ use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
 use super::attach::{AttachError, Attached, attach_in_order, attempts, no_driver, replace};
+use super::bpf::PinnedLink;
 use super::claim::Claim;
 use super::driver::{self, Driver};
 use super::events::Events;
@@ -50,6 +51,8 @@ pub struct XdpInterface {
     pins: Option<Pins>,
     /// Keeps the program attached. A kernel link, so that it can be pinned.
     _link: FdLink,
+    /// The same, where it is pinned.
+    pinned: Option<PinnedLink>,
     /// Nobody else uses the interface's program and pins.
     _claim: Option<Claim>,
     /// Keeps the program's live half connected.
@@ -222,6 +225,14 @@ impl XdpInterface {
         }
     }
 
+    /// False once somebody else has detached the program (`bpftool link detach`), of which the kernel tells nobody. Where
+    /// nothing is pinned it is taken for attached. Costs a system call.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        let ifindex = |pinned: &PinnedLink| pinned.info().map(|info| info.ifindex);
+        self.pinned.as_ref().is_none_or(|pinned| ifindex(pinned).ok() == Some(self.ifindex))
+    }
+
     /// Where link and maps are pinned.
     #[must_use]
     pub fn pin_directory(&self) -> Option<&Path> {
@@ -343,6 +354,7 @@ impl Running {
             })?,
             None => link,
         };
+        let pinned = pins.as_ref().and_then(|pins| pins.link().ok());
         let mut events = program.events().map_err(failed)?;
         if inherited.is_some() {
             // Queued before the earlier run ended, and hashed under its key.
@@ -355,6 +367,7 @@ impl Running {
             notes,
             pins,
             _link: link,
+            pinned,
             vips: program.vips().map_err(failed)?,
             peers: program.peers().map_err(failed)?,
             probers: program.probers().map_err(failed)?,

@@ -57,6 +57,12 @@ impl Peers {
         Ok(Self { memory: Arc::new(Mapping::new(map, bytes)?) })
     }
 
+    /// Whether both are the same memory.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.memory, &other.memory)
+    }
+
     /// Makes an entry for a peer: replies from `address` to probes of `prober` are believed from now on, in the
     /// order of their sequences, which start at 1.
     pub fn configure(&self, index: PeerIndex, address: IpAddr, prober: NonZeroU64) {

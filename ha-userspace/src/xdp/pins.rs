@@ -131,6 +131,11 @@ impl Pins {
             .map_err(|source| PinError::Directory { path: self.directory.clone(), source })
     }
 
+    /// The link, to ask whether it is attached.
+    pub(super) fn link(&self) -> io::Result<PinnedLink> {
+        PinnedLink::open(&self.directory.join(LINK))
+    }
+
     /// Leaves the pins where they are.
     pub(super) fn keep(self) {
         std::mem::forget(self);

@@ -3,8 +3,10 @@
 //! The files beside this one start with `# keepalived: CODE` (what `keepalived -t` 2.2.7 says, by behaviour) and
 //! `# expect: CODE XV…` (what is expected here); the tutorial's files are verbatim and listed in [`corpus`].
 
+mod compat;
 mod corpus;
 mod keepalived;
+mod language;
 mod mutate;
 
 use std::path::{Path, PathBuf};
@@ -66,8 +68,10 @@ fn header(text: &[u8], key: &str) -> Option<String> {
 
 fn main() {
     let mut trials: Vec<Trial> = Vec::new();
+    trials.extend(compat::trials());
     trials.extend(corpus::trials());
     trials.extend(mutate::trials());
     trials.extend(keepalived::trials());
+    trials.extend(language::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

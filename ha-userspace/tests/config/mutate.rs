@@ -1,15 +1,22 @@
 //! Broken files: nothing panics or hangs, every finding has a place, and what is left can run.
+//!
+//! `XVRRP_MUTATIONS` says how many, `XVRRP_MUTATIONS_FROM` which is the first: a case is its number.
 
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use ha_common::types::Family;
+use ha_userspace::config::keywords::CONTEXTS;
 use ha_userspace::config::model::Config;
 use ha_userspace::config::{self, Loaded, report};
 use libtest_mimic::{Failed, Trial};
 
 use super::{files, options};
 
+/// Enough for every change; `XVRRP_MUTATIONS=100000` is for those of the parser.
 const CASES: u64 = 20_000;
+/// Processor time for a case, unoptimised. Other work on the machine does not count.
+const MOST: Duration = Duration::from_secs(1);
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![Trial::test("mutated_files_are_survived", mutated)]
@@ -89,7 +96,7 @@ fn mutate(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
     for _ in 0..=random.below(4) {
         let at = random.below(bytes.len() + 1);
         let lines = || bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
-        match random.below(9) {
+        match random.below(12) {
             0 => bytes.truncate(at),
             1 => drop(bytes.splice(at..at, SPLICES[random.below(SPLICES.len())].iter().copied())),
             2 => {
@@ -123,6 +130,20 @@ fn mutate(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
                 let cut = random.below(other.len() + 1);
                 bytes.splice(at..at, other[cut..].iter().copied());
             }
+            8 => swap_type(&mut bytes, at, random),
+            9 => {
+                let deep = random.below(60);
+                let end = (at + random.below(200)).min(bytes.len());
+                bytes.splice(end..end, b"\n}".repeat(deep));
+                bytes.splice(at..at, b"vrrp_instance x {\n".repeat(deep));
+            }
+            10 => {
+                // A keyword of another block.
+                let (_, table) = CONTEXTS[random.below(CONTEXTS.len())];
+                let (word, _) = table[random.below(table.len())];
+                let start = bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                bytes.splice(start..start, format!("{word} {}\n", random.next() % 300).into_bytes());
+            }
             _ => {
                 let repeated: Vec<u8> =
                     bytes[at..(at + random.below(40)).min(bytes.len())].repeat(random.below(50));
@@ -134,32 +155,94 @@ fn mutate(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
+/// The word at `at` becomes one of another type.
+fn swap_type(bytes: &mut Vec<u8>, at: usize, random: &mut Random) {
+    const VALUES: &[&[u8]] = &[
+        b"on",
+        b"off",
+        b"7",
+        b"-7",
+        b"0.5",
+        b"1e9",
+        b"word",
+        b"192.0.2.1",
+        b"2001:db8::1/64",
+        b"eth0",
+        b"\"q q\"",
+        b"{ }",
+        b"default",
+        b"18446744073709551616",
+        b"0x7fffffff",
+        b"100ms",
+        b"/tmp/x",
+        b"",
+    ];
+    let blank = |byte: &u8| byte.is_ascii_whitespace();
+    let start = bytes[..at].iter().rposition(blank).map_or(0, |start| start + 1);
+    let end = bytes[at..].iter().position(blank).map_or(bytes.len(), |length| at + length);
+    bytes.splice(start..end, VALUES[random.below(VALUES.len())].iter().copied());
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
 fn mutated() -> Result<(), Failed> {
     let corpus: Vec<Vec<u8>> = files().iter().map(|path| std::fs::read(path).expect("readable")).collect();
-    let options = options();
-    let mut fatal = 0;
-    for case in 0..CASES {
-        let mut random = Random(case);
-        let (a, b) = (random.below(corpus.len()), random.below(corpus.len()));
-        let bytes = mutate(&corpus[a], &corpus[b], &mut random);
-        let start = Instant::now();
-        let loaded = config::load_str("/nonexistent/mutated.conf", &bytes, &options);
-        if start.elapsed() > Duration::from_secs(5) {
-            return Err(format!("case {case} took {:?}", start.elapsed()).into());
+    let (cases, from) = (number("XVRRP_MUTATIONS", CASES), number("XVRRP_MUTATIONS_FROM", 0));
+    let (next, fatal) = (AtomicU64::new(from), AtomicU64::new(0));
+    let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(8));
+    let worker = || -> Result<Duration, String> {
+        let mut slowest = Duration::ZERO;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= from + cases {
+                return Ok(slowest);
+            }
+            slowest = slowest.max(case(number, &corpus, &fatal)?);
         }
-        let problem = places(&loaded).or_else(|| sound(&loaded.config));
-        if let Some(problem) = problem {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            return Err(format!("case {case}: {problem}\n{text}").into());
-        }
-        fatal += u32::from(loaded.fatal);
-        if case % 32 == 0 {
-            assert!(!report::text(&loaded, case % 64 == 0).is_empty());
-        }
+    };
+    let results: Vec<Result<Duration, String>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        threads
+            .into_iter()
+            .map(|t| t.join().unwrap_or_else(|_| Err("a worker panicked".to_owned())))
+            .collect()
+    });
+    let mut slowest = Duration::ZERO;
+    for result in results {
+        slowest = slowest.max(result?);
     }
+    println!("{cases} cases, the slowest took {slowest:?}");
     // The test would be worthless if almost nothing were read to the end.
-    assert!(u64::from(fatal) < CASES / 2, "{fatal} of {CASES} could not be read");
+    let fatal = fatal.into_inner();
+    assert!(fatal < cases / 2, "{fatal} of {cases} could not be read");
     Ok(())
+}
+
+/// One case, and the processor time that it took.
+fn case(number: u64, corpus: &[Vec<u8>], fatal: &AtomicU64) -> Result<Duration, String> {
+    let mut random = Random(number);
+    let (a, b) = (random.below(corpus.len()), random.below(corpus.len()));
+    let bytes = mutate(&corpus[a], &corpus[b], &mut random);
+    let show = || String::from_utf8_lossy(&bytes).into_owned();
+    let used = || nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from);
+    let start = used().map_err(|error| error.to_string())?;
+    let loaded =
+        std::panic::catch_unwind(|| config::load_str("/nonexistent/mutated.conf", &bytes, &options()))
+            .map_err(|_| format!("case {number} panicked\n{}", show()))?;
+    let took = used().map_err(|error| error.to_string())?.saturating_sub(start);
+    if took > MOST {
+        return Err(format!("case {number} took {took:?}\n{}", show()));
+    }
+    if let Some(problem) = places(&loaded).or_else(|| sound(&loaded.config)) {
+        return Err(format!("case {number}: {problem}\n{}", show()));
+    }
+    fatal.fetch_add(u64::from(loaded.fatal), Ordering::Relaxed);
+    if number.is_multiple_of(32) {
+        assert!(!report::text(&loaded, number.is_multiple_of(64)).is_empty());
+    }
+    Ok(took)
 }
 
 fn places(loaded: &Loaded) -> Option<String> {
@@ -169,6 +252,11 @@ fn places(loaded: &Loaded) -> Option<String> {
         let lines = file.bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
         if place.line == 0 || place.column == 0 || usize::try_from(place.line).expect("fits") > lines {
             return Some(format!("{} has no place: {place}", finding.code));
+        }
+        if let Some((span, _)) = finding.related
+            && loaded.diagnostics.sources.place(span).line == 0
+        {
+            return Some(format!("{} points nowhere", finding.code));
         }
         if finding.message.is_empty() {
             return Some(format!("{} says nothing", finding.code));
@@ -204,10 +292,46 @@ fn sound(config: &Config) -> Option<String> {
             (instance.preempt || instance.preempt_delay.is_zero(), "a delay without preemption"),
             (!instance.starts_as_master || instance.preempt, "MASTER with nopreempt"),
             ((1..=15).contains(&instance.interface.len()), "an impossible interface"),
+            (
+                instance.notify.scripts().all(|(_, script)| !script.argv.is_empty()),
+                "a notify script of nothing",
+            ),
+            (
+                instance.track_files.iter().all(|t| config.track_files.iter().any(|f| f.name == t.name)),
+                "an unknown file",
+            ),
+            (
+                instance
+                    .track_processes
+                    .iter()
+                    .all(|t| config.track_processes.iter().any(|p| p.name == t.name)),
+                "an unknown process",
+            ),
+            (
+                instance.track_bfd.iter().all(|t| config.bfd.iter().any(|b| b.name == t.name)),
+                "an unknown session",
+            ),
+            (
+                instance.track_checks.iter().all(|t| config.checks.iter().any(|c| c.name == t.name)),
+                "an unknown check",
+            ),
+            (instance.routes.iter().all(|route| route.to.length <= 128), "a route that cannot be"),
+            (instance.rules.iter().all(|rule| rule.priority.is_some()), "a rule without a preference"),
         ];
         if let Some((_, problem)) = checks.iter().find(|(good, _)| !good) {
             return Some(format!("`{}` has {problem}", instance.name));
         }
+    }
+    for group in &config.sync_groups {
+        let runs = |member: &String| config.instances.iter().any(|instance| instance.name == *member);
+        if group.members.is_empty() || !group.members.iter().all(runs) {
+            return Some(format!("group `{}` has a member that does not run", group.name));
+        }
+    }
+    if let Some(check) =
+        config.checks.iter().find(|c| c.interval.is_zero() || c.timeout > c.interval || c.rise == 0)
+    {
+        return Some(format!("check `{}` cannot run", check.name));
     }
     config
         .scripts

@@ -21,7 +21,41 @@ pub(crate) fn tests() -> Vec<Test> {
     add("s36_virtual_address_removed_by_hand_is_put_back", put_back);
     add("ipv6_is_switched_off_and_on", ipv6_off);
     add("device_of_the_virtual_address_comes_and_goes", other_device);
+    for (word, host) in [("backup", "r2"), ("master", "r1")] {
+        let body = move |lab: &Lab| program_detached(lab, host);
+        let test = Test::new(format!("degraded::program_of_the_{word}_is_detached"), body);
+        tests.push(test.needs([Daemon::Xvrrp]).needs_tool("bpftool"));
+    }
     tests
+}
+
+/// Somebody detaches the XDP program of `victim`. A backup then hears nothing, and a master answers no probes and hears
+/// no other master; each finds out before it does harm, or at the latest within a second.
+fn program_detached(lab: &Lab, victim: &str) -> Result<()> {
+    let addresses = lab.watch_addresses()?;
+    let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
+    let mut master = r1.start(Daemon::Xvrrp, &config(200))?;
+    reach(r1, "VI_1", "MASTER", ms(4_000))?;
+    let mut backup = r2.start(Daemon::Xvrrp, &config(100))?;
+    wait_for(ms(4_000), || backup.log().contains("answers probes").then_some(()))
+        .context("r2 does not probe its master")?;
+    let host = lab.host(victim)?;
+    let link = format!("/sys/fs/bpf/xvrrp/v{}/ens160/link", ha_common::layout::ABI_VERSION);
+    let detached = Moment::now();
+    host.output(&["bpftool", "link", "detach", "pinned", &link])?;
+    let again = |log: String| log.contains("somebody has detached the XDP program").then_some(());
+    wait_for(ms(3_000), || again(if victim == "r1" { master.log() } else { backup.log() }))
+        .context("nobody notices")?;
+    std::thread::sleep(ms(1_500));
+    let taken = addresses.first("r2", Change::Added(VIP), detached);
+    if victim == "r2" {
+        ensure!(taken.is_none(), "the backup took over from a master that lives");
+    }
+    ensure!(addresses.holders(VIP) == ["r1"], "the address is at {:?}", addresses.holders(VIP));
+    ensure!(json(host, "status")?["instances"][0]["receive"] == "generic", "{}", json(host, "status")?);
+    answered(lab)?;
+    sound(&mut master, 60)?;
+    sound(&mut backup, 60)
 }
 
 fn delete(host: &Host) -> Result<()> {

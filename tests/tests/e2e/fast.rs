@@ -8,6 +8,8 @@ mod death;
 mod floods;
 #[path = "fast/freeze.rs"]
 mod freeze;
+#[path = "fast/headless.rs"]
+mod headless;
 #[path = "fast/peers.rs"]
 mod peers;
 #[path = "fast/planned.rs"]
@@ -18,8 +20,16 @@ mod socket;
 use crate::harness::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [death::tests(), freeze::tests(), floods::tests(), planned::tests(), peers::tests(), socket::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        death::tests(),
+        floods::tests(),
+        freeze::tests(),
+        headless::tests(),
+        planned::tests(),
+        peers::tests(),
+        socket::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

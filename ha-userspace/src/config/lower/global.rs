@@ -13,7 +13,7 @@ use super::{mail, notify, settings, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::keywords::Context;
-use crate::config::model::{GarpExtra, Global, ScriptUser, XdpMode};
+use crate::config::model::{GarpExtra, Global, NotifyScript, ScriptUser, XdpMode};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
 
@@ -53,9 +53,10 @@ pub(super) fn lower(stmt: &Statement, globals: &mut Globals, diags: &mut Diagnos
 }
 
 impl Globals {
-    /// The first script of `global_defs`, for the question whether scripts are protected.
-    pub(super) fn first_script(&self) -> Option<Span> {
-        self.startup.first().or(self.shutdown.first()).or(self.fifos.first())
+    /// The scripts of `global_defs` with their lines.
+    pub(super) fn scripts(&self) -> Vec<(NotifyScript, Span)> {
+        let once = self.startup.scripts().chain(self.shutdown.scripts());
+        once.chain(self.fifos.scripts()).cloned().collect()
     }
 
     /// What is known only at the end of all blocks.

@@ -11,7 +11,7 @@ use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::keywords::{self, Context};
 use crate::config::lexer::Word;
-use crate::config::model::{GarpGroup, InterfaceDelay, SyncGroup, TrackGroup};
+use crate::config::model::{GarpGroup, InterfaceDelay, NotifyScript, SyncGroup, TrackGroup};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
 
@@ -28,6 +28,8 @@ pub(super) struct Lowered {
     pub(super) group: SyncGroup,
     /// The block's name.
     pub(super) name: Span,
+    /// The notify scripts with their lines.
+    pub(super) notify: Vec<(NotifyScript, Span)>,
 }
 
 /// Members of groups: who is in which.
@@ -123,9 +125,10 @@ pub(super) fn sync(
         );
         return None;
     }
+    let scripts = std::mem::take(&mut notify.scripts);
     group.notify = notify.finish(defaults);
     group.trackers = trackers.model();
-    Some(Lowered { group, name: name.span })
+    Some(Lowered { group, name: name.span, notify: scripts })
 }
 
 /// All words of a block of names.

@@ -11,7 +11,7 @@ use super::track::TrackDraft;
 use super::{addresses, fast, garp, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::model::Instance;
+use crate::config::model::{Instance, NotifyScript};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
 
@@ -29,8 +29,8 @@ pub(super) struct Lowered {
     pub(super) devices: Vec<Placed<String>>,
     /// Where the trackers stand.
     pub(super) trackers: TrackDraft,
-    /// The first notify script.
-    pub(super) notify: Option<Span>,
+    /// The notify scripts with their lines.
+    pub(super) notify: Vec<Placed<NotifyScript>>,
 }
 
 /// Read one block; `None` where the instance cannot run, which has been reported.
@@ -88,7 +88,7 @@ fn finish(
     let link = link.finish(family, vrid, unicast.is_some(), &name, diags).ok()?;
     own_interface(&mut draft.trackers, &interface, diags);
     let trackers = draft.trackers.model();
-    let notify = draft.notify.first;
+    let notify = std::mem::take(&mut draft.notify.scripts);
     // keepalived.conf(5): accept mode is off in strict mode unless the file says otherwise.
     let accept = draft.accept.map_or(strict.is_none(), |(accept, _)| accept);
     let checksum = if draft.checksum_as_v2 { ChecksumForm::MessageOnly } else { ChecksumForm::PseudoHeader };

@@ -28,11 +28,16 @@ pub(super) fn check(context: Context, stmt: &Statement, diags: &mut Diagnostics)
             let message = format!("`{text}` has no effect");
             diags.push(Diagnostic::note(codes::NOT_NEEDED, stmt.span(), message).cause(why));
         }
-        Some(Status::Lvs) => diags.push(
-            Diagnostic::warning(codes::LVS, stmt.span(), format!("`{text}` is load balancing (LVS)"))
-                .cause("out of scope; this block is skipped, the rest of the file works")
-                .help("leave it to keepalived --check, or to ipvsadm"),
-        ),
+        Some(Status::Lvs) => {
+            if diags.first_lvs() {
+                let message = format!("`{text}` is load balancing (LVS), which xvrrp does not do");
+                diags.push(
+                    Diagnostic::warning(codes::LVS, stmt.span(), message)
+                        .cause("this block and its like are skipped; the rest of the file works")
+                        .help("leave it to `keepalived --check` beside xvrrp, or to ipvsadm"),
+                );
+            }
+        }
         None => unknown(context, stmt, diags),
     }
     Action::Skip

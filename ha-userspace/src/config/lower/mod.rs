@@ -36,7 +36,7 @@ use ha_common::types::{Family, Vrid};
 use super::codes;
 use super::diag::{Diagnostic, Diagnostics};
 use super::keywords::Context;
-use super::model::{Config, SyncGroup};
+use super::model::{Config, NotifyScript, Script, SyncGroup};
 use super::source::Span;
 use super::tree::Statement;
 use super::{LoadOptions, analysis};
@@ -90,14 +90,14 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
             _ => drop(settings::top(stmt, &mut globals.global, diags)),
         }
     }
-    let first_script = globals.first_script();
+    let mut notify = globals.scripts();
     globals.finish(diags);
-    let (mut names, mut preferences) = (Names::default(), Preferences::default());
+    let (mut names, mut preferences) = (Names::new(&globals.global), Preferences::default());
     let mut world = World { known: &known, names: &mut names, preferences: &mut preferences };
     let (mut lowered, broken) = instances(&blocks.instances, &globals, &mut world, diags);
     let running: HashSet<String> = lowered.iter().map(|lowered| lowered.instance.name.clone()).collect();
     let mut members = Members { running: &running, broken: &broken, taken: HashMap::new() };
-    let groups = groups(&blocks.sync_groups, &known, &globals, &mut members, diags);
+    let groups = groups(&blocks.sync_groups, &known, &globals, &mut members, &mut notify, diags);
     sync_weights(&mut lowered, &groups, diags);
     for stmt in &blocks.track_groups {
         let Some((group, span)) = group::track(stmt, &members, diags) else { continue };
@@ -108,8 +108,8 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
         }
     }
     fixed(&blocks, &mut config, &globals, &mut names, &mut preferences, diags);
-    let notify = lowered.iter().find_map(|lowered| lowered.notify);
-    security(&globals, &known, first_script.or(notify), options, diags);
+    notify.extend(lowered.iter().flat_map(|lowered| lowered.notify.iter().cloned()));
+    security(&globals, &known, &notify, options, diags);
     strict(&globals, diags);
     for instance in &lowered {
         analyse(instance, &known, diags);
@@ -216,6 +216,7 @@ fn groups(
     known: &Known,
     globals: &global::Globals,
     members: &mut Members<'_>,
+    notify: &mut Vec<(NotifyScript, Span)>,
     diags: &mut Diagnostics,
 ) -> Vec<SyncGroup> {
     let mut names: HashMap<String, Span> = HashMap::new();
@@ -227,6 +228,7 @@ fn groups(
             continue;
         }
         names.insert(lowered.group.name.clone(), lowered.name);
+        notify.extend(lowered.notify);
         groups.push(lowered.group);
     }
     groups
@@ -326,18 +328,45 @@ fn separate(first: &instance::Lowered, next: &instance::Lowered) -> bool {
     !b.peers.iter().any(|peer| peers.contains(&peer.address))
 }
 
-/// Scripts without `enable_script_security`, and what the caller knows about each script's file.
+/// Scripts without `enable_script_security`, and what the caller knows about each script's file. What could not run
+/// endangers nobody: keepalived does not count it (2.2.7, tried).
 fn security(
     globals: &global::Globals,
     known: &Known,
-    notify: Option<Span>,
+    notify: &[(NotifyScript, Span)],
     options: &LoadOptions,
     diags: &mut Diagnostics,
 ) {
-    let scripts = || known.scripts.iter();
-    if !globals.global.script_security
-        && let Some(span) = scripts().next().map(|script| script.command).or(notify)
-    {
+    let global = &globals.global;
+    let refused =
+        |script: &Script| options.script_check.as_ref().and_then(|check| check(script, global).err());
+    let mut running = None;
+    for script in known.scripts.iter() {
+        let Some(refused) = refused(&script.script) else {
+            running.get_or_insert(script.command);
+            continue;
+        };
+        let message = format!("script `{}` would not run: {}", script.script.name, refused.message);
+        diags.push(
+            Diagnostic::error(codes::SCRIPT_REFUSED, script.command, message)
+                .cause("its trackers do nothing")
+                .maybe_help(refused.help),
+        );
+    }
+    for (script, span) in notify {
+        let Some(refused) = refused(&script::for_check(script)) else {
+            running.get_or_insert(*span);
+            continue;
+        };
+        let program = script.argv.first().map_or("", String::as_str);
+        let message = format!("`{program}` would not run: {}", refused.message);
+        diags.push(
+            Diagnostic::warning(codes::SCRIPT_REFUSED, *span, message)
+                .cause("nobody is told")
+                .maybe_help(refused.help),
+        );
+    }
+    if let Some(span) = running.filter(|_| !global.script_security) {
         diags.set_unprotected_scripts();
         diags.push(
             Diagnostic::warning(codes::SCRIPT_INSECURE, span, "scripts run without enable_script_security")
@@ -346,17 +375,6 @@ fn security(
                     "add to global_defs: enable_script_security, and script_user with an unprivileged user",
                 ),
         );
-    }
-    let Some(check) = &options.script_check else { return };
-    for script in scripts() {
-        if let Err(refused) = check(&script.script, &globals.global) {
-            let message = format!("script `{}` would not run: {}", script.script.name, refused.message);
-            diags.push(
-                Diagnostic::error(codes::SCRIPT_REFUSED, script.command, message)
-                    .cause("its trackers do nothing")
-                    .maybe_help(refused.help),
-            );
-        }
     }
 }
 

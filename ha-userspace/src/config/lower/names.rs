@@ -4,9 +4,11 @@
 //! load, bounded, and only when a name is not built in.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use super::words::parse_unsigned;
 use crate::config::lexer::Word;
+use crate::config::model::Global;
 
 /// Longer files are no lists of names.
 const MAX_BYTES: u64 = 1 << 18;
@@ -110,12 +112,29 @@ impl List {
 }
 
 /// Looks names up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Names {
+    directories: Vec<PathBuf>,
     read: HashMap<List, HashMap<String, u32>>,
 }
 
 impl Names {
+    /// Looks into the directories that the file names, or else into the usual ones.
+    pub(super) fn new(global: &Global) -> Self {
+        let usual =
+            |from: usize, to: usize| DIRECTORIES.get(from..to).unwrap_or_default().iter().map(PathBuf::from);
+        let mut directories = Vec::new();
+        match &global.iproute_etc {
+            Some(path) => directories.push(path.clone()),
+            None => directories.extend(usual(0, 1)),
+        }
+        match &global.iproute_usr {
+            Some(path) => directories.push(path.clone()),
+            None => directories.extend(usual(1, DIRECTORIES.len())),
+        }
+        Self { directories, read: HashMap::new() }
+    }
+
     /// The number that a word stands for: written as one, or by name.
     pub(super) fn find(&mut self, list: List, word: &Word) -> Option<u32> {
         if let Some(number) = parse_unsigned(&word.bytes) {
@@ -125,24 +144,24 @@ impl Names {
         if let Some((_, number)) = list.built_in().iter().find(|(name, _)| *name == text) {
             return Some(*number);
         }
-        self.read.entry(list).or_insert_with(|| read(list)).get(&text).copied()
+        self.read.entry(list).or_insert_with(|| read(list, &self.directories)).get(&text).copied()
     }
 }
 
-fn read(list: List) -> HashMap<String, u32> {
+fn read(list: List, directories: &[PathBuf]) -> HashMap<String, u32> {
     let mut found = HashMap::new();
     match list.file() {
         Some(name) => {
-            for directory in DIRECTORIES {
+            for directory in directories {
                 // NUMBER NAME
-                for (number, name) in pairs(&format!("{directory}/{name}")) {
+                for (number, name) in pairs(&directory.join(name)) {
                     add(&mut found, &name, &number, list.most());
                 }
             }
         }
         // NAME NUMBER, see protocols(5).
         None => {
-            for (name, number) in pairs("/etc/protocols") {
+            for (name, number) in pairs(Path::new("/etc/protocols")) {
                 add(&mut found, &name, &number, list.most());
             }
         }
@@ -158,7 +177,7 @@ fn add(found: &mut HashMap<String, u32>, name: &str, number: &str, most: u32) {
 }
 
 /// The first two words of each line.
-fn pairs(path: &str) -> Vec<(String, String)> {
+fn pairs(path: &Path) -> Vec<(String, String)> {
     use std::io::Read;
     let mut text = String::new();
     let Ok(file) = std::fs::File::open(path) else { return Vec::new() };

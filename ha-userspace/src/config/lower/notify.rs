@@ -17,8 +17,8 @@ pub(super) struct NotifyDraft {
     notify: Notify,
     priority_changes: Option<bool>,
     smtp_alert: Option<bool>,
-    /// The first script, for the question whether scripts are protected.
-    pub(super) first: Option<Span>,
+    /// All scripts with their lines, for the question whether they are protected and could run.
+    pub(super) scripts: Vec<(NotifyScript, Span)>,
 }
 
 /// Defaults from `global_defs`.
@@ -65,8 +65,8 @@ impl NotifyDraft {
                     .cause("the first one counts, as in keepalived; this one is ignored"),
             );
         } else if let Some(script) = script(stmt, diags) {
+            self.scripts.push((script.clone(), stmt.span()));
             *slot = Some(script);
-            self.first.get_or_insert(stmt.span());
         }
         true
     }
@@ -138,9 +138,9 @@ impl FifoDraft {
         true
     }
 
-    /// The first script, for the question whether scripts are protected.
-    pub(super) fn first(&self) -> Option<Span> {
-        self.all.script.as_ref().or(self.vrrp.script.as_ref()).map(|(_, span)| *span)
+    /// The scripts with their lines.
+    pub(super) fn scripts(&self) -> impl Iterator<Item = &(NotifyScript, Span)> {
+        self.all.script.iter().chain(&self.vrrp.script)
     }
 
     pub(super) fn finish(self, diags: &mut Diagnostics) -> Fifos {
@@ -221,8 +221,9 @@ impl OnceDraft {
         self.timeout = seconds.map(Duration::from_secs).or(self.timeout);
     }
 
-    pub(super) fn first(&self) -> Option<Span> {
-        self.script.as_ref().map(|(_, span)| *span)
+    /// The script with its line.
+    pub(super) fn scripts(&self) -> impl Iterator<Item = &(NotifyScript, Span)> {
+        self.script.iter()
     }
 
     pub(super) fn finish(self) -> Option<OnceScript> {

@@ -10,58 +10,10 @@ use super::value;
 use super::words::{self, Words};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords;
 use crate::config::lexer::Word;
 use crate::config::model::{NextHop, Prefix, Route, RouteKind, RouteMetric, RouteMetrics};
 use crate::config::tree::Statement;
-
-const OPTIONS: &[&str] = &[
-    "advmss",
-    "append",
-    "congctl",
-    "cwnd",
-    "default",
-    "dev",
-    "dsfield",
-    "encap",
-    "expires",
-    "fastopen_no_cookie",
-    "features",
-    "from",
-    "gw",
-    "hoplimit",
-    "inet",
-    "inet6",
-    "initcwnd",
-    "initrwnd",
-    "metric",
-    "mtu",
-    "nexthop",
-    "no_track",
-    "onlink",
-    "or",
-    "pref",
-    "preference",
-    "priority",
-    "protocol",
-    "quickack",
-    "realms",
-    "reordering",
-    "rto_min",
-    "rtt",
-    "rttvar",
-    "scope",
-    "src",
-    "ssthresh",
-    "table",
-    "to",
-    "tos",
-    "track_group",
-    "ttl-propagate",
-    "via",
-    "vrf",
-    "weight",
-    "window",
-];
 
 /// What a list of options has said so far.
 #[derive(Default)]
@@ -111,7 +63,7 @@ pub(super) fn lower(
         }
         let bad = draft.to.is_some() || words::prefix(word, draft.v6, &mut Diagnostics::default()).is_none();
         if bad {
-            words::unknown("route", word, OPTIONS, "the route is ignored", diags);
+            words::unknown("route", word, keywords::ROUTE_OPTIONS, "the route is ignored", diags);
             return None;
         }
         draft.to = Some((words::prefix(word, draft.v6, diags)?, word.is("default") || word.is("all")));

@@ -8,46 +8,10 @@ use super::value;
 use super::words::{self, Words};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords;
 use crate::config::lexer::Word;
 use crate::config::model::{Rule, RuleAction};
 use crate::config::tree::Statement;
-
-const OPTIONS: &[&str] = &[
-    "blackhole",
-    "dev",
-    "dport",
-    "dsfield",
-    "from",
-    "fwmark",
-    "goto",
-    "iif",
-    "inet",
-    "inet6",
-    "ip_proto",
-    "ipproto",
-    "l3mdev",
-    "lookup",
-    "no_track",
-    "nop",
-    "not",
-    "oif",
-    "order",
-    "preference",
-    "priority",
-    "prohibit",
-    "protocol",
-    "realms",
-    "sport",
-    "suppress_ifgroup",
-    "suppress_prefixlength",
-    "table",
-    "to",
-    "tos",
-    "track_group",
-    "tun_id",
-    "uidrange",
-    "unreachable",
-];
 
 /// The main routing table.
 const MAIN: u32 = 254;
@@ -167,7 +131,7 @@ pub(super) fn lower(
                 rule.track_group = Some(words.argument(word, diags)?.text().into_owned())
             }
             _ => {
-                words::unknown("rule", word, OPTIONS, "the rule is ignored", diags);
+                words::unknown("rule", word, keywords::RULE_OPTIONS, "the rule is ignored", diags);
                 return None;
             }
         }

@@ -8,7 +8,7 @@ use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::keywords::Context;
 use crate::config::lexer;
-use crate::config::model::{Script, Weight};
+use crate::config::model::{NotifyScript, Script, Weight};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
 
@@ -86,6 +86,22 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
     };
     script.timeout = timeout.unwrap_or(script.interval);
     Some(Lowered { script, name: name.span, weight, command })
+}
+
+/// A notification's script in the shape that [`crate::config::ScriptCheck`] looks at.
+pub(super) fn for_check(notify: &NotifyScript) -> Script {
+    Script {
+        name: notify.argv.first().cloned().unwrap_or_default(),
+        argv: notify.argv.clone(),
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        weight: Weight::default(),
+        rise: 1,
+        fall: 1,
+        user: notify.user.clone(),
+        init_fail: false,
+        place: notify.place.clone(),
+    }
 }
 
 /// Program and arguments. Only the first word counts, quoted or not: keepalived 2.2.7 ignores the rest (tried).

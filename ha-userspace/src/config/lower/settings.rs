@@ -52,6 +52,8 @@ pub(super) fn setting(stmt: &Statement, global: &mut Global, diags: &mut Diagnos
         b"json_dump_file" => dump.json_file = notify::path(stmt, diags),
         b"data_use_instance" => dump.use_instance = value::boolean(stmt, diags).unwrap_or(false),
         b"use_symlink_paths" => dump.use_symlink_paths = value::boolean(stmt, diags).unwrap_or(false),
+        b"iproute_etc_dir" => global.iproute_etc = notify::path(stmt, diags),
+        b"iproute_usr_dir" => global.iproute_usr = notify::path(stmt, diags),
         b"reload_repeat" => {
             value::flag(stmt, diags);
             global.reload.repeat = true;
@@ -82,7 +84,7 @@ pub(super) fn setting(stmt: &Statement, global: &mut Global, diags: &mut Diagnos
             value::flag(stmt, diags);
             global.firewall.counters = true;
         }
-        b"use_pid_dir" | b"instance" => return top(stmt, global, diags),
+        b"use_pid_dir" | b"instance" | b"random_seed" => return top(stmt, global, diags),
         _ => return process(stmt, &mut global.process, diags),
     }
     true
@@ -98,7 +100,7 @@ pub(super) fn top(stmt: &Statement, global: &mut Global, diags: &mut Diagnostics
             global.use_pid_dir = true;
         }
         // The reader has done it.
-        b"include_check" => {}
+        b"include_check" | b"random_seed" => {}
         _ => return false,
     }
     true

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::value;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords;
 use crate::config::lexer::Word;
 use crate::config::model::Vip;
 use crate::config::pending;
@@ -165,22 +166,6 @@ fn option<'a>(
             }
         }
         _ => {
-            const WORDS: &[&str] = &[
-                "dev",
-                "brd",
-                "scope",
-                "label",
-                "noprefixroute",
-                "-nodad",
-                "preferred_lft",
-                "peer",
-                "home",
-                "mngtmpaddr",
-                "autojoin",
-                "no_track",
-                "use_vmac",
-                "track_group",
-            ];
             let another = word.text().split('/').next().is_some_and(|text| text.parse::<IpAddr>().is_ok());
             if another {
                 let message = format!("a second address `{}` on the line", word.text());
@@ -196,7 +181,8 @@ fn option<'a>(
                     format!("unknown address option `{}`", word.text()),
                 )
                 .cause("ignored");
-                if let Some(near) = crate::config::keywords::closest(&word.text(), WORDS.iter().copied()) {
+                if let Some(near) = keywords::closest(&word.text(), keywords::ADDRESS_OPTIONS.iter().copied())
+                {
                     finding = finding.help(format!("did you mean `{near}`?"));
                 }
                 diags.push(finding);

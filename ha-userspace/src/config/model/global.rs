@@ -53,6 +53,10 @@ pub struct Global {
     pub process: Process,
     /// `metrics`: where the metrics are served.
     pub metrics: Option<SocketAddr>,
+    /// `iproute_etc_dir`: where the names of tables, protocols and so on are looked up first.
+    pub iproute_etc: Option<PathBuf>,
+    /// `iproute_usr_dir`: where they are looked up next.
+    pub iproute_usr: Option<PathBuf>,
     /// `vrrp_mcast_group4`; 224.0.0.18 where absent.
     pub group4: Option<IpAddr>,
     /// `vrrp_mcast_group6`; ff02::12 where absent.

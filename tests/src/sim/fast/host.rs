@@ -238,7 +238,10 @@ impl Host {
         now: Time,
         output: &mut Output,
     ) -> Result<(), String> {
-        let tracked = daemon.machine.watched().map(|master| number(master.address));
+        // A verdict may be about another than the lower-priority master that is ignored by now.
+        let accused = |peer: &usize| daemon.judges[*peer].verdict().is_some();
+        let ignored = daemon.machine.watched().map(|master| number(master.address)).filter(accused);
+        let tracked = daemon.machine.master().map(|master| number(master.address)).or(ignored);
         daemon.machine.handle(input, now);
         let master = daemon.machine.state() == State::Master;
         // The bit is set before the first advert.

@@ -48,8 +48,14 @@ fn beside_keepalived(lab: &Lab, xvrrp_is_master: bool) -> Result<()> {
     let [high, low] = files();
     let (ours, theirs, config) =
         if xvrrp_is_master { ("r1", "r2", [high, low]) } else { ("r2", "r1", [low, high]) };
+    // The master comes first: one that waits to preempt a lower-priority master asks that whether it answers.
+    let start = || Router::start(lab, ours, config[0]);
+    let first = if xvrrp_is_master { Some(start()?) } else { None };
+    if first.is_some() {
+        held_by(&addresses, VIP, &["r1"], ms(5_000))?;
+    }
     let mut keepalived = lab.host(theirs)?.start(Daemon::Keepalived, config[1])?;
-    let mut router = Router::start(lab, ours, config[0])?;
+    let mut router = first.map_or_else(start, Ok)?;
     held_by(&addresses, VIP, &["r1"], ms(5_000))?;
     // Whoever is master repeats its gratuitous ARPs after 5 s (garp_master_delay).
     std::thread::sleep(ms(5_300));

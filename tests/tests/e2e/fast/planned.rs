@@ -52,7 +52,9 @@ fn graceful_stop(lab: &Lab) -> Result<()> {
         "r2 is master {took:.2} ms after the advert of priority 0; {lost} of a 1 ms stream lost (held up {:?})",
         report.longest_stall()
     );
-    println!("ARP questions with two answers: {}", census.double_answers(begin).len());
+    let doubles = census.double_answers(begin);
+    println!("ARP questions with two answers: {}", doubles.len());
+    ensure!(doubles.is_empty(), "two answer: {doubles:?}");
     ensure!(took < 20.0, "r2 took {took:.2} ms to take over");
     ensure!(lost == 0, "{lost} packets lost");
     Ok(())

@@ -1,0 +1,105 @@
+//! Renewing leases: two threads, each bound to a processor of its own.
+//!
+//! A hypervisor, or firmware, can stop one processor for hundreds of milliseconds. A single thread whose timer fires
+//! there would let the lease of a healthy daemon run out, and the other router would rightly take over. Whoever of the
+//! two is late is late alone.
+//!
+//! Neither vouches for a main loop that is later than it promised: what a lease says is not that threads run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ha_common::time::{Span, Time};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+use super::{LeaseSpec, REALTIME_PRIORITY};
+use crate::net::{clock, process};
+
+/// The threads' handle. Dropping it ends them.
+#[derive(Debug)]
+pub(super) struct Vouchers {
+    threads: Vec<(Sender<Vec<LeaseSpec>>, JoinHandle<()>)>,
+}
+
+impl Vouchers {
+    /// Starts them. `promised`: see [`super::Liveness::promise`].
+    pub(super) fn start(promised: &Arc<AtomicU64>) -> std::io::Result<Self> {
+        let mut vouchers = Self { threads: Vec::new() };
+        for (number, processor) in processors().into_iter().enumerate() {
+            let (sender, leases) = channel();
+            let promised = Arc::clone(promised);
+            let thread = std::thread::Builder::new()
+                .name(format!("xvrrp-lease-{number}"))
+                .spawn(move || run(processor, &leases, &promised))?;
+            vouchers.threads.push((sender, thread));
+        }
+        Ok(vouchers)
+    }
+
+    /// All leases to renew from now on.
+    pub(super) fn set_leases(&self, leases: &[LeaseSpec]) {
+        for (sender, _) in &self.threads {
+            // The thread ends only when this sender is dropped.
+            let _ = sender.send(leases.to_vec());
+        }
+    }
+}
+
+impl Drop for Vouchers {
+    fn drop(&mut self) {
+        for (sender, thread) in self.threads.drain(..) {
+            drop(sender);
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The first and the last processor that we may use; one where there is only one. `None` where the kernel does not say.
+fn processors() -> Vec<Option<usize>> {
+    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return vec![None] };
+    let mut usable = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+    let (first, last) = (usable.next(), usable.next_back());
+    std::iter::once(first).chain(last.map(Some)).collect()
+}
+
+fn run(processor: Option<usize>, orders: &Receiver<Vec<LeaseSpec>>, promised: &AtomicU64) {
+    if let Some(processor) = processor {
+        let mut one = CpuSet::new();
+        // A refusal costs only the independence of the other.
+        let _ = one.set(processor).and_then(|()| sched_setaffinity(Pid::from_raw(0), &one));
+    }
+    // Each refusal is said once, in the main loop's words; this thread then runs as it is.
+    let _ = process::exact_timers();
+    let _ = process::set_realtime(REALTIME_PRIORITY);
+    let mut leases = Vec::new();
+    loop {
+        let next = renew(&leases, clock::now(), promised.load(Ordering::Acquire));
+        let order = match next {
+            Some(wait) => orders.recv_timeout(wait),
+            None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match order {
+            Ok(changed) => leases = changed,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Renews what is to be renewed, and says how long to wait until the next look. Three renewals fit into a lease.
+fn renew(leases: &[LeaseSpec], now: Time, promised: u64) -> Option<Duration> {
+    // A main loop that hangs is nobody to vouch for.
+    let alive = now.0 <= promised;
+    for LeaseSpec { lease, length } in leases {
+        let until = lease.until();
+        // What has run out is the main loop's to renew, after it has stepped down.
+        if alive && until > now && until.span_since(now) <= Span(length.0 - length.0 / 3) {
+            lease.renew(now.after(*length));
+        }
+    }
+    leases.iter().map(|spec| Duration::from_nanos(spec.length.0 / 3)).min()
+}

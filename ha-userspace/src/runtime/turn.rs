@@ -46,6 +46,8 @@ impl Daemon {
         }
         let next = self.routers.iter().map(Router::next_deadline).chain(self.delays.next()).min();
         self.settle_fast(next);
+        // For a takeover to come.
+        self.prepare_routes();
         if let Err(error) = self.timer.arm(next) {
             tracing::error!("the timer cannot be armed: {error}");
         }

@@ -51,6 +51,8 @@ impl Daemon {
         let timers = self.routers.iter().map(Router::next_deadline);
         let next = timers.chain(self.delays.next()).chain(self.start_at).min();
         self.settle_fast(next);
+        // For a takeover to come.
+        self.prepare_routes();
         if let Err(error) = self.timer.arm(next) {
             tracing::error!("the timer cannot be armed: {error}");
         }

@@ -106,7 +106,8 @@ impl Board {
 
     /// Whether nothing is known yet of a thing of one of these kinds.
     pub(super) fn awaits(&self, kinds: &[Kind]) -> bool {
-        let pending = |((kind, _), record): (&Key, &Record)| kinds.contains(kind) && record.seen == Seen::Pending;
+        let pending =
+            |((kind, _), record): (&Key, &Record)| kinds.contains(kind) && record.seen == Seen::Pending;
         self.lock().iter().any(pending)
     }
 

@@ -107,6 +107,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     }
     runner.apply(&config.scripts, &config.global);
     watchers.apply(&config);
+    watchers.settle();
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

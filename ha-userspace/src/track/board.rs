@@ -104,6 +104,13 @@ impl Board {
         self.lock().get(&(kind, Arc::from(name))).map_or(Seen::Ignored, |record| record.seen)
     }
 
+    /// Whether nothing is known yet of a thing of one of these kinds.
+    pub(super) fn awaits(&self, kinds: &[Kind]) -> bool {
+        let pending =
+            |((kind, _), record): (&Key, &Record)| kinds.contains(kind) && record.seen == Seen::Pending;
+        self.lock().iter().any(pending)
+    }
+
     /// Says what a thing is now, and why. True where that is another state than before; a record that a reload
     /// removed stays away.
     pub(super) fn set(&self, key: &Key, seen: Seen, detail: &str) -> bool {

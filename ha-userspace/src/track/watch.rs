@@ -23,6 +23,8 @@ use crate::control::protocol::TrackerStatus;
 
 /// Threads that resolve names and read files: each can hang for as long as the system lets it.
 const BLOCKING_THREADS: usize = 32;
+/// How long a start waits for what is known without asking anybody.
+const START_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a stop waits for a thread.
 const STOP_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -124,6 +126,17 @@ impl Watchers {
         }
         self.processes.apply(&config.track_processes, &config.checks);
         self.sessions.apply(&config.bfd);
+    }
+
+    /// Waits until files are read and processes counted for the first time, but not for what hangs: a master that is
+    /// resumed must not begin with a priority that lacks what a file adds.
+    ///
+    /// Blocks: for start-up only.
+    pub fn settle(&self) {
+        let patience = Instant::now() + START_PATIENCE;
+        while self.board.awaits(&[Kind::File, Kind::Process]) && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// What a thing is; [`Seen::Ignored`] where there is none of that name.

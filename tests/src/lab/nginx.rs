@@ -13,13 +13,18 @@ impl Host {
     /// Starts an nginx called `name` that listens on `port` and does what `location` says, such as
     /// `return 200 "fine\n";`. It returns once the port is open.
     pub fn nginx(&self, name: &str, port: u16, location: &str) -> Result<Process> {
+        self.nginx_server(name, port, &format!("listen {port};\n  location / {{ {location} }}"))
+    }
+
+    /// The same with all of the `server` block, which listens on `port` in whatever way.
+    pub fn nginx_server(&self, name: &str, port: u16, server: &str) -> Result<Process> {
         let dir = format!("/run/nginx-{name}");
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let paths: String =
             temporary.iter().map(|kind| format!(" {kind}_temp_path {dir}/{kind};\n")).collect();
         let config = format!(
             "user root;\nworker_processes 1;\ndaemon off;\npid {dir}/pid;\nerror_log {dir}/error.log;\nevents {{}}\n\
-             http {{\n access_log off;\n{paths} server {{\n  listen {port};\n  location / {{ {location} }}\n }}\n}}\n"
+             http {{\n access_log off;\n{paths} server {{\n  {server}\n }}\n}}\n"
         );
         self.write(format!("{dir}/nginx.conf"), config, 0o644)?;
         let log = self.log_file(&format!("/run/lab/nginx-{name}.log"))?;

@@ -7,6 +7,8 @@ mod bfd;
 mod hang;
 #[path = "track/nginx.rs"]
 mod nginx;
+#[path = "track/tls.rs"]
+mod tls;
 #[path = "track/weights.rs"]
 mod weights;
 
@@ -20,7 +22,10 @@ use crate::harness::Test;
 use crate::hostile::json;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [nginx::tests(), weights::tests(), bfd::tests(), hang::tests()].into_iter().flatten().collect()
+    [nginx::tests(), tls::tests(), weights::tests(), bfd::tests(), hang::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What `status` says of a tracked thing.

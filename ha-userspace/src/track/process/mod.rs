@@ -54,7 +54,10 @@ impl Processes {
         let specs: Vec<Spec> =
             processes.iter().map(tracked).chain(checks.iter().filter_map(checked)).collect();
         if specs.is_empty() {
-            self.thread = None;
+            if let Some(Thread { specs, wake, .. }) = self.thread.take() {
+                drop(specs);
+                let _ = wake.write(1);
+            }
             return;
         }
         if self.thread.as_ref().is_none_or(|thread| thread.handle.is_finished()) {

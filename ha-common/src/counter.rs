@@ -87,6 +87,8 @@ counters! {
         Fenced = fenced,
         /// A question for a virtual address that is being handed over, left to the successor.
         Muted = muted,
+        /// Traffic for a virtual address of a router with `no_accept`.
+        Refused = refused,
         /// An advert that closed the fence of its virtual router: its sender has taken over. Counted besides what
         /// else became of it.
         Superseded = superseded,

@@ -118,6 +118,8 @@ pub struct Ban {
     pub superseded: bool,
     /// Its virtual router is being handed over, and questions are the successor's to answer.
     pub muted: bool,
+    /// It has `no_accept`, and is here: packets for it are for nobody, but its MAC address is no secret.
+    pub refused: bool,
 }
 
 impl Ban {
@@ -125,7 +127,10 @@ impl Ban {
     #[must_use]
     #[inline(always)]
     pub const fn keeps_out(&self, wanted: &Wanted) -> bool {
-        self.closed || self.superseded || (self.muted && wanted.question)
+        self.closed
+            || self.superseded
+            || (self.muted && wanted.question)
+            || (self.refused && !wanted.question && !wanted.answer)
     }
 }
 
@@ -143,6 +148,7 @@ pub const fn virtual_mac(mac: [u8; 6]) -> Option<(Family, u8)> {
 const ARP_REQUEST: [u8; 2] = [0, 1];
 const ICMPV6: u8 = 58;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 
 /// What a frame has to do with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +157,8 @@ pub struct Wanted {
     pub address: [u64; 2],
     /// It asks for the address (ARP request, neighbour solicitation); otherwise it goes there.
     pub question: bool,
+    /// It answers a question that was asked from the address (neighbour advertisement).
+    pub answer: bool,
 }
 
 /// The address that a frame asks for or goes to: the target of an ARP request or a neighbour solicitation, the
@@ -162,17 +170,19 @@ pub fn wanted_address<F: Frame + ?Sized>(frame: &F, vlan: u16) -> Option<Wanted>
     if link.vid != vlan {
         return None;
     }
-    let asks = |address| Some(Wanted { address, question: true });
-    let goes = |address| Some(Wanted { address, question: false });
+    let asks = |address| Some(Wanted { address, question: true, answer: false });
+    let goes = |address| Some(Wanted { address, question: false, answer: false });
     match link.ethertype {
         ETHERTYPE_ARP if frame.read::<2>(link.at + 6)? == ARP_REQUEST => asks(v4(frame.read(link.at + 24)?)),
         ETHERTYPE_IPV4 => goes(v4(frame.read(link.at + 16)?)),
         ETHERTYPE_IPV6 => {
             let [next] = frame.read::<1>(link.at + 6)?;
-            if next == ICMPV6 && frame.read::<1>(link.at + 40) == Some([NEIGHBOUR_SOLICITATION]) {
+            let kind = if next == ICMPV6 { frame.read::<1>(link.at + 40) } else { None };
+            if kind == Some([NEIGHBOUR_SOLICITATION]) {
                 return asks(v6(frame.read(link.at + 48)?));
             }
-            goes(v6(frame.read(link.at + 24)?))
+            let answer = kind == Some([NEIGHBOUR_ADVERTISEMENT]);
+            Some(Wanted { address: v6(frame.read(link.at + 24)?), question: false, answer })
         }
         _ => None,
     }

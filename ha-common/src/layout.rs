@@ -58,7 +58,7 @@ pub const SPECIAL_MUTED: u32 = 1;
 /// Bit of [`LeaseSlot::special`]: an address in `HA_VIPS` has [`VIP_NO_ACCEPT`].
 pub const SPECIAL_NO_ACCEPT: u32 = 2;
 
-/// Bit of [`VipSlot::flags`]: this host takes no packets for the address for itself (`no_accept`). Reserved.
+/// Bit of [`VipSlot::flags`]: this host takes no packets for the address for itself (`no_accept`).
 pub const VIP_NO_ACCEPT: u16 = 1;
 
 /// Probes of one prober that are answered in [`RATE_WINDOW_NS`]: 20,000 a second.

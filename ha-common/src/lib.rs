@@ -10,6 +10,7 @@
 #![no_std]
 
 pub mod arp;
+pub mod bfd;
 pub mod checksum;
 pub mod classify;
 pub mod counter;

@@ -4,7 +4,9 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use ha_common::counter::Counter;
 use ha_common::fence::{Ban, Guard, virtual_mac, wanted_address};
-use ha_common::layout::{InterfaceConfig, LeaseSlot, SPECIAL_MUTED, VipSlot, Vrids};
+use ha_common::layout::{
+    InterfaceConfig, LeaseSlot, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VIP_NO_ACCEPT, VipSlot, Vrids,
+};
 use ha_common::probe::{Answer, Masters};
 use ha_common::types::Family;
 
@@ -183,8 +185,10 @@ pub(crate) fn keeps_out(frame: &ContextFrame<'_>, config: &InterfaceConfig) -> O
     let lease = lease()?;
     let closed = lease.is_closed();
     let superseded = lease.superseded() != 0;
-    let muted = lease.special() & SPECIAL_MUTED != 0;
-    if !closed && !superseded && !muted {
+    let special = lease.special();
+    let muted = special & SPECIAL_MUTED != 0;
+    let refused = special & SPECIAL_NO_ACCEPT != 0;
+    if !closed && !superseded && special == 0 {
         return None;
     }
     #[expect(clippy::cast_possible_truncation, reason = "a VID has twelve bits")]
@@ -195,9 +199,20 @@ pub(crate) fn keeps_out(frame: &ContextFrame<'_>, config: &InterfaceConfig) -> O
         closed,
         superseded: superseded && lease.is_superseded(vip),
         muted: muted && lease.is_muted(vip),
+        // What is for the address while it is elsewhere is passing through. Of a router on another interface nothing is
+        // known here.
+        refused: refused
+            && vip.flags & VIP_NO_ACCEPT != 0
+            && (vip.vrid == 0 || lease.holds(vip.family(), vip.vrid)),
     };
     if !ban.keeps_out(&wanted) {
         return None;
     }
-    Some(if ban.closed || ban.superseded { Counter::Fenced } else { Counter::Muted })
+    Some(if ban.closed || ban.superseded {
+        Counter::Fenced
+    } else if ban.muted && wanted.question {
+        Counter::Muted
+    } else {
+        Counter::Refused
+    })
 }

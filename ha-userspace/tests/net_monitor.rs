@@ -73,7 +73,9 @@ fn spec(ifindex: u32, number: u16) -> AddressSpec {
         scope: 0,
         label: None,
         noprefixroute: false,
-        deprecated: false,
+        preferred: None,
+        peer: None,
+        flags: Default::default(),
     }
 }
 

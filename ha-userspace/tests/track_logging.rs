@@ -10,7 +10,7 @@ use ha_userspace::logging::{self, Options};
 #[ignore = "helper of the other tests"]
 fn speaker() {
     let level = std::env::var("XVRRP_TEST_LEVEL").ok();
-    let logging = match logging::init(&Options { level, syslog: false }) {
+    let logging = match logging::init(&Options { level, ..Options::default() }) {
         Ok(logging) => logging,
         Err(error) => {
             eprintln!("refused: {error}");

@@ -8,30 +8,42 @@
 mod addresses;
 #[path = "e2e/degraded.rs"]
 mod degraded;
+#[path = "e2e/dropin.rs"]
+mod dropin;
 #[path = "e2e/fast.rs"]
 mod fast;
 #[path = "e2e/harness.rs"]
 mod harness;
 #[path = "e2e/hostile.rs"]
 mod hostile;
+#[path = "e2e/interfaces.rs"]
+mod interfaces;
 #[path = "e2e/interop.rs"]
 mod interop;
 #[path = "e2e/lab.rs"]
 mod lab;
 #[path = "e2e/load.rs"]
 mod load;
+#[path = "e2e/no_accept.rs"]
+mod no_accept;
 #[path = "e2e/pair.rs"]
 mod pair;
 #[path = "e2e/reload.rs"]
 mod reload;
+#[path = "e2e/routes.rs"]
+mod routes;
 #[path = "e2e/services.rs"]
 mod services;
 #[path = "e2e/services_cli.rs"]
 mod services_cli;
 #[path = "e2e/timers.rs"]
 mod timers;
+#[path = "e2e/track.rs"]
+mod track;
 #[path = "e2e/two_node.rs"]
 mod two_node;
+#[path = "e2e/vmac.rs"]
+mod vmac;
 
 fn main() -> std::process::ExitCode {
     if let Err(error) = lab::be_a_victim() {
@@ -43,12 +55,18 @@ fn main() -> std::process::ExitCode {
         two_node::tests(),
         addresses::tests(),
         degraded::tests(),
+        dropin::tests(),
         hostile::tests(),
+        interfaces::tests(),
         interop::tests(),
+        no_accept::tests(),
         reload::tests(),
+        routes::tests(),
         services::tests(),
         services_cli::tests(),
         timers::tests(),
+        track::tests(),
+        vmac::tests(),
         fast::tests(),
         load::tests(),
     ])

@@ -53,9 +53,9 @@ pub(crate) struct Args {
     /// Where page and pictures go; by default docs/, where everything was measured, else target/bench/
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Measure nothing; write page and pictures of an earlier run from its results.json
+    /// Measure nothing; write page and pictures of earlier runs, each from its results.json
     #[arg(long, value_name = "FILE")]
-    from: Option<PathBuf>,
+    from: Vec<PathBuf>,
     /// Only these
     #[arg(value_enum, value_name = "SCENARIO")]
     scenarios: Vec<Scenario>,
@@ -109,9 +109,13 @@ impl Scenario {
 /// When it cannot run here. A measurement that fails is reported as such.
 pub(crate) fn main(args: &Args) -> Result<()> {
     let own = sys::target_dir()?.join("bench");
-    if let Some(file) = &args.from {
+    if let Some((first, others)) = args.from.split_first() {
         let directory = args.out.clone().unwrap_or(own);
-        report::write(&Results::load(file)?, &directory)?;
+        let mut results = Results::load(first)?;
+        for file in others {
+            results.append(Results::load(file)?);
+        }
+        report::write(&results, &directory)?;
         println!("written: {}", directory.join("benchmarks.md").display());
         return Ok(());
     }

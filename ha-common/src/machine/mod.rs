@@ -35,7 +35,7 @@
 //! - A master that changes its interval advertises at once, so that the backups' patience is for the new one.
 //! - An advert that arrived before our own latest one went out is not answered again. Otherwise a master that
 //!   was frozen would answer every advert of the meantime.
-//! - A verdict of the judge on the tracked master replaces the down timer (`docs/liveness.md`), and a master whose
+//! - A verdict of the judge on the watched master replaces the down timer (`docs/liveness.md`), and a master whose
 //!   own lease has run out goes back to backup.
 //! - A router that becomes owner (priority 255) by a reload does not wait for the down timer.
 

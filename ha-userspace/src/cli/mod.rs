@@ -1,11 +1,15 @@
-//! The command line: parses it and hands over to one module per subcommand.
+//! The command line: parses it and hands over to one module per subcommand, or to [`dropin`] where the program was
+//! called as `keepalived`.
 
 pub mod check;
 pub mod counters;
 pub mod detach;
+mod dropin;
+pub mod explain;
 pub mod reload;
 pub mod restart;
 pub mod run;
+mod start;
 pub mod status;
 
 use std::process::ExitCode;
@@ -38,6 +42,8 @@ enum Command {
     Run(run::Args),
     /// Check a configuration and explain what is wrong with it.
     Check(check::CheckArgs),
+    /// Explain a code that `check` prints.
+    Explain(explain::Args),
     /// Show instances, masters and how adverts are received.
     Status(status::Args),
     /// Show what happened to received frames.
@@ -53,9 +59,14 @@ enum Command {
 /// Parse the command line and run it.
 #[must_use]
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if dropin::is_called(arguments.next().as_deref()) {
+        return dropin::main(arguments);
+    }
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Counters(args) => counters::run(&args),
         Command::Reload(args) => reload::run(&args),

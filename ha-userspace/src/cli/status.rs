@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use crate::control::protocol::{
     InstanceStatus, InterfaceStatus, PeerStatus, PriorityStatus, Request, Response, ScriptStatus, Status,
+    TrackerStatus,
 };
 use crate::control::{DEFAULT_RUN_DIR, client};
 
@@ -99,6 +100,11 @@ fn render(status: &Status) -> String {
     if !status.scripts.is_empty() {
         let mut rows = vec![row(["SCRIPT", "STATE", "RUNS", "FAILED", "LAST"])];
         rows.extend(status.scripts.iter().map(script));
+        let _ = write!(out, "\n{}", table(&rows));
+    }
+    if !status.trackers.is_empty() {
+        let mut rows = vec![row(["TRACKED", "NAME", "STATE", "SINCE", "RUNS", "FAILED", ""])];
+        rows.extend(status.trackers.iter().map(tracker));
         let _ = write!(out, "\n{}", table(&rows));
     }
     if !status.warnings.is_empty() {
@@ -256,6 +262,18 @@ fn script(script: &ScriptStatus) -> Vec<String> {
         let _ = write!(last, ", took {took} ms, {} ago", span(ago));
     }
     row([&script.name, &script.state, &script.runs.to_string(), &script.failures.to_string(), &last])
+}
+
+fn tracker(tracker: &TrackerStatus) -> Vec<String> {
+    let counted = |count: u64| if tracker.kind == "check" { count.to_string() } else { "-".to_owned() };
+    // How long an interface has been what it is, nobody counts.
+    let since = if tracker.kind == "interface" { "-".to_owned() } else { span(tracker.since_ms) };
+    let mut detail = tracker.detail.clone();
+    if let (Some(took), Some(ago)) = (tracker.last_duration_ms, tracker.last_run_ms_ago) {
+        let _ = write!(detail, ", took {took} ms, {} ago", span(ago));
+    }
+    let (runs, failures) = (counted(tracker.runs), counted(tracker.failures));
+    row([&tracker.kind, &tracker.name, &tracker.state, &since, &runs, &failures, &detail])
 }
 
 fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {

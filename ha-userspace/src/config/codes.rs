@@ -1,6 +1,7 @@
 //! The stable names of all findings. A code is never given a second meaning.
 //!
-//! 01 files, 02 syntax, 03 keywords, 04 values, 05 instances, 06 scripts and tracking, 07 analysis.
+//! 01 files, 02 syntax, 03 keywords, 04 values, 05 instances, 06 scripts and tracking, 07 analysis of the
+//! file alone, 08 this host, 09 the other router's file, 10 what is heard on the link.
 
 /// Name of a kind of finding, such as `XV0101`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,4 +86,36 @@ codes! {
     GROUP_WEIGHT = "XV0608", "A weight that a sync group does not allow.";
     WEIGHT_CANNOT_DECIDE = "XV0701", "A weight can hardly or never change the master.";
     STRICT_UNPINGABLE = "XV0702", "vrrp_strict makes the addresses unreachable.";
+    SCRIPT_OVERLAPS = "XV0703", "A check may take longer than its interval.";
+    OWN_PEER = "XV0704", "A unicast peer is the instance's own address.";
+    VIP_OFF_LINK = "XV0801", "A virtual address lies in no network of its interface.";
+    TIMER_TOO_SHORT = "XV0802", "This host cannot hold a timer.";
+    NO_REALTIME = "XV0803", "Short timers without real-time scheduling.";
+    NO_SOURCE_ADDRESS = "XV0804", "The interface has no address to send from.";
+    SOURCE_NOT_HERE = "XV0805", "A source address is not on this host.";
+    INTERFACE_DOWN = "XV0806", "An interface is down.";
+    PEER_IS_HERE = "XV0807", "A unicast peer is this host itself.";
+    TWIN_ALONE = "XV0901", "Only one of two routers has an instance.";
+    TWIN_VRID = "XV0902", "Two routers use different VRIDs for one service.";
+    TWIN_VERSION = "XV0903", "Two routers use different VRRP versions.";
+    TWIN_AUTH = "XV0904", "Two routers authenticate differently.";
+    TWIN_INTERVAL = "XV0905", "Two routers have different advert intervals.";
+    TWIN_ADDRESSES = "XV0906", "Two routers have different virtual addresses.";
+    TWIN_PRIORITY = "XV0907", "Two routers have the same priority.";
+    TWIN_UNICAST = "XV0908", "Two routers do not send to each other.";
+    TWIN_KEY = "XV0909", "Two routers authenticate probes differently.";
+    TWIN_CHECKSUM = "XV0910", "Two routers compute VRRPv3 checksums differently.";
+    TWIN_WEIGHT = "XV0911", "A failed check does not change the master.";
+    TWIN_UNREADABLE = "XV0912", "The other router's configuration cannot run.";
+    WIRE_CLASH = "XV1001", "Somebody else uses this VRID on the link.";
+    WIRE_REJECTED = "XV1002", "Adverts are heard that this instance would drop.";
+    WIRE_PRIORITY = "XV1003", "A router with the same priority is heard.";
+    WIRE_HEARD = "XV1004", "Another router of this instance is heard.";
+    WIRE_SILENT = "XV1005", "Nobody is heard for an instance.";
+}
+
+/// What a code means, in one sentence.
+#[must_use]
+pub fn title(code: Code) -> &'static str {
+    ALL.iter().find(|(known, _)| *known == code).map_or("", |(_, title)| title)
 }

@@ -4,6 +4,7 @@
 //! `render` prints them.
 
 use super::codes::Code;
+use super::explain;
 use super::source::{Sources, Span};
 
 /// How bad it is.
@@ -15,6 +16,18 @@ pub enum Severity {
     Warning,
     /// Something in the file is wrong: a value was refused, or an instance or a script does not run.
     Error,
+}
+
+impl Severity {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// One finding.
@@ -82,6 +95,12 @@ impl Diagnostic {
         self
     }
 
+    /// The next step: its own, or else what its code says in general.
+    #[must_use]
+    pub fn fix(&self) -> Option<String> {
+        self.help.clone().or_else(|| explain::fix(self.code))
+    }
+
     /// With a second place.
     #[must_use]
     pub fn related(mut self, span: Span, text: impl Into<String>) -> Self {
@@ -141,6 +160,18 @@ impl Diagnostics {
     /// Whether this is the first mention of load balancing: one line about it is enough.
     pub fn first_lvs(&mut self) -> bool {
         !std::mem::replace(&mut self.lvs, true)
+    }
+
+    /// Take back findings of a kind at a place, because a better one is at hand.
+    pub fn forget(&mut self, code: Code, span: Span) {
+        let Self { list, counts, .. } = self;
+        list.retain(|diagnostic| {
+            let gone = diagnostic.code == code && diagnostic.span == span;
+            if gone && let Some(count) = counts.get_mut(diagnostic.severity as usize) {
+                *count = count.saturating_sub(1);
+            }
+            !gone
+        });
     }
 
     /// Sort by place: the order in which the operator reads the file.

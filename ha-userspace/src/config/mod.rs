@@ -7,16 +7,18 @@
 //!
 //! Called by the daemon at start and on reload, and by `xvrrp check`.
 
-mod analysis;
+pub mod analysis;
 pub mod codes;
 pub mod define;
 pub mod diag;
+pub mod explain;
 mod files;
 mod include;
 pub mod keywords;
 pub mod lexer;
 mod lower;
 pub mod model;
+pub mod outline;
 pub mod pending;
 mod reader;
 mod render;
@@ -33,6 +35,7 @@ use std::path::Path;
 
 pub use diag::{Diagnostic, Diagnostics, Severity};
 use model::{Config, Global, Script};
+use outline::Outline;
 
 /// Why a script would not be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +84,8 @@ pub struct Loaded {
     pub config: Config,
     /// All that was found.
     pub diagnostics: Diagnostics,
+    /// Where things stand.
+    pub outline: Outline,
     /// The configuration cannot be run; a reload must keep the old one.
     pub fatal: bool,
 }
@@ -103,8 +108,10 @@ pub fn load_str(name: &str, bytes: &[u8], options: &LoadOptions) -> Loaded {
 
 fn finish(tree: &[tree::Statement], options: &LoadOptions, mut diags: Diagnostics) -> Loaded {
     let mut config = Config::default();
+    let outline = Outline::of(tree);
     if !diags.is_fatal() {
         config = lower::lower(tree, options, &mut diags);
+        analysis::run(&config, &outline, &mut diags);
         if tree.is_empty() && diags.worst().is_none() {
             reader::note_empty(&mut diags);
         }
@@ -114,5 +121,5 @@ fn finish(tree: &[tree::Statement], options: &LoadOptions, mut diags: Diagnostic
     if fatal {
         config = Config::default();
     }
-    Loaded { config, diagnostics: diags, fatal }
+    Loaded { config, diagnostics: diags, outline, fatal }
 }

@@ -12,21 +12,6 @@ use super::tree::Statement;
 /// Keywords, with their block and what it means that they do nothing.
 pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Top, &["vrrp_sync_group"], "its instances fail over one by one, not together"),
-    (Context::Top, &["static_ipaddress", "static_routes", "static_rules"], "nothing is added"),
-    (Context::Top, &["track_group"], "a missing static address, route or rule changes nothing"),
-    (Context::Top, &["interface_up_down_delays"], "a change of an interface counts at once"),
-    (Context::Top, &["garp_group"], "messages follow each other without a pause"),
-    (Context::Top, &["net_namespace"], "start the daemon in the namespace instead"),
-    (
-        Context::Top,
-        &["bfd_instance", "track_file", "vrrp_check", "vrrp_track_file", "vrrp_track_process"],
-        "not tracked: a failure changes nothing",
-    ),
-    (
-        Context::Instance,
-        &["track_bfd", "track_check", "track_file", "track_process", "track_src_ip"],
-        "not tracked: a failure changes nothing",
-    ),
     (
         Context::Instance,
         &[
@@ -42,17 +27,7 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     ),
     (Context::Instance, &["notify_priority_changes"], "nothing is written"),
     (Context::Instance, &["smtp_alert"], "no mail is sent"),
-    (
-        Context::Instance,
-        &["use_ipvlan", "use_vmac", "use_vmac_addr", "vmac_xmit_base"],
-        "the interface's own MAC address is used; hosts learn it from gratuitous ARP",
-    ),
-    (Context::Instance, &["virtual_routes", "virtual_rules"], "nothing is added or removed"),
-    (Context::Instance, &["no_accept"], "packets to the virtual addresses are accepted"),
     (Context::Instance, &["vrf"], "the interface decides the VRF"),
-    (Context::Instance, &["promote_secondaries"], "addresses that the kernel drops are put back"),
-    (Context::Instance, &["unicast_fault_no_peer"], "the instance uses multicast"),
-    (Context::Instance, &["garp_extra_if"], "nothing is sent on other interfaces"),
     (Context::Instance, &["owner_ignore_adverts"], "adverts are not ignored"),
     (
         Context::Global,
@@ -72,7 +47,6 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Global, &["smtp_alert", "smtp_alert_vrrp"], "no mail is sent"),
     (Context::Global, &["vrrp_startup_delay"], "instances start at once"),
     (Context::Global, &["log_unknown_vrids"], "unknown VRIDs are counted, not logged"),
-    (Context::Global, &["vrrp_garp_extra_if"], "nothing is sent on other interfaces"),
     (Context::Global, &["vrrp_owner_ignore_adverts"], "adverts are not ignored"),
     (Context::Global, &["metrics"], "no metrics are served"),
     (
@@ -86,14 +60,7 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
 ];
 
 /// Options of an address line, with the same, and whether others on the network see the difference.
-pub const OPTIONS: &[(&str, &str, Severity)] = &[
-    ("autojoin", "the address is added without it", Severity::Note),
-    ("home", "the address is added without it", Severity::Note),
-    ("mngtmpaddr", "the address is added without it", Severity::Note),
-    ("no_track", "the address is put back when somebody removes it", Severity::Note),
-    ("peer", "the address is added without a peer", Severity::Warning),
-    ("use_vmac", "the interface's own MAC address is used", Severity::Warning),
-];
+pub const OPTIONS: &[(&str, &str, Severity)] = &[];
 
 /// Say so where a keyword does nothing in this build.
 pub(super) fn keyword(context: Context, stmt: &Statement, diags: &mut Diagnostics) {

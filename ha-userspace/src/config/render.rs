@@ -19,7 +19,8 @@ impl Diagnostics {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let mut out = String::new();
         for diagnostic in self.iter().take(MAX_PRINTED) {
-            out.push_str(&renderer.render(&report(&self.sources, diagnostic)));
+            let fix = diagnostic.fix();
+            out.push_str(&renderer.render(&report(&self.sources, diagnostic, fix.as_deref())));
             out.push_str("\n\n");
         }
         let more = self.iter().len().saturating_sub(MAX_PRINTED) + self.dropped();
@@ -33,11 +34,7 @@ impl Diagnostics {
     #[must_use]
     pub fn one_line(&self, diagnostic: &Diagnostic) -> String {
         let place = self.sources.place(diagnostic.span);
-        let word = match diagnostic.severity {
-            Severity::Note => "note",
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
+        let word = diagnostic.severity.name();
         let mut line = format!("{place}: {word}[{}]: {}", diagnostic.code, diagnostic.message);
         if let Some(cause) = &diagnostic.cause {
             line.push_str(&format!(" ({cause})"));
@@ -49,7 +46,7 @@ impl Diagnostics {
     }
 }
 
-fn report<'a>(sources: &'a Sources, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
+fn report<'a>(sources: &'a Sources, diagnostic: &'a Diagnostic, fix: Option<&'a str>) -> Vec<Group<'a>> {
     let level = match diagnostic.severity {
         Severity::Note => Level::NOTE,
         Severity::Warning => Level::WARNING,
@@ -74,8 +71,8 @@ fn report<'a>(sources: &'a Sources, diagnostic: &'a Diagnostic) -> Vec<Group<'a>
                 .char_column(line_number(place.column)),
         );
     }
-    if let Some(help) = &diagnostic.help {
-        group = group.element(Level::HELP.message(help.as_str()));
+    if let Some(help) = fix {
+        group = group.element(Level::HELP.message(help));
     }
     vec![group]
 }

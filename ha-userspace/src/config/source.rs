@@ -33,6 +33,18 @@ impl Span {
     }
 }
 
+/// What the spans of [absorbed](Sources::absorb) files have become.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shift(u32);
+
+impl Shift {
+    /// The span in the files of now.
+    #[must_use]
+    pub fn span(self, span: Span) -> Span {
+        Span { file: FileId(span.file.0.saturating_add(self.0)), ..span }
+    }
+}
+
 /// One file.
 #[derive(Debug)]
 pub struct SourceFile {
@@ -61,6 +73,34 @@ impl Sources {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
         self.files.push(SourceFile { name, bytes, included_from, line_starts });
         id
+    }
+
+    /// Take over the files of another load, whose spans then have to be [shifted](Shift::span).
+    pub fn absorb(&mut self, other: Self) -> Shift {
+        let shift = Shift(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        self.files.extend(other.files.into_iter().map(|mut file| {
+            file.included_from = file.included_from.map(|span| shift.span(span));
+            file
+        }));
+        shift
+    }
+
+    /// The word at a place of the model; the whole line is no word.
+    #[must_use]
+    pub fn word_at(&self, place: &Place) -> Option<Span> {
+        let index = self.files.iter().position(|file| file.name == place.file)?;
+        let file = self.files.get(index)?;
+        let line = usize::try_from(place.line).ok()?.checked_sub(1)?;
+        let start = file.line_starts.get(line).copied()?;
+        let (_, from, to) = file.line_at(start);
+        let text = file.bytes.get(from..to)?;
+        let before = usize::try_from(place.column).ok()?.checked_sub(1)?;
+        let skipped: usize = String::from_utf8_lossy(text).chars().take(before).map(char::len_utf8).sum();
+        let rest = text.get(skipped..)?;
+        let length = rest.iter().position(|byte| byte.is_ascii_whitespace() || b"{}".contains(byte));
+        let start = start.checked_add(u32::try_from(skipped).ok()?)?;
+        let end = start.checked_add(u32::try_from(length.unwrap_or(rest.len())).ok()?)?;
+        Some(Span { file: FileId(u32::try_from(index).ok()?), start, end })
     }
 
     /// A file, where `id` came from [`Self::add`] of the same object.

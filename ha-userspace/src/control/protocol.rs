@@ -91,6 +91,8 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// Tracked scripts, in file order.
     pub scripts: Vec<ScriptStatus>,
+    /// Everything else that is tracked: checks, processes, files, BFD sessions in file order, then interfaces.
+    pub trackers: Vec<TrackerStatus>,
     /// What an operator should know: degraded XDP, disabled scripts, dropped log lines.
     pub warnings: Vec<String>,
 }
@@ -145,7 +147,7 @@ pub struct PriorityStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PriorityChange {
-    /// `script NAME` or `interface NAME`.
+    /// `script NAME`, `interface NAME`, `check NAME`, `process NAME`, `file NAME` or `bfd NAME`.
     pub by: String,
     /// What it adds now.
     pub weight: i32,
@@ -282,6 +284,32 @@ pub struct ScriptStatus {
     pub failures: u64,
     /// Starts that were left out because the run before was still going.
     pub skipped: u64,
+}
+
+/// One tracked thing that is no script.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrackerStatus {
+    /// `check`, `process`, `file`, `bfd` or `interface`.
+    pub kind: String,
+    /// Name in the configuration.
+    pub name: String,
+    /// `pending`, `good`, `bad`, `disabled`, or `value` for a file.
+    pub state: String,
+    /// The number in a file.
+    pub value: Option<i32>,
+    /// Why it is in that state: the last answer, the number of processes.
+    pub detail: String,
+    /// Time in that state.
+    pub since_ms: u64,
+    /// How long the last probe of a check took.
+    pub last_duration_ms: Option<u64>,
+    /// Time since the last probe began.
+    pub last_run_ms_ago: Option<u64>,
+    /// Probes that ended.
+    pub runs: u64,
+    /// Probes of those that failed.
+    pub failures: u64,
 }
 
 /// Counters of all interfaces.

@@ -9,6 +9,10 @@ mod layer;
 pub mod limit;
 mod sink;
 
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
 pub use sink::{Logging, Target};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -19,6 +23,12 @@ pub struct Options {
     pub level: Option<String>,
     /// `--syslog`: to syslog, also with a terminal.
     pub syslog: bool,
+    /// Syslog facility, 0 to 23 (RFC 5424 section 6.2.1); daemon where absent.
+    pub facility: Option<u8>,
+    /// Also into this file, which is appended to.
+    pub file: Option<PathBuf>,
+    /// Neither to syslog nor to a terminal: into `file` alone, or nowhere.
+    pub quiet: bool,
 }
 
 /// Sets up logging for the process. Call it once, first; keep the result until the end, since dropping it writes
@@ -35,13 +45,19 @@ pub fn init(options: &Options) -> Result<Logging, InitError> {
         .or_else(|| std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty()))
         .unwrap_or_else(|| "info".to_owned());
     let filter = parse_filter(&text).ok_or(InitError::Level { text })?;
-    let target = Target::choose(options.syslog);
-    let (logging, queue) = Logging::start(target).map_err(InitError::Thread)?;
+    let target = Target::choose(options);
+    let copy = options.file.as_ref().map(|path| open(path)).transpose()?;
+    let (logging, queue) = Logging::start(target, copy).map_err(InitError::Thread)?;
     let subscriber = tracing_subscriber::registry().with(filter).with(layer::QueueLayer::new(queue));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| InitError::Twice)?;
     // Records of crates that use `log`. Fails only where a logger is set already, and then that one has them.
     let _ = tracing_log::LogTracer::init();
     Ok(logging)
+}
+
+fn open(path: &Path) -> Result<File, InitError> {
+    let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    opened.map_err(|source| InitError::File { path: path.to_owned(), source })
 }
 
 /// `RUST_LOG`'s language, less its bare target names: a misspelt level would be one, and log nothing.
@@ -61,6 +77,14 @@ pub enum InitError {
     Level {
         /// What was given.
         text: String,
+    },
+    /// The log file.
+    #[error("log file {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why it cannot be written.
+        source: std::io::Error,
     },
     /// No thread.
     #[error("the log thread cannot be started: {0}")]

@@ -1,5 +1,6 @@
 //! The queue of log lines, the thread that empties it, and the three forms that a line takes.
 
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::Level;
 
+use super::Options;
 use super::clock::time_of_day;
 
 /// Lines that wait to be written.
@@ -19,7 +21,7 @@ const QUEUE: usize = 1024;
 /// How long the end of the process waits for them.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Syslog facility daemon (RFC 5424 section 6.2.1).
-const FACILITY: u8 = 3 << 3;
+const DAEMON: u8 = 3;
 /// Where syslog listens.
 const DEV_LOG: &str = "/dev/log";
 
@@ -41,17 +43,24 @@ pub enum Target {
     },
     /// Standard error that systemd reads: `<6>message` (sd-daemon(3)); time and name are the journal's.
     Journal,
-    /// `/dev/log`, facility daemon, name `xvrrp`.
-    Syslog,
+    /// `/dev/log`, name `xvrrp`.
+    Syslog {
+        /// Facility (RFC 5424 section 6.2.1).
+        facility: u8,
+    },
+    /// Nowhere.
+    Nowhere,
 }
 
 impl Target {
     /// Syslog where it is asked for; the journal where standard error is the stream that `JOURNAL_STREAM` names;
     /// standard error otherwise.
     #[must_use]
-    pub fn choose(syslog: bool) -> Self {
-        if syslog {
-            Self::Syslog
+    pub fn choose(options: &Options) -> Self {
+        if options.quiet {
+            Self::Nowhere
+        } else if options.syslog {
+            Self::Syslog { facility: options.facility.unwrap_or(DAEMON) }
         } else if is_journal() {
             Self::Journal
         } else {
@@ -92,19 +101,21 @@ pub struct Logging {
 }
 
 impl Logging {
-    pub(super) fn start(target: Target) -> std::io::Result<(Self, Queue)> {
-        Self::start_with(target, Box::new(std::io::stderr()), Path::new(DEV_LOG))
+    /// `copy` gets every line as well.
+    pub(super) fn start(target: Target, copy: Option<File>) -> std::io::Result<(Self, Queue)> {
+        Self::start_with(target, Box::new(std::io::stderr()), copy, Path::new(DEV_LOG))
     }
 
     fn start_with(
         target: Target,
         stderr: Box<dyn Write + Send>,
+        copy: Option<File>,
         syslog: &Path,
     ) -> std::io::Result<(Self, Queue)> {
         let (sender, receiver) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(AtomicBool::new(false));
-        let mut writer = Writer { target, stderr, socket: None, path: syslog.to_owned() };
+        let mut writer = Writer { target, stderr, copy, socket: None, path: syslog.to_owned() };
         let (counter, stopped) = (Arc::clone(&dropped), Arc::clone(&stop));
         let thread = std::thread::Builder::new()
             .name("xvrrp-log".to_owned())
@@ -143,6 +154,7 @@ impl Drop for Logging {
 struct Writer {
     target: Target,
     stderr: Box<dyn Write + Send>,
+    copy: Option<File>,
     socket: Option<UnixDatagram>,
     path: std::path::PathBuf,
 }
@@ -167,18 +179,24 @@ impl Writer {
 
     /// Writes a record. There is nobody to tell about an error.
     fn write(&mut self, line: &Line) {
-        if self.target == Target::Syslog && self.syslog(line) {
-            return;
+        if let Some(file) = &mut self.copy {
+            let _ = file.write_all(render(Target::Stderr { colour: false }, line).as_bytes());
+        }
+        let target = self.target;
+        match target {
+            Target::Nowhere => return,
+            Target::Syslog { facility } if self.syslog(facility, line) => return,
+            Target::Syslog { .. } | Target::Stderr { .. } | Target::Journal => {}
         }
         let _ = self.stderr.write_all(render(self.target, line).as_bytes());
         let _ = self.stderr.flush();
     }
 
     /// One datagram per line of text; false where there is no syslog, and standard error has to do.
-    fn syslog(&mut self, line: &Line) -> bool {
+    fn syslog(&mut self, facility: u8, line: &Line) -> bool {
         line.text.lines().all(|text| {
             let datagram =
-                format!("<{}>xvrrp[{}]: {text}", FACILITY | severity(line.level), std::process::id());
+                format!("<{}>xvrrp[{}]: {text}", facility << 3 | severity(line.level), std::process::id());
             // A syslog daemon that was restarted has a new socket.
             for _ in 0..2 {
                 if self.socket.is_none() {
@@ -217,10 +235,10 @@ fn render(target: Target, line: &Line) -> String {
         let text: String = text.chars().map(|c| if c.is_control() && c != '\t' { '�' } else { c }).collect();
         match target {
             Target::Journal => out.push_str(&format!("<{}>{text}\n", severity(line.level))),
-            Target::Stderr { .. } | Target::Syslog if index > 0 => {
+            Target::Stderr { .. } | Target::Syslog { .. } | Target::Nowhere if index > 0 => {
                 out.push_str(&format!("{:19}{text}\n", ""))
             }
-            Target::Stderr { .. } | Target::Syslog => {
+            Target::Stderr { .. } | Target::Syslog { .. } | Target::Nowhere => {
                 let (on, off) = match target {
                     Target::Stderr { colour: true } => (colour(line.level), "\x1b[0m"),
                     _ => ("", ""),

@@ -8,7 +8,6 @@
 //! `promote_secondaries` is set. Whatever is not meant to go is put back in the same system call. What is lost are
 //! routes that name such an address as their source; where there are some, set `promote_secondaries`.
 
-mod socket;
 mod wire;
 
 use std::collections::HashSet;
@@ -17,11 +16,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use nix::errno::Errno;
 
 use crate::config::model::Vip;
-use socket::{Answer, Socket};
 pub use wire::Batch;
 use wire::Held;
 
 use super::error::{SocketError, interface_name};
+use super::netlink::{Answer, Socket};
 
 /// Owner mark of the addresses that the daemon adds (`IFA_PROTO`): VRRP's protocol number.
 pub const MARK: u8 = 112;
@@ -43,25 +42,40 @@ pub struct AddressSpec {
     pub label: Option<String>,
     /// No route for the prefix.
     pub noprefixroute: bool,
-    /// Not used as a source of new connections (`preferred_lft 0`).
-    pub deprecated: bool,
+    /// Seconds for which it is used as a source of new connections, zero for never; `None` for ever.
+    pub preferred: Option<u32>,
+    /// The other end of a point-to-point link; `prefix` is that of its address.
+    pub peer: Option<IpAddr>,
+    /// Flags of the configuration: `home`, `mngtmpaddr`, `autojoin`.
+    pub flags: Flags,
+}
+
+/// Flags of an address that the configuration may set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `IFA_F_HOMEADDRESS`.
+    pub home: bool,
+    /// `IFA_F_MANAGETEMPADDR`.
+    pub mngtmpaddr: bool,
+    /// `IFA_F_MCAUTOJOIN`.
+    pub autojoin: bool,
 }
 
 impl AddressSpec {
     /// The virtual address as the configuration has it, on the interface that its device is at the moment.
-    ///
-    /// An IPv6 address with a prefix of 128 is deprecated, as keepalived.conf(5) has it.
     #[must_use]
     pub fn new(ifindex: u32, vip: &Vip) -> Self {
         Self {
             ifindex,
             address: vip.address,
-            prefix: vip.prefix,
+            prefix: vip.peer.map_or(vip.prefix, |(_, prefix)| prefix),
             broadcast: vip.broadcast,
             scope: vip.scope,
             label: vip.label.clone(),
             noprefixroute: vip.noprefixroute,
-            deprecated: vip.address.is_ipv6() && vip.prefix == 128,
+            preferred: vip.preferred_lft,
+            peer: vip.peer.map(|(peer, _)| peer),
+            flags: Flags { home: vip.home, mngtmpaddr: vip.mngtmpaddr, autojoin: vip.autojoin },
         }
     }
 
@@ -152,7 +166,11 @@ impl Addresses {
     /// # Errors
     /// No netlink.
     pub fn open() -> Result<Self, SocketError> {
-        Ok(Self { socket: Socket::open()?, keeps_marks: kernel_keeps_marks(), added: HashSet::new() })
+        Ok(Self {
+            socket: Socket::open("setting addresses")?,
+            keeps_marks: kernel_keeps_marks(),
+            added: HashSet::new(),
+        })
     }
 
     /// Adds all addresses; the outcomes are in the order of `specs`.
@@ -264,7 +282,7 @@ impl Addresses {
     }
 
     fn held(&mut self) -> nix::Result<Vec<Held>> {
-        let held = self.socket.dump()?;
+        let held = self.socket.dump(&wire::request(), Held::take)?;
         // Distributions take features into older kernels.
         self.keeps_marks |= held.iter().any(|held| held.protocol != 0);
         Ok(held)

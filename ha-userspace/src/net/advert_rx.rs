@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::task::{Context, Poll, ready};
 
+use ha_common::classify::{Origin, parse_ip_packet};
 use ha_common::packet::Endpoints;
 use ha_common::time::Time;
 use ha_common::types::{Family, IPPROTO_VRRP, MULTICAST_V4, MULTICAST_V6};
@@ -102,6 +103,34 @@ impl AdvertRx {
         Ok(Self { socket, inbox })
     }
 
+    /// The same ahead of the kernel's IP layer, through a packet socket.
+    ///
+    /// For interfaces that carry a macvlan with a virtual MAC address: frames from that address, the peers' adverts,
+    /// are delivered to the macvlan alone. Join the group besides.
+    ///
+    /// # Errors
+    /// No permission, no such interface.
+    pub fn open_tap(ifindex: u32, family: Family) -> Result<Self, SocketError> {
+        let thing = format!("receiving adverts on interface {}", interface_name(ifindex));
+        let at = |step| SocketError::at(&thing, step);
+        // packet(7): protocol zero receives nothing until the bind, which names one.
+        let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking(), None)
+            .map_err(at("open a packet socket"))?;
+        socket.attach_filter(&tap_filter(family)).map_err(at("attach a filter"))?;
+        set_stamps(&socket).map_err(at("set the options"))?;
+        socket.bind(&sys::link_source(ifindex)).map_err(at("bind the socket"))?;
+        let mut inbox = Inbox::new(family);
+        inbox.tap = true;
+        let socket = sys::watch_readable(socket).map_err(at("watch the socket"))?;
+        Ok(Self { socket, inbox })
+    }
+
+    /// Whether it is a packet socket.
+    #[must_use]
+    pub fn is_tap(&self) -> bool {
+        self.inbox.tap
+    }
+
     /// Family of the packets.
     #[must_use]
     pub fn family(&self) -> Family {
@@ -168,6 +197,8 @@ struct Inbox {
     packet: Box<[u8; MAX_PACKET]>,
     control: Vec<u8>,
     offset: ClockOffset,
+    /// From a packet socket: whole IP packets in either family.
+    tap: bool,
     /// The kernel's count of dropped packets, which wraps.
     dropped: u32,
 }
@@ -180,6 +211,7 @@ impl Inbox {
             packet: Box::new([0; MAX_PACKET]),
             control: nix::cmsg_space!(libc::timespec, libc::in6_pktinfo, libc::c_int),
             offset: ClockOffset::read(),
+            tap: false,
             dropped: 0,
         }
     }
@@ -221,6 +253,16 @@ impl Inbox {
         let length = message.bytes;
         let at = self.offset.arrival(stamp);
         let bytes = self.packet.get(..length).unwrap_or(&[]);
+        if self.tap {
+            // Nobody has looked at the header before.
+            let taken = parse_ip_packet(bytes, Origin::Xdp).ok().filter(|taken| !taken.packet.authenticated);
+            return Ok(taken.map(|taken| Received {
+                at,
+                endpoints: taken.endpoints,
+                ttl: taken.packet.ttl,
+                pdu: taken.pdu.to_vec(),
+            }));
+        }
         Ok(match self.family {
             Family::V4 => take_apart_v4(bytes).map(|(endpoints, ttl, pdu)| Received {
                 at,
@@ -255,7 +297,7 @@ fn take_apart_v4(packet: &[u8]) -> Option<(Endpoints, u8, &[u8])> {
 /// may have been stamped before it or after it, so then its stamp is worth nothing, and the time of reading is
 /// taken instead: late, which never makes a live master look dead.
 #[derive(Clone, Copy, Debug)]
-struct ClockOffset {
+pub(crate) struct ClockOffset {
     realtime_minus_monotonic: i128,
     now: Time,
 }
@@ -264,7 +306,7 @@ struct ClockOffset {
 const SAME_OFFSET_NS: u128 = 200_000;
 
 impl ClockOffset {
-    fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let mut best: Option<(u64, Self)> = None;
         for _ in 0..3 {
             let before = clock::now();
@@ -283,7 +325,7 @@ impl ClockOffset {
     }
 
     /// When a packet with this `CLOCK_REALTIME` stamp arrived, being read now.
-    fn arrival(&mut self, stamp: Option<u64>) -> Time {
+    pub(crate) fn arrival(&mut self, stamp: Option<u64>) -> Time {
         let previous = std::mem::replace(self, Self::read());
         stamp.map_or(self.now, |stamp| self.convert(previous, stamp))
     }
@@ -320,12 +362,43 @@ fn join(socket: &Socket, ifindex: u32, family: Family) -> io::Result<()> {
     }
 }
 
-fn set_up(socket: &Socket, family: Family) -> io::Result<()> {
+/// VRRP of one family that comes in, seen from the IP header on.
+fn tap_filter(family: Family) -> [SockFilter; 8] {
+    const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
+    const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    // Loads from SKF_AD_OFF on are of what the kernel knows of the packet.
+    const PACKET_TYPE: u32 = 0xffff_f000 + 4;
+    const PROTOCOL: u32 = 0xffff_f000;
+    const OUTGOING: u32 = 4;
+    let (ethertype, next) = match family {
+        Family::V4 => (0x0800, 9),
+        Family::V6 => (0x86dd, 6),
+    };
+    [
+        SockFilter::new(LOAD_HALF, 0, 0, PROTOCOL),
+        SockFilter::new(EQUAL, 0, 5, ethertype),
+        SockFilter::new(LOAD_BYTE, 0, 0, PACKET_TYPE),
+        SockFilter::new(EQUAL, 3, 0, OUTGOING),
+        SockFilter::new(LOAD_BYTE, 0, 0, next),
+        SockFilter::new(EQUAL, 0, 1, IPPROTO_VRRP as u32),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
+}
+
+fn set_stamps(socket: &Socket) -> io::Result<()> {
     setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
     if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
         // Without CAP_NET_ADMIN: as much as net.core.rmem_max allows.
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     }
+    Ok(())
+}
+
+fn set_up(socket: &Socket, family: Family) -> io::Result<()> {
+    set_stamps(socket)?;
     if family == Family::V6 {
         setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
         setsockopt(socket, sockopt::Ipv6RecvHopLimit, &true)?;

@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::os::fd::AsFd;
 
+use ha_common::checksum::Sum;
 use ha_common::packet::Endpoints;
 use ha_common::types::{Family, IPPROTO_VRRP};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -32,6 +33,8 @@ pub struct AdvertTx {
     socket: Socket,
     family: Family,
     ifindex: u32,
+    /// Source MAC address of whole frames; `None` where the kernel makes the frames.
+    mac: Option<[u8; 6]>,
     bytes: Vec<u8>,
     queue: Vec<Queued>,
 }
@@ -49,6 +52,9 @@ pub enum QueueError {
     /// The endpoints are of the other family than the socket.
     #[error("the advert's addresses are not of the socket's family")]
     Family,
+    /// A frame with a MAC address of its own goes to a multicast group only.
+    #[error("an advert from a virtual MAC address must be multicast")]
+    Unicast,
     /// The PDU does not fit into an IP packet.
     #[error("the advert is too long for an IP packet")]
     TooLong,
@@ -81,7 +87,29 @@ impl AdvertTx {
         .map_err(at("set the multicast options"))?;
         socket.set_priority(PRIORITY_CONTROL).map_err(at("set the priority"))?;
         enlarge_send_buffer(&socket);
-        Ok(Self { socket, family, ifindex, bytes: Vec::new(), queue: Vec::new() })
+        Ok(Self { socket, family, ifindex, mac: None, bytes: Vec::new(), queue: Vec::new() })
+    }
+
+    /// A socket that sends multicast frames through `ifindex` with a source MAC address of its own: the virtual one.
+    ///
+    /// They do not depend on the state of the macvlan that has this address.
+    ///
+    /// # Errors
+    /// No permission.
+    pub fn open_link(ifindex: u32, family: Family, mac: [u8; 6]) -> Result<Self, SocketError> {
+        let thing = format!("sending adverts through interface {}", interface_name(ifindex));
+        let at = |step| SocketError::at(&thing, step);
+        // packet(7): protocol zero receives nothing.
+        let socket = Socket::new(Domain::PACKET, Type::RAW, None).map_err(at("open a packet socket"))?;
+        socket.set_priority(PRIORITY_CONTROL).map_err(at("set the priority"))?;
+        enlarge_send_buffer(&socket);
+        Ok(Self { socket, family, ifindex, mac: Some(mac), bytes: Vec::new(), queue: Vec::new() })
+    }
+
+    /// Source MAC address of the frames, where it is not the interface's.
+    #[must_use]
+    pub fn mac(&self) -> Option<[u8; 6]> {
+        self.mac
     }
 
     /// Family of the socket.
@@ -103,9 +131,21 @@ impl AdvertTx {
     /// The advert cannot be expressed as a packet of this family. The queue is as before.
     pub fn queue(&mut self, tag: usize, endpoints: Endpoints, ttl: u8, pdu: &[u8]) -> Result<(), QueueError> {
         let start = self.bytes.len();
+        if let Some(mac) = self.mac {
+            let (group, ethertype) = multicast_mac(endpoints).ok_or(QueueError::Unicast)?;
+            self.bytes.extend_from_slice(&group);
+            self.bytes.extend_from_slice(&mac);
+            self.bytes.extend_from_slice(&ethertype);
+        }
         let destination = match (self.family, endpoints) {
             (Family::V4, Endpoints::V4 { source, destination }) => {
-                self.bytes.extend_from_slice(&header_v4(source, destination, ttl, pdu.len())?);
+                let mut header = header_v4(source, destination, ttl, pdu.len())?;
+                if self.mac.is_some() {
+                    // Here no kernel fills it in.
+                    let sum = Sum::new().with(&header).checksum().to_be_bytes();
+                    header[10..12].copy_from_slice(&sum);
+                }
+                self.bytes.extend_from_slice(&header);
                 SockAddr::from(SocketAddrV4::new(destination, 0))
             }
             (Family::V6, Endpoints::V6 { source, destination }) => {
@@ -115,6 +155,7 @@ impl AdvertTx {
             _ => return Err(QueueError::Family),
         };
         self.bytes.extend_from_slice(pdu);
+        let destination = if self.mac.is_some() { sys::link_address(self.ifindex) } else { destination };
         self.queue.push(Queued { tag, bytes: start..self.bytes.len(), destination });
         Ok(())
     }
@@ -137,6 +178,20 @@ impl AdvertTx {
         self.queue.clear();
         self.bytes.clear();
         failures
+    }
+}
+
+/// The Ethernet address of a multicast group (RFC 1112 section 6.4, RFC 2464 section 7), and the EtherType.
+fn multicast_mac(endpoints: Endpoints) -> Option<([u8; 6], [u8; 2])> {
+    match endpoints {
+        Endpoints::V4 { destination, .. } => {
+            let [_, b, c, d] = destination.octets();
+            destination.is_multicast().then_some(([0x01, 0, 0x5e, b & 0x7f, c, d], [0x08, 0x00]))
+        }
+        Endpoints::V6 { destination, .. } => {
+            let [.., a, b, c, d] = destination.octets();
+            destination.is_multicast().then_some(([0x33, 0x33, a, b, c, d], [0x86, 0xdd]))
+        }
     }
 }
 

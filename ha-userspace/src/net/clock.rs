@@ -17,14 +17,14 @@ pub(super) fn realtime_ns() -> u64 {
 }
 
 /// A `timespec` as nanoseconds; negative ones, which no clock here returns, become zero.
-pub(super) fn to_time(spec: TimeSpec) -> Time {
+pub(crate) fn to_time(spec: TimeSpec) -> Time {
     let seconds = u64::try_from(spec.tv_sec()).unwrap_or(0);
     let nanoseconds = u64::try_from(spec.tv_nsec()).unwrap_or(0);
     Time(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
 }
 
 /// The opposite of [`to_time`].
-pub(super) fn to_timespec(time: Time) -> TimeSpec {
+pub(crate) fn to_timespec(time: Time) -> TimeSpec {
     let seconds = i64::try_from(time.0 / 1_000_000_000).unwrap_or(i64::MAX);
     let nanoseconds = i64::try_from(time.0 % 1_000_000_000).unwrap_or(0);
     TimeSpec::new(seconds, nanoseconds)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{InfoData, InfoVrf, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::addresses::MARK;
@@ -26,6 +26,10 @@ pub struct Link {
     pub mac: Option<[u8; 6]>,
     /// MTU in bytes.
     pub mtu: u32,
+    /// Table of a VRF.
+    pub table: Option<u32>,
+    /// `alias` of ip-link(8); empty where there is none.
+    pub alias: String,
     /// The device below (VLAN, macvlan) or the other end (veth), where it is in this network namespace.
     pub lower: Option<u32>,
     /// The bond or bridge that this is a port of.
@@ -69,6 +73,15 @@ pub struct AddressV6 {
 }
 
 impl Link {
+    /// Whether it has this address.
+    #[must_use]
+    pub fn holds(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => self.v4.iter().any(|held| held.address == v4),
+            IpAddr::V6(v6) => self.v6.iter().any(|held| held.address == v6),
+        }
+    }
+
     /// The address that adverts are sent from: the first that is neither ours nor in `exclude`, primary ones first.
     #[must_use]
     pub fn primary_v4(&self, exclude: &[Ipv4Addr]) -> Option<Ipv4Addr> {
@@ -146,15 +159,24 @@ impl Links {
     /// Whether one of the links has this address.
     #[must_use]
     pub fn hold(&self, address: IpAddr) -> bool {
-        self.iter().any(|link| match address {
-            IpAddr::V4(v4) => link.v4.iter().any(|held| held.address == v4),
-            IpAddr::V6(v6) => link.v6.iter().any(|held| held.address == v6),
-        })
+        self.iter().any(|link| link.holds(address))
     }
 
     /// All links, by index.
     pub fn iter(&self) -> impl Iterator<Item = &Link> {
         self.by_index.values()
+    }
+
+    /// Another opinion of whether a link can carry packets.
+    pub fn set_up(&mut self, index: u32, up: bool) {
+        if let Some(link) = self.by_index.get_mut(&index) {
+            link.up = up;
+        }
+    }
+
+    /// Takes a link that this process has made: the kernel tells of it a little later.
+    pub(crate) fn learn(&mut self, link: Link) {
+        self.by_index.entry(link.index).or_insert(link);
     }
 
     /// Takes a notification or an entry of a dump, and adds what it changes to `changes`.
@@ -189,6 +211,8 @@ impl Links {
                 up: false,
                 mac: None,
                 mtu: 0,
+                alias: String::new(),
+                table: None,
                 lower: None,
                 controller: None,
                 v4: Vec::new(),
@@ -274,13 +298,21 @@ fn update(link: &mut Link, message: &LinkMessage) {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(mac) => link.mac = mac.as_slice().try_into().ok(),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
             LinkAttribute::Link(lower) => link.lower = Some(*lower).filter(|&lower| lower != 0),
             LinkAttribute::LinkNetNsId(_) => elsewhere = true,
             LinkAttribute::Controller(controller) => link.controller = Some(*controller),
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
-                    if let LinkInfo::Kind(kind) = info {
-                        link.kind = kind.to_string();
+                    match info {
+                        LinkInfo::Kind(kind) => link.kind = kind.to_string(),
+                        LinkInfo::Data(InfoData::Vrf(data)) => {
+                            link.table = data.iter().find_map(|entry| match entry {
+                                InfoVrf::TableId(table) => Some(*table),
+                                _ => None,
+                            });
+                        }
+                        _ => {}
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! Everything that talks to the kernel's network stack, and the clock, timer and scheduling calls next to it.
 //!
-//! What lives here: link and address monitoring ([`monitor`]), the takeover batch of addresses ([`addresses`]),
+//! What lives here: link and address monitoring ([`monitor`]), the takeover batch of addresses ([`addresses`]), that of
+//! routes and rules ([`routing`]),
 //! sockets that send and receive adverts ([`advert_tx`], [`advert_rx`]), the sender of gratuitous ARP and
 //! unsolicited NA frames ([`announce`]), the clock ([`clock`]) and the one deadline timer ([`timer`]), and the
 //! process-wide settings of a real-time daemon ([`process`]).
@@ -14,9 +15,17 @@ pub mod advert_tx;
 pub mod announce;
 pub mod clock;
 pub mod error;
+pub mod firewall;
 mod links;
 pub mod monitor;
+pub mod neighbours;
+mod netlink;
 pub mod probe_tx;
 pub mod process;
+pub mod routing;
 mod sys;
+pub mod sysctl;
 pub mod timer;
+
+pub(crate) use sys::watch_readable;
+pub mod vmac;

@@ -98,6 +98,11 @@ impl Monitor {
         &self.links
     }
 
+    /// Takes a link that this process has made: the kernel tells of it a little later, and that is no change then.
+    pub fn learn(&mut self, link: Link) {
+        self.links.learn(link);
+    }
+
     /// Waits until something is different, and returns all that is there by then, in order, never nothing.
     ///
     /// A link that went down and came back in between is two changes, although the table shows no difference; the

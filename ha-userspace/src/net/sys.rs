@@ -14,7 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Registers `owner`'s descriptor with the tokio runtime, for reading.
-pub(super) fn watch_readable<T: AsFd + AsRawFd + Send + 'static>(owner: T) -> io::Result<AsyncFd<T>> {
+pub(crate) fn watch_readable<T: AsFd + AsRawFd + Send + 'static>(owner: T) -> io::Result<AsyncFd<T>> {
     // SAFETY: the callers pass types that own their descriptor, return the same one from `as_raw_fd` each time
     // and close it only when they are dropped, which is after the registration.
     Ok(unsafe { AsyncFd::register_with_interest(owner, Interest::READABLE) }?)
@@ -90,9 +90,18 @@ pub(super) fn dropped(fd: BorrowedFd<'_>) -> nix::Result<u32> {
 
 /// A link-layer destination for packet(7) sockets: only the interface matters for a `SOCK_RAW` one.
 pub(super) fn link_address(ifindex: u32) -> SockAddr {
+    link(ifindex, 0)
+}
+
+/// A link-layer address to bind a packet(7) socket to: all protocols of one interface.
+pub(super) fn link_source(ifindex: u32) -> SockAddr {
+    link(ifindex, (libc::ETH_P_ALL as u16).to_be())
+}
+
+fn link(ifindex: u32, protocol: u16) -> SockAddr {
     let address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as libc::sa_family_t,
-        sll_protocol: 0,
+        sll_protocol: protocol,
         sll_ifindex: ifindex.cast_signed(),
         sll_hatype: 0,
         sll_pkttype: 0,

@@ -43,7 +43,15 @@ pub(super) fn of(old: &Instance, new: &Instance) -> Option<String> {
     say(old.preempt_delay != new.preempt_delay, &|| format!("preempt_delay {:?}", new.preempt_delay));
     say(old.track_scripts != new.track_scripts, &|| "track_script".to_owned());
     say(old.track_interfaces != new.track_interfaces, &|| "track_interface".to_owned());
+    say(old.track_checks != new.track_checks, &|| "track_check".to_owned());
+    say(old.track_processes != new.track_processes, &|| "track_process".to_owned());
+    say(old.track_files != new.track_files, &|| "track_file".to_owned());
+    say(old.track_bfd != new.track_bfd, &|| "track_bfd".to_owned());
     say(old.garp != new.garp, &|| "GARP settings".to_owned());
+    say(old.routes != new.routes, &|| "virtual_routes".to_owned());
+    say(old.rules != new.rules, &|| "virtual_rules".to_owned());
+    say(old.link != new.link || old.vmac_addresses != new.vmac_addresses, &|| "virtual MAC".to_owned());
+    say(old.accept != new.accept, &|| (if new.accept { "accept" } else { "no_accept" }).to_owned());
     if list.is_empty() {
         list.push("other settings".to_owned());
     }
@@ -70,10 +78,45 @@ pub(super) fn around(old: &Config, new: &Config) -> Vec<String> {
             Some(_) => {}
         }
     }
+    compare(&mut lines, "check", &old.checks, &new.checks, |check| &check.name);
+    compare(&mut lines, "process", &old.track_processes, &new.track_processes, |process| &process.name);
+    compare(&mut lines, "file", &old.track_files, &new.track_files, |file| &file.name);
+    compare(&mut lines, "bfd", &old.bfd, &new.bfd, |bfd| &bfd.name);
+    for (differs, what) in [
+        (old.static_addresses != new.static_addresses, "static_ipaddress"),
+        (old.static_routes != new.static_routes, "static_routes"),
+        (old.static_rules != new.static_rules, "static_rules"),
+        (old.track_groups != new.track_groups, "track_group"),
+    ] {
+        if differs {
+            lines.push(what.to_owned());
+        }
+    }
     if old.global != new.global {
         lines.push("global settings".to_owned());
     }
     lines
+}
+
+/// One line for each thing of a kind that was added, removed or changed.
+fn compare<T: PartialEq>(
+    lines: &mut Vec<String>,
+    kind: &str,
+    old: &[T],
+    new: &[T],
+    name: impl Fn(&T) -> &String,
+) {
+    let find = |list: &'_ [T], wanted: &T| list.iter().position(|one| name(one) == name(wanted));
+    for gone in old.iter().filter(|one| find(new, one).is_none()) {
+        lines.push(format!("{kind} {} is removed", name(gone)));
+    }
+    for one in new {
+        match find(old, one) {
+            None => lines.push(format!("{kind} {} is added", name(one))),
+            Some(at) if old[at] != *one => lines.push(format!("{kind} {} has new settings", name(one))),
+            Some(_) => {}
+        }
+    }
 }
 
 /// Whether other addresses are to be on the interfaces, or the same ones in another way.

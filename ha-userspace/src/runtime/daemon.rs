@@ -13,10 +13,13 @@ use nix::errno::Errno;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use super::delays::Delays;
 use super::fast::Fast;
 use super::interface::{Frame, Interface, Setup};
 use super::note::Note;
 use super::router::Router;
+use super::statics::Statics;
+use super::vmac::VirtualLinks;
 use crate::config::Loaded;
 use crate::config::model::Config;
 use crate::control::protocol::{Failure, Request, Response};
@@ -25,9 +28,13 @@ use crate::liveness::Report;
 use crate::net::addresses::{AddressSpec, Addresses};
 use crate::net::announce::Announcer;
 use crate::net::clock;
+use crate::net::firewall::Firewall;
 use crate::net::monitor::{Change, Monitor};
+use crate::net::neighbours::Neighbours;
+use crate::net::routing::{Routing, Watch};
 use crate::net::timer::Timer;
 use crate::track::script::{Runner, ScriptEvent};
+use crate::track::watch::Watchers;
 
 /// What a configuration is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +55,16 @@ pub(super) struct Daemon {
     pub(super) started: Time,
     pub(super) monitor: Monitor,
     pub(super) addresses: Addresses,
+    pub(super) routing: Routing,
+    pub(super) statics: Statics,
+    pub(super) delays: Delays,
+    pub(super) links: VirtualLinks,
+    pub(super) neighbours: Neighbours,
+    pub(super) firewall: Firewall,
     pub(super) announcer: Announcer,
     pub(super) timer: Timer,
     pub(super) runner: Runner,
+    pub(super) watchers: Watchers,
     pub(super) interfaces: Vec<Interface>,
     pub(super) routers: Vec<Router>,
     /// Reads a configuration; runs on another thread.
@@ -87,6 +101,7 @@ pub(super) struct Inputs {
     pub(super) scripts: mpsc::Receiver<ScriptEvent>,
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
+    pub(super) removals: Watch,
     pub(super) signals: Signals,
 }
 
@@ -98,6 +113,8 @@ pub(super) struct Signals {
     dump: Signal,
     statistics: Signal,
     leave: Signal,
+    /// What `keepalived --signum=STATS_CLEAR` and `=JSON` name: a stranger's signal must not end the daemon.
+    _harmless: [Signal; 2],
 }
 
 impl Signals {
@@ -110,6 +127,10 @@ impl Signals {
             statistics: signal(SignalKind::user_defined2())?,
             // What packaging/xvrrp.service has as RestartKillSignal.
             leave: signal(SignalKind::from_raw(libc::SIGRTMIN()))?,
+            _harmless: [
+                signal(SignalKind::from_raw(libc::SIGRTMAX() - 1))?,
+                signal(SignalKind::from_raw(libc::SIGRTMIN() + 2))?,
+            ],
         })
     }
 }
@@ -119,9 +140,11 @@ enum Wake {
     /// A deadline, or packets: the turn does the rest.
     Turn,
     Links(Vec<Change>),
+    /// A route or rule was removed.
+    Removal,
     Liveness(Report),
-    /// A script's state changed; its own thread has logged it.
-    Script,
+    /// What is tracked changed; the thread that watches it has logged it.
+    Tracked,
     Call(Call),
     Reload,
     Read(Option<Box<Loaded>>),
@@ -146,8 +169,9 @@ impl Daemon {
             match self.wait(&mut inputs).await {
                 Wake::Turn => {}
                 Wake::Links(changes) => self.links_changed(&changes),
+                Wake::Removal => self.doubt_routes(),
                 Wake::Liveness(report) => self.hear_report(report),
-                Wake::Script => self.reconsider(),
+                Wake::Tracked => self.reconsider(),
                 Wake::Call(call) => self.answer(call),
                 Wake::Reload => self.start_reading(Purpose::Reload, None),
                 Wake::Read(loaded) => self.finish_reading(loaded.map(|loaded| *loaded)),
@@ -159,8 +183,8 @@ impl Daemon {
     }
 
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
-        let Self { timer, interfaces, monitor, reading, .. } = self;
-        let Inputs { scripts, calls, reports, signals } = inputs;
+        let Self { timer, interfaces, monitor, reading, watchers, .. } = self;
+        let Inputs { scripts, calls, reports, removals, signals } = inputs;
         let readable = std::future::poll_fn(|context| {
             let mut ready = false;
             for interface in interfaces.iter() {
@@ -186,7 +210,9 @@ impl Daemon {
                     Wake::Turn
                 }
             },
-            Some(_) = scripts.recv() => Wake::Script,
+            () = removals.removed() => Wake::Removal,
+            Some(_) = scripts.recv() => Wake::Tracked,
+            () = watchers.changed() => Wake::Tracked,
             _ = signals.terminate.recv() => Wake::Stop,
             _ = signals.interrupt.recv() => Wake::Stop,
             _ = signals.leave.recv() => Wake::Leave(End::Left),

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ha_common::counter::Counter;
+use ha_common::fence::virtual_mac;
 use ha_common::judge::{Event, Settings, Verdict, fast_skew_time};
 use ha_common::machine::{FAST_HANDOVER, Input, Params, State};
 use ha_common::packet::Endpoints;
@@ -34,6 +35,8 @@ pub(super) struct Fast {
     pub(super) liveness: Option<Liveness>,
     /// A master or its MAC address changed, or an interface did.
     pub(super) stale: bool,
+    /// The kernel is still finding out the MAC address of a master.
+    unresolved: bool,
     peers: Vec<Known>,
     /// Interfaces whose lease ran out, to be renewed once the turn has removed the addresses.
     pub(super) renewals: Vec<usize>,
@@ -72,7 +75,7 @@ impl Daemon {
         for at in std::mem::take(&mut self.fast.renewals) {
             self.renew_lease(at);
         }
-        if std::mem::take(&mut self.fast.stale) {
+        if std::mem::take(&mut self.fast.stale) || self.fast.unresolved {
             self.update_peers();
             self.update_leases();
         }
@@ -95,8 +98,9 @@ impl Daemon {
 
     /// Works out which peers are to be probed, and tells the thread.
     fn update_peers(&mut self) {
-        let Self { routers, interfaces, fast, .. } = self;
+        let Self { routers, interfaces, fast, neighbours, .. } = self;
         let Some(liveness) = &fast.liveness else { return };
+        fast.unresolved = false;
         for known in &mut fast.peers {
             known.followed = false;
         }
@@ -112,6 +116,15 @@ impl Daemon {
                 continue;
             }
             let key = (ifindex, address);
+            // A virtual MAC address moves with the role; the probe is for the router.
+            let resolved = match virtual_mac(mac) {
+                None => Some(mac),
+                Some(_) => neighbours.resolve(ifindex, address),
+            };
+            let Some(mac) = resolved else {
+                fast.unresolved = true;
+                continue;
+            };
             let at = fast.peers.iter().position(|known| known.key == key).or_else(|| {
                 let index = free_index(&fast.peers, router.interface)?;
                 let config = router.config.fast;
@@ -248,7 +261,7 @@ impl Daemon {
         let on = &mut self.interfaces[interface];
         on.count(Counter::ProbeAnswered);
         if let Some(endpoints) = Endpoints::new(to, from) {
-            on.queue(usize::MAX, endpoints, probe::HOP_LIMIT, &reply);
+            on.queue(usize::MAX, None, endpoints, probe::HOP_LIMIT, &reply);
         }
         true
     }

@@ -4,17 +4,19 @@
 //! docs/liveness.md has the rules, and the program applies them, also when this daemon is frozen or dead. Here the
 //! maps follow the machines: what opens a fence is written after its reason has come true, and what closes one before.
 
-use ha_common::layout::VipSlot;
+use ha_common::layout::{VIP_NO_ACCEPT, VipSlot};
 use ha_common::machine::{Input, State};
 use ha_common::time::{Span, Time};
+use ha_common::types::Priority;
 
 use super::daemon::Daemon;
 use super::interface::Interface;
 use super::links::vips;
 use super::note::Note;
 use super::router::{Router, span};
-use crate::config::model::Fast as FastConfig;
+use crate::config::model::{Fast as FastConfig, Firewall, Instance};
 use crate::net::clock;
+use crate::net::firewall::Refusal;
 
 /// Who probed within this time is there to take over.
 pub(super) const PROBED: Span = Span(ha_common::fence::PROBED_NS);
@@ -23,7 +25,7 @@ impl Daemon {
     /// Tells the XDP programs which addresses their fences are about: all of the configuration, so that a takeover
     /// has nothing to add. A node that holds none of them is not probed, and its fence stays open.
     pub(super) fn update_fences(&mut self) {
-        let Self { routers, interfaces, resuming, .. } = self;
+        let Self { routers, interfaces, resuming, links, .. } = self;
         let resuming = *resuming;
         for interface in interfaces {
             let name = interface.name.clone();
@@ -32,13 +34,18 @@ impl Daemon {
             let on_it = fenced.flat_map(|router| {
                 let config = &router.config;
                 // What is said of a virtual router is in the map of the interface that it runs on.
-                let slot = if config.interface == name {
+                let mut slot = if config.interface == name {
                     VipSlot::of(config.family, config.vrid)
                 } else {
                     VipSlot::default()
                 };
+                // Where the program does not know whether the addresses are here, packets that pass through are not to
+                // be dropped: there the rules of nftables alone refuse.
+                if refuses(config) && slot.vrid != 0 {
+                    slot.flags |= VIP_NO_ACCEPT;
+                }
                 vips(config)
-                    .filter(|vip| *vip.device.as_ref().unwrap_or(&config.interface) == name)
+                    .filter(|vip| links.base(vip.device.as_deref().unwrap_or(&config.interface)) == name)
                     .map(move |vip| (vip.address, slot))
             });
             // At start the addresses that an earlier run added are still there.
@@ -46,7 +53,18 @@ impl Daemon {
             if let Err(error) = xdp.vips.set(on_it.chain(before)) {
                 tracing::error!("{name}: the fence does not know all addresses: {error}");
             }
+            xdp.lease.set_refusing(xdp.vips.iter().any(|(_, slot)| slot.flags & VIP_NO_ACCEPT != 0));
         }
+    }
+
+    /// Tells nftables which addresses of the configuration take no packets.
+    pub(super) fn update_firewall(&mut self) {
+        let addresses = self.config.instances.iter().filter(|config| refuses(config)).flat_map(|config| {
+            vips(config)
+                .map(|vip| (vip.device.clone().unwrap_or_else(|| config.interface.clone()), vip.address))
+        });
+        let Firewall { table, priority, counters } = self.config.global.firewall.clone();
+        self.firewall.apply(Refusal { table, priority, counters, addresses: addresses.collect() });
     }
 
     /// Before anything else in a turn: a lease that has run out while somebody probed means that somebody else has
@@ -110,6 +128,11 @@ impl Daemon {
             show(router, &self.interfaces[router.interface]);
         }
     }
+}
+
+/// Whether packets for the addresses of an instance are dropped: `no_accept`, unless it is their owner.
+pub(super) fn refuses(config: &Instance) -> bool {
+    !config.accept && config.priority != Priority::OWNER
 }
 
 /// A router has become master. The lease comes first: nobody may see a master without one, and an advert that comes

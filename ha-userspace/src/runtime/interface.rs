@@ -37,6 +37,8 @@ pub(super) struct Setup {
 pub(super) struct Plan {
     pub(super) mode: XdpMode,
     pub(super) probe_key: Option<[u64; 2]>,
+    /// Sockets must see frames from virtual MAC addresses that interfaces on this one have too.
+    pub(super) tap: bool,
 }
 
 /// A packet to be judged, from either way of receiving.
@@ -129,13 +131,13 @@ impl Interface {
             self.attach(link.index, plan, setup, &mut lines);
         }
         for &family in families {
-            if !self.senders.iter().any(|sender| sender.family() == family) {
+            if !self.senders.iter().any(|sender| sender.family() == family && sender.mac().is_none()) {
                 match AdvertTx::open(link.index, family) {
                     Ok(sender) => self.senders.push(sender),
                     Err(error) => lines.push(format!("{}: {error}", self.name)),
                 }
             }
-            if let Err(error) = self.listen(link.index, family) {
+            if let Err(error) = self.listen(link.index, family, plan.tap) {
                 lines.push(format!("{}: {error}", self.name));
             }
         }
@@ -173,7 +175,12 @@ impl Interface {
         }
     }
 
-    fn listen(&mut self, index: u32, family: Family) -> Result<(), crate::net::error::SocketError> {
+    fn listen(
+        &mut self,
+        index: u32,
+        family: Family,
+        tap: bool,
+    ) -> Result<(), crate::net::error::SocketError> {
         match &mut self.receive {
             Receive::Nothing => {}
             Receive::Xdp(_) => {
@@ -182,8 +189,16 @@ impl Interface {
                 }
             }
             Receive::Sockets(sockets) => {
-                if !sockets.iter().any(|socket| socket.family() == family) {
-                    sockets.push(AdvertRx::open(index, family)?);
+                if !sockets.iter().any(|socket| (socket.family(), socket.is_tap()) == (family, tap)) {
+                    sockets.retain(|socket| socket.family() != family);
+                    sockets.push(if tap {
+                        AdvertRx::open_tap(index, family)?
+                    } else {
+                        AdvertRx::open(index, family)?
+                    });
+                }
+                if tap && !self.members.iter().any(|(joined, _)| *joined == family) {
+                    self.members.push((family, Membership::join(index, family)?));
                 }
             }
         }
@@ -326,9 +341,30 @@ impl Interface {
         both.map(|(counter, value)| (*counter, value)).collect()
     }
 
-    /// Queues an advert; `tag` comes back with a failure.
-    pub(super) fn queue(&mut self, tag: usize, endpoints: Endpoints, ttl: u8, pdu: &[u8]) {
-        if let Some(sender) = self.senders.iter_mut().find(|sender| sender.family() == endpoints.family()) {
+    /// Makes sure that adverts can be sent from a virtual MAC address.
+    pub(super) fn open_sender(
+        &mut self,
+        family: Family,
+        mac: [u8; 6],
+    ) -> Result<(), crate::net::error::SocketError> {
+        let Some(index) = self.index else { return Ok(()) };
+        if !self.senders.iter().any(|sender| (sender.family(), sender.mac()) == (family, Some(mac))) {
+            self.senders.push(AdvertTx::open_link(index, family, mac)?);
+        }
+        Ok(())
+    }
+
+    /// Queues an advert; `tag` comes back with a failure. `mac`: the virtual MAC address that it is to come from.
+    pub(super) fn queue(
+        &mut self,
+        tag: usize,
+        mac: Option<[u8; 6]>,
+        endpoints: Endpoints,
+        ttl: u8,
+        pdu: &[u8],
+    ) {
+        let wanted = |sender: &&mut AdvertTx| (sender.family(), sender.mac()) == (endpoints.family(), mac);
+        if let Some(sender) = self.senders.iter_mut().find(wanted) {
             // The family fits, and no advert is longer than an IP packet.
             let _ = sender.queue(tag, endpoints, ttl, pdu);
         }

@@ -7,14 +7,15 @@ use ha_common::time::Span;
 use ha_common::types::Family;
 
 use super::daemon::Daemon;
+use super::devices;
 use super::interface::Plan;
 use super::router::Router;
-use super::source;
+use super::{source, trackers};
 use crate::config::model::{Instance, Vip};
 use crate::net::addresses::{AddressSpec, Removal};
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
-use crate::track::ScriptState;
+use crate::track::Seen;
 use crate::track::priority::effective;
 
 /// An address that was added is in the kernel's notifications after this.
@@ -40,6 +41,17 @@ impl Daemon {
                 What::Mac | What::Mtu | What::Addresses => {}
             }
         }
+        let appeared =
+            |change: &Change| matches!(change.what, What::Appeared | What::Gone | What::Renamed { .. });
+        let dropped = |change: &Change| matches!(change.what, What::Up | What::Addresses);
+        if changes.iter().any(appeared) {
+            self.forget_routes();
+        } else if changes.iter().any(dropped) {
+            // The kernel drops IPv4 routes of an interface that goes down, or of an address that goes, without a word.
+            self.doubt_routes();
+        }
+        self.make_links();
+        self.statics.doubt();
         self.notice_missing_addresses();
         self.reconsider();
     }
@@ -53,27 +65,46 @@ impl Daemon {
         self.update_fences();
         self.fast.stale = true;
         let now = clock::now();
+        let view = self.delays.view(self.monitor.links(), now);
         for n in 0..self.routers.len() {
             let router = &mut self.routers[n];
-            let links = self.monitor.links();
+            let links = view.as_ref().unwrap_or(self.monitor.links());
             let link = links.by_name(&router.config.interface);
             router.source = link.and_then(|link| source::of(&router.config, link, &virtual_addresses));
             let resumes = router.resumed || self.resuming;
             // A script that a reload brings must not put a router that runs into FAULT before its first result.
             let runs = !matches!(router.machine.state(), State::Init | State::Fault);
+            let known = |seen: Seen| match seen {
+                // Until its first result a thing is what it was before the restart.
+                Seen::Pending if resumes => Seen::Good,
+                Seen::Pending if runs => Seen::Ignored,
+                seen => seen,
+            };
+            let tracked = trackers::of(&router.config);
+            let (runner, watchers) = (&self.runner, &self.watchers);
             router.effective = effective(
                 router.config.priority,
-                &router.config.track_scripts,
-                &router.config.track_interfaces,
-                |script| match self.runner.state(script) {
-                    // Until its first result a script says what it said before the restart.
-                    ScriptState::Pending if resumes => ScriptState::Good,
-                    ScriptState::Pending if runs => ScriptState::Disabled,
-                    state => state,
-                },
-                |name| links.by_name(name).is_some_and(|link| link.up),
+                trackers::all(
+                    &tracked,
+                    |script| known(runner.state(script).into()),
+                    |interface| match links.by_name(interface) {
+                        Some(link) if link.up => Seen::Good,
+                        _ => Seen::Bad,
+                    },
+                    |kind, name| known(watchers.seen(kind, name)),
+                ),
             );
-            let obstacles = source::obstacles(&router.config, link, router.source);
+            let mut obstacles = source::obstacles(&router.config, link, router.source);
+            if router.config.track_source
+                && let Some(address) = router.config.source.filter(|address| !links.hold(*address))
+            {
+                obstacles.push(format!("the source address {address} is not on this host"));
+            }
+            obstacles.extend(devices::obstacles(&router.config, links));
+            let groups = self.config.track_groups.iter();
+            for group in groups.filter(|group| group.members.contains(&router.config.name)) {
+                obstacles.extend(self.statics.lacking(&group.name).map(str::to_owned));
+            }
             let fitness = match (&router.effective.fault, obstacles.is_empty()) {
                 (None, ready) => Input::Ready(ready),
                 (Some(_), true) => Input::Unfit,
@@ -98,7 +129,8 @@ impl Daemon {
     fn refresh_interfaces(&mut self, virtual_addresses: &[IpAddr]) {
         for at in 0..self.interfaces.len() {
             let families = self.families(at);
-            let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at) };
+            let tap = self.links.carries(&self.interfaces[at].name);
+            let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at), tap };
             let interface = &mut self.interfaces[at];
             let Some(link) = self.monitor.links().by_name(&interface.name) else {
                 if interface.index.is_some() {
@@ -120,6 +152,12 @@ impl Daemon {
             }
             let v4 = link.v4.iter().map(|held| IpAddr::V4(held.address));
             let v6 = link.v6.iter().map(|held| IpAddr::V6(held.address));
+            let macs = self.routers.iter().filter(|router| router.interface == at);
+            for (family, mac) in macs.filter_map(|router| Some((router.config.family, router.virtual_mac?))) {
+                if let Err(error) = interface.open_sender(family, mac) {
+                    tracing::error!("{}: {error}", interface.name);
+                }
+            }
             interface.own = v4.chain(v6).filter(|address| !virtual_addresses.contains(address)).collect();
             if fresh && let Some(xdp) = interface.xdp() {
                 for router in self.routers.iter().filter(|router| router.interface == at) {
@@ -131,7 +169,7 @@ impl Daemon {
 
     /// Removes addresses that an earlier run added and could not remove, on the interfaces of this configuration.
     pub(super) fn remove_leftovers(&mut self) {
-        let Self { addresses, monitor, routers, .. } = self;
+        let Self { addresses, monitor, routers, config, .. } = self;
         let ours = match addresses.ours() {
             Ok(ours) => ours,
             Err(error) => {
@@ -142,6 +180,13 @@ impl Daemon {
         let leftover = |spec: &AddressSpec| {
             let Some(link) = monitor.links().get(spec.ifindex) else { return false };
             let mut used = false;
+            for vip in &config.static_addresses {
+                let on_link = vip.device.as_ref() == Some(&link.name);
+                if on_link && (vip.address, vip.prefix) == (spec.address, spec.prefix) {
+                    return false;
+                }
+                used |= on_link;
+            }
             for router in routers.iter() {
                 let config = &router.config;
                 let mut on_link =
@@ -204,7 +249,7 @@ impl Daemon {
             let settled = router.installed_at.after(SETTLED) <= now;
             let Router { config, untold, .. } = &mut *router;
             let mut missing = false;
-            for vip in vips(config) {
+            for vip in vips(config).filter(|vip| !vip.no_track) {
                 let device = vip.device.as_deref().unwrap_or(&config.interface);
                 let Some(link) = links.by_name(device) else { continue };
                 let there = match vip.address {

@@ -3,9 +3,12 @@
 //! [`start`] sets everything up and runs until the stop. What lives here: the order in which things happen. What must
 //! not: protocol decisions (`ha-common`), system calls ([`crate::net`], [`crate::xdp`]).
 
+mod announcements;
 mod bursts;
 mod changes;
 mod daemon;
+mod delays;
+mod devices;
 mod fast;
 mod fence;
 mod interface;
@@ -15,8 +18,12 @@ mod reload;
 mod report;
 mod resume;
 mod router;
+mod routes;
 mod source;
+mod statics;
+mod trackers;
 mod turn;
+mod vmac;
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -31,15 +38,22 @@ use crate::control::server::Server;
 use crate::liveness::Liveness;
 use crate::net::addresses::Addresses;
 use crate::net::announce::Announcer;
+use crate::net::firewall::Firewall;
 use crate::net::monitor::Monitor;
+use crate::net::neighbours::Neighbours;
+use crate::net::routing::{Routing, Watch};
 use crate::net::timer::Timer;
 use crate::net::{clock, process};
 use crate::track::script::Runner;
+use crate::track::watch::Watchers;
 use crate::xdp;
 pub use daemon::End;
 use daemon::{Daemon, Inputs, Signals};
+use delays::Delays;
 use fast::Fast;
 use interface::Setup;
+use statics::Statics;
+use vmac::VirtualLinks;
 
 /// SCHED_FIFO priority of the loop: above interrupt threads (50), so that a packet flood does not delay an advert.
 const REALTIME_PRIORITY: u8 = 51;
@@ -56,6 +70,8 @@ pub struct Options {
     pub bpffs: Option<PathBuf>,
     /// Level of the XDP program's own messages.
     pub bpf_log: Option<aya_log::Level>,
+    /// Called once, when all is set up.
+    pub ready: fn(),
 }
 
 /// Runs the daemon with a configuration that was read, until it is told to stop.
@@ -67,6 +83,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
     let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
+    let mut watchers = Watchers::start().context("the thread for checks cannot be started")?;
     let mut warnings = Vec::new();
     let prepared = [
         process::exact_timers().map_err(anyhow::Error::from),
@@ -77,6 +94,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         warn(&mut warnings, refusal.to_string());
     }
     runner.apply(&config.scripts, &config.global);
+    watchers.apply(&config);
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -87,6 +105,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         let signals = Signals::new().context("signals cannot be handled")?;
         let monitor = Monitor::start().await?;
         let addresses = Addresses::open()?;
+        let routing = Routing::open()?;
+        let removals = Watch::open()?;
         if let Some(bpffs) = &options.bpffs {
             let in_use: Vec<_> =
                 config.instances.iter().map(|instance| instance.interface.as_str()).collect();
@@ -111,6 +131,10 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             config_file: options.config_file,
             config: Config {
                 scripts: config.scripts.clone(),
+                checks: config.checks.clone(),
+                track_files: config.track_files.clone(),
+                track_processes: config.track_processes.clone(),
+                bfd: config.bfd.clone(),
                 global: config.global.clone(),
                 ..Config::default()
             },
@@ -118,9 +142,16 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             started: clock::now(),
             monitor,
             addresses,
+            routing,
+            statics: Statics::default(),
+            delays: Delays::default(),
+            links: VirtualLinks::new(&options.run_dir)?,
+            neighbours: Neighbours::open()?,
+            firewall: Firewall::new(options.run_dir.join("nftables")),
             announcer: Announcer::open()?,
             timer: Timer::new().context("the timer cannot be made")?,
             runner,
+            watchers,
             interfaces: Vec::new(),
             routers: Vec::new(),
             read: options.read,
@@ -136,7 +167,9 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             fast: Fast::new(liveness),
         };
         daemon.adopt(config);
+        daemon.remove_leftover_links();
         daemon.remove_leftovers();
+        daemon.remove_leftover_routes();
         daemon.end_restart_windows();
         daemon.resuming = false;
         daemon.update_fences();
@@ -154,13 +187,18 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         if let Err(refusal) = process::lock_memory() {
             warn(&mut daemon.warnings, refusal.to_string());
         }
-        let end = daemon.run(Inputs { scripts, calls, reports, signals }).await;
+        (options.ready)();
+        let end = daemon.run(Inputs { scripts, calls, reports, removals, signals }).await;
         // Who asked for it gets an answer first.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         if end == End::Stopped {
-            let Daemon { runner, interfaces, fast, .. } = daemon;
+            daemon.remove_statics();
+            daemon.remove_links();
+            let Daemon { runner, watchers, interfaces, fast, firewall, .. } = daemon;
+            firewall.stop();
             drop(fast);
             drop(interfaces);
+            watchers.stop();
             runner.stop();
         } else {
             daemon.leave_for_restart();

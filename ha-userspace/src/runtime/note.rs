@@ -74,6 +74,16 @@ pub(super) enum Note {
         added: usize,
         took: Span,
     },
+    /// A route, a rule or a static address that somebody removed; `router` is `None` for what is static.
+    PutBack {
+        router: Option<usize>,
+        entry: String,
+    },
+    /// Something is not as the configuration wants it.
+    Lacks {
+        router: Option<usize>,
+        text: String,
+    },
     Resumed {
         router: usize,
     },
@@ -137,6 +147,14 @@ impl Note {
             ),
             Self::Address { router, error } => error!("({}) {error}", name(router)),
             Self::NotRemoved { error } => error!("{error}"),
+            Self::PutBack { router, entry } => {
+                let whose = router.map_or_else(String::new, |n| format!("({}) ", name(n)));
+                warn!("{whose}{entry} was removed by somebody; it is there again");
+            }
+            Self::Lacks { router, text } => {
+                let whose = router.map_or_else(String::new, |n| format!("({}) ", name(n)));
+                error!("{whose}{text}");
+            }
             Self::Resumed { router } => {
                 info!("({}) is still MASTER: the role of the earlier run goes on", name(router))
             }

@@ -7,6 +7,7 @@ use ha_common::machine::{Input, State};
 
 use super::changes;
 use super::daemon::Daemon;
+use super::devices;
 use super::interface::Interface;
 use super::note::Note;
 use super::router::Router;
@@ -46,12 +47,14 @@ impl Daemon {
     }
 
     /// Puts a configuration into force; at start as well as later. Returns what changed.
-    pub(super) fn adopt(&mut self, config: Config) -> Vec<String> {
+    pub(super) fn adopt(&mut self, mut config: Config) -> Vec<String> {
+        let plans = devices::resolve(&mut config, self.monitor.links());
         let mut changes = Vec::new();
         let now = clock::now();
         let around = changes::around(&self.config, &config);
         if !around.is_empty() {
             self.runner.apply(&config.scripts, &config.global);
+            self.watchers.apply(&config);
             changes.extend(around);
         }
         for n in 0..self.routers.len() {
@@ -84,6 +87,11 @@ impl Daemon {
             }
         }
         self.config = config;
+        self.plan_links(plans);
+        self.delays.configure(&self.config.interface_delays);
+        self.update_firewall();
+        self.statics.doubt();
+        self.statics.routes.forget();
         self.reconsider();
         changes
     }

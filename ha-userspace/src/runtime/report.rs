@@ -12,7 +12,7 @@ use super::reload::same;
 use super::router::Router;
 use crate::control::protocol::{
     CounterValue, Counters, FORMAT, FenceStatus, InstanceStatus, InterfaceCounters, InterfaceStatus,
-    MasterStatus, PeerStatus, PriorityChange, PriorityStatus, Status,
+    MasterStatus, PeerStatus, PriorityChange, PriorityStatus, Status, TrackerStatus,
 };
 use crate::liveness::{self, Liveness};
 use crate::net::clock;
@@ -35,6 +35,7 @@ impl Daemon {
             instances: routers.into_iter().map(|router| self.instance(router, now)).collect(),
             interfaces: self.interface_statuses(now),
             scripts: self.runner.status(),
+            trackers: self.tracker_statuses(),
             warnings: self.warnings.clone(),
         }
     }
@@ -106,6 +107,30 @@ impl Daemon {
 }
 
 impl Daemon {
+    /// What is watched natively, then the interfaces that are tracked.
+    fn tracker_statuses(&self) -> Vec<TrackerStatus> {
+        let mut statuses = self.watchers.status();
+        let tracked = self.routers.iter().flat_map(|router| &router.config.track_interfaces);
+        for name in tracked.map(|track| &track.interface) {
+            if statuses.iter().any(|status| status.kind == "interface" && status.name == *name) {
+                continue;
+            }
+            let (state, detail) = match self.monitor.links().by_name(name) {
+                Some(link) if link.up => ("good", "up"),
+                Some(_) => ("bad", "down"),
+                None => ("bad", "not there"),
+            };
+            statuses.push(TrackerStatus {
+                kind: "interface".to_owned(),
+                name: name.clone(),
+                state: state.to_owned(),
+                detail: detail.to_owned(),
+                ..TrackerStatus::default()
+            });
+        }
+        statuses
+    }
+
     fn interface_statuses(&self, now: Time) -> Vec<InterfaceStatus> {
         let probed = self.fast.liveness.as_ref().map(Liveness::status).unwrap_or_default();
         let on = |at: usize, interface: &Interface| {

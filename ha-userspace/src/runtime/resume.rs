@@ -79,7 +79,7 @@ impl Daemon {
     /// Opens the window in which this run's role waits for the next run, and leaves everything in place for it.
     pub(super) fn leave_for_restart(self) {
         let until = clock::now().after(RESTART_WINDOW);
-        let Self { runner, routers, interfaces, fast, .. } = self;
+        let Self { runner, watchers, routers, interfaces, fast, .. } = self;
         drop(fast);
         // Those without fast failover too: the next run looks here for its role.
         for router in routers.iter().filter(|router| router.machine.state() == State::Master) {
@@ -90,6 +90,7 @@ impl Daemon {
         for interface in interfaces {
             interface.leave(until);
         }
+        watchers.stop();
         runner.stop();
     }
 }

@@ -5,13 +5,15 @@
 use std::net::IpAddr;
 
 use ha_common::counter::Counter;
-use ha_common::machine::{Machine, Params, State};
+use ha_common::machine::{FAST_HANDOVER, Machine, Params, State};
 use ha_common::packet::{Advert, Endpoints};
 use ha_common::time::{Span, Time};
 use ha_common::types::ADVERT_TTL;
 use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate};
 
 use super::bursts::{Bursts, Settings};
+use super::devices;
+use super::routes::RouteSet;
 use crate::config::model::{Garp, Instance};
 use crate::control::protocol::InstanceStats;
 use crate::logging::limit::Limiter;
@@ -38,6 +40,8 @@ pub(super) struct Router {
     pub(super) source: Option<IpAddr>,
     /// Source and MAC address of the tracked master's adverts; `None` where XDP does not see them.
     pub(super) master_mac: Option<(IpAddr, [u8; 6])>,
+    /// Virtual MAC address that adverts are sent from.
+    pub(super) virtual_mac: Option<[u8; 6]>,
     /// The addresses should be on the interface now.
     pub(super) holding: bool,
     /// Some of them may be there, so that they are to be removed.
@@ -49,8 +53,12 @@ pub(super) struct Router {
     /// When they were last added, and which of them, on which interface, the kernel has not told of since.
     pub(super) installed_at: Time,
     pub(super) untold: Vec<(u32, IpAddr)>,
+    /// Its routes and rules.
+    pub(super) routes: RouteSet,
     pub(super) arp: Bursts,
     pub(super) na: Bursts,
+    /// `garp_extra_if`: when the next round on other interfaces is due.
+    pub(super) extra: Option<Time>,
     pub(super) stats: InstanceStats,
     pub(super) noted: Noted,
     addresses: Vec<IpAddr>,
@@ -95,14 +103,17 @@ impl Router {
             resumed: false,
             source: None,
             master_mac: None,
+            virtual_mac: devices::advert_mac(&config),
             holding: false,
             installed: false,
             leftover: false,
             complete: false,
             installed_at: now,
             untold: Vec::new(),
+            routes: RouteSet::default(),
             arp: Bursts::new(arp_settings(&config.garp)),
             na: Bursts::new(na_settings(&config.garp)),
+            extra: None,
             stats: InstanceStats::default(),
             noted: Noted::default(),
             addresses: Vec::new(),
@@ -118,6 +129,8 @@ impl Router {
         self.arp.configure(arp_settings(&config.garp));
         self.na.configure(na_settings(&config.garp));
         self.noted = Noted { fault: std::mem::take(&mut self.noted.fault), ..Noted::default() };
+        self.routes.forget();
+        self.virtual_mac = devices::advert_mac(&config);
         self.config = config;
         self.derive();
     }
@@ -236,7 +249,7 @@ impl Router {
 
     /// The earliest time at which this router wants to be woken.
     pub(super) fn next_deadline(&self) -> Time {
-        [self.arp.next(), self.na.next()]
+        [self.arp.next(), self.na.next(), self.extra]
             .into_iter()
             .flatten()
             .min()
@@ -250,14 +263,19 @@ pub(super) fn span(duration: std::time::Duration) -> Span {
 }
 
 fn params(config: &Instance) -> Params {
+    let defaults = Params::new(config.vrid, config.family, config.version);
+    // The switch sends packets for a virtual MAC address to whoever has sent from it last: once the successor has
+    // advertised, an answer from here takes them away from it.
+    let handover = if devices::advert_mac(config).is_some() { FAST_HANDOVER } else { defaults.handover };
     Params {
+        handover,
         interval: config.interval.span(),
         preempt: config.preempt,
         preempt_delay: span(config.preempt_delay),
         lower_prio_no_advert: config.lower_prio_no_advert,
         higher_prio_send_advert: config.higher_prio_send_advert,
         down_timer_adverts: config.down_timer_adverts,
-        ..Params::new(config.vrid, config.family, config.version)
+        ..defaults
     }
 }
 

@@ -1,18 +1,17 @@
 //! One turn of the loop: judge what arrived, read the stamps, serve the timers, then carry out what follows.
 //!
 //! The order is the contract of [`ha_common::machine`]. What follows is collected first and carried out together:
-//! all adverts, then all addresses in one netlink batch, then all announcements in one system call, then log lines.
+//! all adverts, then all addresses in one netlink batch, then all announcements in one system call, then routes and
+//! rules in another netlink batch, then removals, then log lines.
 //! A hundred virtual routers that lose their master at once cost little more than one.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
-use ha_common::arp::{self, Form};
 use ha_common::counter::Counter;
 use ha_common::machine::{Action, Effect, Input, Reason, State};
+use ha_common::probe;
 use ha_common::time::Time;
 use ha_common::validate::{Meta, is_multicast};
-use ha_common::{ndp, probe};
 
 use super::daemon::Daemon;
 use super::fence;
@@ -22,7 +21,6 @@ use super::note::Note;
 use super::router::{self, Router};
 use crate::config::model::Vip;
 use crate::net::addresses::{AddressSpec, Outcome, Removal};
-use crate::net::announce::Burst;
 use crate::net::clock;
 use crate::net::monitor::Links;
 
@@ -32,6 +30,9 @@ impl Daemon {
         // Deadlines are judged at a time before everything that speaks for a master is read: whatever stalls this
         // turn, an advert that came in time is seen.
         let now = clock::now();
+        if self.delays.next().is_some_and(|at| at <= now) {
+            self.reconsider();
+        }
         self.guard_leases();
         // Before the queued frames too: a master that resigned and came back while this daemon was stalled is alive.
         self.read_stamps(now);
@@ -39,7 +40,11 @@ impl Daemon {
         self.read_stamps(now);
         self.serve_timers(now);
         self.carry_out();
-        let next = self.routers.iter().map(Router::next_deadline).min();
+        if self.statics.take_news() {
+            self.reconsider();
+            self.carry_out();
+        }
+        let next = self.routers.iter().map(Router::next_deadline).chain(self.delays.next()).min();
         self.settle_fast(next);
         if let Err(error) = self.timer.arm(next) {
             tracing::error!("the timer cannot be armed: {error}");
@@ -229,7 +234,10 @@ impl Daemon {
         while let Some(action) = router.machine.poll_action() {
             match action {
                 Action::SendAdvert { priority } => {
-                    router.adverts(priority, |endpoints, ttl, pdu| interface.queue(n, endpoints, ttl, pdu));
+                    let mac = router.virtual_mac;
+                    router.adverts(priority, |endpoints, ttl, pdu| {
+                        interface.queue(n, mac, endpoints, ttl, pdu);
+                    });
                 }
                 Action::Transition { from, to, reason } => {
                     transition(router, from, to, now);
@@ -282,6 +290,9 @@ impl Daemon {
         self.send_adverts();
         let taken = self.install();
         self.announce();
+        self.install_static_addresses();
+        self.install_routes();
+        self.uninstall_routes();
         self.uninstall();
         if let Some(took) = taken {
             self.notes.push(took);
@@ -304,7 +315,7 @@ impl Daemon {
 
     fn install(&mut self) -> Option<Note> {
         let now = clock::now();
-        let Self { routers, addresses, monitor, notes, .. } = self;
+        let Self { routers, addresses, monitor, notes, links, .. } = self;
         let (mut specs, mut owners) = (Vec::new(), Vec::new());
         for (n, router) in routers.iter_mut().enumerate() {
             if router.holding && !router.complete {
@@ -322,6 +333,7 @@ impl Daemon {
         if specs.is_empty() {
             return None;
         }
+        links.enable_ipv6(&specs);
         let start = clock::now();
         let outcomes = addresses.add(&specs);
         let took = clock::now().span_since(start);
@@ -365,35 +377,13 @@ impl Daemon {
                 }
             }
         }
+        if self.links.has_ipv6() {
+            let links = self.monitor.links();
+            let holders = self.routers.iter().filter(|router| router.holding && router.installed);
+            let held: Vec<_> = holders.flat_map(|router| router_specs(router, links, |_| {})).collect();
+            self.links.disable_ipv6(&held);
+        }
         self.released(&released);
-    }
-
-    /// One round of gratuitous ARP and NA of every router that has one due.
-    fn announce(&mut self) {
-        let now = clock::now();
-        let mut bursts = Vec::new();
-        let mut due = Vec::new();
-        for router in &mut self.routers {
-            let (arp, na) = (router.arp.due(now), router.na.due(now));
-            if router.holding && (arp || na) {
-                due.push((&*router, arp, na));
-            }
-        }
-        // Each address once before any the second time: of many, the last one is heard of sooner.
-        for (router, arp, na) in &due {
-            announcements(router, self.monitor.links(), arp.then_some(Form::Request), *na, &mut bursts);
-        }
-        for (router, ..) in due.iter().filter(|(_, arp, _)| *arp) {
-            announcements(router, self.monitor.links(), Some(Form::Reply), false, &mut bursts);
-        }
-        if bursts.is_empty() {
-            return;
-        }
-        for failure in self.announcer.send(bursts.iter().map(|(_, burst)| burst)) {
-            if self.announce_failure.replace(failure.errno) != Some(failure.errno) {
-                self.notes.push(Note::AnnounceFailure { failure });
-            }
-        }
     }
 }
 
@@ -460,31 +450,6 @@ pub(super) fn specs<'a>(
         link.map(|link| AddressSpec::new(link.index, vip))
     })
     .collect()
-}
-
-/// Adds one round of a router's announcements to `bursts`, one burst per device.
-fn announcements(
-    router: &Router,
-    links: &Links,
-    arp: Option<Form>,
-    na: bool,
-    bursts: &mut Vec<(u32, Burst)>,
-) {
-    for vip in vips(&router.config) {
-        let device = vip.device.as_deref().unwrap_or(&router.config.interface);
-        let Some(link) = links.by_name(device) else { continue };
-        let Some(mac) = link.mac else { continue };
-        let at = bursts.iter().position(|(index, _)| *index == link.index).unwrap_or_else(|| {
-            bursts.push((link.index, Burst::new(link.index)));
-            bursts.len() - 1
-        });
-        let burst = &mut bursts[at].1;
-        match (vip.address, arp) {
-            (IpAddr::V4(address), Some(form)) => burst.push(&arp::gratuitous(form, mac, address)),
-            (IpAddr::V6(address), _) if na => burst.push(&ndp::unsolicited(mac, address)),
-            (IpAddr::V4(_) | IpAddr::V6(_), _) => {}
-        }
-    }
 }
 
 #[cfg(test)]

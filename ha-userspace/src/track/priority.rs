@@ -4,16 +4,21 @@
 //! is good; negative, it is subtracted while the thing is bad; `reverse` turns the sign of what is added, so
 //! `weight 10 reverse` takes 10 away while the thing is *good*. Weight 0 means FAULT while the thing is bad, or,
 //! with `reverse`, while it is good. A script that has not answered yet adds nothing, and with weight 0 is a FAULT.
+//! All weights are added up; the sum is cut to 1..=254 at the end (2.2.7, observed).
+//!
+//! A file's value is multiplied by the weight. A product below -253 is a FAULT, one above 253 counts as 253; weight 0
+//! means FAULT for every value but zero.
 
 use ha_common::types::Priority;
 
-use super::ScriptState;
-use crate::config::model::{TrackInterface, TrackScript, Weight};
+use super::Seen;
+use super::board::Kind;
+use crate::config::model::{FileWeight, Weight};
 
 /// A tracker that changes a priority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// `script NAME` or `interface NAME`.
+    /// `script NAME`, `interface NAME`, or the kind and name of what is watched.
     pub by: String,
     /// What it adds now, never zero.
     pub weight: i32,
@@ -30,81 +35,135 @@ pub struct Effective {
     pub fault: Option<Vec<String>>,
 }
 
-/// What is known of a tracked thing.
+/// A tracker and what is known of the thing that it tracks.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracker<'a> {
+    /// What the thing is.
+    pub subject: Subject,
+    /// Its name.
+    pub name: &'a str,
+    /// What it does to the priority.
+    pub scale: Scale,
+    /// What is known of it.
+    pub seen: Seen,
+}
+
+/// What a tracker tracks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
-    Good,
-    Bad,
-    Unknown,
-    Ignored,
+pub enum Subject {
+    /// `track_script`.
+    Script,
+    /// `track_interface`.
+    Interface,
+    /// Everything that is watched natively.
+    Watched(Kind),
+}
+
+impl Subject {
+    /// The word before the name.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Script => "script",
+            Self::Interface => "interface",
+            Self::Watched(kind) => kind.word(),
+        }
+    }
+
+    /// What it is said to do while it is good, bad and unknown.
+    const fn words(self) -> [&'static str; 3] {
+        match self {
+            Self::Script | Self::Watched(Kind::Check) => ["succeeds", "fails", "has not answered yet"],
+            Self::Interface => ["is up", "is down", "is unknown"],
+            Self::Watched(Kind::Process) => ["runs", "does not run as wanted", "has not been looked for yet"],
+            Self::Watched(Kind::File) => ["is well", "is not well", "has not been read yet"],
+            Self::Watched(Kind::Bfd) => ["is up", "is down", "is not up yet"],
+        }
+    }
+}
+
+/// How what is known becomes a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Good or bad counts.
+    Weight(Weight),
+    /// A file's value is multiplied.
+    Factor(FileWeight),
 }
 
 /// Applies trackers to a configured priority.
 ///
-/// `script_state` and `interface_up` are asked once for each tracker. The instance's own interface is among the
-/// trackers only where the file says so; `track_primary` is the caller's business.
-pub fn effective(
-    configured: Priority,
-    scripts: &[TrackScript],
-    interfaces: &[TrackInterface],
-    mut script_state: impl FnMut(&str) -> ScriptState,
-    mut interface_up: impl FnMut(&str) -> bool,
-) -> Effective {
-    let mut changes = Vec::new();
+/// The instance's own interface is among the trackers only where the file says so; `track_primary` is the caller's
+/// business.
+pub fn effective<'a>(configured: Priority, trackers: impl IntoIterator<Item = Tracker<'a>>) -> Effective {
+    let mut changes: Vec<Change> = Vec::new();
     let mut fault = Vec::new();
-    for tracker in scripts {
-        let seen = match script_state(&tracker.script) {
-            ScriptState::Good => Seen::Good,
-            ScriptState::Bad => Seen::Bad,
-            ScriptState::Pending => Seen::Unknown,
-            ScriptState::Disabled => Seen::Ignored,
+    for tracker in trackers {
+        let added = match (tracker.scale, tracker.seen) {
+            (Scale::Weight(weight), seen) => weighted(weight, seen),
+            (Scale::Factor(weight), Seen::Value(value)) => multiplied(weight, value),
+            // A file of which nothing is known yet adds nothing, unlike a script: what is absent counts as zero.
+            (Scale::Factor(_), _) => Added::Nothing,
         };
-        let words = ("succeeds, and is tracked in reverse", "fails", "has not answered yet");
-        add(&mut changes, &mut fault, &format!("script {}", tracker.script), tracker.weight, seen, words);
+        let by = || format!("{} {}", tracker.subject.word(), tracker.name);
+        let [good, bad, unknown] = tracker.subject.words();
+        match added {
+            Added::Nothing => {}
+            Added::Weight(weight) => changes.push(Change { by: by(), weight }),
+            Added::Fault => fault.push(match tracker.seen {
+                Seen::Good => format!("{} {good}, and is tracked in reverse", by()),
+                Seen::Value(value) => format!("{} contains {value}", by()),
+                Seen::Pending => format!("{} {unknown}", by()),
+                Seen::Bad | Seen::Ignored => format!("{} {bad}", by()),
+            }),
+        }
     }
-    for tracker in interfaces {
-        let seen = if interface_up(&tracker.interface) { Seen::Good } else { Seen::Bad };
-        let words = ("is up, and is tracked in reverse", "is down", "is unknown");
-        add(
-            &mut changes,
-            &mut fault,
-            &format!("interface {}", tracker.interface),
-            tracker.weight,
-            seen,
-            words,
-        );
-    }
-    let sum = changes.iter().fold(0_i32, |sum, change: &Change| sum.saturating_add(change.weight));
+    let sum = changes.iter().fold(0_i32, |sum, change| sum.saturating_add(change.weight));
     Effective { priority: configured.weighted(sum), changes, fault: (!fault.is_empty()).then_some(fault) }
 }
 
-/// Adds one tracker. `words` describe it good, bad and unknown.
-fn add(
-    changes: &mut Vec<Change>,
-    fault: &mut Vec<String>,
-    by: &str,
-    weight: Weight,
-    seen: Seen,
-    words: (&str, &str, &str),
-) {
-    if weight.value == 0 {
-        let word = match (seen, weight.reverse) {
-            (Seen::Good, true) => words.0,
-            (Seen::Bad, false) => words.1,
-            (Seen::Unknown, _) => words.2,
-            (Seen::Good, false) | (Seen::Bad, true) | (Seen::Ignored, _) => return,
-        };
-        fault.push(format!("{by} {word}"));
-        return;
-    }
-    let applies = match seen {
-        Seen::Good => weight.value > 0,
-        Seen::Bad => weight.value < 0,
-        Seen::Unknown | Seen::Ignored => false,
+/// What one tracker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Added {
+    Nothing,
+    /// Not zero.
+    Weight(i32),
+    Fault,
+}
+
+fn weighted(weight: Weight, seen: Seen) -> Added {
+    let value = i32::from(weight.value);
+    let good = match seen {
+        Seen::Good => true,
+        Seen::Bad => false,
+        Seen::Pending if value == 0 => return Added::Fault,
+        // A number says nothing of good or bad.
+        Seen::Pending | Seen::Ignored | Seen::Value(_) => return Added::Nothing,
     };
-    if applies {
-        let value = i32::from(weight.value);
-        changes.push(Change { by: by.to_owned(), weight: if weight.reverse { -value } else { value } });
+    match value {
+        0 if good == weight.reverse => Added::Fault,
+        0 => Added::Nothing,
+        _ if good == (value > 0) => Added::Weight(if weight.reverse { -value } else { value }),
+        _ => Added::Nothing,
+    }
+}
+
+/// Below this a file's product means FAULT (keepalived.conf(5), "Track files").
+const LEAST_PRODUCT: i64 = -253;
+/// No priority is so low that more than this could raise it further.
+const MOST_PRODUCT: i64 = 253;
+
+fn multiplied(weight: FileWeight, value: i32) -> Added {
+    if weight.value == 0 {
+        return if (value == 0) == weight.reverse { Added::Fault } else { Added::Nothing };
+    }
+    let product = i64::from(weight.value) * i64::from(value);
+    let product = if weight.reverse { -product } else { product };
+    if product < LEAST_PRODUCT {
+        return Added::Fault;
+    }
+    match i32::try_from(product.min(MOST_PRODUCT)) {
+        Ok(0) | Err(_) => Added::Nothing,
+        Ok(product) => Added::Weight(product),
     }
 }
 
@@ -116,19 +175,57 @@ mod tests {
         Priority::new(value).expect("not zero")
     }
 
-    fn script(name: &str, value: i16, reverse: bool) -> TrackScript {
-        TrackScript { script: name.to_owned(), weight: Weight { value, reverse } }
+    fn tracker(subject: Subject, name: &str, value: i16, reverse: bool, seen: Seen) -> Tracker<'_> {
+        Tracker { subject, name, scale: Scale::Weight(Weight { value, reverse }), seen }
     }
 
     /// Effective priority and number of faults with one script in one state.
-    fn one(base: u8, value: i16, reverse: bool, state: ScriptState) -> (u8, usize) {
-        let result = effective(priority(base), &[script("s", value, reverse)], &[], |_| state, |_| true);
+    fn one(base: u8, value: i16, reverse: bool, seen: Seen) -> (u8, usize) {
+        let result = effective(priority(base), [tracker(Subject::Script, "s", value, reverse, seen)]);
+        (result.priority.get(), result.fault.map_or(0, |list| list.len()))
+    }
+
+    /// The same with one file of a value.
+    fn file(value: i32, factor: i32, reverse: bool) -> (u8, usize) {
+        let scale = Scale::Factor(FileWeight { value: factor, reverse });
+        let subject = Subject::Watched(Kind::File);
+        let tracker = Tracker { subject, name: "f", scale, seen: Seen::Value(value) };
+        let result = effective(priority(100), [tracker]);
         (result.priority.get(), result.fault.map_or(0, |list| list.len()))
     }
 
     #[test]
+    fn files_count_as_keepalived_2_2_7_was_seen_to_count_them() {
+        let table = [
+            (5, 1, false, (105, 0)),
+            (-5, 1, false, (95, 0)),
+            (300, 2, false, (254, 0)),
+            (-254, 1, false, (100, 1)),
+            (-253, 1, false, (1, 0)),
+            (253, 1, false, (254, 0)),
+            (1000, 1, false, (254, 0)),
+            (0, 0, false, (100, 0)),
+            (1, 0, false, (100, 1)),
+            (-1, 0, false, (100, 1)),
+            (7, 2, false, (114, 0)),
+            (7, 2, true, (86, 0)),
+            (7, 3, true, (79, 0)),
+            (0, 0, true, (100, 1)),
+            (1, 0, true, (100, 0)),
+            (5, -1, false, (95, 0)),
+            (300, -1, false, (100, 1)),
+            (-300, -1, false, (254, 0)),
+            (i32::MIN, i32::MAX, false, (100, 1)),
+            (i32::MIN, i32::MIN, false, (254, 0)),
+        ];
+        for (value, factor, reverse, expected) in table {
+            assert_eq!(file(value, factor, reverse), expected, "{value} × {factor} reverse {reverse}");
+        }
+    }
+
+    #[test]
     fn weights_work_as_keepalived_2_2_7_was_seen_to() {
-        use ScriptState::{Bad, Disabled, Good, Pending};
+        use Seen::{Bad, Good, Ignored as Disabled, Pending};
         let table = [
             (10, false, Good, (110, 0)),
             (10, false, Bad, (100, 0)),
@@ -161,24 +258,34 @@ mod tests {
 
     #[test]
     fn s27_weights_never_reach_or_leave_255() {
-        assert_eq!(one(200, 253, false, ScriptState::Good).0, 254);
-        assert_eq!(one(10, -253, false, ScriptState::Bad).0, 1);
-        assert_eq!(one(255, -253, false, ScriptState::Bad).0, 255);
+        assert_eq!(one(200, 253, false, Seen::Good).0, 254);
+        assert_eq!(one(10, -253, false, Seen::Bad).0, 1);
+        assert_eq!(one(255, -253, false, Seen::Bad).0, 255);
     }
 
     #[test]
     fn changes_and_faults_are_listed_in_file_order() {
-        let scripts = [script("a", 5, false), script("b", 0, false), script("c", -7, false)];
-        let interfaces = [
-            TrackInterface { interface: "eth1".to_owned(), weight: Weight { value: -20, reverse: false } },
-            TrackInterface { interface: "eth2".to_owned(), weight: Weight::default() },
+        use Subject::{Interface, Script, Watched};
+        let trackers = [
+            tracker(Script, "a", 5, false, Seen::Good),
+            tracker(Script, "b", 0, false, Seen::Bad),
+            tracker(Script, "c", -7, false, Seen::Bad),
+            tracker(Watched(Kind::Process), "d", 0, true, Seen::Good),
+            tracker(Watched(Kind::Bfd), "e", 0, false, Seen::Pending),
+            tracker(Interface, "eth1", -20, false, Seen::Bad),
+            tracker(Interface, "eth2", 0, false, Seen::Bad),
         ];
-        let state = |name: &str| if name == "a" { ScriptState::Good } else { ScriptState::Bad };
-        let result = effective(priority(100), &scripts, &interfaces, state, |_| false);
+        let result = effective(priority(100), trackers);
         assert_eq!(result.priority.get(), 78);
         let listed: Vec<_> =
             result.changes.iter().map(|change| (change.by.as_str(), change.weight)).collect();
         assert_eq!(listed, [("script a", 5), ("script c", -7), ("interface eth1", -20)]);
-        assert_eq!(result.fault.unwrap_or_default(), ["script b fails", "interface eth2 is down"]);
+        let faults = [
+            "script b fails",
+            "process d runs, and is tracked in reverse",
+            "bfd e is not up yet",
+            "interface eth2 is down",
+        ];
+        assert_eq!(result.fault.unwrap_or_default(), faults);
     }
 }

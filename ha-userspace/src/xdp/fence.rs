@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use aya::maps::{HashMap, MapData, MapError};
 use ha_common::fence::Guard;
-use ha_common::layout::{AddressKey, LeaseSlot, SPECIAL_MUTED, VipSlot, address_key};
+use ha_common::layout::{AddressKey, LeaseSlot, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VipSlot, address_key};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
@@ -109,6 +109,16 @@ impl Lease {
     #[must_use]
     pub fn is_muted(&self, family: Family, vrid: Vrid) -> bool {
         self.bit(Self::muted_at(family), vrid)
+    }
+
+    /// Looks at packets for virtual addresses with `no_accept`, or at none. One thread calls this.
+    pub fn set_refusing(&self, refusing: bool) {
+        let special = self.memory.u32(offset_of!(LeaseSlot, special));
+        if refusing {
+            special.fetch_or(SPECIAL_NO_ACCEPT, Ordering::SeqCst);
+        } else {
+            special.fetch_and(!SPECIAL_NO_ACCEPT, Ordering::SeqCst);
+        }
     }
 
     /// Whether another router has taken over a virtual router while nobody vouched for this node: its fence is closed

@@ -8,6 +8,7 @@ mod corpus;
 mod keepalived;
 mod language;
 mod mutate;
+mod noise;
 
 use std::path::{Path, PathBuf};
 
@@ -71,6 +72,7 @@ fn main() {
     trials.extend(compat::trials());
     trials.extend(corpus::trials());
     trials.extend(mutate::trials());
+    trials.extend(noise::trials());
     trials.extend(keepalived::trials());
     trials.extend(language::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();

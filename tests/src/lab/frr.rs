@@ -87,7 +87,7 @@ pub(super) fn vrrpd() -> Command {
     command
 }
 
-fn daemon(name: &str) -> Command {
+pub(super) fn daemon(name: &str) -> Command {
     let mut command = Command::new(format!("{DIR}/{name}"));
     command.args(["-z", ZSERV, "-P", "0", "--vty_socket", "/run/frr"]);
     command.args(["-i", &format!("/run/frr/{name}.pid"), "--log", "stdout"]);

@@ -13,7 +13,7 @@
 //!   [`Lab::watch_addresses`] (who has an address since when, carriers), [`Host::ping`] (a stream of echo
 //!   requests with the times of every packet), [`Lab::arp_census`] (who answers ARP), [`Host::capture`]
 //!   (tcpdump), [`Host::sweep`] (when many addresses are answered again), [`Running::usage`] (what a daemon
-//!   costs). [`Stress`] makes the machine busy. All times are [`Moment`]s of one clock and can be subtracted.
+//!   costs), [`Host::visit`] (a stream of HTTP requests). [`Stress`] makes the machine busy. All times are [`Moment`]s of one clock and can be subtracted.
 //! - [`wait_for`] waits for a condition; nothing in a test should sleep for an event.
 //!
 //! An end-to-end test is a function of a fresh lab, listed in a `tests()` of a file in `tests/tests/e2e/`:
@@ -47,10 +47,12 @@ mod clock;
 mod daemon;
 mod frames;
 mod frr;
+mod frr_bfd;
 mod host;
 mod impair;
 mod inject;
 mod namespace;
+mod nginx;
 mod persistent;
 mod ping;
 mod ping_report;
@@ -64,6 +66,7 @@ mod switch;
 mod sys;
 mod topology;
 mod usage;
+mod visitor;
 mod wire;
 
 use anyhow::{Context, Result};
@@ -74,6 +77,7 @@ pub use capture::{Capture, tcpdump_complaints};
 pub use clock::{Moment, wait_for};
 pub use daemon::{Daemon, RUN_DIR, Running, xvrrp_binary};
 pub use frames::Frame;
+pub use frr_bfd::{Bfdd, missing_bfdd};
 pub use host::Host;
 pub use impair::{BadCable, Impairment};
 pub use inject::{Flood, Injector};
@@ -91,6 +95,7 @@ pub use sweep::Sweep;
 pub use switch::Switch;
 pub use topology::{HostSpec, Topology};
 pub use usage::Usage;
+pub use visitor::{Visit, Visitor};
 pub use wire::{Direction, Sighting, Wire};
 
 /// Hosts on a switch.

@@ -171,7 +171,9 @@ fn entry(host: &Host, address: &str) -> Result<Value> {
 fn options(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     r1.output(&["ip", "link", "add", "in0", "type", "veth", "peer", "name", "in1"])?;
-    r1.output(&["ip", "link", "set", "in0", "up"])?;
+    for end in ["in0", "in1"] {
+        r1.output(&["ip", "link", "set", end, "up"])?;
+    }
     let vips = [
         "172.16.1.25/32 brd 172.16.1.255 dev ens160 scope link label ens160:vip",
         "10.9.0.1/16 brd + dev in0",

@@ -249,17 +249,20 @@ fn other_device(lab: &Lab) -> Result<()> {
     let with_device = |priority| config(priority).replace("172.16.1.25", "172.16.1.25 dev inside0");
     let mut master = r1.start(Daemon::XvrrpRfc, &with_device(200))?;
     let mut backup = r2.start(Daemon::XvrrpRfc, &with_device(100))?;
-    reach(r1, "VI_1", "MASTER", ms(6_000))?;
-    crate::hostile::logged(&master, &["no interface inside0"])?;
+    reach(r1, "VI_1", "FAULT", ms(6_000))?;
+    crate::hostile::logged(&master, &["interface inside0 does not exist"])?;
     for _ in 0..3 {
-        r1.output(&["ip", "link", "add", "inside0", "type", "bridge"])?;
+        r1.output(&["ip", "link", "add", "inside0", "type", "veth", "peer", "name", "inside1"])?;
+        r1.output(&["ip", "link", "set", "inside1", "up"])?;
         r1.output(&["ip", "link", "set", "inside0", "up"])?;
+        reach(r1, "VI_1", "MASTER", ms(6_000))?;
         let there = || r1.holds(VIP).ok()?.then_some(());
         wait_for(ms(2_000), there).context("the address is not put on the device that came")?;
         r1.output(&["ip", "link", "del", "inside0"])?;
         ensure!(!r1.holds(VIP)?, "the address is elsewhere");
+        reach(r1, "VI_1", "FAULT", ms(2_000))?;
     }
-    ensure!(state(r1, "VI_1") == "MASTER" && state(r2, "VI_1") == "BACKUP");
+    ensure!(state(r2, "VI_1") == "FAULT");
     sound(&mut master, 40)?;
     sound(&mut backup, 40)
 }

@@ -28,7 +28,7 @@ fn help(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     let (code, text, _) = run(r1, &["--help"])?;
     ensure!(code == 0, "{text}");
-    for command in ["run", "check", "status", "counters", "reload"] {
+    for command in ["run", "check", "explain", "status", "counters", "reload"] {
         ensure!(text.contains(&format!("  {command} ")), "{command} is missing in\n{text}");
         let (code, text, _) = run(r1, &[command, "--help"])?;
         ensure!(code == 0 && text.contains(&format!("Usage: xvrrp {command}")), "{text}");
@@ -85,6 +85,24 @@ fn check(lab: &Lab) -> Result<()> {
             ensure!(out.is_empty(), "on standard output: {out}");
         }
     }
+    // Notify scripts too, and those that somebody else could change.
+    r1.write("/etc/open.sh", "#!/bin/sh\n", 0o777)?;
+    let told = Conf::new(150).with("notify_master /usr/bin/no-such").with("notify /etc/open.sh").text();
+    r1.write(FILE, script("") + &told, 0o644)?;
+    let (_, _, said) = run(r1, &["check"])?;
+    for words in [
+        "note[XV0604]: notify_master would not run: /usr/bin/no-such",
+        "/etc/open.sh can be changed by everybody",
+        "help: run: chmod go-w /etc/open.sh",
+    ] {
+        ensure!(said.contains(words), "`{words}` is missing in\n{said}");
+    }
+    let (code, out, _) = run(r1, &["explain", "xv0604"])?;
+    ensure!(code == 0 && out.starts_with("XV0604: ") && out.contains("\nFix: "), "{out}");
+    let (code, out, _) = run(r1, &["explain"])?;
+    ensure!(code == 0 && out.lines().count() > 60, "{out}");
+    let (code, _, said) = run(r1, &["explain", "XV9999"])?;
+    ensure!(code == 1 && said.contains("no code 'XV9999'"), "{said}");
     let (code, _, said) = run(r1, &["check", "/etc/nothing.conf"])?;
     ensure!(
         code == 4 && said.contains("/etc/nothing.conf cannot be read") && said.contains("No such file"),

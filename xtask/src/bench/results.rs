@@ -39,7 +39,7 @@ pub(super) struct PathCost {
     pub(super) once: bool,
 }
 
-/// All of a run of the benchmark.
+/// All of a run of the benchmark, or of several.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Results {
     pub(super) machine: Machine,
@@ -78,6 +78,18 @@ impl Results {
     pub(super) fn has(&self, scenario: &str) -> bool {
         self.samples.iter().any(|sample| sample.scenario == scenario)
             || self.failures.iter().any(|failure| failure.scenario == scenario)
+    }
+
+    /// Puts another run's measurements beside these. A scenario that both have keeps those of both.
+    pub(super) fn append(&mut self, other: Self) {
+        self.minutes += other.minutes;
+        self.command += &format!("\n{}", other.command);
+        if other.machine.xvrrp != self.machine.xvrrp {
+            self.command += &format!("    # {}", other.machine.xvrrp);
+        }
+        self.samples.extend(other.samples);
+        self.failures.extend(other.failures);
+        self.xdp.extend(other.xdp);
     }
 
     pub(super) fn save(&self, file: &Path) -> Result<()> {

@@ -25,7 +25,7 @@ struct Program {
     use_: &'static str,
 }
 
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: [Program; 10] = [
     Program { name: "ip", package: "iproute2", need: Need::Lab, use_: "namespaces, links, addresses" },
     Program { name: "nsenter", package: "util-linux", need: Need::Lab, use_: "programs inside a namespace" },
     Program { name: "ping", package: "iputils-ping", need: Need::Lab, use_: "the client" },
@@ -39,11 +39,12 @@ const PROGRAMS: [Program; 9] = [
     Program { name: "/usr/lib/frr/vrrpd", package: "frr", need: Need::Test, use_: "another real VRRP peer" },
     Program { name: "bpftool", package: "bpftool", need: Need::Test, use_: "maps as an operator sees them" },
     Program { name: "tcpdump", package: "tcpdump", need: Need::Test, use_: "packets as others decode them" },
+    Program { name: "nginx", package: "nginx", need: Need::Test, use_: "a service to be checked" },
     Program { name: "nft", package: "nftables", need: Need::Test, use_: "cutting a network in two" },
 ];
 
 /// Packages whose service would start on installation, or at the next boot.
-const SERVICES: [&str; 2] = ["keepalived", "frr"];
+const SERVICES: [&str; 3] = ["keepalived", "frr", "nginx"];
 
 /// Debian's switch for "may this package start its service now?".
 const POLICY: &str = "/usr/sbin/policy-rc.d";

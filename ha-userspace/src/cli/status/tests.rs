@@ -82,6 +82,28 @@ fn sample() -> Status {
             failures: 4,
             skipped: 0,
         }],
+        trackers: vec![
+            TrackerStatus {
+                kind: "check".to_owned(),
+                name: "web".to_owned(),
+                state: "good".to_owned(),
+                detail: "status 200".to_owned(),
+                since_ms: 61_000,
+                last_duration_ms: Some(1),
+                last_run_ms_ago: Some(20),
+                runs: 1220,
+                failures: 3,
+                ..TrackerStatus::default()
+            },
+            TrackerStatus {
+                kind: "file".to_owned(),
+                name: "load".to_owned(),
+                state: "value".to_owned(),
+                value: Some(-3),
+                detail: "-3".to_owned(),
+                ..TrackerStatus::default()
+            },
+        ],
         warnings: vec!["bpffs is not mounted".to_owned()],
     }
 }
@@ -122,6 +144,10 @@ peer 172.16.1.21 on ens160: fast, last reply 0.3 ms ago
 
 SCRIPT     STATE  RUNS  FAILED  LAST
 check_web  bad    30    4       exit 1, took 12 ms, 1.5 s ago
+
+TRACKED  NAME  STATE  SINCE  RUNS  FAILED
+check    web   good   1m01s  1220  3       status 200, took 1 ms, 20 ms ago
+file     load  value  0 ms   -     -       -3
 
 warnings
   bpffs is not mounted

@@ -105,7 +105,8 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
         return None;
     };
     bfd.neighbor = neighbor;
-    bfd.ttl = ttl.unwrap_or(if neighbor.is_ipv4() { 255 } else { 64 });
+    // keepalived says 64 for IPv6, which RFC 5881 does not allow and FRR drops.
+    bfd.ttl = ttl.unwrap_or(255);
     if let Some((address, span)) = source {
         if address.is_ipv4() == neighbor.is_ipv4() {
             bfd.source = Some(address);

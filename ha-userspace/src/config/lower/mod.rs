@@ -33,13 +33,13 @@ use std::collections::{HashMap, HashSet};
 
 use ha_common::types::{Family, Vrid};
 
+use super::LoadOptions;
 use super::codes;
 use super::diag::{Diagnostic, Diagnostics};
 use super::keywords::Context;
 use super::model::{Config, NotifyScript, Script, SyncGroup};
 use super::source::Span;
 use super::tree::Statement;
-use super::{LoadOptions, analysis};
 
 use draft::World;
 use group::Members;
@@ -112,7 +112,6 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
     security(&globals, &known, &notify, options, diags);
     strict(&globals, diags);
     for instance in &lowered {
-        analyse(instance, &known, diags);
         existing(instance, options, diags);
     }
     config.scripts = known.scripts.into_vec().into_iter().map(|script| script.script).collect();
@@ -389,29 +388,4 @@ fn strict(globals: &global::Globals, diags: &mut Diagnostics) {
         .cause("xvrrp takes only its protocol rules: no authentication, no answer to lower priorities")
         .help("remove it unless the virtual address is only a gateway"),
     );
-}
-
-fn analyse(lowered: &instance::Lowered, known: &Known, diags: &mut Diagnostics) {
-    let instance = &lowered.instance;
-    let mut trackers = Vec::new();
-    for (track, span) in &lowered.trackers.scripts {
-        let weight = known.scripts.get(&track.script).and_then(|script| script.weight);
-        trackers.push(analysis::Tracker {
-            kind: "script",
-            name: &track.script,
-            weight: track.weight,
-            span: *span,
-            weight_span: weight,
-        });
-    }
-    for (track, span) in &lowered.trackers.interfaces {
-        trackers.push(analysis::Tracker {
-            kind: "interface",
-            name: &track.interface,
-            weight: track.weight,
-            span: *span,
-            weight_span: None,
-        });
-    }
-    analysis::weights(instance, &trackers, diags);
 }

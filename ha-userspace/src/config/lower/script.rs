@@ -23,8 +23,6 @@ pub(super) struct Lowered {
     pub(super) script: Script,
     /// The block's name.
     pub(super) name: Span,
-    /// The `weight` line.
-    pub(super) weight: Option<Span>,
     /// The `script` line's command.
     pub(super) command: Span,
 }
@@ -45,7 +43,7 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
         init_fail: false,
         place: diags.sources.place(name.span),
     };
-    let (mut timeout, mut weight, mut command) = (None, None, None);
+    let (mut timeout, mut command) = (None, None);
     for stmt in statements {
         if keyword::check(Context::Script, stmt, diags) == Action::Skip {
             continue;
@@ -62,7 +60,6 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
             b"weight" => {
                 if let Some(value) = track::weight(stmt, diags) {
                     script.weight = value;
-                    weight = Some(stmt.span());
                 }
             }
             b"rise" => script.rise = count(stmt, diags),
@@ -85,7 +82,7 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
         return None;
     };
     script.timeout = timeout.unwrap_or(script.interval);
-    Some(Lowered { script, name: name.span, weight, command })
+    Some(Lowered { script, name: name.span, command })
 }
 
 /// A notification's script in the shape that [`crate::config::ScriptCheck`] looks at.

@@ -182,7 +182,7 @@ pub struct Bfd {
     pub multiplier: u8,
     /// `passive`: say nothing before the neighbour does.
     pub passive: bool,
-    /// `ttl` or `hoplimit` of what is sent; 255 for IPv4, 64 for IPv6 where the file says nothing.
+    /// `ttl` or `hoplimit` of what is sent; 255 where the file says nothing (RFC 5881; keepalived has 64 for IPv6).
     pub ttl: u8,
     /// `max_hops`: received packets may have lost this much of 255; 255 means that nothing is checked.
     pub max_hops: u8,

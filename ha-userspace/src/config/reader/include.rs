@@ -93,11 +93,15 @@ impl Reader<'_> {
             }
             chain.reverse();
             let message = format!("{} includes itself", path.display());
-            self.diags.push(
-                Diagnostic::error(codes::INCLUDE_RECURSIVE, span, message)
-                    .cause("not read again")
-                    .help(format!("remove this line; the chain is {}", chain.join(" → "))),
-            );
+            let finding = Diagnostic::error(codes::INCLUDE_RECURSIVE, span, message)
+                .help(format!("remove this line; the chain is {}", chain.join(" → ")));
+            // keepalived goes on until it runs out of descriptors. What it then cannot open is skipped, unless the
+            // line insists that it be read.
+            if checks.readable {
+                self.diags.push_fatal(finding.cause("this line insists on reading it, which never ends"));
+            } else {
+                self.diags.push(finding.cause("not read again"));
+            }
             return;
         }
         match files::read(path, self.bytes_left) {

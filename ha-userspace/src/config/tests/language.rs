@@ -97,6 +97,20 @@ fn includes_are_read_where_they_stand_and_keep_their_places() {
     assert_eq!(loaded.config.global.router_id, Some(pwd));
 }
 
+/// keepalived 2.2.7 runs a file that includes itself by `include` (it gives up after 20,000 files), and does not run
+/// one that does so by a keyword for which files must be readable.
+#[test]
+fn a_file_that_insists_on_including_itself_cannot_run() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (keyword, fatal) in [("include", false), ("includer", true), ("includem", true), ("includea", true)] {
+        let path = dir.path().join("self.conf");
+        fs::write(&path, format!("{keyword} self.conf\n")).expect("written");
+        let loaded = loaded_file(&path);
+        assert_eq!(loaded.fatal, fatal, "{keyword}");
+        assert!(loaded.diagnostics.iter().any(|finding| finding.code.0 == "XV0106"), "{keyword}");
+    }
+}
+
 #[test]
 fn recursive_includes_are_refused_with_the_chain() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -37,9 +37,10 @@ fn forms_of_a_line() {
 #[test]
 fn a_full_pipe_never_holds_up_the_caller_and_the_loss_is_told() {
     let (read, write) = nix::unistd::pipe().expect("a pipe");
-    let pipe = std::fs::File::from(write);
+    let pipe = File::from(write);
     let (logging, queue) =
-        Logging::start_with(Target::Journal, Box::new(pipe), Path::new("/nonexistent")).expect("started");
+        Logging::start_with(Target::Journal, Box::new(pipe), None, Path::new("/nonexistent"))
+            .expect("started");
     let start = Instant::now();
     let text = "x".repeat(1000);
     for _ in 0..20_000 {
@@ -47,7 +48,7 @@ fn a_full_pipe_never_holds_up_the_caller_and_the_loss_is_told() {
     }
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     // Somebody reads again: every line is either there or told to be lost.
-    let reader = std::thread::spawn(move || std::io::read_to_string(std::fs::File::from(read)));
+    let reader = std::thread::spawn(move || std::io::read_to_string(File::from(read)));
     drop(queue);
     drop(logging);
     let all = reader.join().expect("no panic").expect("readable");
@@ -65,9 +66,9 @@ fn a_full_pipe_never_holds_up_the_caller_and_the_loss_is_told() {
 #[test]
 fn dropping_does_not_wait_for_a_reader_that_never_comes() {
     let (read, write) = nix::unistd::pipe().expect("a pipe");
-    let pipe = std::fs::File::from(write);
+    let pipe = File::from(write);
     let (logging, queue) =
-        Logging::start_with(Target::Journal, Box::new(pipe), Path::new("/x")).expect("started");
+        Logging::start_with(Target::Journal, Box::new(pipe), None, Path::new("/x")).expect("started");
     for _ in 0..3_000 {
         queue.put(line(Level::INFO, &"x".repeat(1000)));
     }
@@ -81,7 +82,7 @@ fn dropping_does_not_wait_for_a_reader_that_never_comes() {
 fn last_words_are_written() {
     let (sender, receiver) = channel();
     let (logging, queue) =
-        Logging::start_with(Target::Journal, Box::new(Tap(sender)), Path::new("/x")).expect("started");
+        Logging::start_with(Target::Journal, Box::new(Tap(sender)), None, Path::new("/x")).expect("started");
     // Let the thread go to sleep on an empty queue first.
     queue.put(line(Level::INFO, "first"));
     assert_eq!(receiver.recv().ok().as_deref(), Some("<6>first\n"));
@@ -97,8 +98,13 @@ fn syslog_gets_name_facility_and_severity_and_survives_its_daemon() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("log");
     let (sender, stderr) = channel();
-    let mut writer =
-        Writer { target: Target::Syslog, stderr: Box::new(Tap(sender)), socket: None, path: path.clone() };
+    let mut writer = Writer {
+        target: Target::Syslog { facility: DAEMON },
+        stderr: Box::new(Tap(sender)),
+        copy: None,
+        socket: None,
+        path: path.clone(),
+    };
     // No syslog: standard error has to do.
     writer.write(&line(Level::INFO, "nobody there"));
     assert!(stderr.try_recv().is_ok_and(|text| text.ends_with("INFO  nobody there\n")));
@@ -118,5 +124,26 @@ fn syslog_gets_name_facility_and_severity_and_survives_its_daemon() {
     let daemon = UnixDatagram::bind(&path).expect("bound");
     writer.write(&line(Level::INFO, "again"));
     assert_eq!(receive(&daemon), format!("<30>xvrrp[{pid}]: again"));
+    assert!(stderr.try_recv().is_err());
+}
+
+#[test]
+fn a_file_gets_a_copy_and_the_facility_is_as_asked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (path, log) = (dir.path().join("socket"), dir.path().join("log"));
+    let daemon = UnixDatagram::bind(&path).expect("bound");
+    let (sender, stderr) = channel();
+    let copy = File::create(&log).expect("made");
+    let target = Target::Syslog { facility: 16 };
+    let mut writer = Writer { target, stderr: Box::new(Tap(sender)), copy: Some(copy), socket: None, path };
+    writer.write(&line(Level::WARN, "both"));
+    let mut buffer = [0; 200];
+    let length = daemon.recv(&mut buffer).expect("a datagram");
+    // local0.warning
+    assert_eq!(buffer[..length].strip_prefix(b"<132>xvrrp[").map(|_| ()), Some(()));
+    writer.target = Target::Nowhere;
+    writer.write(&line(Level::INFO, "only here"));
+    let text = std::fs::read_to_string(log).expect("readable");
+    assert!(text.contains("WARN  both\n") && text.ends_with("INFO  only here\n"), "{text}");
     assert!(stderr.try_recv().is_err());
 }

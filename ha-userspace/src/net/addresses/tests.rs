@@ -33,12 +33,9 @@ fn the_virtual_address_of_the_configuration_is_taken_over() {
     let spec = AddressSpec::new(7, &vip("172.16.1.25", 32));
     assert_eq!((spec.ifindex, spec.prefix, spec.scope, spec.noprefixroute), (7, 32, 253, true));
     assert_eq!(spec.label.as_deref(), Some("ens160:1"));
-    assert!(!spec.deprecated);
-    assert!(
-        AddressSpec::new(7, &vip("fd00::1", 128)).deprecated,
-        "keepalived.conf(5): the default of a /128"
-    );
-    assert!(!AddressSpec::new(7, &vip("fd00::1", 64)).deprecated);
+    assert_eq!(spec.preferred, None);
+    let with_peer = Vip { peer: Some(("10.0.0.2".parse().expect("an address"), 30)), ..vip("10.0.0.1", 32) };
+    assert_eq!(AddressSpec::new(7, &with_peer).prefix, 30, "the prefix is that of the other end");
 }
 
 #[test]
@@ -51,7 +48,9 @@ fn a_batch_asks_for_one_answer_per_buffer() {
         scope: 0,
         label: None,
         noprefixroute: false,
-        deprecated: false,
+        preferred: None,
+        peer: None,
+        flags: Flags::default(),
     };
     let batch = Batch::prepare(&(0..1500).map(spec).collect::<Vec<_>>());
     let counts: Vec<_> = batch.chunks().iter().map(|chunk| chunk.count).collect();

@@ -2,17 +2,16 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
     CacheInfo,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::{AddressSpec, MARK};
+use super::{AddressSpec, Flags, MARK};
+use crate::net::netlink::{Chunk, write};
 
-/// Messages in one buffer. The answers to more of them, should all be refused, still fit the receive buffer.
-const MAX_MESSAGES: usize = 1024;
 /// `INFINITY_LIFE_TIME` of the kernel.
 const FOREVER: u32 = u32::MAX;
 
@@ -21,13 +20,6 @@ const FOREVER: u32 = u32::MAX;
 pub struct Batch {
     specs: Vec<AddressSpec>,
     chunks: Vec<Chunk>,
-}
-
-/// Messages for one sendmsg, numbered from 1; only the last asks for an answer when all went well.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Chunk {
-    pub(super) bytes: Vec<u8>,
-    pub(super) count: u32,
 }
 
 impl Batch {
@@ -62,19 +54,23 @@ impl Held {
     /// `None` for other families.
     pub(super) fn new(message: AddressMessage) -> Option<Self> {
         let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
-        let (mut address, mut local, mut broadcast, mut label, mut protocol) = (None, None, None, None, 0);
+        let (mut peer, mut local, mut broadcast, mut label, mut protocol) = (None, None, None, None, 0);
+        let mut preferred = None;
         for attribute in &message.attributes {
             match attribute {
-                AddressAttribute::Address(ip) => address = Some(*ip),
+                AddressAttribute::Address(ip) => peer = Some(*ip),
                 AddressAttribute::Local(ip) => local = Some(*ip),
                 AddressAttribute::Broadcast(ip) => broadcast = Some(*ip),
                 AddressAttribute::Label(text) => label = Some(text.clone()),
                 AddressAttribute::Flags(all) => flags = *all,
+                AddressAttribute::CacheInfo(lifetimes) => {
+                    preferred = Some(lifetimes.ifa_preferred).filter(|seconds| *seconds != FOREVER);
+                }
                 AddressAttribute::Protocol(owner) => protocol = u8::from(*owner),
                 _ => {}
             }
         }
-        let address = local.or(address)?;
+        let address = local.or(peer)?;
         let spec = AddressSpec {
             ifindex: message.header.index,
             address,
@@ -83,10 +79,24 @@ impl Held {
             scope: u8::from(message.header.scope),
             label,
             noprefixroute: flags.contains(AddressFlags::Noprefixroute),
-            deprecated: flags.contains(AddressFlags::Deprecated),
+            preferred,
+            peer: peer.filter(|peer| *peer != address),
+            flags: Flags {
+                home: flags.contains(AddressFlags::Homeaddress),
+                mngtmpaddr: flags.contains(AddressFlags::Managetempaddr),
+                autojoin: flags.contains(AddressFlags::Mcautojoin),
+            },
         };
         let secondary = address.is_ipv4() && flags.contains(AddressFlags::Secondary);
         Some(Self { spec, protocol, secondary, message })
+    }
+
+    /// For a dump.
+    pub(super) fn take(message: RouteNetlinkMessage) -> Option<Self> {
+        match message {
+            RouteNetlinkMessage::NewAddress(address) => Self::new(address),
+            _ => None,
+        }
     }
 
     /// The kernel counts addresses of the same mask and network as one subnet, per interface.
@@ -96,6 +106,11 @@ impl Held {
         (self.spec.ifindex, self.spec.prefix) == (other.spec.ifindex, other.spec.prefix)
             && a.to_bits() & mask == b.to_bits() & mask
     }
+}
+
+/// Asks for all addresses of the network namespace.
+pub(super) fn request() -> RouteNetlinkMessage {
+    RouteNetlinkMessage::GetAddress(AddressMessage::default())
 }
 
 /// The addresses that the kernel drops along with those that are going, and that are to stay.
@@ -127,7 +142,7 @@ fn add_message(spec: &AddressSpec) -> (RouteNetlinkMessage, u16) {
     message.header.prefix_len = spec.prefix;
     message.header.scope = AddressScope::from(spec.scope);
     message.attributes.push(AddressAttribute::Local(spec.address));
-    message.attributes.push(AddressAttribute::Address(spec.address));
+    message.attributes.push(AddressAttribute::Address(spec.peer.unwrap_or(spec.address)));
     match spec.address {
         IpAddr::V4(_) => {
             message.header.family = AddressFamily::Inet;
@@ -143,9 +158,12 @@ fn add_message(spec: &AddressSpec) -> (RouteNetlinkMessage, u16) {
     if spec.noprefixroute {
         flags |= AddressFlags::Noprefixroute;
     }
-    if spec.deprecated {
+    flags.set(AddressFlags::Homeaddress, spec.flags.home);
+    flags.set(AddressFlags::Managetempaddr, spec.flags.mngtmpaddr);
+    flags.set(AddressFlags::Mcautojoin, spec.flags.autojoin);
+    if let Some(preferred) = spec.preferred {
         let mut lifetimes = CacheInfo::default();
-        (lifetimes.ifa_valid, lifetimes.ifa_preferred) = (FOREVER, 0);
+        (lifetimes.ifa_valid, lifetimes.ifa_preferred) = (FOREVER, preferred);
         message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
     }
     // Kernels that do not know IFA_FLAGS (before 3.14) read the header.
@@ -153,30 +171,4 @@ fn add_message(spec: &AddressSpec) -> (RouteNetlinkMessage, u16) {
     message.attributes.push(AddressAttribute::Flags(flags));
     message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
     (RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
-}
-
-/// Numbers and serialises messages.
-fn write(messages: impl Iterator<Item = (RouteNetlinkMessage, u16)>) -> Vec<Chunk> {
-    let mut chunks: Vec<Chunk> = Vec::new();
-    let mut messages = messages.peekable();
-    let mut chunk = Chunk::default();
-    while let Some((message, flags)) = messages.next() {
-        chunk.count += 1;
-        let full = usize::try_from(chunk.count).is_ok_and(|count| count >= MAX_MESSAGES);
-        let last = full || messages.peek().is_none();
-        let mut message = NetlinkMessage::from(message);
-        message.header.flags = NLM_F_REQUEST | flags | if last { NLM_F_ACK } else { 0 };
-        message.header.sequence_number = chunk.count;
-        message.finalize();
-        let start = chunk.bytes.len();
-        // Netlink messages are aligned to four bytes.
-        chunk.bytes.resize(start + message.buffer_len().next_multiple_of(4), 0);
-        if let Some(place) = chunk.bytes.get_mut(start..start + message.buffer_len()) {
-            message.serialize(place);
-        }
-        if last {
-            chunks.push(std::mem::take(&mut chunk));
-        }
-    }
-    chunks
 }

@@ -84,8 +84,13 @@ impl Kernel {
 
     /// Whether ARP for the virtual address is answered.
     pub(super) fn answers(&self, now: Time) -> bool {
-        let ban = Ban { closed: self.guard().closed(now.0), superseded: self.superseded, muted: self.muted };
-        let question = Wanted { address: [0, 1], question: true };
+        let ban = Ban {
+            closed: self.guard().closed(now.0),
+            superseded: self.superseded,
+            muted: self.muted,
+            refused: false,
+        };
+        let question = Wanted { address: [0, 1], question: true, answer: false };
         self.addresses && !(self.program && ban.keeps_out(&question))
     }
 

@@ -22,6 +22,11 @@ pub(super) fn tests() -> Vec<Test> {
     vec![
         new("multicast_host_death", |_| host_deaths([MASTER, BACKUP])),
         new("unicast_host_death", |_| host_deaths([MASTER_UNICAST, BACKUP_UNICAST])),
+        new("virtual_mac_host_death", |_| {
+            let files = [MASTER, BACKUP].map(virtual_mac);
+            host_deaths([&files[0], &files[1]])
+        }),
+        new("virtual_mac_killed_daemon", virtual_mac_killed),
         new("s39_killed_daemon", killed),
     ]
     .into_iter()
@@ -78,6 +83,31 @@ fn judge(what: &str, gaps: &[std::time::Duration], repeated: usize, wanted: f64)
     );
     ensure!(median <= wanted, "median of the gap after {what} {median:.2} ms, wanted {wanted} ms");
     Ok(())
+}
+
+/// The file with `use_vmac`.
+fn virtual_mac(file: &str) -> String {
+    file.replacen("virtual_ipaddress {", "use_vmac\n    virtual_ipaddress {", 1)
+}
+
+/// With one MAC address for both, the killed one's fence is closed by the probes that go to its own.
+fn virtual_mac_killed(lab: &Lab) -> Result<()> {
+    let files = files().map(virtual_mac);
+    let [mut r1, r2] = pair(lab, [&files[0], &files[1]])?;
+    let (pinger, census) = (stream(lab, PING)?, lab.arp_census("client", VIP, ms(5))?);
+    let died = Moment::now();
+    r1.running.kill9()?;
+    let gap = outage(&pinger, died, ms(2_000)).context("nobody took over")?;
+    gap.print("kill -9");
+    // Longer than its fence stays closed without probes.
+    std::thread::sleep(ms(2_500));
+    let later = pinger.report().lost_between(gap.gap.end.context("no end")?, Moment::now());
+    ensure!(later <= 20, "{later} packets lost after the takeover: both answer");
+    // Their answers look alike, but a question has one only.
+    let doubles = census.samples().into_iter().filter(|sample| sample.answers.len() > 1).count();
+    ensure!(doubles == 0, "{doubles} questions with two answers");
+    r2.says("-> MASTER", ms(100))?;
+    judge("kill -9 with a virtual MAC address", &[gap.length], 0, 15.0)
 }
 
 /// The master's daemon is killed, again and again. Nobody else answers ARP at any moment; the killed one comes back

@@ -1,4 +1,8 @@
-//! The verdict on a configuration, as `keepalived -t` gives it, and the text that `xvrrp check` prints.
+//! The verdict on a configuration, as `keepalived -t` gives it, and what `xvrrp check` prints: text or JSON.
+
+mod json;
+
+pub use json::{Finding, Place, Related, Report, VERSION};
 
 use super::diag::{Diagnostics, Severity};
 use super::{Loaded, model::Config};
@@ -25,6 +29,19 @@ impl Verdict {
             Self::CannotRun => 4,
             Self::Complaints => 5,
             Self::Insecure => 6,
+        }
+    }
+}
+
+impl Verdict {
+    /// Its name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::CannotRun => "cannot_run",
+            Self::Complaints => "complaints",
+            Self::Insecure => "insecure",
         }
     }
 }
@@ -70,3 +87,6 @@ fn summary(config: &Config, diags: &Diagnostics, verdict: Verdict) -> String {
         plural(diags.count(Severity::Note), "note"),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,22 +1,25 @@
 //! The synchronous netlink socket: one buffer out, the answers in, never waiting for long.
+//!
+//! Addresses, routes, rules and virtual MAC interfaces go through it. It knows nothing of what the messages mean.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use netlink_packet_core::{
-    ErrorMessage, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
-    NlasIterator,
+    ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage,
+    NetlinkPayload, NlasIterator,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::AddressMessage;
 use netlink_sys::SocketAddr;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
 
-use super::wire::{Chunk, Held};
-use crate::net::error::SocketError;
+use super::error::SocketError;
+
+/// Messages in one buffer. The answers to more of them, should all be refused, still fit the receive buffer.
+const MAX_MESSAGES: usize = 1024;
 
 /// 1024 messages of up to 150 bytes, doubled by the kernel for its own needs.
 const SEND_BUFFER: usize = 512 << 10;
@@ -31,6 +34,39 @@ const ERROR_TEXT: u16 = 1;
 const HEADER: usize = 16;
 /// Distinct from the numbers of a chunk's messages.
 const DUMP_SEQUENCE: u32 = u32::MAX;
+
+/// Messages for one sendmsg, numbered from 1; only the last asks for an answer when all went well.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) bytes: Vec<u8>,
+    pub(super) count: u32,
+}
+
+/// Numbers and serialises messages, each with its flags.
+pub(super) fn write(messages: impl Iterator<Item = (RouteNetlinkMessage, u16)>) -> Vec<Chunk> {
+    let mut chunks: Vec<Chunk> = Vec::new();
+    let mut messages = messages.peekable();
+    let mut chunk = Chunk::default();
+    while let Some((message, flags)) = messages.next() {
+        chunk.count += 1;
+        let full = usize::try_from(chunk.count).is_ok_and(|count| count >= MAX_MESSAGES);
+        let last = full || messages.peek().is_none();
+        let mut message = NetlinkMessage::from(message);
+        message.header.flags = NLM_F_REQUEST | flags | if last { NLM_F_ACK } else { 0 };
+        message.header.sequence_number = chunk.count;
+        message.finalize();
+        let start = chunk.bytes.len();
+        // Netlink messages are aligned to four bytes.
+        chunk.bytes.resize(start + message.buffer_len().next_multiple_of(4), 0);
+        if let Some(place) = chunk.bytes.get_mut(start..start + message.buffer_len()) {
+            message.serialize(place);
+        }
+        if last {
+            chunks.push(std::mem::take(&mut chunk));
+        }
+    }
+    chunks
+}
 
 /// The kernel's answer to one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +86,15 @@ impl Answer {
 
 #[derive(Debug)]
 pub(super) struct Socket {
+    thing: &'static str,
     socket: netlink_sys::Socket,
     buffer: Vec<u8>,
 }
 
 impl Socket {
-    pub(super) fn open() -> Result<Self, SocketError> {
-        let at = |step| SocketError::at("setting addresses", step);
+    /// `thing` says what it is for, in messages.
+    pub(super) fn open(thing: &'static str) -> Result<Self, SocketError> {
+        let at = |step| SocketError::at(thing, step);
         let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE).map_err(at("open a netlink socket"))?;
         socket.bind_auto().map_err(at("bind the netlink socket"))?;
         // The answer names the refused message by its number; there is no need to have it sent back.
@@ -66,7 +104,12 @@ impl Socket {
         let _ = setsockopt(&socket, sockopt::SndBufForce, &SEND_BUFFER);
         let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER);
         SockRef::from(&socket.as_fd()).set_read_timeout(Some(PATIENCE)).map_err(at("limit the wait"))?;
-        Ok(Self { socket, buffer: vec![0; DATAGRAM] })
+        Ok(Self { thing, socket, buffer: vec![0; DATAGRAM] })
+    }
+
+    /// Dumps are of what the request names only (Linux 4.20).
+    pub(super) fn set_strict(&mut self, strict: bool) -> std::io::Result<()> {
+        self.socket.set_netlink_get_strict_chk(strict)
     }
 
     /// Sends each chunk and returns one answer per message, in order.
@@ -110,11 +153,15 @@ impl Socket {
         Err(Errno::ETIMEDOUT)
     }
 
-    /// All addresses of the network namespace.
-    pub(super) fn dump(&mut self) -> nix::Result<Vec<Held>> {
+    /// Everything that `request` asks for, as far as `take` wants it.
+    pub(super) fn dump<T>(
+        &mut self,
+        request: &RouteNetlinkMessage,
+        mut take: impl FnMut(RouteNetlinkMessage) -> Option<T>,
+    ) -> nix::Result<Vec<T>> {
         // A dump during which the list changed is repeated.
         for _ in 0..3 {
-            match self.dump_once() {
+            match self.dump_once(request.clone(), &mut take) {
                 Ok((held, true)) => return Ok(held),
                 Ok((_, false)) => {}
                 Err(errno) => {
@@ -126,8 +173,37 @@ impl Socket {
         Err(Errno::EAGAIN)
     }
 
-    fn dump_once(&mut self) -> nix::Result<(Vec<Held>, bool)> {
-        let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetAddress(AddressMessage::default()));
+    /// The one thing that `request` asks for, where it is there and `take` wants it.
+    pub(super) fn get<T>(
+        &mut self,
+        request: RouteNetlinkMessage,
+        mut take: impl FnMut(RouteNetlinkMessage) -> Option<T>,
+    ) -> Option<T> {
+        let mut request = NetlinkMessage::from(request);
+        request.header.flags = NLM_F_REQUEST;
+        request.header.sequence_number = DUMP_SEQUENCE;
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).ok()?;
+        let mut found = None;
+        let received = self.receive(|message| {
+            if let NetlinkPayload::InnerMessage(message) = message.payload {
+                found = take(message);
+            }
+        });
+        if received.is_err() {
+            self.reopen();
+        }
+        found
+    }
+
+    fn dump_once<T>(
+        &mut self,
+        request: RouteNetlinkMessage,
+        take: &mut impl FnMut(RouteNetlinkMessage) -> Option<T>,
+    ) -> nix::Result<(Vec<T>, bool)> {
+        let mut request = NetlinkMessage::from(request);
         request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
         request.header.sequence_number = DUMP_SEQUENCE;
         request.finalize();
@@ -144,9 +220,7 @@ impl Socket {
                 }
                 consistent &= message.header.flags & NLM_F_DUMP_INTR == 0;
                 match message.payload {
-                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => {
-                        held.extend(Held::new(address));
-                    }
+                    NetlinkPayload::InnerMessage(message) => held.extend(take(message)),
                     NetlinkPayload::Done(_) => over = true,
                     NetlinkPayload::Error(error) => {
                         over = true;
@@ -172,7 +246,7 @@ impl Socket {
         let mut rest = self.buffer.get(..length).unwrap_or(&[]);
         while let Ok(header) = NetlinkBuffer::new_checked(rest) {
             let length = usize::try_from(header.length()).unwrap_or(usize::MAX).max(HEADER);
-            // A message that the library cannot read is about an address that is none of ours.
+            // A message that the library cannot read is about nothing of ours.
             if let Some(Ok(message)) = rest.get(..length).map(NetlinkMessage::deserialize) {
                 each(message);
             }
@@ -183,7 +257,7 @@ impl Socket {
 
     /// After an exchange that did not end properly a late answer must not be taken for one of the next.
     fn reopen(&mut self) {
-        if let Ok(fresh) = Self::open() {
+        if let Ok(fresh) = Self::open(self.thing) {
             *self = fresh;
         }
     }

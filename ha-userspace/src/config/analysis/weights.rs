@@ -3,21 +3,63 @@
 //! One file says what this router's priority can be, not what its peers' are. So the finding says which priority
 //! a peer must have for the tracker to decide anything.
 
-use super::codes;
-use super::diag::{Diagnostic, Diagnostics, Severity};
-use super::model::{Instance, Weight};
-use super::source::Span;
 use ha_common::types::Priority;
+
+use crate::config::codes;
+use crate::config::diag::{Diagnostic, Diagnostics, Severity};
+use crate::config::model::{Config, Instance, Track, Weight};
+use crate::config::outline::Outline;
+use crate::config::source::Span;
 
 /// One tracker of an instance.
 #[derive(Debug)]
 pub(super) struct Tracker<'a> {
+    /// What it tracks: `script`, `interface`.
     pub(super) kind: &'static str,
+    /// Its name.
     pub(super) name: &'a str,
+    /// Its weight, not zero.
     pub(super) weight: Weight,
+    /// The line in the instance.
     pub(super) span: Span,
-    /// The `weight` line in the script's own block.
-    pub(super) weight_span: Option<Span>,
+    /// The `weight` line in the tracked thing's own block.
+    weight_span: Option<Span>,
+}
+
+/// The trackers of an instance that have a weight, in the order of the model.
+pub(super) fn trackers<'a>(instance: &'a Instance, outline: &Outline) -> Vec<Tracker<'a>> {
+    let name = &instance.name;
+    let Some(block) = outline.block_span("vrrp_instance", name) else { return Vec::new() };
+    let scripts = instance.track_scripts.iter();
+    let interfaces = instance.track_interfaces.iter();
+    let named = |kind: &'static str, own: &'static str, list: &'a [Track]| {
+        list.iter().map(move |track| (kind, own, track.name.as_str(), track.weight))
+    };
+    scripts
+        .map(|track| ("script", "vrrp_script", track.script.as_str(), track.weight))
+        .chain(interfaces.map(|track| ("interface", "", track.interface.as_str(), track.weight)))
+        .chain(named("check", "vrrp_check", &instance.track_checks))
+        .chain(named("process", "vrrp_track_process", &instance.track_processes))
+        .chain(named("bfd", "bfd_instance", &instance.track_bfd))
+        .filter(|(.., weight)| weight.value != 0)
+        .map(|(kind, own, tracked, weight)| Tracker {
+            kind,
+            name: tracked,
+            weight,
+            // A check may also stand among the scripts.
+            span: [format!("track_{kind}"), "track_script".to_owned()]
+                .iter()
+                .find_map(|inside| outline.inner("vrrp_instance", name, inside, tracked))
+                .unwrap_or(block),
+            weight_span: outline.line(own, tracked, "weight"),
+        })
+        .collect()
+}
+
+/// Whether the weights of an instance's own trackers count: in a sync group they do not, unless it says so.
+pub(super) fn count(config: &Config, instance: &Instance) -> bool {
+    let without = config.sync_groups.iter().filter(|group| !group.tracking_weight);
+    !without.flat_map(|group| &group.members).any(|member| *member == instance.name)
 }
 
 /// Weights smaller than this hardly ever change the master: priorities are usually 1, 10 or 50 apart
@@ -34,15 +76,27 @@ fn range(base: Priority, weight: Weight, others: i32) -> (u8, u8) {
     (base.weighted(others + good).get(), base.weighted(others + bad).get())
 }
 
+/// What all trackers add while everything is good.
+pub(super) fn gains(trackers: &[Tracker<'_>]) -> i32 {
+    trackers.iter().map(|tracker| gain(tracker.weight)).sum()
+}
+
+fn gain(weight: Weight) -> i32 {
+    i32::from(weight.value).max(0) * i32::from(!weight.reverse)
+}
+
+/// Priority while the tracked thing is good, and while it is bad, all others being good.
+pub(super) fn good_and_bad(instance: &Instance, tracker: &Tracker<'_>, total: i32) -> (u8, u8) {
+    range(instance.priority, tracker.weight, total - gain(tracker.weight))
+}
+
 /// Report trackers whose weight cannot change the master, or only against a peer of one particular priority.
-pub(super) fn weights(instance: &Instance, trackers: &[Tracker<'_>], diags: &mut Diagnostics) {
+pub(super) fn check(instance: &Instance, outline: &Outline, diags: &mut Diagnostics) {
     let base = instance.priority;
-    let weighted = || trackers.iter().filter(|tracker| tracker.weight.value != 0);
-    let gain = |weight: Weight| i32::from(weight.value).max(0) * i32::from(!weight.reverse);
-    let total: i32 = weighted().map(|tracker| gain(tracker.weight)).sum();
-    for tracker in weighted() {
-        let others = total - gain(tracker.weight);
-        let (good, bad) = range(base, tracker.weight, others);
+    let trackers = trackers(instance, outline);
+    let total = gains(&trackers);
+    for tracker in &trackers {
+        let (good, bad) = good_and_bad(instance, tracker, total);
         let (high, low) = (good.max(bad), good.min(bad));
         let weight = tracker.weight.value;
         let what = format!("{} `{}`", tracker.kind, tracker.name);

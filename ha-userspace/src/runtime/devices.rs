@@ -1,0 +1,212 @@
+//! Which interface a virtual address, a route or an advert belongs on, and which interfaces must be made for that.
+//!
+//! Pure: names only. Whoever wants an index asks [`Links`] for the name. [`resolve`] writes the names into the
+//! configuration, so that nothing else in the runtime needs to know of virtual MAC addresses.
+
+use std::net::IpAddr;
+
+use ha_common::types::{Family, Vrid};
+
+use crate::config::model::{Config, Instance, Ipvlan, Vip, VirtualLink, Vmac};
+use crate::net::monitor::{Link, Links};
+use crate::net::vmac::Kind;
+
+/// An interface that the daemon makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Name.
+    pub(super) name: String,
+    /// The interface below.
+    pub(super) base: String,
+    /// What it is.
+    pub(super) kind: Kind,
+}
+
+impl Plan {
+    /// Whether an interface is what this one is to be.
+    pub(super) fn fits(&self, link: &Link, base: &Link) -> bool {
+        let same_mac = match self.kind {
+            Kind::Macvlan(mac) => link.mac == Some(mac),
+            Kind::Ipvlan(_) => true,
+        };
+        link.kind == self.kind.word() && link.lower == Some(base.index) && same_mac
+    }
+}
+
+/// The interface that an instance's addresses and routes are on where they name none.
+pub(super) fn of_instance(config: &Instance) -> &str {
+    let made = match &config.link {
+        Some(VirtualLink::Vmac(Vmac { name, .. }) | VirtualLink::Ipvlan(Ipvlan { name, .. })) => {
+            name.as_deref()
+        }
+        None => None,
+    };
+    made.unwrap_or(&config.interface)
+}
+
+/// The virtual MAC address that adverts come from.
+pub(super) fn advert_mac(config: &Instance) -> Option<[u8; 6]> {
+    match &config.link {
+        Some(VirtualLink::Vmac(Vmac { mac, xmit_base: false, .. })) => Some(*mac),
+        _ => None,
+    }
+}
+
+/// Names all interfaces that are to be made, and puts addresses on them.
+///
+/// An address of the instance's family that names no other interface is on the instance's; one of the other family, or
+/// on another interface, where `use_vmac_addr` or its own `use_vmac` says so, on one that is made for it. `links` are
+/// those of the moment: a name that something else has is not chosen.
+pub(super) fn resolve(config: &mut Config, links: &Links) -> Vec<Plan> {
+    pace(config);
+    let prefix = config.global.vmac_prefix.clone().unwrap_or_else(|| "vrrp".to_owned());
+    let address_prefix = config.global.vmac_addr_prefix.clone().unwrap_or_else(|| prefix.clone());
+    let mut plans: Vec<Plan> = Vec::new();
+    // Names that are written down have precedence.
+    let named = config.instances.iter().filter_map(|instance| match &instance.link {
+        Some(VirtualLink::Vmac(Vmac { name, .. }) | VirtualLink::Ipvlan(Ipvlan { name, .. })) => name.clone(),
+        None => None,
+    });
+    let mut used: Vec<String> = named.collect();
+    for instance in &mut config.instances {
+        let Instance { link, interface, vrid, family, .. } = instance;
+        let mut add = |name: &mut Option<String>, kind: Kind| {
+            let name = name.get_or_insert_with(|| {
+                choose(&prefix, *family, *vrid, |name| {
+                    used.iter().any(|other| other == name)
+                        || taken(links, &Plan { name: name.to_owned(), base: interface.clone(), kind })
+                })
+            });
+            used.push(name.clone());
+            plans.push(Plan { name: name.clone(), base: interface.clone(), kind });
+        };
+        match link {
+            Some(VirtualLink::Vmac(Vmac { name, mac, .. })) => add(name, Kind::Macvlan(*mac)),
+            Some(VirtualLink::Ipvlan(Ipvlan { name, address, mode })) => {
+                add(name, Kind::Ipvlan(*mode));
+                // Its own address is there from start to stop, like a static one, and the source of the adverts.
+                if let Some((address, length)) = *address {
+                    instance.source.get_or_insert(address);
+                    config.static_addresses.push(own_address(address, length, name.clone()));
+                }
+            }
+            None => {}
+        }
+    }
+    for instance in &mut config.instances {
+        let own = of_instance(instance).to_owned();
+        let made = instance.link.is_some();
+        let Instance { vips, excluded, interface, family, vrid, vmac_addresses, .. } = instance;
+        for vip in vips.iter_mut().chain(excluded) {
+            let of_family = vip.address.is_ipv4() == (*family == Family::V4);
+            let elsewhere = vip.device.as_ref().is_some_and(|device| device != interface);
+            if made && of_family && !elsewhere {
+                vip.device = Some(own.clone());
+            } else if *vmac_addresses || vip.vmac {
+                let base = vip.device.clone().unwrap_or_else(|| interface.clone());
+                let family = if vip.address.is_ipv4() { Family::V4 } else { Family::V6 };
+                let kind = Kind::Macvlan(virtual_mac(family, *vrid));
+                let at = plans.iter().position(|plan| plan.kind == kind && plan.base == base);
+                let at = at.unwrap_or_else(|| {
+                    let name = choose(&address_prefix, family, *vrid, |name| {
+                        used.iter().any(|other| other == name)
+                            || taken(links, &Plan { name: name.to_owned(), base: base.clone(), kind })
+                    });
+                    used.push(name.clone());
+                    plans.push(Plan { name, base: base.clone(), kind });
+                    plans.len() - 1
+                });
+                vip.device = Some(plans[at].name.clone());
+            }
+        }
+    }
+    plans
+}
+
+/// `garp_group`: messages through the interfaces of one group keep the group's distance.
+fn pace(config: &mut Config) {
+    for instance in &mut config.instances {
+        let mut groups = config.garp_groups.iter();
+        let Some(group) = groups.find(|group| group.interfaces.contains(&instance.interface)) else {
+            continue;
+        };
+        instance.garp.arp_interval = group.arp_interval.unwrap_or(instance.garp.arp_interval);
+        instance.garp.na_interval = group.na_interval.unwrap_or(instance.garp.na_interval);
+    }
+}
+
+/// RFC 9568 section 7.3.
+fn virtual_mac(family: Family, vrid: Vrid) -> [u8; 6] {
+    [0, 0, 0x5e, 0, if family == Family::V4 { 1 } else { 2 }, vrid.get()]
+}
+
+/// A name as keepalived makes them: `vrrp.51`, else `vrrp6.51` for IPv6, else `vrrp1.51` and so on.
+fn choose(prefix: &str, family: Family, vrid: Vrid, unfit: impl Fn(&str) -> bool) -> String {
+    let name = |number: String| {
+        let end = format!("{number}.{}", vrid.get());
+        // IFNAMSIZ: 15 bytes.
+        let start: String = prefix
+            .chars()
+            .scan(0, |length, c| {
+                *length += c.len_utf8();
+                (*length + end.len() <= 15).then_some(c)
+            })
+            .collect();
+        start + &end
+    };
+    let six = (family == Family::V6).then(|| "6".to_owned());
+    let numbers = (1..=255_u8).map(|number| number.to_string());
+    let mut names = std::iter::once(String::new()).chain(six).chain(numbers).map(name);
+    names.find(|name| !unfit(name)).unwrap_or_else(|| format!("{prefix}.{}", vrid.get()))
+}
+
+/// Whether something else has the name.
+fn taken(links: &Links, plan: &Plan) -> bool {
+    links
+        .by_name(&plan.name)
+        .is_some_and(|link| links.by_name(&plan.base).is_none_or(|base| !plan.fits(link, base)))
+}
+
+fn own_address(address: IpAddr, prefix: u8, device: Option<String>) -> Vip {
+    Vip {
+        address,
+        prefix,
+        device,
+        broadcast: None,
+        scope: 0,
+        label: None,
+        noprefixroute: false,
+        peer: None,
+        home: false,
+        mngtmpaddr: false,
+        autojoin: false,
+        preferred_lft: None,
+        vmac: false,
+        no_track: false,
+        track_group: None,
+        place: crate::config::model::Place::default(),
+    }
+}
+
+/// Interfaces besides the instance's own that keep it in FAULT while they are down or not there, as sentences: those
+/// of tracked addresses and routes, as keepalived has it.
+pub(super) fn obstacles(config: &Instance, links: &Links) -> Vec<String> {
+    let vips = config.vips.iter().chain(&config.excluded).filter(|vip| !vip.no_track);
+    let hops = config.routes.iter().filter(|route| !route.no_track).flat_map(|route| &route.hops);
+    let used = vips.map(|vip| &vip.device).chain(hops.map(|hop| &hop.device));
+    let mut names: Vec<&str> = used.flatten().map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    // With dont_track_primary what is on the primary interface is not tracked either.
+    names.retain(|name| *name != config.interface && (config.track_primary || *name != of_instance(config)));
+    let without_peers = config.fault_without_peers.then(|| "no unicast_peer is left".to_owned());
+    let obstacle = |name: &str| match links.by_name(name) {
+        None => Some(format!("interface {name} does not exist")),
+        Some(link) if !link.up => Some(format!("interface {name} is down")),
+        Some(_) => None,
+    };
+    names.into_iter().filter_map(obstacle).chain(without_peers).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! Virtual and static routes and rules: which are wanted, which are there, and what makes the one into the other.
+//!
+//! They come last in a takeover, after the addresses that they may name and after the announcements, and go first in a
+//! release. What somebody removes is put back, unless it is `no_track`; keepalived steps down and takes over again
+//! instead.
+
+use super::daemon::Daemon;
+use super::note::Note;
+use crate::config::model::{Instance, Route, Rule};
+use crate::net::monitor::Links;
+use crate::net::routing::{Entry, Outcome, Routing};
+
+/// Routes and rules that come and go together: those of one virtual router, or the static ones.
+#[derive(Debug, Default)]
+pub(super) struct RouteSet {
+    /// As configuration and devices of the moment have them; `None`: to be worked out again.
+    prepared: Option<Prepared>,
+    /// What was added and not removed again.
+    there: Vec<Entry>,
+    /// All that can be there is there, as far as we know.
+    complete: bool,
+    /// What is wrong at the moment, as sentences, by the track groups that care.
+    lacking: Vec<Lack>,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    wanted: Vec<Wanted>,
+    missing: Vec<Lack>,
+}
+
+#[derive(Clone, Debug)]
+struct Wanted {
+    entry: Entry,
+    no_track: bool,
+    track_group: Option<String>,
+}
+
+/// A route or rule that is not there, and the `track_group` that it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lack {
+    pub(super) text: String,
+    pub(super) track_group: Option<String>,
+}
+
+impl RouteSet {
+    /// Devices came or went, or the configuration changed.
+    pub(super) fn forget(&mut self) {
+        self.prepared = None;
+        self.complete = false;
+    }
+
+    /// Something may have been removed.
+    pub(super) fn doubt(&mut self) {
+        self.complete = false;
+    }
+
+    /// What is wrong at the moment.
+    pub(super) fn lacking(&self) -> &[Lack] {
+        &self.lacking
+    }
+
+    /// Works out what is wanted, where that is not known: in a quiet moment, so that a takeover finds it done.
+    fn prepare(&mut self, routes: &[Route], rules: &[Rule], device: Option<&str>, links: &Links) {
+        if self.prepared.is_some() {
+            return;
+        }
+        let mut prepared = Prepared { wanted: Vec::new(), missing: Vec::new() };
+        for route in routes {
+            let index = |name: &str| links.by_name(name).map(|link| link.index);
+            let track_group = route.track_group.clone();
+            let vrf = route.vrf.as_deref().map(|vrf| (vrf, links.by_name(vrf).and_then(|link| link.table)));
+            if let Some((vrf, None)) = vrf {
+                let text = format!("route {}/{} waits for VRF {vrf}", route.to.address, route.to.length);
+                prepared.missing.push(Lack { text, track_group });
+                continue;
+            }
+            let table = route.table.or(vrf.and_then(|(_, table)| table));
+            let route = &Route { table, ..route.clone() };
+            match Entry::route(route, device, index) {
+                Ok(entry) => {
+                    prepared.wanted.push(Wanted { entry, no_track: route.no_track, track_group });
+                }
+                Err(missing) => prepared.missing.push(Lack { text: missing.to_string(), track_group }),
+            }
+        }
+        prepared.wanted.extend(rules.iter().map(|rule| Wanted {
+            entry: Entry::rule(rule),
+            no_track: rule.no_track,
+            track_group: rule.track_group.clone(),
+        }));
+        self.prepared = Some(prepared);
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        let prepared = self.prepared.as_ref();
+        prepared.is_some_and(|prepared| prepared.wanted.iter().any(|wanted| wanted.entry == *entry))
+    }
+
+    /// Entries that are there and wanted no more.
+    fn obsolete(&mut self) -> Vec<Entry> {
+        let there = std::mem::take(&mut self.there);
+        let (kept, gone) = there.into_iter().partition(|entry| self.wants(entry));
+        self.there = kept;
+        gone
+    }
+
+    /// What is to be added now: `no_track` entries once only.
+    fn due(&self) -> Vec<Wanted> {
+        let Some(prepared) = self.prepared.as_ref().filter(|_| !self.complete) else { return Vec::new() };
+        let due = |wanted: &&Wanted| !wanted.no_track || !self.there.contains(&wanted.entry);
+        prepared.wanted.iter().filter(due).cloned().collect()
+    }
+
+    /// Takes the outcomes of what was [`RouteSet::due`]. Returns what is to be said.
+    fn settle(&mut self, due: &[Wanted], outcomes: impl Iterator<Item = Outcome>) -> Vec<Said> {
+        let mut said = Vec::new();
+        let mut lacking = self.prepared.as_ref().map_or_else(Vec::new, |prepared| prepared.missing.clone());
+        for (wanted, outcome) in due.iter().zip(outcomes) {
+            let known = self.there.contains(&wanted.entry);
+            match outcome {
+                Outcome::Done if known => said.push(Said::Back(wanted.entry.name())),
+                Outcome::Done | Outcome::Already if known => {}
+                Outcome::Done | Outcome::Already => self.there.push(wanted.entry.clone()),
+                Outcome::Failed(error) => {
+                    self.there.retain(|entry| *entry != wanted.entry);
+                    let track_group = wanted.track_group.clone();
+                    lacking.push(Lack { text: error.to_string(), track_group });
+                }
+            }
+        }
+        self.complete = true;
+        let news = lacking.iter().filter(|lack| !self.lacking.contains(lack));
+        said.extend(news.map(|lack| Said::Lacks(lack.text.clone())));
+        self.lacking = lacking;
+        said
+    }
+
+    /// Everything that is there goes.
+    fn release(&mut self) -> Vec<Entry> {
+        self.complete = false;
+        self.lacking.clear();
+        // Rules first: they lead to the routes.
+        let mut there = std::mem::take(&mut self.there);
+        there.reverse();
+        there
+    }
+}
+
+/// A line for the log.
+#[derive(Debug)]
+enum Said {
+    Back(String),
+    Lacks(String),
+}
+
+impl Daemon {
+    /// Works out routes and rules of all routers that have not been, before they are needed.
+    pub(super) fn prepare_routes(&mut self) {
+        let Self { routers, monitor, statics, config, .. } = self;
+        let links = monitor.links();
+        for router in routers.iter_mut() {
+            let Instance { routes, rules, .. } = &router.config;
+            if routes.is_empty() && rules.is_empty() && router.routes.there.is_empty() {
+                continue;
+            }
+            let device = super::devices::of_instance(&router.config);
+            router.routes.prepare(routes, rules, Some(device), links);
+        }
+        statics.routes.prepare(&config.static_routes, &config.static_rules, None, links);
+    }
+
+    /// Adds what is missing of all routers that hold their addresses, and of the static ones: one netlink batch.
+    pub(super) fn install_routes(&mut self) {
+        if self.routers.iter().all(|router| router.routes.complete || !router.holding)
+            && self.statics.routes.complete
+        {
+            return;
+        }
+        self.prepare_routes();
+        let mut obsolete = self.statics.routes.obsolete();
+        for router in self.routers.iter_mut().filter(|router| router.holding) {
+            obsolete.extend(router.routes.obsolete());
+        }
+        self.remove_entries(obsolete);
+
+        let Self { routers, statics, routing, notes, .. } = self;
+        let mut batch = Vec::new();
+        let mut sets: Vec<(Option<usize>, &mut RouteSet, Vec<Wanted>)> = Vec::new();
+        let holding = routers.iter_mut().enumerate().filter(|(_, router)| router.holding);
+        let all = std::iter::once((None, &mut statics.routes))
+            .chain(holding.map(|(n, router)| (Some(n), &mut router.routes)));
+        for (n, set) in all.filter(|(_, set)| !set.complete) {
+            let due = set.due();
+            batch.extend(due.iter().map(|wanted| wanted.entry.clone()));
+            sets.push((n, set, due));
+        }
+        let mut outcomes = if batch.is_empty() { Vec::new() } else { routing.add(&batch) }.into_iter();
+        for (router, set, due) in sets {
+            for said in set.settle(&due, outcomes.by_ref().take(due.len())) {
+                notes.push(match said {
+                    Said::Back(entry) => Note::PutBack { router, entry },
+                    Said::Lacks(text) => Note::Lacks { router, text },
+                });
+            }
+        }
+    }
+
+    /// Removes what routers have that hold their addresses no more.
+    pub(super) fn uninstall_routes(&mut self) {
+        let released = self.routers.iter_mut().filter(|router| !router.holding);
+        let gone: Vec<Entry> = released.flat_map(|router| router.routes.release()).collect();
+        self.remove_entries(gone);
+    }
+
+    /// Static routes and rules go when the daemon stops.
+    pub(super) fn remove_static_routes(&mut self) {
+        let gone = self.statics.routes.release();
+        self.remove_entries(gone);
+    }
+
+    /// Removes entries, except those that somebody else of us has as well.
+    fn remove_entries(&mut self, mut gone: Vec<Entry>) {
+        if gone.is_empty() {
+            return;
+        }
+        let Self { routers, statics, routing, notes, .. } = self;
+        gone.retain(|entry| {
+            let mut holders = routers.iter().filter(|router| router.holding);
+            !holders.any(|router| router.routes.there.contains(entry))
+                && !statics.routes.there.contains(entry)
+        });
+        for outcome in routing.remove(&gone) {
+            if let Outcome::Failed(error) = outcome {
+                notes.push(Note::Lacks { router: None, text: error.to_string() });
+            }
+        }
+    }
+
+    /// Somebody removed a route or a rule that may have been ours.
+    pub(super) fn doubt_routes(&mut self) {
+        for router in &mut self.routers {
+            router.routes.doubt();
+        }
+        self.statics.routes.doubt();
+    }
+
+    /// Devices changed: the kernel drops routes of a device that goes down without a word.
+    pub(super) fn forget_routes(&mut self) {
+        for router in &mut self.routers {
+            router.routes.forget();
+        }
+        self.statics.routes.forget();
+    }
+
+    /// Removes routes and rules that an earlier run added and that nothing in this run wants now.
+    pub(super) fn remove_leftover_routes(&mut self) {
+        self.prepare_routes();
+        let Self { routers, statics, routing, .. } = self;
+        let leftovers = match leftovers(
+            routing,
+            routers.iter().filter(|router| router.holding).map(|r| &r.routes).chain([&statics.routes]),
+        ) {
+            Ok(leftovers) => leftovers,
+            Err(error) => {
+                tracing::error!("leftover routes of an earlier run cannot be listed: {error}");
+                return;
+            }
+        };
+        for (outcome, entry) in routing.remove(&leftovers).into_iter().zip(&leftovers) {
+            match outcome {
+                Outcome::Done => tracing::warn!("removed {}, left by an earlier run", entry.name()),
+                Outcome::Failed(error) => tracing::error!("{error}"),
+                Outcome::Already => {}
+            }
+        }
+    }
+}
+
+fn leftovers<'a>(routing: &mut Routing, sets: impl Iterator<Item = &'a RouteSet>) -> nix::Result<Vec<Entry>> {
+    let mut ours = routing.ours()?;
+    for set in sets {
+        let wanted = set.prepared.iter().flat_map(|prepared| &prepared.wanted);
+        for wanted in wanted {
+            ours.retain(|entry| !entry.same(&wanted.entry));
+        }
+    }
+    Ok(ours)
+}

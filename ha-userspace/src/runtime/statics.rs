@@ -1,0 +1,125 @@
+//! Static addresses, routes and rules: there from start to stop, whoever is master.
+
+use super::daemon::Daemon;
+use super::note::Note;
+use super::routes::{Lack, RouteSet};
+use super::turn::specs;
+use crate::config::model::Vip;
+use crate::net::addresses::{AddressSpec, Outcome, Removal};
+
+/// What is static, and how much of it is there.
+#[derive(Debug, Default)]
+pub(super) struct Statics {
+    pub(super) routes: RouteSet,
+    /// Addresses that were added by us.
+    there: Vec<AddressSpec>,
+    /// Addresses that were there before.
+    foreign: Vec<AddressSpec>,
+    complete: bool,
+    lacking: Vec<Lack>,
+    /// What was lacking when the machines were last told of it.
+    told: Vec<Lack>,
+}
+
+impl Statics {
+    /// Something may have been removed, or devices or configuration changed.
+    pub(super) fn doubt(&mut self) {
+        self.complete = false;
+    }
+
+    /// Whether more or less is lacking than at the last call.
+    pub(super) fn take_news(&mut self) -> bool {
+        let lacking: Vec<Lack> = self.lacking.iter().chain(self.routes.lacking()).cloned().collect();
+        let news = self.told != lacking;
+        self.told = lacking;
+        news
+    }
+
+    /// What of a `track_group` is not there, as sentences.
+    pub(super) fn lacking<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a str> {
+        let all = self.lacking.iter().chain(self.routes.lacking());
+        all.filter(move |lack| lack.track_group.as_deref() == Some(group)).map(|lack| lack.text.as_str())
+    }
+}
+
+impl Daemon {
+    /// Adds static addresses that are missing, and removes those that are not in the configuration any more.
+    pub(super) fn install_static_addresses(&mut self) {
+        if self.statics.complete {
+            return;
+        }
+        self.statics.complete = true;
+        let Self { statics, config, monitor, addresses, notes, .. } = self;
+        let links = monitor.links();
+        let (mut wanted, mut owners) = (Vec::new(), Vec::new());
+        let mut lacking = Vec::new();
+        for vip in &config.static_addresses {
+            let found = specs("", std::iter::once(vip), links, |device| {
+                lacking.push(lack(vip, format!("{} waits for interface {device}", vip.address)));
+            });
+            owners.extend(found.iter().map(|_| vip));
+            wanted.extend(found);
+        }
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut statics.there).into_iter().partition(|spec| wanted.contains(spec));
+        statics.there = kept;
+        if !gone.is_empty() {
+            for removal in addresses.remove(&gone) {
+                if let Removal::Failed(error) = removal {
+                    notes.push(Note::NotRemoved { error });
+                }
+            }
+        }
+        let (mut due, mut of) = (Vec::new(), Vec::new());
+        for (spec, vip) in wanted.into_iter().zip(owners) {
+            let known = statics.there.contains(&spec) || statics.foreign.contains(&spec);
+            if !known || !links.get(spec.ifindex).is_some_and(|link| link.holds(spec.address)) {
+                due.push(spec);
+                of.push(vip);
+            }
+        }
+        let (wanted, owners) = (due, of);
+        let outcomes = if wanted.is_empty() { Vec::new() } else { addresses.add(&wanted) };
+        for ((spec, vip), outcome) in wanted.into_iter().zip(owners).zip(outcomes) {
+            match outcome {
+                Outcome::Added if statics.there.contains(&spec) => notes.push(Note::PutBack {
+                    router: None,
+                    entry: format!("static address {}/{}", spec.address, spec.prefix),
+                }),
+                Outcome::Added | Outcome::AlreadyThere { ours: true } => {
+                    if !statics.there.contains(&spec) {
+                        statics.there.push(spec);
+                    }
+                }
+                // The operator's own: it stays at the stop.
+                Outcome::AlreadyThere { ours: false } => {
+                    if !statics.foreign.contains(&spec) {
+                        statics.foreign.push(spec);
+                    }
+                }
+                Outcome::Failed(error) => lacking.push(lack(vip, error.to_string())),
+            }
+        }
+        for new in lacking.iter().filter(|lack| !statics.lacking.contains(lack)) {
+            notes.push(Note::Lacks { router: None, text: new.text.clone() });
+        }
+        statics.lacking = lacking;
+    }
+
+    /// At the stop.
+    pub(super) fn remove_statics(&mut self) {
+        self.remove_static_routes();
+        let there = std::mem::take(&mut self.statics.there);
+        if !there.is_empty() {
+            for removal in self.addresses.remove(&there) {
+                if let Removal::Failed(error) = removal {
+                    tracing::error!("{error}");
+                }
+            }
+        }
+    }
+}
+
+fn lack(vip: &Vip, text: String) -> Lack {
+    Lack { text, track_group: vip.track_group.clone() }
+}

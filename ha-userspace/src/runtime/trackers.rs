@@ -1,0 +1,59 @@
+//! What an instance tracks, put together with what is known of it. No I/O: whoever calls says what is known.
+
+use crate::config::model::{Instance, Track, Trackers};
+use crate::track::Seen;
+use crate::track::board::Kind;
+use crate::track::priority::{Scale, Subject, Tracker};
+
+/// What an instance tracks by its own block.
+pub(super) fn of(config: &Instance) -> Trackers {
+    Trackers {
+        scripts: config.track_scripts.clone(),
+        interfaces: config.track_interfaces.clone(),
+        files: config.track_files.clone(),
+        processes: config.track_processes.clone(),
+        bfd: config.track_bfd.clone(),
+        checks: config.track_checks.clone(),
+    }
+}
+
+/// Trackers with what is known of each thing, in the order in which `status` shows them.
+pub(super) fn all<'a>(
+    trackers: &'a Trackers,
+    script: impl Fn(&str) -> Seen + 'a,
+    interface: impl Fn(&str) -> Seen + 'a,
+    watched: impl Fn(Kind, &str) -> Seen + Copy + 'a,
+) -> impl Iterator<Item = Tracker<'a>> {
+    let scripts = trackers.scripts.iter().map(move |track| Tracker {
+        subject: Subject::Script,
+        name: &track.script,
+        scale: Scale::Weight(track.weight),
+        seen: script(&track.script),
+    });
+    let interfaces = trackers.interfaces.iter().map(move |track| Tracker {
+        subject: Subject::Interface,
+        name: &track.interface,
+        scale: Scale::Weight(track.weight),
+        seen: interface(&track.interface),
+    });
+    let of_kind = move |kind: Kind, list: &'a [Track]| {
+        list.iter().map(move |track| Tracker {
+            subject: Subject::Watched(kind),
+            name: &track.name,
+            scale: Scale::Weight(track.weight),
+            seen: watched(kind, &track.name),
+        })
+    };
+    let files = trackers.files.iter().map(move |track| Tracker {
+        subject: Subject::Watched(Kind::File),
+        name: &track.name,
+        scale: Scale::Factor(track.weight),
+        seen: watched(Kind::File, &track.name),
+    });
+    scripts
+        .chain(interfaces)
+        .chain(of_kind(Kind::Check, &trackers.checks))
+        .chain(of_kind(Kind::Process, &trackers.processes))
+        .chain(files)
+        .chain(of_kind(Kind::Bfd, &trackers.bfd))
+}

@@ -1,0 +1,236 @@
+//! Interfaces with virtual MAC addresses, from start to stop: made, taken over, made again, removed.
+//!
+//! What they are called and what is on them: [`super::devices`].
+
+use std::path::{Path, PathBuf};
+
+use super::daemon::Daemon;
+use super::devices::Plan;
+use super::note::Note;
+use crate::net::addresses::AddressSpec;
+use crate::net::monitor::{Link, Links};
+use crate::net::sysctl::{self, Changed};
+use crate::net::vmac::{Kind, MARK, VmacSpec, Vmacs, set_ipv6};
+
+/// What the daemon keeps about the interfaces that it makes.
+#[derive(Debug)]
+pub(super) struct VirtualLinks {
+    vmacs: Vmacs,
+    plans: Vec<Plan>,
+    /// Interfaces that are as they should be: name, index, and whether IPv6 is on.
+    ready: Vec<Ready>,
+    /// What was complained of and still is.
+    lacking: Vec<String>,
+    sysctls: Changed,
+}
+
+#[derive(Debug)]
+struct Ready {
+    name: String,
+    index: u32,
+    /// It has a MAC address that others may have as well, so that it says nothing as long as it has no address.
+    silent: bool,
+    ipv6: bool,
+}
+
+impl VirtualLinks {
+    /// `run_dir` has the file of kernel parameters that an earlier run has changed.
+    pub(super) fn new(run_dir: &Path) -> Result<Self, crate::net::error::SocketError> {
+        Ok(Self {
+            vmacs: Vmacs::open()?,
+            plans: Vec::new(),
+            ready: Vec::new(),
+            lacking: Vec::new(),
+            sysctls: Changed::load(PathBuf::from(run_dir).join("sysctls")),
+        })
+    }
+
+    /// The interface on which packets for an interface come in: the one below.
+    pub(super) fn base<'a>(&'a self, device: &'a str) -> &'a str {
+        self.plans.iter().find(|plan| plan.name == device).map_or(device, |plan| plan.base.as_str())
+    }
+
+    /// Whether interfaces are made on this one.
+    pub(super) fn carries(&self, base: &str) -> bool {
+        self.plans.iter().any(|plan| plan.base == base)
+    }
+
+    /// Switches IPv6 on where one of these addresses needs it: before they are added.
+    pub(super) fn enable_ipv6(&mut self, specs: &[AddressSpec]) {
+        for ready in self.ready.iter_mut().filter(|ready| ready.silent && !ready.ipv6) {
+            if specs.iter().any(|spec| spec.ifindex == ready.index && spec.address.is_ipv6()) {
+                // What goes wrong here is said when the address is refused.
+                ready.ipv6 = set_ipv6(&ready.name, true).is_ok();
+            }
+        }
+    }
+
+    /// Switches IPv6 off where no address in `held` needs it: after the others were removed, and before the kernel has
+    /// told the network of it from the virtual MAC address.
+    pub(super) fn disable_ipv6(&mut self, held: &[AddressSpec]) {
+        for ready in self.ready.iter_mut().filter(|ready| ready.silent && ready.ipv6) {
+            if !held.iter().any(|spec| spec.ifindex == ready.index && spec.address.is_ipv6()) {
+                let _ = set_ipv6(&ready.name, false);
+                ready.ipv6 = false;
+            }
+        }
+    }
+
+    /// Whether IPv6 is on anywhere.
+    pub(super) fn has_ipv6(&self) -> bool {
+        self.ready.iter().any(|ready| ready.silent && ready.ipv6)
+    }
+
+    /// Kernel parameters without which the interface below answers for addresses of those above, or packets for them
+    /// are dropped.
+    fn prepare_base(&mut self, base: &str, links: &Links) {
+        let conf = |name: &str, key: &str| Path::new("ipv4/conf").join(name).join(key);
+        self.sysctls.set(&conf(base, "arp_ignore"), "1");
+        self.sysctls.set(&conf(base, "arp_filter"), "1");
+        // Not keepalived's, whose ARP requests for a client make the client learn the base interface's MAC address for
+        // the virtual address that it has just asked.
+        self.sysctls.set(&conf(base, "arp_announce"), "2");
+        // The greater of `all` and the interface's own counts, so that `all` goes into each of them.
+        let number =
+            |path: &Path| sysctl::read(path).ok().and_then(|text| text.parse::<u8>().ok()).unwrap_or(0);
+        let all = number(&conf("all", "rp_filter"));
+        if all == 0 {
+            return;
+        }
+        let names = links.iter().map(|link| link.name.as_str()).chain(["default"]);
+        for name in names.filter(|name| !self.plans.iter().any(|plan| plan.name == **name)) {
+            let path = conf(name, "rp_filter");
+            let wanted = number(&path).max(all).to_string();
+            self.sysctls.set(&path, &wanted);
+        }
+        self.sysctls.set(&conf("all", "rp_filter"), "0");
+    }
+}
+
+impl Daemon {
+    /// Takes the interfaces of a new configuration; those of the old one that it has no more go.
+    pub(super) fn plan_links(&mut self, plans: Vec<Plan>) {
+        let before = std::mem::replace(&mut self.links.plans, plans);
+        let gone = before.iter().filter(|plan| !self.links.plans.contains(plan));
+        let gone: Vec<String> = gone.map(|plan| plan.name.clone()).collect();
+        for name in gone {
+            self.links.ready.retain(|ready| ready.name != name);
+            if let Err(error) = self.links.vmacs.remove(&name) {
+                tracing::error!("{error}");
+            }
+        }
+        self.make_links();
+    }
+
+    /// Makes what is missing, as soon as the interface below is there.
+    pub(super) fn make_links(&mut self) {
+        self.promote_secondaries();
+        let Self { links: made, monitor, notes, .. } = self;
+        let mut lacking = Vec::new();
+        for at in 0..made.plans.len() {
+            let plan = made.plans[at].clone();
+            let links = monitor.links();
+            let Some(base) = links.by_name(&plan.base).cloned() else { continue };
+            let there = links.by_name(&plan.name);
+            let known = |index: u32| {
+                made.ready.iter().any(|ready| (ready.name.as_str(), ready.index) == (&plan.name, index))
+            };
+            if there.is_some_and(|link| plan.fits(link, &base) && known(link.index)) {
+                continue;
+            }
+            let spec = VmacSpec { name: plan.name.clone(), parent: base.index, kind: plan.kind };
+            if let Kind::Macvlan([.., 1, _]) = plan.kind {
+                made.prepare_base(&plan.base, monitor.links());
+            }
+            let ipv6 = there.is_some_and(|link| link.v6.iter().any(|held| held.ours));
+            let result = match there {
+                Some(link) if plan.fits(link, &base) => made.vmacs.adopt(&spec, ipv6),
+                // What an earlier configuration, or an earlier base interface, has left behind.
+                Some(link) if link.alias == MARK => {
+                    made.vmacs.remove(&plan.name).and_then(|()| made.vmacs.make(&spec))
+                }
+                Some(_) => {
+                    lacking.push(format!(
+                        "interface {} is not the {} on {} that is wanted: choose another name or remove it",
+                        plan.name,
+                        plan.kind.word(),
+                        plan.base
+                    ));
+                    continue;
+                }
+                None => made.vmacs.make(&spec),
+            };
+            made.ready.retain(|ready| ready.name != plan.name);
+            match result {
+                Ok(index) => {
+                    let silent = matches!(plan.kind, Kind::Macvlan(_));
+                    made.ready.push(Ready { name: plan.name.clone(), index, silent, ipv6 });
+                    monitor.learn(link_of(&plan, index, &base));
+                }
+                Err(error) => lacking.push(error.to_string()),
+            }
+        }
+        for text in lacking.iter().filter(|text| !made.lacking.contains(text)) {
+            notes.push(Note::Lacks { router: None, text: text.clone() });
+        }
+        made.lacking = lacking;
+    }
+
+    /// The kernel keeps the other addresses of a subnet when the first one goes, where the configuration wants that.
+    fn promote_secondaries(&mut self) {
+        let Self { links: made, monitor, config, .. } = self;
+        for instance in config.instances.iter().filter(|instance| instance.promote_secondaries) {
+            let there = monitor.links().by_name(&instance.interface).is_some();
+            if there {
+                let path = Path::new("ipv4/conf").join(&instance.interface).join("promote_secondaries");
+                made.sysctls.set(&path, "1");
+            }
+        }
+    }
+
+    /// Removes interfaces that an earlier run made and this configuration has no more.
+    pub(super) fn remove_leftover_links(&mut self) {
+        let Self { links: made, monitor, .. } = self;
+        let leftovers = monitor
+            .links()
+            .iter()
+            .filter(|link| link.alias == MARK && !made.plans.iter().any(|plan| plan.name == link.name));
+        for link in leftovers {
+            match made.vmacs.remove(&link.name) {
+                Ok(()) => tracing::warn!("removed interface {}, left by an earlier run", link.name),
+                Err(error) => tracing::error!("{error}"),
+            }
+        }
+    }
+
+    /// At the stop.
+    pub(super) fn remove_links(&mut self) {
+        for ready in std::mem::take(&mut self.links.ready) {
+            if let Err(error) = self.links.vmacs.remove(&ready.name) {
+                tracing::error!("{error}");
+            }
+        }
+        self.links.sysctls.restore();
+    }
+}
+
+/// What the kernel is about to tell of an interface that was made a moment ago.
+fn link_of(plan: &Plan, index: u32, base: &Link) -> Link {
+    Link {
+        index,
+        name: plan.name.clone(),
+        kind: plan.kind.word().to_owned(),
+        up: base.up,
+        mac: match plan.kind {
+            Kind::Macvlan(mac) => Some(mac),
+            Kind::Ipvlan(_) => base.mac,
+        },
+        mtu: base.mtu,
+        alias: MARK.to_owned(),
+        table: None,
+        lower: Some(base.index),
+        controller: None,
+        v4: Vec::new(),
+        v6: Vec::new(),
+    }
+}

@@ -1,6 +1,6 @@
 //! Sync groups, track groups, GARP groups, delays of interfaces.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::keyword::{self, Action};
@@ -35,7 +35,7 @@ pub(super) struct Lowered {
 /// Members of groups: who is in which.
 pub(super) struct Members<'a> {
     /// Instances that run, by name.
-    pub(super) running: &'a HashSet<String>,
+    pub(super) running: &'a BTreeSet<String>,
     /// Instances of the file that do not run; this has been reported.
     pub(super) broken: &'a HashSet<String>,
     /// Instances that are in a sync group already, and where.

@@ -29,7 +29,7 @@ mod value;
 mod vip;
 mod words;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ha_common::types::{Family, Vrid};
 
@@ -95,7 +95,7 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
     let (mut names, mut preferences) = (Names::new(&globals.global), Preferences::default());
     let mut world = World { known: &known, names: &mut names, preferences: &mut preferences };
     let (mut lowered, broken) = instances(&blocks.instances, &globals, &mut world, diags);
-    let running: HashSet<String> = lowered.iter().map(|lowered| lowered.instance.name.clone()).collect();
+    let running: BTreeSet<String> = lowered.iter().map(|lowered| lowered.instance.name.clone()).collect();
     let mut members = Members { running: &running, broken: &broken, taken: HashMap::new() };
     let groups = groups(&blocks.sync_groups, &known, &globals, &mut members, &mut notify, diags);
     sync_weights(&mut lowered, &groups, diags);
@@ -256,7 +256,7 @@ fn fixed(
     diags: &mut Diagnostics,
 ) {
     let device = globals.global.default_interface.clone().unwrap_or_else(|| "eth0".to_owned());
-    let known: HashSet<String> = config.track_groups.iter().map(|group| group.name.clone()).collect();
+    let known: BTreeSet<String> = config.track_groups.iter().map(|group| group.name.clone()).collect();
     let tracked = |group: &mut Option<String>, span: Span, diags: &mut Diagnostics| {
         if let Some(name) = group.take_if(|name| !known.contains(name)) {
             track::unknown("track_group", &name, span, known.iter().map(String::as_str), diags);

@@ -62,7 +62,6 @@ codes! {
     DUPLICATE_VIP = "XV0506", "An address stands twice.";
     MIXED_FAMILIES = "XV0507", "IPv4 and IPv6 in one list.";
     TOO_MANY_VIPS = "XV0508", "More addresses than an advert holds.";
-    AUTH_UNUSABLE = "XV0509", "The instance cannot authenticate as configured.";
     AUTH_IGNORED = "XV0510", "Authentication is ignored.";
     PREEMPT_CONFLICT = "XV0511", "Preemption settings contradict each other.";
     UNICAST_WITHOUT_PEER = "XV0512", "A unicast keyword without peers.";

@@ -13,12 +13,12 @@ use super::interface::{Frame, Plan};
 use super::note::Note;
 use super::router::Router;
 use super::{source, trackers};
-use crate::config::model::{Instance, TrackScript, Vip};
+use crate::config::model::{Instance, Vip};
 use crate::net::addresses::{AddressSpec, Removal};
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
 use crate::track::priority::effective;
-use crate::track::{ScriptState, Seen};
+use crate::track::Seen;
 use crate::xdp::{Slot, Travel};
 
 /// An address that was added is in the kernel's notifications after this.
@@ -115,10 +115,14 @@ impl Daemon {
             };
             let trackers = router.effective.fault.iter().flatten().cloned();
             router.noted.fault = obstacles.into_iter().chain(trackers).collect();
-            let waits = |tracker: &TrackScript| {
-                tracker.weight.value == 0 && self.runner.state(&tracker.script) == ScriptState::Pending
-            };
-            router.waits = fitness == Input::Unfit && router.trackers.scripts.iter().any(waits);
+            let tracked = trackers::all(
+                &router.trackers,
+                |script| runner.state(script).into(),
+                |_| Seen::Good,
+                |kind, name| watchers.seen(kind, name),
+            );
+            let waits = tracked.into_iter().any(|tracker| tracker.is_fatal() && tracker.seen == Seen::Pending);
+            router.waits = fitness == Input::Unfit && waits;
             router.fitness = fitness;
             let (priority, address) = (router.effective.priority, router.source);
             let changed = priority != router.machine.priority();

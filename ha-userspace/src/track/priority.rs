@@ -48,6 +48,14 @@ pub struct Tracker<'a> {
     pub seen: Seen,
 }
 
+impl Tracker<'_> {
+    /// Whether it may hold its instance in FAULT: weight 0.
+    #[must_use]
+    pub const fn is_fatal(&self) -> bool {
+        matches!(self.scale, Scale::Weight(Weight { value: 0, .. }) | Scale::Factor(FileWeight { value: 0, .. }))
+    }
+}
+
 /// What a tracker tracks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {

@@ -209,6 +209,7 @@ fn remarks(line: &CommandLine) -> Vec<String> {
         ),
         (Opt::AddressMonitoring, "--address-monitoring (`ip monitor address` shows them)"),
         (Opt::CheckersPid, "--checkers_pid (there is no such process)"),
+        (Opt::NoBfd, "--no_bfd (take the bfd_instance blocks out of the file)"),
         (Opt::BfdPid, "--bfd_pid (there is no such process)"),
         (Opt::Perf, "--perf (`perf record -p PID` does it)"),
     ];
@@ -269,7 +270,7 @@ mod tests {
     fn what_is_not_done_is_said_in_one_line() {
         let read =
             |words: &str| CommandLine::read(words.split_whitespace().map(OsString::from)).expect("good");
-        assert!(remarks(&read("-n -l -D -P -R -I -X -B")).is_empty());
+        assert!(remarks(&read("-n -l -D -P -R -I -X")).is_empty());
         let said = remarks(&read("-x -A sock -V"));
         assert_eq!(said.len(), 1);
         assert!(said[0].contains("--snmp (") && said[0].contains("--dont-release-vrrp ("), "{said:?}");

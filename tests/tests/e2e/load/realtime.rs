@@ -1,4 +1,4 @@
-//! The loop and the prober run in real time where the machine allows it; other threads and scripts do not.
+//! The loop, the prober and the threads that renew leases run in real time where the machine allows it; other threads and scripts do not.
 
 use std::fs;
 use std::time::Duration;
@@ -45,8 +45,9 @@ fn scheduling(lab: &Lab) -> Result<()> {
             policy.0,
             policy.1
         );
-        let is_prober = fs::read_to_string(path.join("comm"))?.trim() == "xvrrp-liveness";
-        let wanted = match (is_loop, is_prober) {
+        let name = fs::read_to_string(path.join("comm"))?;
+        let is_liveness = name.trim() == "xvrrp-liveness" || name.starts_with("xvrrp-lease-");
+        let wanted = match (is_loop, is_liveness) {
             _ if refused => (libc::SCHED_OTHER, 0),
             (true, _) => (libc::SCHED_FIFO, 51),
             (_, true) => (libc::SCHED_FIFO, 52),

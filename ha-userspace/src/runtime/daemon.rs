@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::delays::Delays;
 use super::fast::Fast;
 use super::groups::Group;
+use super::inspector::Inspector;
 use super::interface::{Frame, Interface, Setup};
 use super::note::Note;
 use super::router::Router;
@@ -66,6 +67,7 @@ pub(super) struct Daemon {
     pub(super) firewall: Firewall,
     pub(super) announcer: Announcer,
     pub(super) timer: Timer,
+    pub(super) inspector: Inspector,
     pub(super) runner: Runner,
     pub(super) watchers: Watchers,
     pub(super) notifier: Notifier,

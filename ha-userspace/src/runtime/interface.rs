@@ -14,6 +14,7 @@ use ha_common::packet::Endpoints;
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
+use super::inspector::{Inspector, Pending};
 use crate::config::model::XdpMode;
 use crate::net::advert_rx::{AdvertRx, Membership};
 use crate::net::advert_tx::AdvertTx;
@@ -99,6 +100,8 @@ pub(super) struct Interface {
     counted: [u64; Counter::COUNT],
     /// When it was last asked whether the program is still attached.
     asked: Time,
+    /// The answer to that, while it is on its way.
+    inspection: Option<Pending>,
     /// What [`Interface::lost`] said last time.
     pub(super) lost_before: u64,
     /// VRIDs that are not configured here and have been logged.
@@ -122,6 +125,7 @@ impl Interface {
             socket_losses: 0,
             lost_before: 0,
             asked: Time(0),
+            inspection: None,
             unknown: HashSet::new(),
             counted: [0; Counter::COUNT],
         }
@@ -337,12 +341,19 @@ impl Interface {
 
     /// Whether somebody else has detached the program, which then sees no adverts and answers no probes. Asked at most
     /// once a second, unless it is `urgent`.
-    pub(super) fn lost_program(&mut self, urgent: bool, now: Time) -> bool {
-        if !urgent && now.span_since(self.asked) < Span::SECOND {
-            return false;
+    pub(super) fn lost_program(&mut self, inspector: &Inspector, urgent: bool, now: Time) -> bool {
+        if self.inspection.is_none() && (urgent || now.span_since(self.asked) >= Span::SECOND) {
+            self.asked = now;
+            self.inspection = self.xdp().and_then(|xdp| inspector.ask(xdp));
         }
-        self.asked = now;
-        self.xdp().is_some_and(|xdp| !xdp.is_attached())
+        match self.inspection.take().map(|pending| pending.answer(urgent)) {
+            Some(Ok(attached)) => !attached,
+            Some(Err(pending)) => {
+                self.inspection = pending;
+                false
+            }
+            None => false,
+        }
     }
 
     /// How many frames were lost on the way to user space, ever. Costs a system call.

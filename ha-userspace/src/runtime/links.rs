@@ -17,8 +17,8 @@ use crate::config::model::{Instance, Vip};
 use crate::net::addresses::{AddressSpec, Removal};
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
-use crate::track::priority::effective;
 use crate::track::Seen;
+use crate::track::priority::effective;
 use crate::xdp::{Slot, Travel};
 
 /// An address that was added is in the kernel's notifications after this.
@@ -121,7 +121,8 @@ impl Daemon {
                 |_| Seen::Good,
                 |kind, name| watchers.seen(kind, name),
             );
-            let waits = tracked.into_iter().any(|tracker| tracker.is_fatal() && tracker.seen == Seen::Pending);
+            let waits =
+                tracked.into_iter().any(|tracker| tracker.is_fatal() && tracker.seen == Seen::Pending);
             router.waits = fitness == Input::Unfit && waits;
             router.fitness = fitness;
             let (priority, address) = (router.effective.priority, router.source);

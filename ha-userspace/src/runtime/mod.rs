@@ -12,6 +12,7 @@ mod devices;
 mod fast;
 mod fence;
 mod groups;
+mod inspector;
 mod interface;
 mod links;
 mod note;
@@ -54,6 +55,7 @@ pub use daemon::End;
 use daemon::{Daemon, Inputs, Signals};
 use delays::Delays;
 use fast::Fast;
+use inspector::Inspector;
 use interface::Setup;
 use statics::Statics;
 use vmac::VirtualLinks;
@@ -94,6 +96,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         once::run("startup_script", script, &config.global);
     }
     let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
+    let inspector = Inspector::start().context("the thread that looks after XDP cannot be started")?;
     let mut watchers = Watchers::start().context("the thread for checks cannot be started")?;
     let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
     let mut warnings = Vec::new();
@@ -163,6 +166,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             firewall: Firewall::new(options.run_dir.join("nftables")),
             announcer: Announcer::open()?,
             timer: Timer::new().context("the timer cannot be made")?,
+            inspector,
             runner,
             watchers,
             notifier,

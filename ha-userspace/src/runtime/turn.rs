@@ -203,7 +203,7 @@ impl Daemon {
             else {
                 continue;
             };
-            if self.interfaces[at].lost_program(urgent, now) {
+            if self.interfaces[at].lost_program(&self.inspector, urgent, now) {
                 tracing::error!(
                     "{}: somebody has detached the XDP program; it is attached again",
                     self.interfaces[at].name

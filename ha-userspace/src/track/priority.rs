@@ -52,7 +52,10 @@ impl Tracker<'_> {
     /// Whether it may hold its instance in FAULT: weight 0.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
-        matches!(self.scale, Scale::Weight(Weight { value: 0, .. }) | Scale::Factor(FileWeight { value: 0, .. }))
+        matches!(
+            self.scale,
+            Scale::Weight(Weight { value: 0, .. }) | Scale::Factor(FileWeight { value: 0, .. })
+        )
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::path::Path;
+use std::sync::Arc;
 
 use aya::programs::links::FdLink;
 use ha_common::layout::LeaseSlot;
@@ -52,7 +53,7 @@ pub struct XdpInterface {
     /// Keeps the program attached. A kernel link, so that it can be pinned.
     _link: FdLink,
     /// The same, where it is pinned.
-    pinned: Option<PinnedLink>,
+    pinned: Option<Arc<PinnedLink>>,
     /// Nobody else uses the interface's program and pins.
     _claim: Option<Claim>,
     /// Keeps the program's live half connected.
@@ -225,12 +226,13 @@ impl XdpInterface {
         }
     }
 
-    /// False once somebody else has detached the program (`bpftool link detach`), of which the kernel tells nobody. Where
-    /// nothing is pinned it is taken for attached. Costs a system call.
+    /// A question for another thread: it says false once somebody else has detached the program (`bpftool link
+    /// detach`), of which the kernel tells nobody. The kernel answers under its lock of links, which may take long.
+    /// `None` where nothing is pinned.
     #[must_use]
-    pub fn is_attached(&self) -> bool {
-        let ifindex = |pinned: &PinnedLink| pinned.info().map(|info| info.ifindex);
-        self.pinned.as_ref().is_none_or(|pinned| ifindex(pinned).ok() == Some(self.ifindex))
+    pub fn attachment(&self) -> Option<impl FnOnce() -> bool + Send + use<>> {
+        let (pinned, ifindex) = (Arc::clone(self.pinned.as_ref()?), self.ifindex);
+        Some(move || pinned.info().is_ok_and(|info| info.ifindex == ifindex))
     }
 
     /// Where link and maps are pinned.
@@ -354,7 +356,7 @@ impl Running {
             })?,
             None => link,
         };
-        let pinned = pins.as_ref().and_then(|pins| pins.link().ok());
+        let pinned = pins.as_ref().and_then(|pins| pins.link().ok()).map(Arc::new);
         let mut events = program.events().map_err(failed)?;
         if inherited.is_some() {
             // Queued before the earlier run ended, and hashed under its key.

@@ -20,7 +20,7 @@ pub use wire::Batch;
 use wire::Held;
 
 use super::error::{SocketError, interface_name};
-use super::netlink::{Answer, Socket};
+use super::netlink::{Answer, Socket, said};
 
 /// Owner mark of the addresses that the daemon adds (`IFA_PROTO`): VRRP's protocol number.
 pub const MARK: u8 = 112;
@@ -130,10 +130,6 @@ pub struct AddressError {
     pub errno: Errno,
     /// The kernel's own words, where it has some.
     pub message: Option<String>,
-}
-
-fn said(message: &Option<String>) -> String {
-    message.as_ref().map_or_else(String::new, |message| format!(" ({message})"))
 }
 
 fn hint(errno: Errno) -> &'static str {

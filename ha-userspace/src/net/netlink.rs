@@ -275,3 +275,8 @@ fn words(error: &ErrorMessage) -> Option<String> {
 fn to_errno(error: std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
+
+/// The kernel's own words on a refusal, for the end of an error's text.
+pub(super) fn said(message: &Option<String>) -> String {
+    message.as_ref().map_or_else(String::new, |message| format!(" ({message})"))
+}

@@ -19,7 +19,7 @@ use nix::errno::Errno;
 
 use super::addresses::MARK;
 use super::error::SocketError;
-use super::netlink::{Answer, Socket, write};
+use super::netlink::{Answer, Socket, said, write};
 use crate::config::model::{Route, Rule};
 pub use watch::Watch;
 
@@ -143,10 +143,6 @@ pub struct RoutingError {
     pub errno: Errno,
     /// The kernel's own words, where it has some.
     pub message: Option<String>,
-}
-
-fn said(message: &Option<String>) -> String {
-    message.as_ref().map_or_else(String::new, |message| format!(" ({message})"))
 }
 
 fn hint(errno: Errno) -> &'static str {

@@ -18,7 +18,7 @@ use netlink_packet_route::link::{
 use nix::errno::Errno;
 
 use super::error::SocketError;
-use super::netlink::{Answer, Socket, write};
+use super::netlink::{Answer, Socket, said, write};
 use super::sysctl;
 use crate::config::model::IpvlanMode;
 
@@ -68,10 +68,6 @@ pub struct VmacError {
     pub errno: Errno,
     /// The kernel's own words, where it has some.
     pub message: Option<String>,
-}
-
-fn said(message: &Option<String>) -> String {
-    message.as_ref().map_or_else(String::new, |message| format!(" ({message})"))
 }
 
 fn hint(errno: Errno) -> &'static str {

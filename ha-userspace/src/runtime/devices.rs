@@ -168,24 +168,7 @@ fn taken(links: &Links, plan: &Plan) -> bool {
 }
 
 fn own_address(address: IpAddr, prefix: u8, device: Option<String>) -> Vip {
-    Vip {
-        address,
-        prefix,
-        device,
-        broadcast: None,
-        scope: 0,
-        label: None,
-        noprefixroute: false,
-        peer: None,
-        home: false,
-        mngtmpaddr: false,
-        autojoin: false,
-        preferred_lft: None,
-        vmac: false,
-        no_track: false,
-        track_group: None,
-        place: crate::config::model::Place::default(),
-    }
+    Vip { device, ..Vip::plain(address, prefix) }
 }
 
 /// Interfaces besides the instance's own that keep it in FAULT while they are down or not there, as sentences: those

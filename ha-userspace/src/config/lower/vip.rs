@@ -19,22 +19,10 @@ pub(super) fn lower(stmt: &Statement, fixed: bool, diags: &mut Diagnostics) -> O
     let first = stmt.keyword();
     let (address, prefix) = prefixed(first, diags)?;
     let mut vip = Vip {
-        address,
-        prefix,
-        device: None,
-        broadcast: None,
         scope: default_scope(address),
-        label: None,
-        noprefixroute: false,
-        peer: None,
-        home: false,
-        mngtmpaddr: false,
-        autojoin: false,
         preferred_lft: (address.is_ipv6() && prefix == 128 && !fixed).then_some(0),
-        vmac: false,
-        no_track: false,
-        track_group: None,
         place: diags.sources.place(first.span),
+        ..Vip::plain(address, prefix)
     };
     let mut words = stmt.args().iter();
     while let Some(word) = words.next() {

@@ -151,6 +151,31 @@ pub struct Vip {
     pub place: Place,
 }
 
+impl Vip {
+    /// An address without options, on the instance's interface.
+    #[must_use]
+    pub fn plain(address: IpAddr, prefix: u8) -> Self {
+        Self {
+            address,
+            prefix,
+            device: None,
+            broadcast: None,
+            scope: 0,
+            label: None,
+            noprefixroute: false,
+            peer: None,
+            home: false,
+            mngtmpaddr: false,
+            autojoin: false,
+            preferred_lft: None,
+            vmac: false,
+            no_track: false,
+            track_group: None,
+            place: Place::default(),
+        }
+    }
+}
+
 /// `unicast_peer` and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unicast {

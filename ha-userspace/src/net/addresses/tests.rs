@@ -13,22 +13,10 @@ fn marks_are_kept_since_5_18() {
 #[test]
 fn the_virtual_address_of_the_configuration_is_taken_over() {
     let vip = |address: &str, prefix| Vip {
-        address: address.parse().expect("an address"),
-        prefix,
-        device: None,
-        broadcast: None,
         scope: 253,
         label: Some("ens160:1".to_owned()),
         noprefixroute: true,
-        peer: None,
-        home: false,
-        mngtmpaddr: false,
-        autojoin: false,
-        preferred_lft: None,
-        vmac: false,
-        no_track: false,
-        track_group: None,
-        place: crate::config::model::Place::default(),
+        ..Vip::plain(address.parse().expect("an address"), prefix)
     };
     let spec = AddressSpec::new(7, &vip("172.16.1.25", 32));
     assert_eq!((spec.ifindex, spec.prefix, spec.scope, spec.noprefixroute), (7, 32, 253, true));

@@ -1,4 +1,4 @@
-//! The command line: parses it and hands over to one module per subcommand, or to [`dropin`] where the program was
+//! The command line: parses it and hands over to one module per subcommand, or to `dropin` where the program was
 //! called as `keepalived`.
 
 pub mod check;

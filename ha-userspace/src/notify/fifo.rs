@@ -1,7 +1,7 @@
 //! The FIFOs: made, owned, written in order, and their scripts kept running.
 //!
 //! A FIFO is opened for reading and writing, so that it needs no reader; what is written before one comes waits in
-//! the pipe. When that is full, lines wait here, up to [`LINES`], and further ones are dropped. A FIFO that was there
+//! the pipe. When that is full, lines wait here, up to `LINES`, and further ones are dropped. A FIFO that was there
 //! before keeps its owner and mode and stays when the daemon stops.
 
 use std::fs::{File, OpenOptions};

@@ -1,7 +1,7 @@
 //! Mail: one letter for each change of state, in keepalived's words, through lettre's SMTP client.
 //!
 //! Every letter is a task with a deadline: connecting has `smtp_connect_timeout`, all of it twice that. A server that
-//! hangs costs its letters; one that babbles is cut off after [`MOST_READ`] bytes. No TLS, as in keepalived.
+//! hangs costs its letters; one that babbles is cut off after `MOST_READ` bytes. No TLS, as in keepalived.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! Starting notify scripts: checked before every run, started in order, not waited for.
 //!
-//! A script that hangs costs nothing but its own process; beyond [`RUNNING`] of them, further ones are refused. How a
+//! A script that hangs costs nothing but its own process; beyond `RUNNING` of them, further ones are refused. How a
 //! script's process looks is [`crate::track::exec`]'s business, apart from the umask, which is keepalived's 0177.
 
 use std::sync::Arc;

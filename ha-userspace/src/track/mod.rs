@@ -1,7 +1,7 @@
 //! Trackers: what besides the protocol decides about an instance's priority and fitness.
 //!
 //! [`script`] runs `vrrp_script`s on a thread of its own, [`watch`] does the same for what needs no process: health
-//! checks ([`check`]), processes ([`process`]), files ([`file`]) and BFD sessions ([`bfd`]). [`judge`] counts results,
+//! checks (`check`), processes (`process`), files ([`file`]) and BFD sessions ([`bfd`]). [`judge`] counts results,
 //! [`security`] decides whether a program may be run at all, [`priority`] turns what is known into a priority. The
 //! runtime calls them.
 

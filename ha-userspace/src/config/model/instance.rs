@@ -55,7 +55,7 @@ pub struct Instance {
     pub down_timer_adverts: u8,
     /// Gratuitous ARP and unsolicited NA settings.
     pub garp: Garp,
-    /// `track_script`; names are known to exist in [`Config::scripts`].
+    /// `track_script`; names are known to exist in [`super::Config::scripts`].
     pub track_scripts: Vec<TrackScript>,
     /// `track_interface`.
     pub track_interfaces: Vec<TrackInterface>,

@@ -3,7 +3,7 @@
 //! One thread with real-time priority, which exists while there are sessions: intervals of a few milliseconds, and a
 //! main loop that neither is delayed by them nor delays them. What a session does is decided in
 //! [`ha_common::bfd::session`]; this is the part with sockets and a clock. A session that is not up within
-//! [`GRACE`] of its beginning is bad; until then it is pending.
+//! `GRACE` of its beginning is bad; until then it is pending.
 
 mod socket;
 mod worker;

@@ -42,8 +42,8 @@ pub(super) struct Fast {
     pub(super) renewals: Vec<usize>,
 }
 
-/// A peer that was followed at some time: somebody's master, also one that is about to be preempted. It is kept when it no longer is: its fence stays closed while it is probed,
-/// and a wrong verdict on it is remembered.
+/// A peer that was followed at some time: somebody's master, also one that is about to be preempted. It is kept when it
+/// no longer is: its fence stays closed while it is probed, and a wrong verdict on it is remembered.
 #[derive(Clone, Debug)]
 struct Known {
     interface: usize,

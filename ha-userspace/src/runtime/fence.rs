@@ -135,9 +135,18 @@ pub(super) fn refuses(config: &Instance) -> bool {
     !config.accept && config.priority != Priority::OWNER
 }
 
+/// A router has entered the state that it is in, or the program has been attached anew.
+pub(super) fn enter(router: &Router, interface: &Interface, now: Time) {
+    if router.machine.state() == State::Master {
+        claim(router, interface, now);
+    } else {
+        show(router, interface);
+    }
+}
+
 /// A router has become master. The lease comes first: nobody may see a master without one, and an advert that comes
 /// from now on is judged by the machine. Then its fence opens, before there is anything to answer for.
-pub(super) fn claim(router: &Router, interface: &Interface, now: Time) {
+fn claim(router: &Router, interface: &Interface, now: Time) {
     let Some(xdp) = interface.xdp() else { return };
     if router.config.fast.enabled {
         xdp.lease.renew(now.after(span(router.config.fast.lease)));

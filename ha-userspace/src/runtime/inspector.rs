@@ -1,4 +1,4 @@
-//! Asks whether XDP programs are still attached, on a thread of its own.
+//! Whether XDP programs are still attached: asked on a thread of its own, and what follows where one is not.
 //!
 //! The kernel answers under the lock that every change of links and addresses takes; on a host that makes and removes
 //! namespaces it can be held for a tenth of a second. The main loop must not wait for it: its adverts and its lease
@@ -8,6 +8,12 @@ use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 
+use ha_common::machine::{Input, State};
+use ha_common::time::Time;
+
+use super::daemon::Daemon;
+use super::fence;
+use super::router::Router;
 use crate::xdp::XdpInterface;
 
 /// A question, with where the answer goes.
@@ -63,6 +69,51 @@ impl Pending {
                 Ok(attached) => Ok(attached),
                 Err(TryRecvError::Empty) => Err(Some(self)),
                 Err(TryRecvError::Disconnected) => Err(None),
+            }
+        }
+    }
+}
+
+impl Daemon {
+    /// Before a master is declared dead, and now and then while adverts are sent: silence and unanswered probes say
+    /// nothing if it is our own program that is gone. It is attached anew, or sockets take its place.
+    pub(super) fn look_for_programs(&mut self, now: Time) {
+        let mut detached = Vec::new();
+        for at in 0..self.interfaces.len() {
+            let due = |router: &&Router| router.interface == at && router.machine.next_deadline() <= now;
+            let Some(urgent) = self
+                .routers
+                .iter()
+                .filter(due)
+                .map(|router| router.machine.state() == State::Backup)
+                .reduce(|one, other| one || other)
+            else {
+                continue;
+            };
+            if self.interfaces[at].lost_program(&self.inspector, urgent, now) {
+                tracing::error!(
+                    "{}: somebody has detached the XDP program; it is attached again",
+                    self.interfaces[at].name
+                );
+                self.interfaces[at].close();
+                detached.push(at);
+            }
+        }
+        if detached.is_empty() {
+            return;
+        }
+        self.reconsider();
+        for n in 0..self.routers.len() {
+            let Self { routers, interfaces, .. } = self;
+            let (router, on) = (&routers[n], &mut interfaces[routers[n].interface]);
+            if detached.contains(&router.interface) {
+                fence::enter(router, on, now);
+                let master = router.machine.master().map(|master| master.address);
+                // What was held against it was our own deafness.
+                if let Some(source) = master {
+                    self.feed(n, Input::MasterAlive { source, at: now }, now, None);
+                }
+                self.feed(n, Input::FramesLost, now, None);
             }
         }
     }

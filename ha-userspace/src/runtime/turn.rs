@@ -188,53 +188,6 @@ impl Daemon {
         }
     }
 
-    /// Before a master is declared dead, and now and then while adverts are sent: silence and unanswered probes say
-    /// nothing if it is our own program that is gone. It is attached anew, or sockets take its place.
-    fn look_for_programs(&mut self, now: Time) {
-        let mut detached = Vec::new();
-        for at in 0..self.interfaces.len() {
-            let due = |router: &&Router| router.interface == at && router.machine.next_deadline() <= now;
-            let Some(urgent) = self
-                .routers
-                .iter()
-                .filter(due)
-                .map(|router| router.machine.state() == State::Backup)
-                .reduce(|one, other| one || other)
-            else {
-                continue;
-            };
-            if self.interfaces[at].lost_program(&self.inspector, urgent, now) {
-                tracing::error!(
-                    "{}: somebody has detached the XDP program; it is attached again",
-                    self.interfaces[at].name
-                );
-                self.interfaces[at].close();
-                detached.push(at);
-            }
-        }
-        if detached.is_empty() {
-            return;
-        }
-        self.reconsider();
-        for n in 0..self.routers.len() {
-            let Self { routers, interfaces, .. } = self;
-            let (router, on) = (&routers[n], &mut interfaces[routers[n].interface]);
-            if detached.contains(&router.interface) {
-                if router.machine.state() == State::Master {
-                    fence::claim(router, on, now);
-                } else {
-                    fence::show(router, on);
-                }
-                let master = router.machine.master().map(|master| master.address);
-                // What was held against it was our own deafness.
-                if let Some(source) = master {
-                    self.feed(n, Input::MasterAlive { source, at: now }, now, None);
-                }
-                self.feed(n, Input::FramesLost, now, None);
-            }
-        }
-    }
-
     /// Feeds one machine and takes what it wants done. `frame` is the packet being judged.
     pub(super) fn feed(&mut self, n: usize, input: Input, now: Time, frame: Option<&Frame>) {
         let Self { routers, interfaces, groups, notes, fast, .. } = self;
@@ -263,11 +216,7 @@ impl Daemon {
                 Action::Transition { from, to, reason } => {
                     transition(router, from, to, now);
                     fast.stale = true;
-                    if to == State::Master {
-                        fence::claim(router, interface, now);
-                    } else {
-                        fence::show(router, interface);
-                    }
+                    fence::enter(router, interface, now);
                     let priority = router.machine.priority();
                     notes.push(Note::Transition {
                         router: n,

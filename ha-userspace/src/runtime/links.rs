@@ -18,7 +18,7 @@ use crate::net::addresses::{AddressSpec, Removal};
 use crate::net::clock;
 use crate::net::monitor::{Change, What};
 use crate::track::Seen;
-use crate::track::priority::effective;
+use crate::track::priority::{Tracker, effective};
 use crate::xdp::{Slot, Travel};
 
 /// An address that was added is in the kernel's notifications after this.
@@ -85,18 +85,19 @@ impl Daemon {
                 seen => seen,
             };
             let (runner, watchers) = (&self.runner, &self.watchers);
-            router.effective = effective(
-                router.config.priority,
-                trackers::all(
-                    &router.trackers,
-                    |script| known(runner.state(script).into()),
-                    |interface| match links.by_name(interface) {
-                        Some(link) if link.up => Seen::Good,
-                        _ => Seen::Bad,
-                    },
-                    |kind, name| known(watchers.seen(kind, name)),
-                ),
+            let tracked = trackers::all(
+                &router.trackers,
+                |script| runner.state(script).into(),
+                |interface| match links.by_name(interface) {
+                    Some(link) if link.up => Seen::Good,
+                    _ => Seen::Bad,
+                },
+                |kind, name| watchers.seen(kind, name),
             );
+            let tracked: Vec<_> = tracked.collect();
+            let waits = tracked.iter().any(|tracker| tracker.is_fatal() && tracker.seen == Seen::Pending);
+            let tracked = tracked.into_iter().map(|tracker| Tracker { seen: known(tracker.seen), ..tracker });
+            router.effective = effective(router.config.priority, tracked);
             let mut obstacles = source::obstacles(&router.config, link, router.source);
             if router.config.track_source
                 && let Some(address) = router.config.source.filter(|address| !links.hold(*address))
@@ -115,14 +116,6 @@ impl Daemon {
             };
             let trackers = router.effective.fault.iter().flatten().cloned();
             router.noted.fault = obstacles.into_iter().chain(trackers).collect();
-            let tracked = trackers::all(
-                &router.trackers,
-                |script| runner.state(script).into(),
-                |_| Seen::Good,
-                |kind, name| watchers.seen(kind, name),
-            );
-            let waits =
-                tracked.into_iter().any(|tracker| tracker.is_fatal() && tracker.seen == Seen::Pending);
             router.waits = fitness == Input::Unfit && waits;
             router.fitness = fitness;
             let (priority, address) = (router.effective.priority, router.source);

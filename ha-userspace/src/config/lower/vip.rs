@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::value;
+use super::words::prefixed;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::keywords;
@@ -17,7 +18,7 @@ use crate::config::tree::Statement;
 pub(super) fn lower(stmt: &Statement, fixed: bool, diags: &mut Diagnostics) -> Option<Vip> {
     value::no_block(stmt, diags);
     let first = stmt.keyword();
-    let (address, prefix) = prefixed(first, diags)?;
+    let (address, prefix) = prefixed(first, "192.0.2.1/24", diags)?;
     let mut vip = Vip {
         scope: default_scope(address),
         preferred_lft: (address.is_ipv6() && prefix == 128 && !fixed).then_some(0),
@@ -30,42 +31,6 @@ pub(super) fn lower(stmt: &Statement, fixed: bool, diags: &mut Diagnostics) -> O
         option(word, &mut words, &mut vip, fixed, diags)?;
     }
     Some(vip)
-}
-
-/// `ADDRESS[/LENGTH]`. A bad length is replaced by that of a host, as keepalived does.
-fn prefixed(word: &Word, diags: &mut Diagnostics) -> Option<(IpAddr, u8)> {
-    let text = word.text();
-    let (address, length) = match text.split_once('/') {
-        Some((address, length)) => (address, Some(length)),
-        None => (&*text, None),
-    };
-    let Ok(address) = address.parse::<IpAddr>() else {
-        diags.push(
-            Diagnostic::error(codes::BAD_ADDRESS, word.span, format!("`{text}` is not an address"))
-                .cause("the line is ignored")
-                .help("write ADDRESS or ADDRESS/LENGTH, such as 192.0.2.1/24"),
-        );
-        return None;
-    };
-    let full = if address.is_ipv4() { 32 } else { 128 };
-    let Some(length) = length else { return Some((address, full)) };
-    let number = value::parse_number(length.as_bytes()).and_then(|length| u8::try_from(length).ok());
-    if let Some(number) = number.filter(|number| *number <= full) {
-        return Some((address, number));
-    }
-    let mask = length.parse::<Ipv4Addr>().ok().map(|mask| mask.to_bits());
-    let help = match mask {
-        Some(mask) if address.is_ipv4() && mask.leading_ones() + mask.trailing_zeros() >= 32 => {
-            format!("write /{} for this mask", mask.leading_ones())
-        }
-        _ => format!("write a number from 0 to {full}"),
-    };
-    diags.push(
-        Diagnostic::error(codes::BAD_PREFIX, word.span, format!("`{length}` is not a prefix length"))
-            .cause(format!("/{full} is used"))
-            .help(help),
-    );
-    Some((address, full))
 }
 
 /// Loopback addresses get scope host, link-local ones scope link, as `ip address add` does.
@@ -140,7 +105,7 @@ fn option<'a>(
         b"peer" => {
             {
                 let word = argument(diags)?;
-                let (address, own) = prefixed(word, diags)?;
+                let (address, own) = prefixed(word, "192.0.2.1/24", diags)?;
                 // keepalived takes no length here: the address's own is that of the peer's network.
                 let prefix = if word.bytes.contains(&b'/') { own } else { vip.prefix };
                 if address.is_ipv4() == vip.address.is_ipv4() {

@@ -1,6 +1,6 @@
 //! A line of options, word by word: `via ADDRESS dev NAME …`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
 use super::value;
@@ -135,10 +135,17 @@ pub(super) fn prefix(word: &Word, v6: Option<bool>, diags: &mut Diagnostics) -> 
         let address = if v6 == Some(true) {
             IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
         } else {
-            IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
         };
         return Some(Prefix { address, length: 0 });
     }
+    let (address, length) = prefixed(word, "192.0.2.0/24", diags)?;
+    Some(Prefix { address, length })
+}
+
+/// `ADDRESS[/LENGTH]`, such as `example`. A bad length is replaced by that of a host, as keepalived does.
+pub(super) fn prefixed(word: &Word, example: &str, diags: &mut Diagnostics) -> Option<(IpAddr, u8)> {
+    let text = word.text();
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
         None => (&*text, None),
@@ -147,20 +154,27 @@ pub(super) fn prefix(word: &Word, v6: Option<bool>, diags: &mut Diagnostics) -> 
         diags.push(
             Diagnostic::error(codes::BAD_ADDRESS, word.span, format!("`{text}` is not an address"))
                 .cause("the line is ignored")
-                .help("write ADDRESS or ADDRESS/LENGTH, such as 192.0.2.0/24"),
+                .help(format!("write ADDRESS or ADDRESS/LENGTH, such as {example}")),
         );
         return None;
     };
     let full = if address.is_ipv4() { 32 } else { 128 };
-    let Some(length) = length else { return Some(Prefix { address, length: full }) };
+    let Some(length) = length else { return Some((address, full)) };
     let number = value::parse_number(length.as_bytes()).and_then(|length| u8::try_from(length).ok());
-    if let Some(length) = number.filter(|number| *number <= full) {
-        return Some(Prefix { address, length });
+    if let Some(number) = number.filter(|number| *number <= full) {
+        return Some((address, number));
     }
+    let mask = length.parse::<Ipv4Addr>().ok().map(|mask| mask.to_bits());
+    let help = match mask {
+        Some(mask) if address.is_ipv4() && mask.leading_ones() + mask.trailing_zeros() >= 32 => {
+            format!("write /{} for this mask", mask.leading_ones())
+        }
+        _ => format!("write a number from 0 to {full}"),
+    };
     diags.push(
         Diagnostic::error(codes::BAD_PREFIX, word.span, format!("`{length}` is not a prefix length"))
             .cause(format!("/{full} is used"))
-            .help(format!("write a number from 0 to {full}")),
+            .help(help),
     );
-    Some(Prefix { address, length: full })
+    Some((address, full))
 }

@@ -57,6 +57,23 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
+    /// One with which nothing is wrong.
+    pub(crate) fn new(source_mac: [u8; 6], endpoints: Endpoints, pdu: Vec<u8>) -> Self {
+        Self {
+            source_mac,
+            destination_mac: None,
+            endpoints,
+            ttl: 255,
+            options: Vec::new(),
+            fragment: 0,
+            length_error: 0,
+            bad_header_checksum: false,
+            tags: Vec::new(),
+            padding: 0,
+            pdu,
+        }
+    }
+
     /// The frame.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut frame = self.destination_mac().to_vec();
@@ -189,19 +206,7 @@ impl Genuine {
                 .emit(&[vip.parse()?], auth, ChecksumForm::PseudoHeader, &endpoints, &mut pdu)
                 .map_err(|error| anyhow!("{error}"))?;
             pdu.truncate(length);
-            Ok(Packet {
-                source_mac: from.mac,
-                destination_mac: None,
-                endpoints,
-                ttl: 255,
-                options: Vec::new(),
-                fragment: 0,
-                length_error: 0,
-                bad_header_checksum: false,
-                tags: Vec::new(),
-                padding: 0,
-                pdu,
-            })
+            Ok(Packet::new(from.mac, endpoints, pdu))
         };
         Ok(Self {
             v2: build(V2, Version::V2, auth, multicast, "172.16.1.25")?,

@@ -37,18 +37,5 @@ fn advert(from: &HostSpec, vrid: u8, priority: u8, vip: IpAddr) -> Result<Vec<u8
     };
     let mut pdu = [0; MAX_LEN];
     let len = advert.emit(&[vip], Auth::None, ChecksumForm::PseudoHeader, &endpoints, &mut pdu)?;
-    let packet = Packet {
-        source_mac: from.mac,
-        destination_mac: None,
-        endpoints,
-        ttl: 255,
-        options: Vec::new(),
-        fragment: 0,
-        length_error: 0,
-        bad_header_checksum: false,
-        tags: Vec::new(),
-        padding: 0,
-        pdu: pdu[..len].to_vec(),
-    };
-    Ok(packet.bytes())
+    Ok(Packet::new(from.mac, endpoints, pdu[..len].to_vec()).bytes())
 }

@@ -18,6 +18,7 @@ use super::fast::Fast;
 use super::groups::Group;
 use super::inspector::Inspector;
 use super::interface::{Frame, Interface, Setup};
+use super::loading::Loader;
 use super::note::Note;
 use super::router::Router;
 use super::statics::Statics;
@@ -68,6 +69,7 @@ pub(super) struct Daemon {
     pub(super) announcer: Announcer,
     pub(super) timer: Timer,
     pub(super) inspector: Inspector,
+    pub(super) loader: Loader,
     pub(super) runner: Runner,
     pub(super) watchers: Watchers,
     pub(super) notifier: Notifier,
@@ -148,6 +150,8 @@ enum Wake {
     /// A deadline, or packets: the turn does the rest.
     Turn,
     Links(Vec<Change>),
+    /// An XDP program has been attached, or cannot be.
+    Programs,
     /// A route or rule was removed.
     Removal,
     Liveness(Report),
@@ -179,6 +183,7 @@ impl Daemon {
             match self.wait(&mut inputs).await {
                 Wake::Turn => {}
                 Wake::Links(changes) => self.links_changed(&changes),
+                Wake::Programs => self.programs_loaded(),
                 Wake::Removal => self.doubt_routes(),
                 Wake::Liveness(report) => self.hear_report(report),
                 Wake::Tracked => self.reconsider(),
@@ -197,7 +202,7 @@ impl Daemon {
     }
 
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
-        let Self { timer, interfaces, monitor, reading, watchers, .. } = self;
+        let Self { timer, interfaces, monitor, reading, watchers, loader, .. } = self;
         let Inputs { scripts, calls, reports, removals, signals } = inputs;
         let readable = std::future::poll_fn(|context| {
             let mut ready = false;
@@ -224,6 +229,7 @@ impl Daemon {
                     Wake::Turn
                 }
             },
+            () = loader.done() => Wake::Programs,
             () = removals.removed() => Wake::Removal,
             Some(_) = scripts.recv() => Wake::Tracked,
             () = watchers.changed() => Wake::Tracked,

@@ -12,7 +12,7 @@ use ha_common::judge::{Event, Settings, Verdict, fast_skew_time};
 use ha_common::machine::{FAST_HANDOVER, Input, Params, State};
 use ha_common::packet::Endpoints;
 use ha_common::probe::{self, Addresses, Answer, Masters};
-use ha_common::time::{Span, Time};
+use ha_common::time::Time;
 use ha_common::types::Family;
 
 use super::daemon::Daemon;
@@ -24,9 +24,6 @@ use crate::config::model::Fast as FastConfig;
 use crate::liveness::{LeaseSpec, Liveness, PeerKey, PeerSpec, Report};
 use crate::net::clock;
 use crate::xdp::PeerIndex;
-
-/// What a deliberate delay of the loop may take: loading and attaching a program is done within 0.2 s.
-const LONGEST_DELAY: Span = Span::from_millis(500);
 
 /// What the daemon keeps about its peers.
 #[derive(Debug, Default)]
@@ -58,13 +55,6 @@ struct Known {
 impl Fast {
     pub(super) fn new(liveness: Option<Liveness>) -> Self {
         Self { liveness, ..Self::default() }
-    }
-
-    /// Something long is about to be done on purpose, such as loading a program: the lease does not run out for it.
-    pub(super) fn expect_delay(&self) {
-        if let Some(liveness) = &self.liveness {
-            liveness.promise(clock::now().after(LONGEST_DELAY));
-        }
     }
 }
 

@@ -95,7 +95,7 @@ impl Daemon {
                     "{}: somebody has detached the XDP program; it is attached again",
                     self.interfaces[at].name
                 );
-                self.interfaces[at].close();
+                self.interfaces[at].close(&self.loader);
                 detached.push(at);
             }
         }

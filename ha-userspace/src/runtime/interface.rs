@@ -15,12 +15,13 @@ use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
 use super::inspector::{Inspector, Pending};
+use super::loading::{Loader, Loading};
 use crate::config::model::XdpMode;
 use crate::net::advert_rx::{AdvertRx, Membership};
 use crate::net::advert_tx::AdvertTx;
 use crate::net::error::SendFailure;
 use crate::net::monitor::Link;
-use crate::xdp::{self, XdpInterface};
+use crate::xdp::XdpInterface;
 
 /// Frames that are taken from one interface in one go. More than the ring of the XDP program holds.
 const DRAIN_LIMIT: usize = 8192;
@@ -91,6 +92,10 @@ pub(super) struct Interface {
     /// Why adverts are not received through XDP in native mode; empty where they are.
     pub(super) why: String,
     receive: Receive,
+    /// The program that is to take the sockets' place.
+    loading: Option<Loading>,
+    /// It has just been attached: nothing of the configuration is in its maps yet.
+    fresh: bool,
     members: Vec<(Family, Membership)>,
     member_authenticated: Option<Membership>,
     senders: Vec<AdvertTx>,
@@ -119,6 +124,8 @@ impl Interface {
             own: Vec::new(),
             why: String::new(),
             receive: Receive::Nothing,
+            loading: None,
+            fresh: false,
             members: Vec::new(),
             member_authenticated: None,
             senders: Vec::new(),
@@ -131,20 +138,19 @@ impl Interface {
         }
     }
 
-    /// Opens what is needed on an interface that exists. Each string returned is a line for the log.
-    pub(super) fn open(
-        &mut self,
-        link: &Link,
-        plan: Plan,
-        families: &[Family],
-        setup: &Setup,
-    ) -> Vec<String> {
+    /// Begins with an interface that exists: its program is ordered. `wait`: it is waited for.
+    pub(super) fn begin(&mut self, index: u32, plan: Plan, setup: &Setup, loader: &Loader, wait: bool) {
+        self.close(loader);
+        self.index = Some(index);
+        self.loading = Some(loader.attach(&self.name, index, plan, setup));
+        self.why = "the XDP program is being loaded".to_owned();
+        self.receive = Receive::Sockets(Vec::new());
+        self.take_program(wait);
+    }
+
+    /// Opens what is needed on it. Each string returned is a line for the log.
+    pub(super) fn open(&mut self, link: &Link, plan: Plan, families: &[Family]) -> Vec<String> {
         let mut lines = Vec::new();
-        if self.index != Some(link.index) {
-            self.close();
-            self.index = Some(link.index);
-            self.attach(link.index, plan, setup, &mut lines);
-        }
         for &family in families {
             if !self.senders.iter().any(|sender| sender.family() == family && sender.mac().is_none()) {
                 match AdvertTx::open(link.index, family) {
@@ -164,35 +170,39 @@ impl Interface {
         lines
     }
 
-    fn attach(&mut self, index: u32, plan: Plan, setup: &Setup, lines: &mut Vec<String>) {
-        let options = xdp::Options {
-            vlan: 0,
-            fingerprint_key: setup.fingerprint_key,
-            incarnation: setup.incarnation,
-            probe_key: plan.probe_key,
-            bpffs: setup.bpffs.as_deref(),
-            bpf_log: setup.bpf_log,
-        };
-        match XdpInterface::attach(&self.name, index, plan.mode, options) {
-            Ok(mut interface) => {
+    /// Puts the program into the place of the sockets, where it is there by now, and says whether it is. `wait`: it is
+    /// waited for.
+    pub(super) fn take_program(&mut self, wait: bool) -> bool {
+        match self.loading.take().map(|loading| loading.outcome(wait)) {
+            None => return false,
+            Some(Err(loading)) => {
+                self.loading = loading;
+                return false;
+            }
+            Some(Ok(Ok(mut interface))) => {
                 self.why = interface.notes().join("; ");
-                lines.push(format!(
-                    "{}: adverts are read through XDP ({})",
-                    self.name,
-                    interface.attached().word()
-                ));
-                lines.extend(interface.notes().iter().cloned());
+                let mode = interface.attached().word();
+                tracing::info!("{}: adverts are read through XDP ({mode})", self.name);
+                for note in interface.notes() {
+                    tracing::info!("{note}");
+                }
                 if let Some(log) = interface.log.take() {
                     tokio::spawn(log.forward());
                 }
                 self.receive = Receive::Xdp(Box::new(interface));
+                self.fresh = true;
             }
-            Err(error) => {
+            Some(Ok(Err(error))) => {
                 self.why = error.to_string();
-                lines.push(format!("{error}; adverts are received through raw sockets instead"));
-                self.receive = Receive::Sockets(Vec::new());
+                tracing::info!("{error}; adverts are received through raw sockets instead");
             }
         }
+        self.fresh
+    }
+
+    /// Whether the program has been attached since this was asked last.
+    pub(super) fn take_fresh(&mut self) -> bool {
+        std::mem::take(&mut self.fresh)
     }
 
     fn listen(
@@ -244,9 +254,11 @@ impl Interface {
     }
 
     /// Gives everything back: the interface is gone, or no virtual router uses it any more.
-    pub(super) fn close(&mut self) {
-        let Self { name, .. } = self;
-        *self = Self::new(&std::mem::take(name));
+    pub(super) fn close(&mut self, loader: &Loader) {
+        let closed = std::mem::replace(self, Self::new(&self.name));
+        if let Receive::Xdp(interface) = closed.receive {
+            loader.detach(interface);
+        }
     }
 
     /// Leaves the XDP program attached for the next run, whose role waits until then.

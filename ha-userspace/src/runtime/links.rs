@@ -170,15 +170,15 @@ impl Daemon {
             let interface = &mut self.interfaces[at];
             let Some(link) = self.monitor.links().by_name(&interface.name) else {
                 if interface.index.is_some() {
-                    interface.close();
+                    interface.close(&self.loader);
                 }
                 continue;
             };
-            let fresh = interface.index != Some(link.index);
-            if fresh {
-                self.fast.expect_delay();
+            if interface.index != Some(link.index) {
+                interface.begin(link.index, plan, &self.setup, &self.loader, self.resuming);
             }
-            for line in interface.open(link, plan, &families, &self.setup) {
+            let fresh = interface.take_fresh();
+            for line in interface.open(link, plan, &families) {
                 tracing::info!("{line}");
             }
             interface.up = link.up;

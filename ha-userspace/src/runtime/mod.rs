@@ -15,6 +15,7 @@ mod groups;
 mod inspector;
 mod interface;
 mod links;
+mod loading;
 mod note;
 mod reload;
 mod report;
@@ -57,6 +58,7 @@ use delays::Delays;
 use fast::Fast;
 use inspector::Inspector;
 use interface::Setup;
+use loading::Loader;
 use statics::Statics;
 use vmac::VirtualLinks;
 
@@ -97,6 +99,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     }
     let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
     let inspector = Inspector::start().context("the thread that looks after XDP cannot be started")?;
+    let loader = Loader::start().context("the thread that loads XDP programs cannot be started")?;
     let mut watchers = Watchers::start().context("the thread for checks cannot be started")?;
     let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
     let mut warnings = Vec::new();
@@ -167,6 +170,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             announcer: Announcer::open()?,
             timer: Timer::new().context("the timer cannot be made")?,
             inspector,
+            loader,
             runner,
             watchers,
             notifier,

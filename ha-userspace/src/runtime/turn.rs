@@ -58,7 +58,7 @@ impl Daemon {
         }
     }
 
-    fn judge_frames(&mut self, now: Time) {
+    pub(super) fn judge_frames(&mut self, now: Time) {
         let mut frames = std::mem::take(&mut self.frames);
         for at in 0..self.interfaces.len() {
             self.interfaces[at].drain(&mut frames);

@@ -1,0 +1,162 @@
+//! Loading XDP programs, and detaching them: on a thread of its own.
+//!
+//! The kernel checks a program for a tenth of a second before it takes it, and detaching waits for every processor
+//! under the lock of all links. In the main loop that would delay adverts; and at the main loop's real-time priority it
+//! would keep a processor from everything else of that kind on this host, such as another daemon's lease.
+//!
+//! Until its program is attached, an interface's adverts are received through sockets.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::daemon::Daemon;
+use super::fence;
+use super::interface::{Plan, Setup};
+use crate::net::clock;
+use crate::xdp::{AttachError, Options, XdpInterface};
+
+/// How long a start waits for a program, so that a role that an earlier run left is found before anything else is
+/// decided. A host whose processors are taken by real-time work for longer starts with sockets.
+const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What became of an order.
+type Outcome = Result<XdpInterface, AttachError>;
+
+/// A program that is being loaded. Dropping it detaches the program again.
+#[derive(Debug)]
+pub(super) struct Loading(Receiver<Outcome>);
+
+impl Loading {
+    /// What became of it, where that is known by now. `wait`: it is waited for.
+    pub(super) fn outcome(self, wait: bool) -> Result<Outcome, Option<Self>> {
+        let outcome = if wait {
+            self.0.recv_timeout(START_PATIENCE)
+        } else {
+            self.0.try_recv().map_err(|error| match error {
+                TryRecvError::Empty => RecvTimeoutError::Timeout,
+                TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+            })
+        };
+        outcome.map_err(|error| (error == RecvTimeoutError::Timeout).then_some(self))
+    }
+}
+
+enum Order {
+    Attach(Box<Wanted>),
+    Detach(Box<XdpInterface>),
+}
+
+struct Wanted {
+    name: String,
+    ifindex: u32,
+    plan: Plan,
+    setup: Setup,
+    runtime: Handle,
+    reply: Sender<Outcome>,
+}
+
+impl Wanted {
+    fn attach(&self) -> Outcome {
+        let Self { name, ifindex, plan, setup, runtime, .. } = self;
+        let options = Options {
+            vlan: 0,
+            fingerprint_key: setup.fingerprint_key,
+            incarnation: setup.incarnation,
+            probe_key: plan.probe_key,
+            bpffs: setup.bpffs.as_deref(),
+            bpf_log: setup.bpf_log,
+        };
+        let _runtime = runtime.enter();
+        XdpInterface::attach(name, *ifindex, plan.mode, options)
+    }
+}
+
+/// The thread's handle. Orders are carried out one after the other: what is attached anew has been detached before.
+/// Dropping it waits for the thread.
+#[derive(Debug)]
+pub(super) struct Loader {
+    /// `None` only while it is being dropped.
+    orders: Option<Sender<Order>>,
+    done: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Loader {
+    /// Starts the thread, which must not have real-time priority.
+    pub(super) fn start() -> io::Result<Self> {
+        let (orders, taken) = channel();
+        let done = Arc::new(Notify::new());
+        let told = Arc::clone(&done);
+        let thread = Builder::new().name("xvrrp-load".to_owned()).spawn(move || {
+            for order in taken {
+                match order {
+                    Order::Attach(wanted) => {
+                        // Where nobody wants it any more, it comes back and is detached here.
+                        let _ = wanted.reply.send(wanted.attach());
+                        told.notify_one();
+                    }
+                    Order::Detach(interface) => drop(interface),
+                }
+            }
+        })?;
+        Ok(Self { orders: Some(orders), done, thread: Some(thread) })
+    }
+
+    /// Orders a program for an interface. Must be called inside a tokio runtime.
+    pub(super) fn attach(&self, name: &str, ifindex: u32, plan: Plan, setup: &Setup) -> Loading {
+        let (reply, outcome) = channel();
+        let (name, setup, runtime) = (name.to_owned(), setup.clone(), Handle::current());
+        self.order(Order::Attach(Box::new(Wanted { name, ifindex, plan, setup, runtime, reply })));
+        Loading(outcome)
+    }
+
+    /// Takes a program off its interface.
+    pub(super) fn detach(&self, interface: Box<XdpInterface>) {
+        self.order(Order::Detach(interface));
+    }
+
+    /// Waits until some order for a program has been carried out.
+    pub(super) fn done(&self) -> impl Future<Output = ()> + use<'_> {
+        self.done.notified()
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(orders) = &self.orders {
+            // The thread ends only when this sender is dropped.
+            let _ = orders.send(order);
+        }
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Daemon {
+    /// Puts programs to use that have been attached meanwhile.
+    pub(super) fn programs_loaded(&mut self) {
+        let now = clock::now();
+        // What the sockets still hold would go with them.
+        self.judge_frames(now);
+        let taken: Vec<_> =
+            (0..self.interfaces.len()).filter(|&at| self.interfaces[at].take_program(false)).collect();
+        if taken.is_empty() {
+            return;
+        }
+        self.reconsider();
+        for router in self.routers.iter().filter(|router| taken.contains(&router.interface)) {
+            fence::enter(router, &self.interfaces[router.interface], now);
+        }
+    }
+}

@@ -281,6 +281,7 @@ impl Daemon {
         if self.routers.iter().any(gone) {
             self.routers.retain(|router| !gone(router));
             self.find_members();
+            self.close_unused();
         }
     }
 

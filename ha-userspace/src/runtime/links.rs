@@ -160,6 +160,21 @@ impl Daemon {
         }
     }
 
+    /// Whether any virtual router runs on an interface. One that a reload has taken out does until its addresses are
+    /// gone.
+    pub(super) fn is_used(&self, interface: usize) -> bool {
+        self.routers.iter().any(|router| router.interface == interface)
+    }
+
+    /// Gives back interfaces that a reload has taken out of the configuration.
+    pub(super) fn close_unused(&mut self) {
+        for at in 0..self.interfaces.len() {
+            if self.interfaces[at].index.is_some() && !self.is_used(at) {
+                self.interfaces[at].close(&self.loader);
+            }
+        }
+    }
+
     fn refresh_interfaces(&mut self, virtual_addresses: &[IpAddr]) {
         for at in 0..self.interfaces.len() {
             let families = self.families(at);
@@ -167,8 +182,9 @@ impl Daemon {
             let mut on_it = self.routers.iter().filter(|router| router.interface == at);
             let authenticated = on_it.any(|router| matches!(router.config.auth, Auth::Header(_)));
             let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at), tap, authenticated };
+            let used = self.is_used(at);
             let interface = &mut self.interfaces[at];
-            let Some(link) = self.monitor.links().by_name(&interface.name) else {
+            let Some(link) = self.monitor.links().by_name(&interface.name).filter(|_| used) else {
                 if interface.index.is_some() {
                     interface.close(&self.loader);
                 }

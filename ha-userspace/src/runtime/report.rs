@@ -87,7 +87,7 @@ impl Daemon {
 
     /// Every counter of every interface.
     pub(super) fn counters(&self) -> Counters {
-        Counters { format: FORMAT, interfaces: self.interfaces.iter().map(counters).collect() }
+        Counters { format: FORMAT, interfaces: self.used_interfaces().map(|(_, on)| counters(on)).collect() }
     }
 
     /// SIGUSR1, SIGUSR2 and keepalived's JSON signal: a file with the state, written on another thread.
@@ -126,6 +126,11 @@ impl Daemon {
 }
 
 impl Daemon {
+    /// Those of the configuration in force.
+    fn used_interfaces(&self) -> impl Iterator<Item = (usize, &Interface)> {
+        self.interfaces.iter().enumerate().filter(|(at, _)| self.is_used(*at))
+    }
+
     /// What is watched natively, then the interfaces that are tracked.
     fn tracker_statuses(&self) -> Vec<TrackerStatus> {
         let mut statuses = self.watchers.status();
@@ -163,7 +168,7 @@ impl Daemon {
             status.peers = peers.map(|status| peer(status, now)).collect();
             status
         };
-        self.interfaces.iter().enumerate().map(|(at, interface)| on(at, interface)).collect()
+        self.used_interfaces().map(|(at, interface)| on(at, interface)).collect()
     }
 }
 

@@ -34,6 +34,7 @@ use peer::Peer;
 use progress::Progress;
 use results::Results;
 use scenario::Failover;
+use steady::Load;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -47,6 +48,9 @@ pub(crate) struct Args {
     /// Length of each load of `load`, in seconds
     #[arg(long, default_value_t = 20, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     load_time: u32,
+    /// Which loads of `load`
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LOAD", default_values_t = Load::ALL)]
+    loads: Vec<Load>,
     /// What is compared
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::ALL)]
     peers: Vec<Peer>,
@@ -176,7 +180,7 @@ fn measure(args: &Args, progress: &mut Progress) -> Results {
     if wanted(Scenario::Load) {
         progress.title("False failovers: nothing may change hands");
         let time = Duration::from_secs(if args.quick { 1 } else { args.load_time.into() });
-        steady::run(&mut results, time, progress);
+        steady::run(&mut results, &args.loads, time, progress);
     }
     if wanted(Scenario::Footprint) {
         progress.title("Cost of a healthy pair");
@@ -211,6 +215,11 @@ fn command(args: &Args) -> String {
     }
     if args.load_time != 20 {
         text += &format!(" --load-time {}", args.load_time);
+    }
+    if args.loads != Load::ALL {
+        let values: Vec<_> = args.loads.iter().filter_map(ValueEnum::to_possible_value).collect();
+        let names: Vec<_> = values.iter().map(clap::builder::PossibleValue::get_name).collect();
+        text += &format!(" --loads {}", names.join(","));
     }
     if args.peers.len() != Peer::ALL.len() {
         let names: Vec<_> = args.peers.iter().map(|peer| peer.name()).collect();

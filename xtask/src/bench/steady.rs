@@ -54,9 +54,9 @@ const STREAM: Duration = Duration::from_millis(1);
 /// Between packets of the flood, of which each pair gets one to each router.
 const FLOOD: Duration = Duration::from_micros(100);
 
-/// All loads, each for `time`.
-pub(super) fn run(results: &mut Results, time: Duration, progress: &mut Progress) {
-    for load in Load::ALL {
+/// Each of `loads` for `time`.
+pub(super) fn run(results: &mut Results, loads: &[Load], time: Duration, progress: &mut Progress) {
+    for &load in loads {
         // New ones each time: what a daemon says of itself is said of its whole life.
         let mut stages = build(results, load, progress);
         if let Err(error) = under(results, load, time, &mut stages, progress) {

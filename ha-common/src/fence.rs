@@ -50,11 +50,18 @@ impl Guard {
         (if self.orphaned { ORPHANED } else { 0 }) | (if expired { EXPIRED } else { 0 })
     }
 
-    /// Whether nobody vouches for this node: its daemon is gone or stands still, and is not being restarted.
+    /// Whether no daemon judges adverts here now: it is gone or stands still, be it for a planned restart.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unattended(&self, now_ns: u64) -> bool {
+        self.orphaned || self.lease_until_ns <= now_ns
+    }
+
+    /// Whether nobody vouches for this node: it is unattended, and its daemon is not being restarted.
     #[must_use]
     #[inline(always)]
     pub const fn headless(&self, now_ns: u64) -> bool {
-        (self.orphaned || self.lease_until_ns <= now_ns) && self.restart_until_ns <= now_ns
+        self.unattended(now_ns) && self.restart_until_ns <= now_ns
     }
 
     /// Whether traffic for all virtual addresses of the interface is dropped: nobody vouches for this node, and
@@ -69,7 +76,7 @@ impl Guard {
     }
 }
 
-/// An advert that a headless node hears, as far as the fence looks at it. Nobody is there to judge it.
+/// An advert that an unattended node hears, as far as the fence looks at it. Nobody is there to judge it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Whose: its source is not the one of our own adverts.
@@ -113,7 +120,7 @@ impl Claim {
 pub struct Ban {
     /// [`Guard::closed`].
     pub closed: bool,
-    /// Another router has taken its virtual router over while this node was headless. That holds until a daemon has
+    /// Another router has taken its virtual router over while this node was unattended. That holds until a daemon has
     /// removed the addresses, however often this node is probed or vouched for.
     pub superseded: bool,
     /// Its virtual router is being handed over, and questions are the successor's to answer.

@@ -1,4 +1,4 @@
-//! Adverts of other routers that a headless node hears: their senders have taken over.
+//! Adverts of other routers that an unattended node hears: their senders have taken over.
 //!
 //! The rules are docs/liveness.md's ("Fence"). Nobody judges these adverts; a daemon that comes back sees what they
 //! did in `HA_LEASE`.
@@ -16,7 +16,7 @@ use crate::frame::ContextFrame;
 use crate::lease::Lease;
 use crate::maps;
 
-/// Closes the fence of the advert's virtual router where its addresses are here, nobody vouches for this node, and
+/// Closes the fence of the advert's virtual router where its addresses are here, no daemon judges adverts, and
 /// the advert says that another router answers for them.
 #[inline(always)]
 pub(crate) fn hear(frame: &ContextFrame<'_>, packet: &Packet, lease: &Lease) {
@@ -25,7 +25,7 @@ pub(crate) fn hear(frame: &ContextFrame<'_>, packet: &Packet, lease: &Lease) {
         return;
     }
     // SAFETY: the helper has no conditions.
-    if !lease.guard().headless(unsafe { bpf_ktime_get_ns() }) {
+    if !lease.guard().unattended(unsafe { bpf_ktime_get_ns() }) {
         return;
     }
     if claim(frame, packet).is_some_and(|claim| claim.is_master(packet))

@@ -255,9 +255,13 @@ fn superseded() {
     loaded.orphan();
     assert!(!is_superseded(&loaded));
     loaded.lease.open_restart_window(far());
+    loaded.run(&from(2, 51, 0));
+    assert!(!is_superseded(&loaded), "a planned restart, and a resignation");
     loaded.run(&from(2, 51, 100));
-    assert!(!is_superseded(&loaded), "a planned restart");
+    assert!(is_superseded(&loaded), "a planned restart, and somebody who has not waited");
+    assert_eq!(loaded.run(&arp(1, VIP)).0, DROP);
     loaded.lease.open_restart_window(Time(0));
+    loaded.lease.clear_superseded(Family::V4, vrid());
     loaded.run(&from(2, 51, 100));
     assert!(is_superseded(&loaded));
     // Probes are answered as ever.

@@ -144,11 +144,12 @@ fn s39_what_nobody_would_follow_takes_nothing_over() {
 }
 
 #[test]
-fn s39_only_a_headless_node_is_superseded() {
-    assert!(!HEALTHY.headless(NOW));
-    assert!(Guard { orphaned: true, ..HEALTHY }.headless(NOW));
-    assert!(Guard { last_probe_ns: 0, ..HEALTHY }.headless(NOW + 1), "whether or not it is probed");
+fn s39_only_an_unattended_node_is_superseded() {
+    assert!(!HEALTHY.unattended(NOW));
+    assert!(Guard { orphaned: true, ..HEALTHY }.unattended(NOW));
+    assert!(Guard { last_probe_ns: 0, ..HEALTHY }.unattended(NOW + 1), "whether or not it is probed");
     let window = Guard { orphaned: true, restart_until_ns: NOW + 1, ..HEALTHY };
+    assert!(window.unattended(NOW), "peers wait in the window; who does not has taken over");
     assert!(!window.headless(NOW) && window.headless(NOW + 1));
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The kernel checks a program for a tenth of a second before it takes it, and detaching waits for every processor
 //! under the lock of all links. In the main loop that would delay adverts; and at the main loop's real-time priority it
-//! would keep a processor from everything else of that kind on this host, such as another daemon's lease.
+//! would keep a processor from everything else of that kind on this host, such as another daemon's lease. The thread
+//! comes right after that: while a daemon is restarted, a role waits for its program.
 //!
 //! Until its program is attached, an interface's adverts are received through sockets.
 
@@ -24,6 +25,9 @@ use crate::xdp::{AttachError, Options, XdpInterface};
 /// How long a start waits for a program, so that a role that an earlier run left is found before anything else is
 /// decided. A host whose processors are taken by real-time work for longer starts with sockets.
 const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Before all threads without real-time priority.
+const NICE: i32 = -20;
 
 /// What became of an order.
 type Outcome = Result<XdpInterface, AttachError>;
@@ -94,6 +98,8 @@ impl Loader {
         let done = Arc::new(Notify::new());
         let told = Arc::clone(&done);
         let thread = Builder::new().name("xvrrp-load".to_owned()).spawn(move || {
+            // A refusal costs time only.
+            let _ = rustix::process::setpriority_process(None, NICE);
             for order in taken {
                 match order {
                     Order::Attach(wanted) => {

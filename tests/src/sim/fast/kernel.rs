@@ -114,7 +114,7 @@ impl Kernel {
             ttl,
             authenticated: false,
         };
-        if self.program && self.addresses && self.guard().headless(now.0) && claim.is_master(&packet) {
+        if self.program && self.addresses && self.guard().unattended(now.0) && claim.is_master(&packet) {
             self.superseded = true;
         }
     }

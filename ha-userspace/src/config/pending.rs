@@ -18,9 +18,6 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
         &["reload_file", "reload_repeat", "reload_time_file"],
         "reloads happen only when asked for",
     ),
-    (Context::Global, &["vrrp_cpu_affinity"], "all processors are used"),
-    (Context::Global, &["vrrp_rt_priority", "vrrp_priority"], "the daemon's own choice is used"),
-    (Context::Global, &["umask"], "files are made readable for root only"),
 ];
 
 /// Options of an address line, with the same, and whether others on the network see the difference.

@@ -23,6 +23,7 @@ mod router;
 mod routes;
 mod source;
 mod statics;
+mod scheduling;
 mod tell;
 mod trackers;
 mod turn;
@@ -60,9 +61,6 @@ use interface::Setup;
 use statics::Statics;
 use vmac::VirtualLinks;
 
-/// SCHED_FIFO priority of the loop: above interrupt threads (50), so that a packet flood does not delay an advert.
-const REALTIME_PRIORITY: u8 = 51;
-
 /// Set in the environment of a program that replaces this one.
 pub const REPLACES: &str = "XVRRP_REPLACES";
 
@@ -97,19 +95,21 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     }
     let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
     let inspector = Inspector::start().context("the thread that looks after XDP cannot be started")?;
+    let mut warnings = Vec::new();
+    // Whatever is started from here on inherits the processors.
+    scheduling::bind(&config.global.process, &mut warnings);
     let mut watchers = Watchers::start().context("the thread for checks cannot be started")?;
     let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
-    let mut warnings = Vec::new();
     let prepared = [
         process::exact_timers().map_err(anyhow::Error::from),
         process::raise_memlock().map_err(anyhow::Error::from),
-        process::set_realtime(REALTIME_PRIORITY).map_err(anyhow::Error::from),
     ];
     for refusal in prepared.into_iter().filter_map(Result::err) {
         warn(&mut warnings, refusal.to_string());
     }
     runner.apply(&config.scripts, &config.global);
     watchers.apply(&config);
+    scheduling::prefer_this_thread(&config.global.process, &mut warnings);
     watchers.settle();
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -134,7 +134,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
 
         let incarnation = random_incarnation().context("/dev/urandom cannot be read")?;
         let (reporter, reports) = tokio::sync::mpsc::unbounded_channel();
-        let liveness = Liveness::start(incarnation, reporter)
+        let liveness = Liveness::start(incarnation, reporter, scheduling::above(&config.global.process))
             .map_err(|error| warn(&mut warnings, format!("no liveness probes: {error:#}")))
             .ok();
         let setup = Setup {

@@ -87,7 +87,12 @@ impl Daemon {
             }
         }
         self.config = config;
+        let rescheduled = self.config.global.process != config.global.process;
         self.plan_links(plans);
+        if rescheduled {
+            self.reschedule();
+        }
+        self.reload_time = ReloadTime::follow(&self.config.global.reload);
         self.delays.configure(&self.config.interface_delays);
         self.update_firewall();
         self.statics.doubt();

@@ -1,8 +1,8 @@
 //! Starting one script: who it runs as, and a clean process around it.
 //!
 //! A script gets: its own session and process group; `/dev/null` as standard input, output and error; no other
-//! descriptor of the daemon; the directory `/`; umask 077; default signal dispositions and an empty signal mask;
-//! `SCHED_OTHER` and nice 0, whatever the daemon has; ordinary resource limits; its user's supplementary groups;
+//! descriptor of the daemon; the directory `/`; umask 077 unless the configuration has one; default signal dispositions and an empty signal mask;
+//! `SCHED_OTHER`, nice 0 and all processors, whatever the daemon has; ordinary resource limits; its user's supplementary groups;
 //! SIGTERM when the daemon dies; the daemon's environment without what only concerns the daemon's own service.
 //! (keepalived 2.2.7 was seen to do the same, with umask 177.)
 
@@ -18,14 +18,16 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Group, Uid, User, getpid, getppid, setgroups, setresgid, setresuid, setsid};
+use nix::unistd::{Gid, Group, Pid, Uid, User, getpid, getppid, setgroups, setresgid, setresuid, setsid};
 use tokio::process::{Child, Command};
 
 use super::security::{self, Identity, RealFiles, Refusal};
 use crate::config::model::{Script, ScriptUser};
+use crate::net::process;
 
 /// keepalived's default user for scripts; root where it does not exist.
 pub const DEFAULT_USER: &str = "keepalived_script";
@@ -204,6 +206,7 @@ impl Prepared {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+        let processors = process::original_processors();
             .stderr(Stdio::null())
             .current_dir("/")
             .kill_on_drop(fate == Fate::EndsWithDaemon);
@@ -217,7 +220,7 @@ impl Prepared {
         unsafe {
             command.pre_exec(move || {
                 setsid()?;
-                plain_process(mask)?;
+                plain_process(mask, processors.as_ref())?;
                 if switch {
                     setgroups(&groups)?;
                     setresgid(gid, gid, gid)?;
@@ -239,7 +242,7 @@ impl Prepared {
 }
 
 /// Undoes what the daemon did to itself: scheduling, limits, signals, descriptors. Runs in the child.
-fn plain_process(mask: Mode) -> io::Result<()> {
+fn plain_process(mask: Mode, processors: Option<&CpuSet>) -> io::Result<()> {
     // SAFETY: plain system calls with valid arguments. Only the signal mask matters enough to fail for; the rest
     // cannot fail here, or is no worse than it was.
     unsafe {
@@ -247,6 +250,10 @@ fn plain_process(mask: Mode) -> io::Result<()> {
         libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const normal);
         libc::setpriority(libc::PRIO_PROCESS, 0, 0);
         for signal in 1..=libc::SIGRTMAX() {
+    if let Some(processors) = processors {
+        // Some may have been taken away meanwhile; then it runs where the daemon does.
+        let _ = sched_setaffinity(Pid::from_raw(0), processors);
+    }
             libc::signal(signal, libc::SIG_DFL);
         }
         // From the kernel's `close_range(2)`: everything above standard error closes at exec.

@@ -125,7 +125,8 @@ impl Watchers {
             let _ = jobs.send(polled.cloned().map(Job::Check).chain(files).collect());
         }
         self.processes.apply(&config.track_processes, &config.checks);
-        self.sessions.apply(&config.bfd);
+        let sessions: &[_] = if no_bfd { &[] } else { &config.bfd };
+        self.sessions.apply(sessions, config.global.process.loop_priority());
     }
 
     /// Waits until files are read and processes counted for the first time, but not for what hangs: a master that is

@@ -15,8 +15,8 @@ pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Global, &["metrics"], "no metrics are served"),
     (
         Context::Global,
-        &["reload_file", "reload_repeat", "reload_time_file"],
-        "reloads happen only when asked for",
+        &["metrics"],
+        "no listener serves metrics; `xvrrp status --json` and `xvrrp counters --json` have the numbers",
     ),
 ];
 

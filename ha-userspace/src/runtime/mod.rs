@@ -17,13 +17,15 @@ mod interface;
 mod links;
 mod note;
 mod reload;
+mod reload_file;
+mod reload_time;
 mod report;
 mod resume;
 mod router;
 mod routes;
+mod scheduling;
 mod source;
 mod statics;
-mod scheduling;
 mod tell;
 mod trackers;
 mod turn;
@@ -93,11 +95,11 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     if let Some(script) = config.global.startup.as_ref().filter(|_| !replaces) {
         once::run("startup_script", script, &config.global);
     }
-    let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
-    let inspector = Inspector::start().context("the thread that looks after XDP cannot be started")?;
     let mut warnings = Vec::new();
     // Whatever is started from here on inherits the processors.
     scheduling::bind(&config.global.process, &mut warnings);
+    let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
+    let inspector = Inspector::start().context("the thread that looks after XDP cannot be started")?;
     let mut watchers = Watchers::start().context("the thread for checks cannot be started")?;
     let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
     let prepared = [
@@ -107,9 +109,9 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     for refusal in prepared.into_iter().filter_map(Result::err) {
         warn(&mut warnings, refusal.to_string());
     }
+    scheduling::prefer_this_thread(&config.global.process, &mut warnings);
     runner.apply(&config.scripts, &config.global);
     watchers.apply(&config);
-    scheduling::prefer_this_thread(&config.global.process, &mut warnings);
     watchers.settle();
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -176,6 +178,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             start_at: None,
             read: options.read,
             reading: None,
+            reload_time: None,
             warnings,
             stopping: false,
             resuming: true,
@@ -204,6 +207,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             },
             daemon.config_file.display()
         );
+        reload_file::remove_leftover(&daemon.config.global);
         // Start-up is over: what it left in the allocator goes back first.
         if let Err(refusal) = process::lock_memory() {
             warn(&mut daemon.warnings, refusal.to_string());

@@ -12,7 +12,6 @@ use super::tree::Statement;
 /// Keywords, with their block and what it means that they do nothing.
 pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
     (Context::Instance, &["vrf"], "the interface decides the VRF"),
-    (Context::Global, &["metrics"], "no metrics are served"),
     (
         Context::Global,
         &["metrics"],

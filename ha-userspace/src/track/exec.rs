@@ -180,19 +180,12 @@ impl Prepared {
         security::check(&RealFiles, &self.program, &self.identity, true)
     }
 
-    /// Starts the program. The thread that calls this must outlive the script: the script is told when it ends.
+    /// Starts the program, with what becomes of it and its umask. The thread that calls this must outlive a script
+    /// that ends with the daemon: the script is told when the thread ends.
     ///
     /// # Errors
     /// `fork` or `execve` failed.
-    pub fn spawn(&self) -> io::Result<Child> {
-        self.spawn_with(Fate::EndsWithDaemon, Mode::from_bits_truncate(0o077))
-    }
-
-    /// The same, with what becomes of it and its umask.
-    ///
-    /// # Errors
-    /// `fork` or `execve` failed.
-    pub fn spawn_with(&self, fate: Fate, mask: Mode) -> io::Result<Child> {
+    pub fn spawn(&self, fate: Fate, mask: Mode) -> io::Result<Child> {
         let mut command = Command::new(&self.program);
         if let Some((name, arguments)) = self.argv.split_first() {
             command.arg0(name).args(arguments);
@@ -206,7 +199,6 @@ impl Prepared {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-        let processors = process::original_processors();
             .stderr(Stdio::null())
             .current_dir("/")
             .kill_on_drop(fate == Fate::EndsWithDaemon);
@@ -214,6 +206,7 @@ impl Prepared {
         // Nothing to switch: then a container without CAP_SETUID or CAP_SETGID will do as well.
         let switch = (uid, gid) != (Uid::effective(), Gid::effective());
         let parent = getpid();
+        let processors = process::original_processors();
         let groups: Vec<Gid> = self.identity.groups.iter().copied().map(Gid::from_raw).collect();
         // SAFETY: the closure runs in the forked child of a process with several threads. It makes system calls
         // only; it allocates nothing, takes no lock and touches no shared state: `groups` was built before.
@@ -250,10 +243,6 @@ fn plain_process(mask: Mode, processors: Option<&CpuSet>) -> io::Result<()> {
         libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const normal);
         libc::setpriority(libc::PRIO_PROCESS, 0, 0);
         for signal in 1..=libc::SIGRTMAX() {
-    if let Some(processors) = processors {
-        // Some may have been taken away meanwhile; then it runs where the daemon does.
-        let _ = sched_setaffinity(Pid::from_raw(0), processors);
-    }
             libc::signal(signal, libc::SIG_DFL);
         }
         // From the kernel's `close_range(2)`: everything above standard error closes at exec.
@@ -261,6 +250,10 @@ fn plain_process(mask: Mode, processors: Option<&CpuSet>) -> io::Result<()> {
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     umask(mask);
+    if let Some(processors) = processors {
+        // Some may have been taken away meanwhile; then it runs where the daemon does.
+        let _ = sched_setaffinity(Pid::from_raw(0), processors);
+    }
     let limits = [
         (Resource::RLIMIT_NOFILE, 1024),
         (Resource::RLIMIT_MEMLOCK, 8 << 20),

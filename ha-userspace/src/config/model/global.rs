@@ -51,6 +51,8 @@ pub struct Global {
     pub dump: Dump,
     /// Scheduling and memory.
     pub process: Process,
+    /// `--no_bfd` of the command line: no session runs, and each counts as down.
+    pub no_bfd: bool,
     /// `metrics`: where the metrics are served.
     pub metrics: Option<SocketAddr>,
     /// `iproute_etc_dir`: where the names of tables, protocols and so on are looked up first.
@@ -125,8 +127,6 @@ pub struct Process {
     pub umask: Option<u32>,
 }
 
-/// How the XDP program is to be attached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 impl Process {
     /// umask(2) of scripts that tell of something. Where none is set, what they make is its user's alone, as under
     /// keepalived, whatever the manual says of a default.
@@ -151,6 +151,8 @@ impl Process {
     }
 }
 
+/// How the XDP program is to be attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum XdpMode {
     /// Native where it is known to work, else generic, else none.
     #[default]

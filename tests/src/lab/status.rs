@@ -17,7 +17,6 @@ pub struct Status {
     /// All interfaces that are used.
     pub interfaces: Vec<InterfaceStatus>,
     /// Sync groups, in the order of the configuration.
-    #[serde(default)]
     pub groups: Vec<GroupStatus>,
     /// What an operator should know.
     pub warnings: Vec<String>,
@@ -28,8 +27,8 @@ pub struct Status {
 pub struct GroupStatus {
     /// Name in the configuration.
     pub name: String,
-    /// The state that all members have; none while they differ.
-    pub state: Option<String>,
+    /// The state that all members have or had last.
+    pub state: String,
     /// Members with their states.
     pub members: Vec<GroupMember>,
     /// What holds it in FAULT.

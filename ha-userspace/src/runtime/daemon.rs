@@ -18,6 +18,7 @@ use super::fast::Fast;
 use super::groups::Group;
 use super::inspector::Inspector;
 use super::interface::{Frame, Interface, Setup};
+use super::lanes::Lanes;
 use super::note::Note;
 use super::reload_file::ReloadFile;
 use super::reload_time::ReloadTime;
@@ -68,6 +69,7 @@ pub(super) struct Daemon {
     pub(super) neighbours: Neighbours,
     pub(super) firewall: Firewall,
     pub(super) announcer: Announcer,
+    pub(super) lanes: Lanes,
     pub(super) timer: Timer,
     pub(super) inspector: Inspector,
     pub(super) runner: Runner,

@@ -14,6 +14,7 @@ mod fence;
 mod groups;
 mod inspector;
 mod interface;
+mod lanes;
 mod links;
 mod note;
 mod reload;
@@ -60,6 +61,7 @@ use delays::Delays;
 use fast::Fast;
 use inspector::Inspector;
 use interface::Setup;
+use lanes::Lanes;
 use statics::Statics;
 use vmac::VirtualLinks;
 
@@ -168,6 +170,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             firewall: Firewall::new(options.run_dir.join("nftables")),
             announcer: Announcer::open()?,
             timer: Timer::new().context("the timer cannot be made")?,
+            lanes: Lanes::default(),
             inspector,
             runner,
             watchers,

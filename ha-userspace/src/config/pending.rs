@@ -11,7 +11,11 @@ use super::tree::Statement;
 
 /// Keywords, with their block and what it means that they do nothing.
 pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
-    (Context::Instance, &["vrf"], "the interface decides the VRF"),
+    (
+        Context::Instance,
+        &["vrf"],
+        "it is for unicast without an interface, which is not done; an instance works in the VRF of its interface",
+    ),
     (
         Context::Global,
         &["metrics"],

@@ -92,7 +92,8 @@ pub struct Options {
 pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
-    // What replaces an earlier run has not been shut down, and its role does not wait for long.
+    // What replaces an earlier run has not been shut down, and its role does not wait for long. A start by the service
+    // manager is one, after a leave for a restart too: a restart of keepalived runs the script again as well.
     let replaces = std::env::var_os(REPLACES).is_some();
     if let Some(script) = config.global.startup.as_ref().filter(|_| !replaces) {
         once::run("startup_script", script, &config.global);
@@ -169,8 +170,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             neighbours: Neighbours::open()?,
             firewall: Firewall::new(options.run_dir.join("nftables")),
             announcer: Announcer::open()?,
-            timer: Timer::new().context("the timer cannot be made")?,
             lanes: Lanes::default(),
+            timer: Timer::new().context("the timer cannot be made")?,
             inspector,
             runner,
             watchers,

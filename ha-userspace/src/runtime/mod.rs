@@ -242,7 +242,10 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     match end {
         End::Stopped => tracing::info!("stopped"),
         End::Left => tracing::info!("left for a restart: the role waits for the next run"),
-        End::Replace => tracing::info!("restarting"),
+        End::Replace => {
+            scheduling::undo();
+            tracing::info!("restarting");
+        }
     }
     Ok(end)
 }

@@ -31,6 +31,13 @@ pub(super) fn above(process: &Process) -> u8 {
     process.loop_priority().saturating_add(1)
 }
 
+/// Before another program takes this one's place: it must not take for the system's what was this one's choice.
+pub(super) fn undo() {
+    // Whatever is refused was not there before either.
+    let _ = process::bind_threads(&[]);
+    let _ = process::set_nice(None);
+}
+
 impl Daemon {
     /// After a reload that changed the settings. BFD hears of them with its sessions.
     pub(super) fn reschedule(&mut self) {

@@ -5,11 +5,11 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Daemon, Lab, Running, wait_for};
+use ha_tests::lab::{Daemon, Lab, RUN_DIR, Running, wait_for};
 
 use super::routers::{Routers, reach};
 use crate::harness::Test;
-use crate::pair::reload;
+use crate::pair::{FILE, reload, stderr, xvrrp};
 
 const SCRIPT: &str = "\
 vrrp_script waiting {
@@ -61,6 +61,14 @@ fn configured(lab: &Lab) -> Result<()> {
     ensure!(reload(host, &text)? == "reloaded:\n  global settings\n");
     holds(&daemon, refused, &Wanted { main: (98, 3), liveness: 99, processors: &all })?;
     reload(host, &config(""))?;
+    holds(&daemon, refused, &Wanted { main: (51, 0), liveness: 52, processors: &all })?;
+
+    // The program that replaces this one does not keep what was this one's.
+    reload(host, &config("vrrp_priority 3\nvrrp_cpu_affinity 0"))?;
+    holds(&daemon, refused, &Wanted { main: (51, 3), liveness: 52, processors: "0" })?;
+    host.write(FILE, config(""), 0o644)?;
+    let restarted = xvrrp(host, &["restart", "--run-dir", RUN_DIR])?;
+    ensure!(restarted.status.success(), "{}", stderr(&restarted));
     holds(&daemon, refused, &Wanted { main: (51, 0), liveness: 52, processors: &all })?;
     daemon.check_alive()
 }

@@ -54,6 +54,7 @@ codes! {
     BAD_WORD = "XV0405", "Not one of the words that may stand here.";
     ROUNDED = "XV0406", "A value was rounded or cut.";
     NAME_TOO_LONG = "XV0407", "A name is longer than the kernel allows.";
+    REALTIME_PRIORITY = "XV0408", "A real-time priority has its price.";
     NO_INTERFACE = "XV0501", "An instance has no interface.";
     NO_VRID = "XV0502", "An instance has no virtual router id.";
     NO_VIP = "XV0503", "An instance has no virtual address.";
@@ -94,7 +95,6 @@ codes! {
     SOURCE_NOT_HERE = "XV0805", "A source address is not on this host.";
     INTERFACE_DOWN = "XV0806", "An interface is down.";
     PEER_IS_HERE = "XV0807", "A unicast peer is this host itself.";
-    REALTIME_PRIORITY = "XV0808", "A real-time priority has its price.";
     TWIN_ALONE = "XV0901", "Only one of two routers has an instance.";
     TWIN_VRID = "XV0902", "Two routers use different VRIDs for one service.";
     TWIN_VERSION = "XV0903", "Two routers use different VRRP versions.";

@@ -141,19 +141,27 @@ pub fn set_nice(nice: Option<i8>) -> Result<(), ProcessError> {
 /// Some are not there, and the others are used; or all are refused. The text says which.
 pub fn bind_threads(wanted: &[u16]) -> Result<(), ProcessError> {
     let Some(allowed) = original().processors else { return Ok(()) };
+    let (set, complaint) = choose(wanted, &allowed);
+    bind_all(&set).map_err(|source| ProcessError::Affinity { source })?;
+    complaint.map_or(Ok(()), Err)
+}
+
+/// Those of `wanted` that are allowed, all where none is; and what to say of the rest.
+fn choose(wanted: &[u16], allowed: &CpuSet) -> (CpuSet, Option<ProcessError>) {
     let has = |cpu: u16| allowed.is_set(usize::from(cpu)).unwrap_or(false);
     let (there, missing): (Vec<u16>, Vec<u16>) = wanted.iter().partition(|cpu| has(**cpu));
-    let mut set = if there.is_empty() { allowed } else { CpuSet::new() };
-    for cpu in &there {
-        let _ = set.set(usize::from(*cpu));
-    }
-    bind_all(&set).map_err(|source| ProcessError::Affinity { source })?;
-    if missing.is_empty() {
-        return Ok(());
+    let left = !there.is_empty();
+    let mut set = if left { CpuSet::new() } else { *allowed };
+    for cpu in there {
+        // It is in range, since the other set has it.
+        let _ = set.set(usize::from(cpu));
     }
     let count = u16::try_from(CpuSet::count()).unwrap_or(u16::MAX);
-    let left = !there.is_empty();
-    Err(ProcessError::Processors { missing, allowed: (0..count).filter(|cpu| has(*cpu)).collect(), left })
+    let complaint = (!missing.is_empty()).then(|| {
+        let allowed = (0..count).filter(|cpu| has(*cpu)).collect();
+        ProcessError::Processors { missing, allowed, left }
+    });
+    (set, complaint)
 }
 
 fn bind_all(set: &CpuSet) -> nix::Result<()> {
@@ -282,21 +290,22 @@ mod tests {
 
     #[test]
     fn processors_that_are_not_there_are_named_and_the_others_used() {
-        let allowed = original_processors().expect("known");
-        let first = (0..CpuSet::count()).find(|cpu| allowed.is_set(*cpu) == Ok(true)).expect("one");
-        let first = u16::try_from(first).expect("small");
-        let own = || sched_getaffinity(Pid::from_raw(0)).expect("readable");
-        let mut only = CpuSet::new();
-        only.set(usize::from(first)).expect("in range");
-        let text = bind_threads(&[first, 999]).expect_err("one is missing").to_string();
-        assert!(text.starts_with("processor 999 of") && text.ends_with("The others are used"), "{text}");
-        assert_eq!(own(), only);
-        let text = bind_threads(&[999]).expect_err("none is there").to_string();
-        assert!(text.contains("All of these are used") && own() == allowed, "{text}");
-        bind_threads(&[first]).expect("allowed");
-        assert_eq!(own(), only);
-        bind_threads(&[]).expect("allowed");
-        assert_eq!(own(), allowed);
+        let of = |numbers: &[usize]| {
+            let mut set = CpuSet::new();
+            numbers.iter().for_each(|cpu| set.set(*cpu).expect("in range"));
+            set
+        };
+        let allowed = of(&[0, 2, 3]);
+        let chosen = |wanted: &[u16]| {
+            let (set, complaint) = choose(wanted, &allowed);
+            (set, complaint.map(|complaint| complaint.to_string()).unwrap_or_default())
+        };
+        assert_eq!(chosen(&[]), (allowed, String::new()));
+        assert_eq!(chosen(&[2, 0]), (of(&[0, 2]), String::new()));
+        let wanted = "processor 1, 4095 of vrrp_cpu_affinity cannot be used; allowed here are 0, 2, 3. The others are used";
+        assert_eq!(chosen(&[1, 2, 4095]), (of(&[2]), wanted.to_owned()));
+        let (set, text) = chosen(&[1]);
+        assert!(set == allowed && text.contains("All of these are used"), "{text}");
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub fn run(args: &Args) -> ExitCode {
         },
         rfc_timers: args.rfc_timers,
         all_files: false,
+        umask: None,
+        no_bfd: false,
         service: None,
     };
     match start::start(plan) {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::control::protocol::{
-    InstanceStatus, InterfaceStatus, PeerStatus, PriorityStatus, Request, Response, ScriptStatus, Status,
-    TrackerStatus,
+    GroupStatus, InstanceStatus, InterfaceStatus, PeerStatus, PriorityStatus, Request, Response,
+    ScriptStatus, Status, TrackerStatus,
 };
 use crate::control::{DEFAULT_RUN_DIR, client};
 
@@ -86,6 +86,10 @@ fn render(status: &Status) -> String {
     for instance in &status.instances {
         out.push('\n');
         out.push_str(&details(instance));
+    }
+    for group in &status.groups {
+        out.push('\n');
+        out.push_str(&sync_group(group));
     }
     if !status.interfaces.is_empty() {
         let mut rows = vec![row(["INTERFACE", "INDEX", "LINK", "XDP", ""])];
@@ -237,6 +241,19 @@ fn details(instance: &InstanceStatus) -> String {
             times(stats.release_master)
         ),
     );
+    out
+}
+
+/// A sync group: its members with their states, and what holds it.
+fn sync_group(group: &GroupStatus) -> String {
+    let mut out = format!("sync group {}: {}\n", group.name, group.state);
+    for (index, member) in group.members.iter().enumerate() {
+        let label = if index == 0 { "members" } else { "" };
+        let _ = writeln!(out, "  {label:<9} {} {}", member.name, member.state);
+    }
+    for fault in &group.fault {
+        let _ = writeln!(out, "  {:<9} {fault}", "fault");
+    }
     out
 }
 

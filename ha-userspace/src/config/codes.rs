@@ -54,6 +54,7 @@ codes! {
     BAD_WORD = "XV0405", "Not one of the words that may stand here.";
     ROUNDED = "XV0406", "A value was rounded or cut.";
     NAME_TOO_LONG = "XV0407", "A name is longer than the kernel allows.";
+    REALTIME_PRIORITY = "XV0408", "A real-time priority has its price.";
     NO_INTERFACE = "XV0501", "An instance has no interface.";
     NO_VRID = "XV0502", "An instance has no virtual router id.";
     NO_VIP = "XV0503", "An instance has no virtual address.";

@@ -11,16 +11,16 @@ use super::tree::Statement;
 
 /// Keywords, with their block and what it means that they do nothing.
 pub const KEYWORDS: &[(Context, &[&str], &str)] = &[
-    (Context::Instance, &["vrf"], "the interface decides the VRF"),
-    (Context::Global, &["metrics"], "no metrics are served"),
+    (
+        Context::Instance,
+        &["vrf"],
+        "it is for unicast without an interface, which is not done; an instance works in the VRF of its interface",
+    ),
     (
         Context::Global,
-        &["reload_file", "reload_repeat", "reload_time_file"],
-        "reloads happen only when asked for",
+        &["metrics"],
+        "no listener serves metrics; `xvrrp status --json` and `xvrrp counters --json` have the numbers",
     ),
-    (Context::Global, &["vrrp_cpu_affinity"], "all processors are used"),
-    (Context::Global, &["vrrp_rt_priority", "vrrp_priority"], "the daemon's own choice is used"),
-    (Context::Global, &["umask"], "files are made readable for root only"),
 ];
 
 /// Options of an address line, with the same, and whether others on the network see the difference.

@@ -56,7 +56,7 @@ pub fn write(kind: Kind, snapshot: &Snapshot) -> Result<PathBuf, String> {
         Kind::Json => json::text(snapshot),
     };
     let path = path(kind, &snapshot.config.global);
-    replace(&path, text.as_bytes())
+    replace(&path, text.as_bytes(), snapshot.config.global.process.file_mode())
         .map(|()| path.clone())
         .map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
@@ -82,12 +82,12 @@ pub fn path(kind: Kind, global: &Global) -> PathBuf {
     Path::new(DIRECTORY).join(format!("{file}.{name}"))
 }
 
-/// Puts a new file into the place of `path`, for root only. Anybody may write /tmp: what lies there, a link for
+/// Puts a new file into the place of `path`. Anybody may write /tmp: what lies there, a link for
 /// instance, is replaced and never followed.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".keepalived").tempfile_in(directory)?;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.persist(path)?;
     Ok(())
@@ -116,10 +116,10 @@ mod tests {
         let (precious, link) = (dir.path().join("precious"), dir.path().join("keepalived.data"));
         std::fs::write(&precious, "precious").expect("written");
         std::os::unix::fs::symlink(&precious, &link).expect("made");
-        replace(&link, b"dump").expect("written");
+        replace(&link, b"dump", 0o640).expect("written");
         assert_eq!(std::fs::read_to_string(&precious).expect("there"), "precious");
         let meta = std::fs::symlink_metadata(&link).expect("there");
-        assert!(meta.is_file() && meta.permissions().mode() & 0o777 == 0o600);
+        assert!(meta.is_file() && meta.permissions().mode() & 0o777 == 0o640);
         assert_eq!(std::fs::read_to_string(&link).expect("there"), "dump");
         let left = std::fs::read_dir(dir.path()).expect("readable").count();
         assert_eq!(left, 2, "no temporary file is left");

@@ -87,6 +87,8 @@ pub struct Status {
     pub config: String,
     /// Virtual routers, in file order.
     pub instances: Vec<InstanceStatus>,
+    /// Sync groups, in file order.
+    pub groups: Vec<GroupStatus>,
     /// Interfaces that virtual routers use.
     pub interfaces: Vec<InterfaceStatus>,
     /// Tracked scripts, in file order.
@@ -129,6 +131,30 @@ pub struct InstanceStatus {
     pub receive: String,
     /// keepalived's statistics.
     pub stats: InstanceStats,
+}
+
+/// One sync group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GroupStatus {
+    /// Name in the configuration.
+    pub name: String,
+    /// The state that its members have or, while they differ, had last: as [`InstanceStatus::state`].
+    pub state: String,
+    /// Its members, in file order.
+    pub members: Vec<MemberStatus>,
+    /// What holds it in FAULT, with the member that has it; empty where nothing does.
+    pub fault: Vec<String>,
+}
+
+/// A member of a sync group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemberStatus {
+    /// Name of the instance.
+    pub name: String,
+    /// As [`InstanceStatus::state`].
+    pub state: String,
 }
 
 /// A priority and what makes it.

@@ -28,8 +28,6 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::xdp::{Lease, PeerIndex, Peers};
 
-/// SCHED_FIFO priority: above the main loop's.
-pub const REALTIME_PRIORITY: u8 = 52;
 /// How much later than it promised the main loop may be done with a turn before it counts as stuck.
 const MAIN_LOOP_SLACK: Span = Span::from_millis(50);
 /// How long `status` waits for the thread.
@@ -107,6 +105,7 @@ pub struct PeerStatus {
 enum Command {
     Peers(Vec<PeerSpec>),
     Heard(PeerKey, Time),
+    Priority(u8),
     Status(mpsc::Sender<Vec<PeerStatus>>),
 }
 
@@ -122,21 +121,32 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// Starts them. `incarnation` is this run's, drawn at random; reports go to `reports`.
+    /// Starts them with a SCHED_FIFO priority, which should be above the main loop's. `incarnation` is this run's,
+    /// drawn at random; reports go to `reports`.
     ///
     /// # Errors
     ///
     /// No thread, no descriptor or no packet socket to be had.
-    pub fn start(incarnation: NonZeroU64, reports: UnboundedSender<Report>) -> anyhow::Result<Self> {
+    pub fn start(
+        incarnation: NonZeroU64,
+        reports: UnboundedSender<Report>,
+        priority: u8,
+    ) -> anyhow::Result<Self> {
         let (commands, orders) = mpsc::channel();
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let wake = Arc::new(EventFd::from_value_and_flags(0, flags)?);
         let promised = Arc::new(AtomicU64::new(u64::MAX));
-        let vouchers = vouch::Vouchers::start(&promised)?;
-        let worker = thread::Worker::new(incarnation, orders, Arc::clone(&wake), reports)?;
+        let vouchers = vouch::Vouchers::start(&promised, priority)?;
+        let worker = thread::Worker::new(incarnation, orders, Arc::clone(&wake), reports, priority)?;
         let thread =
             std::thread::Builder::new().name("xvrrp-liveness".to_owned()).spawn(move || worker.run())?;
         Ok(Self { commands: Some(commands), wake, promised, thread: Some(thread), vouchers })
+    }
+
+    /// Another priority from now on, and the processors that the calling thread may use now.
+    pub fn schedule(&self, priority: u8) {
+        self.tell(Command::Priority(priority));
+        self.vouchers.schedule(priority);
     }
 
     /// All peers that matter from now on. Those that were known keep their judges.

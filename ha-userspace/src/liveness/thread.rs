@@ -13,7 +13,7 @@ use nix::sys::time::TimeSpec;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::prober::Prober;
-use super::{Command, REALTIME_PRIORITY, Report, descriptor};
+use super::{Command, Report, descriptor};
 use crate::net::probe_tx::ProbeTx;
 use crate::net::{clock, process};
 
@@ -26,6 +26,7 @@ pub(super) struct Worker {
     reports: UnboundedSender<Report>,
     socket: ProbeTx,
     probers: Vec<Prober>,
+    priority: u8,
 }
 
 impl Worker {
@@ -34,17 +35,18 @@ impl Worker {
         orders: Receiver<Command>,
         wake: Arc<EventFd>,
         reports: UnboundedSender<Report>,
+        priority: u8,
     ) -> anyhow::Result<Self> {
         let descriptor = descriptor(&wake)?;
         let socket = ProbeTx::open()?;
         let probers = Vec::new();
-        Ok(Self { incarnation, orders, wake, descriptor, reports, socket, probers })
+        Ok(Self { incarnation, orders, wake, descriptor, reports, socket, probers, priority })
     }
 
     pub(super) fn run(mut self) {
         // Each refusal is said once, in the main loop's words; this thread then runs as it is.
         let _ = process::exact_timers();
-        let _ = process::set_realtime(REALTIME_PRIORITY);
+        let _ = process::set_realtime(self.priority);
         loop {
             if !self.obey() {
                 return;
@@ -68,6 +70,9 @@ impl Worker {
                     if let Some(prober) = self.probers.iter_mut().find(|prober| prober.key() == peer) {
                         prober.heard(at);
                     }
+                }
+                Ok(Command::Priority(priority)) => {
+                    let _ = process::set_realtime(priority);
                 }
                 Ok(Command::Status(reply)) => {
                     let now = clock::now();

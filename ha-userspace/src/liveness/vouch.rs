@@ -16,25 +16,32 @@ use ha_common::time::{Span, Time};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use super::{LeaseSpec, REALTIME_PRIORITY};
+use super::LeaseSpec;
 use crate::net::{clock, process};
 
 /// The threads' handle. Dropping it ends them.
 #[derive(Debug)]
 pub(super) struct Vouchers {
-    threads: Vec<(Sender<Vec<LeaseSpec>>, JoinHandle<()>)>,
+    threads: Vec<(Sender<Order>, JoinHandle<()>)>,
+}
+
+/// What a thread is told.
+#[derive(Debug)]
+enum Order {
+    Leases(Vec<LeaseSpec>),
+    Schedule(Option<usize>, u8),
 }
 
 impl Vouchers {
     /// Starts them. `promised`: see [`super::Liveness::promise`].
-    pub(super) fn start(promised: &Arc<AtomicU64>) -> std::io::Result<Self> {
+    pub(super) fn start(promised: &Arc<AtomicU64>, priority: u8) -> std::io::Result<Self> {
         let mut vouchers = Self { threads: Vec::new() };
         for (number, processor) in processors().into_iter().enumerate() {
-            let (sender, leases) = channel();
+            let (sender, orders) = channel();
             let promised = Arc::clone(promised);
             let thread = std::thread::Builder::new()
                 .name(format!("xvrrp-lease-{number}"))
-                .spawn(move || run(processor, &leases, &promised))?;
+                .spawn(move || run(processor, priority, &orders, &promised))?;
             vouchers.threads.push((sender, thread));
         }
         Ok(vouchers)
@@ -44,7 +51,18 @@ impl Vouchers {
     pub(super) fn set_leases(&self, leases: &[LeaseSpec]) {
         for (sender, _) in &self.threads {
             // The thread ends only when this sender is dropped.
-            let _ = sender.send(leases.to_vec());
+            let _ = sender.send(Order::Leases(leases.to_vec()));
+        }
+    }
+
+    /// Another priority, and the processors that the calling thread may use now. Where it may use one only, both run
+    /// there; where it was one at the start, there is one thread.
+    pub(super) fn schedule(&self, priority: u8) {
+        let processors = processors();
+        let last = processors.last().copied().flatten();
+        for (at, (sender, _)) in self.threads.iter().enumerate() {
+            let processor = processors.get(at).copied().flatten().or(last);
+            let _ = sender.send(Order::Schedule(processor, priority));
         }
     }
 }
@@ -66,15 +84,10 @@ fn processors() -> Vec<Option<usize>> {
     std::iter::once(first).chain(last.map(Some)).collect()
 }
 
-fn run(processor: Option<usize>, orders: &Receiver<Vec<LeaseSpec>>, promised: &AtomicU64) {
-    if let Some(processor) = processor {
-        let mut one = CpuSet::new();
-        // A refusal costs only the independence of the other.
-        let _ = one.set(processor).and_then(|()| sched_setaffinity(Pid::from_raw(0), &one));
-    }
+fn run(processor: Option<usize>, priority: u8, orders: &Receiver<Order>, promised: &AtomicU64) {
     // Each refusal is said once, in the main loop's words; this thread then runs as it is.
     let _ = process::exact_timers();
-    let _ = process::set_realtime(REALTIME_PRIORITY);
+    schedule(processor, priority);
     let mut leases = Vec::new();
     loop {
         let next = renew(&leases, clock::now(), promised.load(Ordering::Acquire));
@@ -83,11 +96,21 @@ fn run(processor: Option<usize>, orders: &Receiver<Vec<LeaseSpec>>, promised: &A
             None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match order {
-            Ok(changed) => leases = changed,
+            Ok(Order::Leases(changed)) => leases = changed,
+            Ok(Order::Schedule(processor, priority)) => schedule(processor, priority),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
+}
+
+fn schedule(processor: Option<usize>, priority: u8) {
+    if let Some(processor) = processor {
+        let mut one = CpuSet::new();
+        // A refusal costs only the independence of the other.
+        let _ = one.set(processor).and_then(|()| sched_setaffinity(Pid::from_raw(0), &one));
+    }
+    let _ = process::set_realtime(priority);
 }
 
 /// Renews what is to be renewed, and says how long to wait until the next look. Three renewals fit into a lease.

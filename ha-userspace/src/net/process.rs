@@ -4,9 +4,12 @@
 //! scheduling is reset on fork, locks end at exec, and [`Inherited::restore`] undoes the rest in the child.
 
 use std::io;
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
+use nix::unistd::Pid;
 
 use super::sys;
 
@@ -18,6 +21,39 @@ pub enum ProcessError {
     Realtime {
         /// Priority asked for.
         priority: i32,
+        /// The kernel's answer.
+        #[source]
+        source: Errno,
+    },
+    /// setpriority.
+    #[error(
+        "nice {nice} is refused: {source}; run as root, give it CAP_SYS_NICE, or set LimitNICE= of the service"
+    )]
+    Nice {
+        /// Nice value asked for.
+        nice: i32,
+        /// The kernel's answer.
+        #[source]
+        source: Errno,
+    },
+    /// Processors that the machine or the cpuset does not have.
+    #[error(
+        "processor {} of vrrp_cpu_affinity cannot be used; allowed here are {}. {}",
+        list(missing),
+        list(allowed),
+        if *left { "The others are used" } else { "All of these are used: correct the line, or widen the cpuset" }
+    )]
+    Processors {
+        /// What was asked for and is not there.
+        missing: Vec<u16>,
+        /// What the daemon was started with.
+        allowed: Vec<u16>,
+        /// Some of those that were asked for are there.
+        left: bool,
+    },
+    /// sched_setaffinity.
+    #[error("vrrp_cpu_affinity is refused: {source}; all allowed processors are used")]
+    Affinity {
         /// The kernel's answer.
         #[source]
         source: Errno,
@@ -50,6 +86,10 @@ fn realtime_hint(errno: Errno) -> &'static str {
     }
 }
 
+fn list(numbers: &[u16]) -> String {
+    numbers.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// Gives the calling thread SCHED_FIFO with `priority` (1 to 99), which its children do not inherit.
 ///
 /// # Errors
@@ -57,6 +97,82 @@ fn realtime_hint(errno: Errno) -> &'static str {
 pub fn set_realtime(priority: u8) -> Result<(), ProcessError> {
     let priority = i32::from(priority);
     sys::schedule_fifo(priority).map_err(|source| ProcessError::Realtime { priority, source })
+}
+
+/// What the daemon was started with: its own choices are undone with it, and scripts get it back.
+#[derive(Clone, Copy, Debug)]
+struct Original {
+    processors: Option<CpuSet>,
+    nice: i32,
+}
+
+static ORIGINAL: OnceLock<Original> = OnceLock::new();
+
+fn original() -> &'static Original {
+    ORIGINAL.get_or_init(|| Original {
+        processors: sched_getaffinity(Pid::from_raw(0)).ok(),
+        nice: rustix::process::getpriority_process(None).unwrap_or(0),
+    })
+}
+
+/// The processors that the daemon was started with; `None` where the kernel did not say.
+#[must_use]
+pub fn original_processors() -> Option<CpuSet> {
+    original().processors
+}
+
+/// Nice value of the calling thread; that which the daemon was started with where `None`. Threads that it starts
+/// later inherit what makes them slower, and nothing that makes them faster.
+///
+/// # Errors
+/// Refused; the thread keeps its nice value.
+pub fn set_nice(nice: Option<i8>) -> Result<(), ProcessError> {
+    let nice = nice.map_or(original().nice, i32::from);
+    if rustix::process::getpriority_process(None) == Ok(nice) {
+        return Ok(());
+    }
+    rustix::process::setpriority_process(None, nice)
+        .map_err(|error| ProcessError::Nice { nice, source: Errno::from_raw(error.raw_os_error()) })
+}
+
+/// Binds every thread of the process to these processors; to those that it was started with where there are none.
+///
+/// # Errors
+/// Some are not there, and the others are used; or all are refused. The text says which.
+pub fn bind_threads(wanted: &[u16]) -> Result<(), ProcessError> {
+    let Some(allowed) = original().processors else { return Ok(()) };
+    let (set, complaint) = choose(wanted, &allowed);
+    bind_all(&set).map_err(|source| ProcessError::Affinity { source })?;
+    complaint.map_or(Ok(()), Err)
+}
+
+/// Those of `wanted` that are allowed, all where none is; and what to say of the rest.
+fn choose(wanted: &[u16], allowed: &CpuSet) -> (CpuSet, Option<ProcessError>) {
+    let has = |cpu: u16| allowed.is_set(usize::from(cpu)).unwrap_or(false);
+    let (there, missing): (Vec<u16>, Vec<u16>) = wanted.iter().partition(|cpu| has(**cpu));
+    let left = !there.is_empty();
+    let mut set = if left { CpuSet::new() } else { *allowed };
+    for cpu in there {
+        // It is in range, since the other set has it.
+        let _ = set.set(usize::from(cpu));
+    }
+    let count = u16::try_from(CpuSet::count()).unwrap_or(u16::MAX);
+    let complaint = (!missing.is_empty()).then(|| {
+        let allowed = (0..count).filter(|cpu| has(*cpu)).collect();
+        ProcessError::Processors { missing, allowed, left }
+    });
+    (set, complaint)
+}
+
+fn bind_all(set: &CpuSet) -> nix::Result<()> {
+    // The calling thread first: what it starts from now on inherits the set.
+    sched_setaffinity(Pid::from_raw(0), set)?;
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    for thread in tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()) {
+        // A thread may have ended meanwhile.
+        let _ = sched_setaffinity(Pid::from_raw(thread), set);
+    }
+    Ok(())
 }
 
 /// Locks the memory of the process, each page from its first use on, so that resident memory stays small.
@@ -170,6 +286,26 @@ mod tests {
         assert_eq!(policy, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
         let child = std::thread::spawn(sys::scheduler).join().expect("no panic").expect("readable");
         assert_eq!(child, libc::SCHED_OTHER);
+    }
+
+    #[test]
+    fn processors_that_are_not_there_are_named_and_the_others_used() {
+        let of = |numbers: &[usize]| {
+            let mut set = CpuSet::new();
+            numbers.iter().for_each(|cpu| set.set(*cpu).expect("in range"));
+            set
+        };
+        let allowed = of(&[0, 2, 3]);
+        let chosen = |wanted: &[u16]| {
+            let (set, complaint) = choose(wanted, &allowed);
+            (set, complaint.map(|complaint| complaint.to_string()).unwrap_or_default())
+        };
+        assert_eq!(chosen(&[]), (allowed, String::new()));
+        assert_eq!(chosen(&[2, 0]), (of(&[0, 2]), String::new()));
+        let wanted = "processor 1, 4095 of vrrp_cpu_affinity cannot be used; allowed here are 0, 2, 3. The others are used";
+        assert_eq!(chosen(&[1, 2, 4095]), (of(&[2]), wanted.to_owned()));
+        let (set, text) = chosen(&[1]);
+        assert!(set == allowed && text.contains("All of these are used"), "{text}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A FIFO is opened for reading and writing, so that it needs no reader; what is written before one comes waits in
 //! the pipe. When that is full, lines wait here, up to `LINES`, and further ones are dropped. A FIFO that was there
-//! before keeps its owner and mode and stays when the daemon stops.
+//! before keeps its owner and mode and stays when the daemon stops; `umask` is looked at when one is made.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,14 +11,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Uid, fchown, mkfifo};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
 use tokio::task::JoinHandle;
 
-use super::script::UMASK;
-use crate::config::model::{Fifo, Global, NotifyScript, ScriptUser};
+use crate::config::model::{Fifo, Global, NotifyScript, Process, ScriptUser};
 use crate::track;
 use crate::track::exec::{self, Fate, Outcome};
 
@@ -79,7 +78,7 @@ impl Fifos {
             if self.open.iter().any(|open| open.spec == spec) {
                 continue;
             }
-            match Open::new(&spec) {
+            match Open::new(&spec, &global.process) {
                 Ok(open) => self.open.push(open),
                 Err(error) => tracing::error!(
                     "FIFO {} ({}) cannot be used: {error}; nothing is written to it",
@@ -111,18 +110,18 @@ impl Fifos {
 }
 
 impl Open {
-    fn new(spec: &Spec) -> io::Result<Self> {
+    fn new(spec: &Spec, process: &Process) -> io::Result<Self> {
         let path = &spec.fifo.path;
-        let (file, made) = open(path, spec.fifo.user.as_ref().or(spec.default_user.as_ref()))?;
+        let (file, made) =
+            open(path, process.file_mode(), spec.fifo.user.as_ref().or(spec.default_user.as_ref()))?;
         let fifo = pipe::Sender::from_file(file)?;
         let (lines, queue) = mpsc::channel(LINES);
         let writer = tokio::spawn(write_lines(fifo, queue, path.clone()));
         let (cancel, cancelled) = mpsc::channel(1);
-        let script = spec
-            .fifo
-            .script
-            .as_ref()
-            .map(|script| tokio::spawn(keep_running(script.clone(), spec.clone(), cancelled)));
+        let script = spec.fifo.script.as_ref().map(|script| {
+            let mask = Mode::from_bits_truncate(process.script_mask());
+            tokio::spawn(keep_running(script.clone(), spec.clone(), mask, cancelled))
+        });
         Ok(Self { spec: spec.clone(), lines, writer, script, cancel, made })
     }
 
@@ -144,7 +143,7 @@ impl Open {
 }
 
 /// Makes the FIFO where there is none, and opens it. Also what it is known by, if it was made.
-fn open(path: &Path, user: Option<&ScriptUser>) -> io::Result<(File, Option<(u64, u64)>)> {
+fn open(path: &Path, mode: u32, user: Option<&ScriptUser>) -> io::Result<(File, Option<(u64, u64)>)> {
     let made = match mkfifo(path, Mode::from_bits_truncate(0o600)) {
         Ok(()) => true,
         Err(Errno::EEXIST) => false,
@@ -161,6 +160,8 @@ fn open(path: &Path, user: Option<&ScriptUser>) -> io::Result<(File, Option<(u64
     }
     if made {
         let owner = exec::identity(user).map_err(|error| io::Error::other(error.to_string()))?;
+        // The daemon's own umask may have taken something away.
+        fchmod(&file, Mode::from_bits_truncate(mode))?;
         fchown(&file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
     }
     Ok((file, made.then(|| (meta.dev(), meta.ino()))))
@@ -184,7 +185,7 @@ async fn write_lines(fifo: pipe::Sender, mut lines: Receiver<String>, path: Path
 }
 
 /// Runs a FIFO's script, again when it ends, until the other end of `cancelled` is dropped.
-async fn keep_running(script: NotifyScript, spec: Spec, mut cancelled: Receiver<()>) {
+async fn keep_running(script: NotifyScript, spec: Spec, mask: Mode, mut cancelled: Receiver<()>) {
     let mut argv = script.argv.clone();
     argv.push(spec.fifo.path.display().to_string());
     let user = script.user.as_ref().or(spec.default_user.as_ref());
@@ -192,12 +193,10 @@ async fn keep_running(script: NotifyScript, spec: Spec, mut cancelled: Receiver<
     let mut pause = RESTART_SOONEST;
     loop {
         let begun = Instant::now();
-        let started = exec::prepare_command(&argv, user, spec.secure)
-            .map_err(|why| why.to_string())
-            .and_then(|prepared| {
-                let mask = Mode::from_bits_truncate(UMASK);
-                prepared.spawn_with(Fate::EndsWithDaemon, mask).map_err(|error| error.to_string())
-            });
+        let started =
+            exec::prepare_command(&argv, user, spec.secure).map_err(|why| why.to_string()).and_then(
+                |prepared| prepared.spawn(Fate::EndsWithDaemon, mask).map_err(|error| error.to_string()),
+            );
         match started {
             Ok(mut child) => {
                 tokio::select! {
@@ -230,23 +229,23 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("file");
         std::fs::write(&file, "precious").expect("written");
-        assert!(open(&file, None).is_err());
+        assert!(open(&file, 0o600, None).is_err());
         assert_eq!(std::fs::read_to_string(&file).expect("readable"), "precious");
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&file, &link).expect("made");
-        assert!(open(&link, None).is_err());
+        assert!(open(&link, 0o600, None).is_err());
     }
 
     #[test]
     fn a_fifo_is_made_once() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("fifo");
-        let (_first, made) = open(&path, None).expect("made");
+        let (_first, made) = open(&path, 0o640, None).expect("made");
         assert!(made.is_some());
         let meta = std::fs::metadata(&path).expect("there");
         assert!(meta.file_type().is_fifo());
-        assert_eq!(meta.mode() & 0o777, 0o600);
-        let (_second, made) = open(&path, None).expect("opened");
+        assert_eq!(meta.mode() & 0o777, 0o640);
+        let (_second, made) = open(&path, 0o600, None).expect("opened");
         assert_eq!(made, None);
     }
 }

@@ -258,15 +258,15 @@ fn tell(event: &Event, settings: &Settings, fifos: &Fifos, scripts: &Scripts, ma
         What::MasterRxLowerPri => (&notify.master_rx_lower_pri, &None),
         What::MasterPriority | What::BackupPriority | What::Still(_) => return,
     };
-    let secure = settings.global.script_security;
+    let global = &settings.global;
     if let Some(script) = own {
-        scripts.run(&script.argv, settings.user(script), secure, &script.place);
+        scripts.run(&script.argv, settings.user(script), global, &script.place);
     }
     if let Some(script) = any {
         let mut argv = script.argv.clone();
         let priority = event.priority.to_string();
         argv.extend([event.kind.word(), &event.name, event.what.word(), &priority].map(str::to_owned));
-        scripts.run(&argv, settings.user(script), secure, &script.place);
+        scripts.run(&argv, settings.user(script), global, &script.place);
     }
     if notify.smtp_alert {
         mailer.send(&event);

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use nix::sys::stat::Mode;
 
-use super::script::UMASK;
 use crate::config::model::{Global, OnceScript};
 use crate::track;
 use crate::track::exec::{self, Fate, Outcome};
@@ -39,7 +38,8 @@ async fn to_its_end(once: &OnceScript, global: &Global) -> Outcome {
         Ok(prepared) => prepared,
         Err(why) => return Outcome::NotRun(why.to_string()),
     };
-    let mut child = match prepared.spawn_with(Fate::EndsWithDaemon, Mode::from_bits_truncate(UMASK)) {
+    let mask = Mode::from_bits_truncate(global.process.script_mask());
+    let mut child = match prepared.spawn(Fate::EndsWithDaemon, mask) {
         Ok(child) => child,
         Err(error) => return Outcome::NotRun(format!("cannot be started: {error}")),
     };

@@ -1,20 +1,18 @@
 //! Starting notify scripts: checked before every run, started in order, not waited for.
 //!
 //! A script that hangs costs nothing but its own process; beyond `RUNNING` of them, further ones are refused. How a
-//! script's process looks is [`crate::track::exec`]'s business, apart from the umask, which is keepalived's 0177.
+//! script's process looks is [`crate::track::exec`]'s business, apart from the umask, which the configuration says.
 
 use std::sync::Arc;
 
 use nix::sys::stat::Mode;
 use tokio::sync::Semaphore;
 
-use crate::config::model::{Place, ScriptUser};
+use crate::config::model::{Global, Place, ScriptUser};
 use crate::track::exec::{self, Fate, Outcome};
 
 /// Scripts that run at the same time.
 const RUNNING: usize = 256;
-/// Files that scripts make are the user's alone, as under keepalived.
-pub(super) const UMASK: u32 = 0o177;
 
 /// Runs scripts.
 #[derive(Debug)]
@@ -28,20 +26,20 @@ impl Scripts {
     }
 
     /// Starts one. What is wrong with it is logged.
-    pub(super) fn run(&self, argv: &[String], user: Option<&ScriptUser>, secure: bool, place: &Place) {
+    pub(super) fn run(&self, argv: &[String], user: Option<&ScriptUser>, global: &Global, place: &Place) {
         let name = argv.first().cloned().unwrap_or_default();
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
             tracing::error!("{name} ({place}) was not run: {RUNNING} notify scripts are still running");
             return;
         };
-        let prepared = match exec::prepare_command(argv, user, secure) {
+        let prepared = match exec::prepare_command(argv, user, global.script_security) {
             Ok(prepared) => prepared,
             Err(why) => {
                 tracing::error!("{name} ({place}) was not run: {why}");
                 return;
             }
         };
-        match prepared.spawn_with(Fate::OutlivesDaemon, Mode::from_bits_truncate(UMASK)) {
+        match prepared.spawn(Fate::OutlivesDaemon, Mode::from_bits_truncate(global.process.script_mask())) {
             Ok(mut child) => {
                 let place = place.clone();
                 tokio::spawn(async move {

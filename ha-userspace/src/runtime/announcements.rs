@@ -1,29 +1,30 @@
 //! Which gratuitous ARPs and neighbour advertisements go out in a turn, and through which interfaces.
 //!
-//! When: [`super::bursts`].
+//! When: [`super::bursts`], and [`super::lanes`] where they keep a distance.
 
 use std::net::IpAddr;
 
 use ha_common::arp::{self, Form};
+use ha_common::machine::State;
 use ha_common::ndp;
-use ha_common::time::Time;
+use ha_common::time::{Span, Time};
 
 use super::daemon::Daemon;
 use super::devices;
+use super::lanes::{Kind, Lanes, Message, Shared};
 use super::links::vips;
 use super::note::Note;
 use super::router::{Router, span};
-use crate::config::model::Instance;
+use crate::config::model::{Garp, GarpGroup, Instance, Vip};
 use crate::net::announce::Burst;
 use crate::net::clock;
 use crate::net::monitor::{Link, Links};
 use crate::net::vmac::MARK;
 
 impl Daemon {
-    /// One round of gratuitous ARP and NA of every router that has one due.
+    /// One round of gratuitous ARP and NA of every router that has one due. What has a distance to keep waits for it.
     pub(super) fn announce(&mut self) {
         let now = clock::now();
-        let mut bursts = Vec::new();
         let mut due = Vec::new();
         let mut extra = Vec::new();
         for router in &mut self.routers {
@@ -36,17 +37,21 @@ impl Daemon {
             }
         }
         let links = self.monitor.links();
+        let mut out =
+            Out { links, groups: &self.config.garp_groups, lanes: &mut self.lanes, bursts: Vec::new() };
         for router in extra {
             let wanted = |link: &Link| needs_extra(&router.config, link);
-            announcements(router, links, wanted, Some(Form::Request), true, &mut bursts);
+            out.announce(router, wanted, Some(Form::Request), true);
         }
         // Each address once before any the second time: of many, the last one is heard of sooner.
         for (router, arp, na) in &due {
-            announcements(router, links, |_| true, arp.then_some(Form::Request), *na, &mut bursts);
+            out.announce(router, |_| true, arp.then_some(Form::Request), *na);
         }
         for (router, ..) in due.iter().filter(|(_, arp, _)| *arp) {
-            announcements(router, links, |_| true, Some(Form::Reply), false, &mut bursts);
+            out.announce(router, |_| true, Some(Form::Reply), false);
         }
+        out.move_on(&self.routers, now);
+        let bursts = out.bursts;
         if bursts.is_empty() {
             return;
         }
@@ -80,28 +85,108 @@ fn needs_extra(config: &Instance, link: &Link) -> bool {
     !advertises && (link.alias == MARK || config.garp_extra.is_some_and(|extra| extra.all))
 }
 
-/// Adds one round of a router's announcements to `bursts`, one burst per device.
-fn announcements(
-    router: &Router,
-    links: &Links,
-    wanted: impl Fn(&Link) -> bool,
-    arp: Option<Form>,
-    na: bool,
-    bursts: &mut Vec<(u32, Burst)>,
-) {
-    for vip in vips(&router.config) {
-        let device = vip.device.as_deref().unwrap_or(&router.config.interface);
-        let Some(link) = links.by_name(device).filter(|link| wanted(link)) else { continue };
-        let Some(mac) = link.mac else { continue };
-        let at = bursts.iter().position(|(index, _)| *index == link.index).unwrap_or_else(|| {
-            bursts.push((link.index, Burst::new(link.index)));
-            bursts.len() - 1
-        });
-        let burst = &mut bursts[at].1;
-        match (vip.address, arp) {
-            (IpAddr::V4(address), Some(form)) => burst.push(&arp::gratuitous(form, mac, address)),
-            (IpAddr::V6(address), _) if na => burst.push(&ndp::unsolicited(mac, address)),
-            (IpAddr::V4(_) | IpAddr::V6(_), _) => {}
+/// Where announcements go: into bursts that are sent now, one for each device, or into a lane.
+struct Out<'a> {
+    links: &'a Links,
+    groups: &'a [GarpGroup],
+    lanes: &'a mut Lanes,
+    bursts: Vec<(u32, Burst)>,
+}
+
+impl Out<'_> {
+    /// Adds one round of a router's announcements.
+    fn announce(&mut self, router: &Router, wanted: impl Fn(&Link) -> bool, arp: Option<Form>, na: bool) {
+        for vip in vips(&router.config) {
+            let Some(link) = device(router, vip, self.links).filter(|link| wanted(link)) else { continue };
+            let kind = match vip.address {
+                IpAddr::V4(_) if arp.is_some() => Kind::Arp,
+                IpAddr::V6(_) if na => Kind::Na,
+                IpAddr::V4(_) | IpAddr::V6(_) => continue,
+            };
+            match pace(self.groups, &router.config.garp, self.links, link, kind) {
+                // Where each has its time, the forms take turns instead of going out in pairs.
+                Some(_) if arp == Some(Form::Reply) => {}
+                Some((shared, interval)) => {
+                    let garp = &router.config.garp;
+                    let most = garp.repeat.max(garp.lower_prio_repeat).max(garp.refresh_repeat);
+                    self.lanes.add(shared, interval, message(router, vip), most);
+                }
+                None => self.push(link, vip.address, arp.unwrap_or(Form::Request)),
+            }
         }
     }
+
+    /// Takes what is due now out of the lanes.
+    fn move_on(&mut self, routers: &[Router], now: Time) {
+        let mut sent = Vec::new();
+        for (_, lane) in self.lanes.due(now) {
+            while let Some((message, had)) = lane.take() {
+                // Since it was queued, the router may have left, or lost the address.
+                let of = |router: &&Router| {
+                    router.machine.state() == State::Master
+                        && !router.retired
+                        && router.interface == message.interface
+                        && (router.config.family, router.config.vrid) == (message.family, message.vrid)
+                };
+                let found = routers.iter().find(of).and_then(|router| {
+                    let vip = vips(&router.config).find(|vip| vip.address == message.address)?;
+                    device(router, vip, self.links)
+                });
+                let Some(link) = found else {
+                    lane.forget(&message);
+                    continue;
+                };
+                let form = if had % 2 == 0 { Form::Request } else { Form::Reply };
+                sent.push((link, message.address, form));
+                lane.sent(now);
+                break;
+            }
+        }
+        for (link, address, form) in sent {
+            self.push(link, address, form);
+        }
+    }
+
+    fn push(&mut self, link: &Link, address: IpAddr, form: Form) {
+        let Some(mac) = link.mac else { return };
+        let at = self.bursts.iter().position(|(index, _)| *index == link.index).unwrap_or_else(|| {
+            self.bursts.push((link.index, Burst::new(link.index)));
+            self.bursts.len() - 1
+        });
+        let burst = &mut self.bursts[at].1;
+        match address {
+            IpAddr::V4(address) => burst.push(&arp::gratuitous(form, mac, address)),
+            IpAddr::V6(address) => burst.push(&ndp::unsolicited(mac, address)),
+        }
+    }
+}
+
+/// The device that a virtual address is on.
+fn device<'a>(router: &Router, vip: &Vip, links: &'a Links) -> Option<&'a Link> {
+    links.by_name(vip.device.as_deref().unwrap_or(&router.config.interface))
+}
+
+fn message(router: &Router, vip: &Vip) -> Message {
+    let (family, vrid) = (router.config.family, router.config.vrid);
+    Message { interface: router.interface, family, vrid, address: vip.address }
+}
+
+/// The distance that messages through a device keep, and what they share it with; `None` where they keep none. The
+/// switch sees an interface with a virtual MAC address where the interface below it is.
+fn pace(groups: &[GarpGroup], garp: &Garp, links: &Links, link: &Link, kind: Kind) -> Option<(Shared, Span)> {
+    let own = ["macvlan", "ipvlan"].contains(&link.kind.as_str());
+    let base = link.lower.filter(|_| own).and_then(|index| links.get(index)).unwrap_or(link);
+    let group = groups
+        .iter()
+        .position(|group| group.interfaces.contains(&link.name) || group.interfaces.contains(&base.name));
+    let (own, global) = match kind {
+        Kind::Arp => (group.and_then(|at| groups[at].arp_interval), garp.arp_interval),
+        Kind::Na => (group.and_then(|at| groups[at].na_interval), garp.na_interval),
+    };
+    let interval = own.unwrap_or(global);
+    let shared = match group {
+        Some(at) => Shared::Group(at, kind),
+        None => Shared::Interface(base.name.clone(), kind),
+    };
+    (!interval.is_zero()).then(|| (shared, span(interval)))
 }

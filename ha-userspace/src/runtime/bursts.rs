@@ -3,7 +3,8 @@
 //! Pure: told about transitions and asked at a time, it answers whether a round is due. One round is one message
 //! of each form for every address. Words and defaults are keepalived's (`garp_master_*`, keepalived.conf(5)).
 //!
-//! Rounds that follow each other at once are still asked for one by one: 255 virtual routers have thousands of
+//! Rounds follow each other at once; a distance between messages is [`super::lanes`]'s. They are still asked for one by
+//! one: 255 virtual routers have thousands of
 //! messages to send, and adverts and addresses that become due meanwhile must not wait for the last of them.
 
 use ha_common::time::{Span, Time};
@@ -13,8 +14,6 @@ use ha_common::time::{Span, Time};
 pub(super) struct Settings {
     /// Rounds in a burst.
     pub(super) repeat: u32,
-    /// Pause between two rounds of one burst; zero sends them back to back.
-    pub(super) interval: Span,
     /// A second burst this long after the first; zero for none.
     pub(super) delay: Span,
     /// A refresh this often; zero for never.
@@ -109,8 +108,7 @@ impl Bursts {
         }
         let Some((left, _)) = self.under_way.take_if(|(_, at)| *at <= now) else { return false };
         if left > 1 {
-            // Counted from now: rounds that were missed by a stall are not made up for in a heap.
-            self.under_way = Some((left - 1, now.after(self.settings.interval)));
+            self.under_way = Some((left - 1, now));
         }
         true
     }
@@ -126,13 +124,8 @@ impl Bursts {
 mod tests {
     use super::*;
 
-    const SETTINGS: Settings = Settings {
-        repeat: 5,
-        interval: Span::ZERO,
-        delay: Span::from_secs(5),
-        refresh: Span::ZERO,
-        refresh_repeat: 1,
-    };
+    const SETTINGS: Settings =
+        Settings { repeat: 5, delay: Span::from_secs(5), refresh: Span::ZERO, refresh_repeat: 1 };
 
     fn at(ms: u64) -> Time {
         Time(ms * 1_000_000)
@@ -155,18 +148,6 @@ mod tests {
         assert_eq!(rounds(&mut bursts, at(5009)), 0);
         assert_eq!(rounds(&mut bursts, at(5010)), 5);
         assert_eq!(bursts.next(), None);
-    }
-
-    #[test]
-    fn s33_interval_spaces_the_rounds() {
-        let mut bursts =
-            Bursts::new(Settings { interval: Span::from_millis(100), delay: Span::ZERO, ..SETTINGS });
-        bursts.start(at(0));
-        let mut sent = Vec::new();
-        while let Some(due) = bursts.next() {
-            sent.push((due, rounds(&mut bursts, due)));
-        }
-        assert_eq!(sent, [0, 100, 200, 300, 400].map(|ms| (at(ms), 1)));
     }
 
     #[test]

@@ -18,8 +18,11 @@ use super::fast::Fast;
 use super::groups::Group;
 use super::inspector::Inspector;
 use super::interface::{Frame, Interface, Setup};
+use super::lanes::Lanes;
 use super::loading::Loader;
 use super::note::Note;
+use super::reload_file::ReloadFile;
+use super::reload_time::ReloadTime;
 use super::router::Router;
 use super::statics::Statics;
 use super::vmac::VirtualLinks;
@@ -67,6 +70,7 @@ pub(super) struct Daemon {
     pub(super) neighbours: Neighbours,
     pub(super) firewall: Firewall,
     pub(super) announcer: Announcer,
+    pub(super) lanes: Lanes,
     pub(super) timer: Timer,
     pub(super) inspector: Inspector,
     pub(super) loader: Loader,
@@ -81,6 +85,7 @@ pub(super) struct Daemon {
     /// Reads a configuration; runs on another thread.
     pub(super) read: Arc<dyn Fn() -> Loaded + Send + Sync>,
     pub(super) reading: Option<Reading>,
+    pub(super) reload_time: Option<ReloadTime>,
     pub(super) warnings: Vec<String>,
     pub(super) stopping: bool,
     /// The configuration is being put into force for the first time.
@@ -305,7 +310,12 @@ impl Daemon {
             return;
         }
         let read = Arc::clone(&self.read);
-        self.reading = Some((tokio::task::spawn_blocking(move || read()), purpose, reply));
+        let global = self.config.global.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let _there = ReloadFile::make(&global);
+            read()
+        });
+        self.reading = Some((task, purpose, reply));
     }
 
     fn finish_reading(&mut self, loaded: Option<Loaded>) {

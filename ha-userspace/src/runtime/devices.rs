@@ -58,7 +58,6 @@ pub(super) fn advert_mac(config: &Instance) -> Option<[u8; 6]> {
 /// on another interface, where `use_vmac_addr` or its own `use_vmac` says so, on one that is made for it. `links` are
 /// those of the moment: a name that something else has is not chosen.
 pub(super) fn resolve(config: &mut Config, links: &Links) -> Vec<Plan> {
-    pace(config);
     let prefix = config.global.vmac_prefix.clone().unwrap_or_else(|| "vrrp".to_owned());
     let address_prefix = config.global.vmac_addr_prefix.clone().unwrap_or_else(|| prefix.clone());
     let mut plans: Vec<Plan> = Vec::new();
@@ -121,18 +120,6 @@ pub(super) fn resolve(config: &mut Config, links: &Links) -> Vec<Plan> {
         }
     }
     plans
-}
-
-/// `garp_group`: messages through the interfaces of one group keep the group's distance.
-fn pace(config: &mut Config) {
-    for instance in &mut config.instances {
-        let mut groups = config.garp_groups.iter();
-        let Some(group) = groups.find(|group| group.interfaces.contains(&instance.interface)) else {
-            continue;
-        };
-        instance.garp.arp_interval = group.arp_interval.unwrap_or(instance.garp.arp_interval);
-        instance.garp.na_interval = group.na_interval.unwrap_or(instance.garp.na_interval);
-    }
 }
 
 /// RFC 9568 section 7.3.

@@ -139,6 +139,7 @@ impl Daemon {
         }
         let held_back = self.held_back(n);
         let router = &mut self.routers[n];
+        router.noted.held_back = router.fitness == Input::Ready(true) && held_back.is_some();
         let (fitness, awaits) = match (router.fitness, held_back) {
             (Input::Ready(true), Some((why, waits))) => {
                 router.noted.fault = vec![why];

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use super::daemon::Daemon;
 use super::fence;
 use super::interface::{Plan, Setup};
-use crate::net::clock;
+use crate::net::{clock, process};
 use crate::xdp::{AttachError, Options, XdpInterface};
 
 /// How long a start waits for a program, so that a role that an earlier run left is found before anything else is
@@ -27,7 +27,7 @@ use crate::xdp::{AttachError, Options, XdpInterface};
 const START_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Before all threads without real-time priority.
-const NICE: i32 = -20;
+const NICE: i8 = -20;
 
 /// What became of an order.
 type Outcome = Result<XdpInterface, AttachError>;
@@ -99,7 +99,7 @@ impl Loader {
         let told = Arc::clone(&done);
         let thread = Builder::new().name("xvrrp-load".to_owned()).spawn(move || {
             // A refusal costs time only.
-            let _ = rustix::process::setpriority_process(None, NICE);
+            let _ = process::set_nice(Some(NICE));
             for order in taken {
                 match order {
                     Order::Attach(wanted) => {

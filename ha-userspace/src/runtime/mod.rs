@@ -14,14 +14,18 @@ mod fence;
 mod groups;
 mod inspector;
 mod interface;
+mod lanes;
 mod links;
 mod loading;
 mod note;
 mod reload;
+mod reload_file;
+mod reload_time;
 mod report;
 mod resume;
 mod router;
 mod routes;
+mod scheduling;
 mod source;
 mod statics;
 mod tell;
@@ -58,12 +62,10 @@ use delays::Delays;
 use fast::Fast;
 use inspector::Inspector;
 use interface::Setup;
+use lanes::Lanes;
 use loading::Loader;
 use statics::Statics;
 use vmac::VirtualLinks;
-
-/// SCHED_FIFO priority of the loop: above interrupt threads (50), so that a packet flood does not delay an advert.
-const REALTIME_PRIORITY: u8 = 51;
 
 /// Set in the environment of a program that replaces this one.
 pub const REPLACES: &str = "XVRRP_REPLACES";
@@ -92,25 +94,28 @@ pub struct Options {
 pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
-    // What replaces an earlier run has not been shut down, and its role does not wait for long.
+    // What replaces an earlier run has not been shut down, and its role does not wait for long. A start by the service
+    // manager is one, after a leave for a restart too: a restart of keepalived runs the script again as well.
     let replaces = std::env::var_os(REPLACES).is_some();
     if let Some(script) = config.global.startup.as_ref().filter(|_| !replaces) {
         once::run("startup_script", script, &config.global);
     }
+    let mut warnings = Vec::new();
+    // Whatever is started from here on inherits the processors.
+    scheduling::bind(&config.global.process, &mut warnings);
     let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
     let inspector = Inspector::start().context("the thread that looks after XDP cannot be started")?;
     let loader = Loader::start().context("the thread that loads XDP programs cannot be started")?;
     let mut watchers = Watchers::start().context("the thread for checks cannot be started")?;
     let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
-    let mut warnings = Vec::new();
     let prepared = [
         process::exact_timers().map_err(anyhow::Error::from),
         process::raise_memlock().map_err(anyhow::Error::from),
-        process::set_realtime(REALTIME_PRIORITY).map_err(anyhow::Error::from),
     ];
     for refusal in prepared.into_iter().filter_map(Result::err) {
         warn(&mut warnings, refusal.to_string());
     }
+    scheduling::prefer_this_thread(&config.global.process, &mut warnings);
     runner.apply(&config.scripts, &config.global);
     watchers.apply(&config);
     watchers.settle();
@@ -137,7 +142,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
 
         let incarnation = random_incarnation().context("/dev/urandom cannot be read")?;
         let (reporter, reports) = tokio::sync::mpsc::unbounded_channel();
-        let liveness = Liveness::start(incarnation, reporter)
+        let liveness = Liveness::start(incarnation, reporter, scheduling::above(&config.global.process))
             .map_err(|error| warn(&mut warnings, format!("no liveness probes: {error:#}")))
             .ok();
         let setup = Setup {
@@ -168,6 +173,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             neighbours: Neighbours::open()?,
             firewall: Firewall::new(options.run_dir.join("nftables")),
             announcer: Announcer::open()?,
+            lanes: Lanes::default(),
             timer: Timer::new().context("the timer cannot be made")?,
             inspector,
             loader,
@@ -180,6 +186,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             start_at: None,
             read: options.read,
             reading: None,
+            reload_time: None,
             warnings,
             stopping: false,
             resuming: true,
@@ -208,6 +215,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             },
             daemon.config_file.display()
         );
+        reload_file::remove_leftover(&daemon.config.global);
         // Start-up is over: what it left in the allocator goes back first.
         if let Err(refusal) = process::lock_memory() {
             warn(&mut daemon.warnings, refusal.to_string());
@@ -238,7 +246,10 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     match end {
         End::Stopped => tracing::info!("stopped"),
         End::Left => tracing::info!("left for a restart: the role waits for the next run"),
-        End::Replace => tracing::info!("restarting"),
+        End::Replace => {
+            scheduling::undo();
+            tracing::info!("restarting");
+        }
     }
     Ok(end)
 }

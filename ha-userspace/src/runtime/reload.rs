@@ -10,6 +10,7 @@ use super::daemon::Daemon;
 use super::devices;
 use super::interface::Interface;
 use super::note::Note;
+use super::reload_time::ReloadTime;
 use super::router::Router;
 use super::turn::specs;
 use crate::config::Loaded;
@@ -86,7 +87,12 @@ impl Daemon {
                 }
             }
         }
+        let rescheduled = self.config.global.process != config.global.process;
         self.config = config;
+        if rescheduled {
+            self.reschedule();
+        }
+        self.reload_time = ReloadTime::follow(&self.config.global.reload);
         self.plan_links(plans);
         self.delays.configure(&self.config.interface_delays);
         self.update_firewall();

@@ -13,8 +13,9 @@ use super::reload::same;
 use super::router::Router;
 use crate::control::dump;
 use crate::control::protocol::{
-    CounterValue, Counters, FORMAT, FenceStatus, InstanceStats, InstanceStatus, InterfaceCounters,
-    InterfaceStatus, MasterStatus, PeerStatus, PriorityChange, PriorityStatus, Status, TrackerStatus,
+    CounterValue, Counters, FORMAT, FenceStatus, GroupStatus, InstanceStats, InstanceStatus,
+    InterfaceCounters, InterfaceStatus, MasterStatus, MemberStatus, PeerStatus, PriorityChange,
+    PriorityStatus, Status, TrackerStatus,
 };
 use crate::liveness::{self, Liveness};
 use crate::net::clock;
@@ -34,6 +35,7 @@ impl Daemon {
             started_ms_ago: millis(now.span_since(self.started)),
             config: self.config_file.display().to_string(),
             instances: routers.into_iter().map(|router| self.instance(router, now)).collect(),
+            groups: self.groups.iter().map(|group| self.group(group)).collect(),
             interfaces: self.interface_statuses(now),
             scripts: self.runner.status(),
             trackers: self.tracker_statuses(),
@@ -82,6 +84,26 @@ impl Daemon {
             vips: vips(config).map(|vip| format!("{}/{}", vip.address, vip.prefix)).collect(),
             receive: on.receives().to_owned(),
             stats,
+        }
+    }
+
+    fn group(&self, group: &Group) -> GroupStatus {
+        let members = || group.members.iter().map(|&n| &self.routers[n]);
+        let own = |router: &Router| router.machine.state() == State::Fault && !router.noted.held_back;
+        let fault = |router: &Router| {
+            let name = router.config.name.clone();
+            router.noted.fault.iter().map(move |fault| format!("{name}: {fault}")).collect::<Vec<_>>()
+        };
+        GroupStatus {
+            name: group.config.name.clone(),
+            state: group.state.map_or("INIT", State::word).to_owned(),
+            members: members()
+                .map(|router| MemberStatus {
+                    name: router.config.name.clone(),
+                    state: router.machine.state().word().to_owned(),
+                })
+                .collect(),
+            fault: members().filter(|router| own(router)).flat_map(fault).collect(),
         }
     }
 

@@ -107,6 +107,8 @@ pub(super) struct Noted {
     pub(super) rejections: Limiter,
     pub(super) send_failure: Option<nix::errno::Errno>,
     pub(super) fault: Vec<String>,
+    /// It is fit itself: another member of its sync group is not.
+    pub(super) held_back: bool,
     /// When a lower-priority advert was last told of.
     pub(super) lower_priority: Option<Time>,
 }
@@ -121,6 +123,7 @@ impl Default for Noted {
             rejections: Limiter::new(5, Span::from_secs(60)),
             send_failure: None,
             fault: Vec::new(),
+            held_back: false,
             lower_priority: None,
         }
     }
@@ -151,8 +154,8 @@ impl Router {
             installed_at: now,
             untold: Vec::new(),
             routes: RouteSet::default(),
-            arp: Bursts::new(arp_settings(&config.garp)),
-            na: Bursts::new(na_settings(&config.garp)),
+            arp: Bursts::new(burst_settings(&config.garp)),
+            na: Bursts::new(burst_settings(&config.garp)),
             extra: None,
             stats: InstanceStats::default(),
             stamped_before: 0,
@@ -168,8 +171,8 @@ impl Router {
 
     /// Takes new settings, keeping state, timers and statistics. The caller feeds the machine.
     pub(super) fn configure(&mut self, config: Instance) {
-        self.arp.configure(arp_settings(&config.garp));
-        self.na.configure(na_settings(&config.garp));
+        self.arp.configure(burst_settings(&config.garp));
+        self.na.configure(burst_settings(&config.garp));
         self.noted = Noted { fault: std::mem::take(&mut self.noted.fault), ..Noted::default() };
         self.routes.forget();
         self.virtual_mac = devices::advert_mac(&config);
@@ -357,18 +360,13 @@ fn params(config: &Instance) -> Params {
     }
 }
 
-fn arp_settings(garp: &Garp) -> Settings {
+fn burst_settings(garp: &Garp) -> Settings {
     Settings {
         repeat: garp.repeat,
-        interval: span(garp.arp_interval),
         delay: span(garp.delay),
         refresh: span(garp.refresh),
         refresh_repeat: garp.refresh_repeat,
     }
-}
-
-fn na_settings(garp: &Garp) -> Settings {
-    Settings { interval: span(garp.na_interval), ..arp_settings(garp) }
 }
 
 /// The pause before, and the rounds of, the burst that follows a competing claim.

@@ -49,7 +49,7 @@ impl Daemon {
             self.carry_out();
         }
         let timers = self.routers.iter().map(Router::next_deadline);
-        let next = timers.chain(self.delays.next()).chain(self.start_at).min();
+        let next = timers.chain(self.delays.next()).chain(self.lanes.next()).chain(self.start_at).min();
         self.settle_fast(next);
         // For a takeover to come.
         self.prepare_routes();

@@ -1,8 +1,8 @@
 //! Starting one script: who it runs as, and a clean process around it.
 //!
 //! A script gets: its own session and process group; `/dev/null` as standard input, output and error; no other
-//! descriptor of the daemon; the directory `/`; umask 077; default signal dispositions and an empty signal mask;
-//! `SCHED_OTHER` and nice 0, whatever the daemon has; ordinary resource limits; its user's supplementary groups;
+//! descriptor of the daemon; the directory `/`; umask 077 unless the configuration has one; default signal dispositions and an empty signal mask;
+//! `SCHED_OTHER`, nice 0 and all processors, whatever the daemon has; ordinary resource limits; its user's supplementary groups;
 //! SIGTERM when the daemon dies; the daemon's environment without what only concerns the daemon's own service.
 //! (keepalived 2.2.7 was seen to do the same, with umask 177.)
 
@@ -18,14 +18,16 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Group, Uid, User, getpid, getppid, setgroups, setresgid, setresuid, setsid};
+use nix::unistd::{Gid, Group, Pid, Uid, User, getpid, getppid, setgroups, setresgid, setresuid, setsid};
 use tokio::process::{Child, Command};
 
 use super::security::{self, Identity, RealFiles, Refusal};
 use crate::config::model::{Script, ScriptUser};
+use crate::net::process;
 
 /// keepalived's default user for scripts; root where it does not exist.
 pub const DEFAULT_USER: &str = "keepalived_script";
@@ -178,19 +180,12 @@ impl Prepared {
         security::check(&RealFiles, &self.program, &self.identity, true)
     }
 
-    /// Starts the program. The thread that calls this must outlive the script: the script is told when it ends.
+    /// Starts the program, with what becomes of it and its umask. The thread that calls this must outlive a script
+    /// that ends with the daemon: the script is told when the thread ends.
     ///
     /// # Errors
     /// `fork` or `execve` failed.
-    pub fn spawn(&self) -> io::Result<Child> {
-        self.spawn_with(Fate::EndsWithDaemon, Mode::from_bits_truncate(0o077))
-    }
-
-    /// The same, with what becomes of it and its umask.
-    ///
-    /// # Errors
-    /// `fork` or `execve` failed.
-    pub fn spawn_with(&self, fate: Fate, mask: Mode) -> io::Result<Child> {
+    pub fn spawn(&self, fate: Fate, mask: Mode) -> io::Result<Child> {
         let mut command = Command::new(&self.program);
         if let Some((name, arguments)) = self.argv.split_first() {
             command.arg0(name).args(arguments);
@@ -211,13 +206,14 @@ impl Prepared {
         // Nothing to switch: then a container without CAP_SETUID or CAP_SETGID will do as well.
         let switch = (uid, gid) != (Uid::effective(), Gid::effective());
         let parent = getpid();
+        let processors = process::original_processors();
         let groups: Vec<Gid> = self.identity.groups.iter().copied().map(Gid::from_raw).collect();
         // SAFETY: the closure runs in the forked child of a process with several threads. It makes system calls
         // only; it allocates nothing, takes no lock and touches no shared state: `groups` was built before.
         unsafe {
             command.pre_exec(move || {
                 setsid()?;
-                plain_process(mask)?;
+                plain_process(mask, processors.as_ref())?;
                 if switch {
                     setgroups(&groups)?;
                     setresgid(gid, gid, gid)?;
@@ -239,7 +235,7 @@ impl Prepared {
 }
 
 /// Undoes what the daemon did to itself: scheduling, limits, signals, descriptors. Runs in the child.
-fn plain_process(mask: Mode) -> io::Result<()> {
+fn plain_process(mask: Mode, processors: Option<&CpuSet>) -> io::Result<()> {
     // SAFETY: plain system calls with valid arguments. Only the signal mask matters enough to fail for; the rest
     // cannot fail here, or is no worse than it was.
     unsafe {
@@ -254,6 +250,10 @@ fn plain_process(mask: Mode) -> io::Result<()> {
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     umask(mask);
+    if let Some(processors) = processors {
+        // Some may have been taken away meanwhile; then it runs where the daemon does.
+        let _ = sched_setaffinity(Pid::from_raw(0), processors);
+    }
     let limits = [
         (Resource::RLIMIT_NOFILE, 1024),
         (Resource::RLIMIT_MEMLOCK, 8 << 20),

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,11 +31,11 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// A number is not longer, whatever the file is.
 const LONGEST: u64 = 64;
 
-/// Follows a file until the task is aborted.
-pub(super) async fn run(key: Key, spec: TrackFile, board: Board) {
+/// Follows a file until the task is aborted. `mode` is that of a file that has to be made first.
+pub(super) async fn run(key: Key, spec: TrackFile, mode: u32, board: Board) {
     if let Some(init) = spec.init {
         let path = spec.path.clone();
-        let written = tokio::task::spawn_blocking(move || initialise(&path, init)).await;
+        let written = tokio::task::spawn_blocking(move || initialise(&path, init, mode)).await;
         if let Ok(Err(error)) = written {
             tracing::error!("{} ({}) cannot be initialised: {error}", spec.path.display(), spec.place);
         }
@@ -78,12 +78,16 @@ pub(super) async fn run(key: Key, spec: TrackFile, board: Board) {
 }
 
 /// Creates the file, or puts the value into it.
-fn initialise(path: &Path, init: InitFile) -> io::Result<()> {
+fn initialise(path: &Path, init: InitFile, mode: u32) -> io::Result<()> {
     let content = format!("{}\n", init.value);
     let mut options = OpenOptions::new();
-    options.write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options.write(true).mode(mode).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     match options.clone().create_new(true).open(path) {
-        Ok(mut file) => file.write_all(content.as_bytes()),
+        Ok(mut file) => {
+            // The daemon's own umask may have taken something away.
+            file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+            file.write_all(content.as_bytes())
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if !init.overwrite {
                 return Ok(());

@@ -74,6 +74,7 @@ pub(super) struct Job {
     pub(super) script: Script,
     pub(super) default_user: Option<ScriptUser>,
     pub(super) security: bool,
+    pub(super) mask: u32,
 }
 
 impl Job {
@@ -132,6 +133,8 @@ impl Runner {
             script: script.clone(),
             default_user: global.script_user.clone(),
             security: global.script_security,
+            // A script that only looks may as well make files that can be run.
+            mask: global.process.umask.unwrap_or(0o077),
         });
         if let Some(sender) = &self.jobs {
             // The thread only ends when this sender is dropped.

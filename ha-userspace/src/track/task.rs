@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::stat::Mode;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::exec::{self, Outcome, Prepared};
+use super::exec::{self, Fate, Outcome, Prepared};
 use super::judge::Judge;
 use super::script::{Board, Job, ScriptEvent};
 use super::{ScriptState, script::Record};
@@ -127,7 +128,7 @@ impl Task {
         if let Err(refusal) = prepared.check() {
             return Some(Outcome::NotRun(refusal.to_string()));
         }
-        let mut child = match prepared.spawn() {
+        let mut child = match prepared.spawn(Fate::EndsWithDaemon, Mode::from_bits_truncate(self.job.mask)) {
             Ok(child) => child,
             Err(error) => return Some(Outcome::NotRun(format!("cannot be started: {error}"))),
         };

@@ -43,14 +43,15 @@ pub struct Watchers {
 #[derive(Clone, Debug, PartialEq)]
 enum Job {
     Check(Check),
-    File(TrackFile),
+    /// With the mode of what it is initialised with.
+    File(TrackFile, u32),
 }
 
 impl Job {
     fn key(&self) -> Key {
         match self {
             Self::Check(check) => (Kind::Check, Arc::from(check.name.as_str())),
-            Self::File(file) => (Kind::File, Arc::from(file.name.as_str())),
+            Self::File(file, _) => (Kind::File, Arc::from(file.name.as_str())),
         }
     }
 
@@ -62,7 +63,8 @@ impl Job {
                 check.weight = crate::config::model::Weight::default();
                 check.place = crate::config::model::Place::default();
             }
-            Self::File(file) => {
+            Self::File(file, mode) => {
+                *mode = 0;
                 file.weight = crate::config::model::FileWeight::default();
                 file.place = crate::config::model::Place::default();
             }
@@ -113,19 +115,23 @@ impl Watchers {
         }
         let processes = config.track_processes.iter().map(|spec| key(Kind::Process, &spec.name));
         let files = config.track_files.iter().map(|file| key(Kind::File, &file.name));
-        let sessions = config.bfd.iter().map(|bfd| key(Kind::Bfd, &bfd.name));
-        wanted.extend(processes.chain(files).chain(sessions).map(|key| (key, Seen::Pending)));
+        wanted.extend(processes.chain(files).map(|key| (key, Seen::Pending)));
+        let no_bfd = config.global.no_bfd;
+        let session = if no_bfd { Seen::Bad } else { Seen::Pending };
+        wanted.extend(config.bfd.iter().map(|bfd| (key(Kind::Bfd, &bfd.name), session)));
         self.board.keep(&wanted);
         self.order = wanted.into_iter().map(|(key, _)| key).collect();
 
         let polled = config.checks.iter().filter(|check| !matches!(check.probe, Probe::Process(_)));
-        let files = config.track_files.iter().cloned().map(Job::File);
+        let files =
+            config.track_files.iter().map(|file| Job::File(file.clone(), config.global.process.file_mode()));
         if let Some(jobs) = &self.jobs {
             // The thread only ends when this sender is dropped.
             let _ = jobs.send(polled.cloned().map(Job::Check).chain(files).collect());
         }
         self.processes.apply(&config.track_processes, &config.checks);
-        self.sessions.apply(&config.bfd);
+        let sessions: &[_] = if no_bfd { &[] } else { &config.bfd };
+        self.sessions.apply(sessions, config.global.process.loop_priority());
     }
 
     /// Waits until files are read and processes counted for the first time, but not for what hangs: a master that is
@@ -207,7 +213,7 @@ async fn supervise(mut jobs: mpsc::UnboundedReceiver<Vec<Job>>, board: Board) {
                     let (key, board) = (key.clone(), board.clone());
                     match job.clone() {
                         Job::Check(check) => tasks.spawn(check::run(key, check, board)),
-                        Job::File(file) => tasks.spawn(file::run(key, file, board)),
+                        Job::File(file, mode) => tasks.spawn(file::run(key, file, mode, board)),
                     }
                 }
             };

@@ -16,6 +16,32 @@ pub struct Status {
     pub instances: Vec<InstanceStatus>,
     /// All interfaces that are used.
     pub interfaces: Vec<InterfaceStatus>,
+    /// Sync groups, in the order of the configuration.
+    pub groups: Vec<GroupStatus>,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// One `vrrp_sync_group`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct GroupStatus {
+    /// Name in the configuration.
+    pub name: String,
+    /// The state that all members have or had last.
+    pub state: String,
+    /// Members with their states.
+    pub members: Vec<GroupMember>,
+    /// What holds it in FAULT.
+    pub fault: Vec<String>,
+}
+
+/// A member of a sync group.
+#[derive(Clone, Debug, Deserialize)]
+pub struct GroupMember {
+    /// Name of the instance.
+    pub name: String,
+    /// Its state.
+    pub state: String,
 }
 
 /// One `vrrp_instance`.

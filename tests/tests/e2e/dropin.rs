@@ -9,7 +9,7 @@ use ha_tests::lab::{Daemon, Host, Lab, Moment, Process, xvrrp_binary};
 use nix::sys::signal::Signal;
 
 use crate::harness::Test;
-use crate::pair::{Conf, FILE, ms, stderr, stdout, until, xvrrp};
+use crate::pair::{Conf, FILE, instance, ms, stderr, stdout, until, xvrrp};
 
 /// Where the symbolic link is.
 const KEEPALIVED: &str = "/run/bin/keepalived";
@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("dropin::in_the_background", background),
         test("dropin::in_a_network_namespace", namespace),
         test("dropin::check_listens_to_the_link", listen),
+        test("dropin::no_bfd_counts_sessions_as_down", no_bfd).needs([Daemon::Keepalived]),
     ]
 }
 
@@ -267,4 +268,37 @@ fn listen(lab: &Lab) -> Result<()> {
     let own = xvrrp(r2, &["check", "--listen", "300ms"])?;
     ensure!(stderr(&own).contains("XV1005"), "{}", stderr(&own));
     daemon.check_alive()
+}
+
+/// Without the BFD part, as under keepalived: what tracks a session is without it, from the start.
+fn no_bfd(lab: &Lab) -> Result<()> {
+    let r1 = lab.host("r1")?;
+    install(r1)?;
+    let config = |weight: &str| {
+        let bfd = "bfd_instance n {\n neighbor_ip 172.16.1.2\n source_ip 172.16.1.1\n}\n";
+        let track = Conf::new(100).with("track_bfd {").with(&format!("    n {weight}")).with("}");
+        bfd.to_owned() + &track.text()
+    };
+    let arguments = ["-n", "-l", "-D", "-P", "--no_bfd", "-f", FILE];
+    for (weight, state, priority, said) in [
+        ("", "FAULT", 100, "(VI_1) entering FAULT state"),
+        ("weight -10", "MASTER", 90, "(VI_1) Changing effective priority from 100 to 90"),
+        ("weight 10", "MASTER", 100, "(VI_1) Entering MASTER STATE"),
+    ] {
+        r1.write(FILE, config(weight), 0o644)?;
+        let log = std::fs::File::create(r1.path("/run/theirs"))?;
+        let mut command = Command::new("/usr/sbin/keepalived");
+        command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut theirs = r1.spawn(command)?;
+        await_text(r1, "/run/theirs", said, true).context("keepalived")?;
+        theirs.stop(ms(5_000))?;
+        let mut ours = spawn(r1, &arguments, &[])?;
+        until(r1, "VI_1", state, ms(5_000))?;
+        let found = instance(r1, "VI_1")?;
+        ensure!(found.priority.effective == priority, "{found:?}");
+        let sockets = r1.output(&["ss", "-Hlnu", "sport", "=", ":3784"])?;
+        ensure!(sockets.is_empty(), "BFD is listened to: {sockets}");
+        ours.stop(ms(5_000))?;
+    }
+    Ok(())
 }

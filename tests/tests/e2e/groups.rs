@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Addresses, Change, Daemon, Lab, Moment, Running, wait_for};
+use anyhow::{Context, Result, bail, ensure};
+use ha_tests::lab::{Addresses, Change, Daemon, Lab, Moment, Running, Status, wait_for};
 
 use crate::harness::Test;
 use crate::hostile::ms;
@@ -67,6 +67,9 @@ fn one_faults_all_move(lab: &Lab, daemons: [Daemon; 2]) -> Result<()> {
     let failed = Moment::now();
     r1.output(&["rm", "/run/ok"])?;
     let moved = all_on(&addresses, "r2", failed)?;
+    if daemons[0] != Daemon::Keepalived {
+        shown(&r1.xvrrp_status()?)?;
+    }
     let first =
         VRIDS.iter().filter_map(|vrid| addresses.first("r2", Change::Added(vip(*vrid)), failed)).min();
     let spread = moved - first.map_or(0.0, |at| at.ms_after(failed));
@@ -115,4 +118,15 @@ fn death(lab: &Lab) -> Result<()> {
 
 fn routers_know(router: &Running, words: &str) -> Option<()> {
     router.log().contains(words).then_some(())
+}
+
+/// Status says which member holds the group, and not that the others are held by it.
+fn shown(status: &Status) -> Result<()> {
+    let [group] = status.groups.as_slice() else { bail!("one group was wanted: {:?}", status.groups) };
+    let members: Vec<_> = group.members.iter().map(|member| (&*member.name, &*member.state)).collect();
+    ensure!(group.name == "G1" && group.state == "FAULT", "{group:?}");
+    ensure!(members == [("V51", "FAULT"), ("V52", "FAULT"), ("V53", "FAULT")], "{group:?}");
+    let [fault] = group.fault.as_slice() else { bail!("one cause was wanted: {group:?}") };
+    ensure!(fault.starts_with("V52: script chk"), "{fault}");
+    Ok(())
 }

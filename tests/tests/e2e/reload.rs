@@ -25,6 +25,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test("reload::s18_what_fails_now_refreshes_nothing", judged_again),
         test("reload::a_new_script_has_no_say_before_its_first_result", new_script),
         test("reload::unusable_file_changes_nothing", unusable),
+        test("reload::at_the_time_that_a_file_says", at_a_time),
+        test("reload::a_file_goes_when_the_configuration_is_read", until_read),
     ]
 }
 
@@ -327,5 +329,67 @@ fn unusable(lab: &Lab) -> Result<()> {
         .with_context(|| format!("SIGHUP without a file\n{}", daemon.log()))?;
     std::thread::sleep(ms(300));
     untouched(&wire, &addresses, "r1", 25, VIP.into(), from)?;
+    daemon.check_alive()
+}
+
+/// A wall clock some seconds from now, as date(1) writes it.
+fn clock(host: &Host, seconds: u32, format: &str) -> Result<String> {
+    host.output(&["date", "-d", &format!("+{seconds} seconds"), format])
+}
+
+fn at_a_time(lab: &Lab) -> Result<()> {
+    let r1 = lab.host("r1")?;
+    let conf = |more: &str, priority| format!("global_defs {{\n{more}\n}}\n{}", Conf::new(priority).text());
+    let timed = "reload_time_file /run/when";
+    let mut daemon = r1.start(Daemon::XvrrpRfc, &conf(timed, 150))?;
+    until(r1, "VI_1", "MASTER", ms(3_000))?;
+    let priority = || instance(r1, "VI_1").map(|found| found.priority.effective).unwrap_or_default();
+    let reloaded = |wanted: u8| wait_for(ms(4_000), || (priority() == wanted).then_some(()));
+    let there = || r1.read("/run/when").is_ok();
+
+    r1.write(FILE, conf(timed, 140), 0o644)?;
+    for nonsense in ["12:00", " 12:00:00", "2020-01-01 12:00:00Z"] {
+        r1.write("/run/when", nonsense, 0o644)?;
+        let refused = || daemon.log().contains(&format!("`{nonsense}` is"));
+        wait_for(ms(2_000), || refused().then_some(())).with_context(|| daemon.log())?;
+    }
+    r1.write("/run/when", clock(r1, 2, "+%F %T")?, 0o644)?;
+    std::thread::sleep(ms(700));
+    ensure!(priority() == 150 && there(), "it reloaded before its time");
+    reloaded(140).with_context(|| daemon.log())?;
+    ensure!(!there(), "the file is still there: it would come again tomorrow");
+
+    // With reload_repeat the file stays.
+    let repeated = "reload_time_file /run/when\nreload_repeat";
+    reload(r1, &conf(repeated, 140))?;
+    r1.write(FILE, conf(repeated, 130), 0o644)?;
+    r1.write("/run/when", clock(r1, 2, "+%T")?, 0o644)?;
+    reloaded(130).with_context(|| daemon.log())?;
+    ensure!(there(), "reload_repeat did not keep the file");
+    wait_for(ms(1_000), || (daemon.log().matches("a reload is scheduled for").count() == 3).then_some(()))
+        .with_context(|| format!("not scheduled for tomorrow:\n{}", daemon.log()))?;
+    r1.output(&["rm", "/run/when"])?;
+    wait_for(ms(1_000), || daemon.log().contains("is cancelled").then_some(()))
+        .with_context(|| daemon.log())?;
+    daemon.check_alive()
+}
+
+fn until_read(lab: &Lab) -> Result<()> {
+    let r1 = lab.host("r1")?;
+    let conf = |file: &str| format!("global_defs {{\nreload_file{file}\n}}\n{}", Conf::new(150).text());
+    let there = |path: &str| r1.read(path).is_ok();
+    let touch = |path: &str| r1.write(path, "x", 0o644);
+    touch("/run/keepalived.reload")?;
+    let mut daemon = r1.start(Daemon::XvrrpRfc, &conf(""))?;
+    until(r1, "VI_1", "MASTER", ms(3_000))?;
+    ensure!(!there("/run/keepalived.reload"), "start-up has left it");
+    touch("/run/keepalived.reload")?;
+    reload(r1, &conf(" /run/reading"))?;
+    ensure!(!there("/run/keepalived.reload"), "the reload has left it");
+    // What cannot be used has been read as well.
+    touch("/run/reading")?;
+    r1.write(FILE, "vrrp_instance {", 0o644)?;
+    let refused = xvrrp(r1, &["reload", "--run-dir", RUN_DIR])?;
+    ensure!(!refused.status.success() && !there("/run/reading"), "{}", stderr(&refused));
     daemon.check_alive()
 }

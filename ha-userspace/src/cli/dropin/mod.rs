@@ -139,11 +139,12 @@ fn run(line: &CommandLine) -> ExitCode {
         return ExitCode::from(code::USAGE);
     }
     let mut remarks = remarks(line);
-    if let Some(text) = line.text(Opt::Umask) {
-        match mask(&text) {
-            Some(mask) => drop(umask(mask)),
-            None => remarks.push(format!("Invalid --umask option {text}")),
-        }
+    let given = line.text(Opt::Umask);
+    let own_mask = given.as_deref().and_then(mask);
+    match (given, own_mask) {
+        (_, Some(mask)) => drop(umask(mask)),
+        (Some(text), None) => remarks.push(format!("Invalid --umask option {text}")),
+        (None, None) => {}
     }
     if (line.has(Opt::CoreDump) || line.has(Opt::CorePattern))
         && let Err(error) = core_dump::allow()
@@ -181,6 +182,8 @@ fn run(line: &CommandLine) -> ExitCode {
         },
         rfc_timers: false,
         all_files: line.has(Opt::AllConfig),
+        umask: own_mask.map(|mask| mask.bits()),
+        no_bfd: line.has(Opt::NoBfd),
         service: Some(Service {
             background,
             pid_files: [line.path(Opt::Pid), line.path(Opt::VrrpPid)],
@@ -209,7 +212,6 @@ fn remarks(line: &CommandLine) -> Vec<String> {
         ),
         (Opt::AddressMonitoring, "--address-monitoring (`ip monitor address` shows them)"),
         (Opt::CheckersPid, "--checkers_pid (there is no such process)"),
-        (Opt::NoBfd, "--no_bfd (take the bfd_instance blocks out of the file)"),
         (Opt::BfdPid, "--bfd_pid (there is no such process)"),
         (Opt::Perf, "--perf (`perf record -p PID` does it)"),
     ];

@@ -42,6 +42,10 @@ pub(crate) struct Plan {
     pub(crate) rfc_timers: bool,
     /// A file that is missing or cannot be read makes the whole configuration unusable.
     pub(crate) all_files: bool,
+    /// Goes before `umask`.
+    pub(crate) umask: Option<u32>,
+    /// No BFD sessions: what tracks one counts it as down.
+    pub(crate) no_bfd: bool,
     /// Behave as keepalived does.
     pub(crate) service: Option<Service>,
 }
@@ -192,6 +196,7 @@ fn reader(plan: &Plan, known: Arc<OnceLock<Identity>>) -> Arc<dyn Fn() -> Loaded
         (plan.config_file.clone(), plan.config_id.clone(), plan.namespace.clone());
     let file = std::path::absolute(&file).unwrap_or(file);
     let (rfc_timers, all_files) = (plan.rfc_timers, plan.all_files);
+    let (umask, no_bfd) = (plan.umask, plan.no_bfd);
     Arc::new(move || {
         let mut options = LoadOptions::for_host();
         if let Some(id) = &config_id {
@@ -207,6 +212,9 @@ fn reader(plan: &Plan, known: Arc<OnceLock<Identity>>) -> Arc<dyn Fn() -> Loaded
         {
             tracing::warn!("net_namespace, instance and use_pid_dir only change with a restart");
         }
+        let global = &mut loaded.config.global;
+        global.process.umask = umask.or(global.process.umask);
+        global.no_bfd = no_bfd;
         if rfc_timers {
             loaded.config.instances.iter_mut().for_each(|instance| instance.fast.enabled = false);
         }

@@ -1,7 +1,7 @@
 //! The page that people read.
 
 use super::*;
-use crate::control::protocol::{FenceStatus, MasterStatus, PriorityChange};
+use crate::control::protocol::{FenceStatus, MasterStatus, MemberStatus, PriorityChange};
 
 fn sample() -> Status {
     let backup = InstanceStatus {
@@ -43,6 +43,14 @@ fn sample() -> Status {
         started_ms_ago: 90_061_000,
         config: "/etc/keepalived/keepalived.conf".to_owned(),
         instances: vec![backup, fault],
+        groups: vec![GroupStatus {
+            name: "G1".to_owned(),
+            state: "FAULT".to_owned(),
+            members: ["VI_1", "VI_2"]
+                .map(|name| MemberStatus { name: name.to_owned(), state: "FAULT".to_owned() })
+                .to_vec(),
+            fault: vec!["VI_2: interface eth1 is down".to_owned()],
+        }],
         interfaces: vec![InterfaceStatus {
             name: "ens160".to_owned(),
             index: 2,
@@ -131,6 +139,11 @@ VI_2: VRRPv2 ipv4 vrid 51 on ens160, receives by native
   priority  150
   fault     interface eth1 is down
   adverts   0 received, 0 sent; became master 0 times, gave it up 0 times
+
+sync group G1: FAULT
+  members   VI_1 FAULT
+            VI_2 FAULT
+  fault     VI_2: interface eth1 is down
 
 INTERFACE  INDEX  LINK  XDP
 ens160     2      up    generic  the driver (veth) loses XDP_TX

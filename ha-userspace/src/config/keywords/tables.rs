@@ -11,6 +11,9 @@ const BFD_PROC: Status =
 const BUFFERS: Status =
     Status::NoEffect("the daemon sizes its socket buffers itself and never loses its view of the links");
 const AUTO: Status = Status::NoEffect("the daemon is real-time from the start, where the system lets it");
+const RTTIME: Status = Status::NoEffect(
+    "a daemon that is killed for running long hands nothing over; one whose loop hangs loses its lease instead",
+);
 const SNMP: Status =
     Status::NoEffect("SNMP is not done; `metrics ADDRESS:PORT` and `xvrrp status --json` have the numbers");
 const DBUS: Status =
@@ -192,7 +195,7 @@ const GLOBAL: &[(&str, Status)] = &[
     ("vrrp_owner_ignore_adverts", Implemented),
     ("vrrp_priority", Implemented),
     ("vrrp_process_name", Implemented),
-    ("vrrp_rlimit_rttime", Implemented),
+    ("vrrp_rlimit_rttime", RTTIME),
     ("vrrp_rt_priority", Implemented),
     ("vrrp_rx_bufs_multiplier", BUFFERS),
     ("vrrp_rx_bufs_policy", BUFFERS),

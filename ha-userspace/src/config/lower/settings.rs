@@ -118,6 +118,7 @@ fn process(stmt: &Statement, process: &mut Process, diags: &mut Diagnostics) -> 
         b"vrrp_rt_priority" => {
             if let Some(word) = value::one(stmt, diags) {
                 process.rt_priority = value::small(word, "vrrp_rt_priority", 1..=99, "ignored", diags);
+                judge_priority(word, process, diags);
             }
         }
         b"vrrp_no_swap" => {
@@ -136,12 +137,6 @@ fn process(stmt: &Statement, process: &mut Process, diags: &mut Diagnostics) -> 
                 }
             }
         }
-        b"vrrp_rlimit_rttime" => {
-            if let Some(word) = value::one(stmt, diags) {
-                let range = 1..=i64::from(u32::MAX);
-                process.rlimit_rttime_us = value::small(word, "vrrp_rlimit_rttime", range, "ignored", diags);
-            }
-        }
         b"umask" => {
             if let Some(word) = value::one(stmt, diags) {
                 process.umask = umask(word, diags).or(process.umask);
@@ -150,6 +145,24 @@ fn process(stmt: &Statement, process: &mut Process, diags: &mut Diagnostics) -> 
         _ => return false,
     }
     true
+}
+
+/// Says so where a real-time priority has its price.
+fn judge_priority(word: &Word, process: &Process, diags: &mut Diagnostics) {
+    let (message, cause, help) = match process.rt_priority {
+        Some(1..=50) => (
+            format!("vrrp_rt_priority {} is not above interrupt threads, which have 50", word.text()),
+            "under a flood of packets adverts go out late, and the other router may take over",
+            "write 51 or more, or leave it out",
+        ),
+        Some(99) => (
+            "the main loop gets 98, not 99".to_owned(),
+            "the threads that probe masters and renew the lease need a priority above it",
+            "write 98 or less",
+        ),
+        _ => return,
+    };
+    diags.push(Diagnostic::note(codes::REALTIME_PRIORITY, word.span, message).cause(cause).help(help));
 }
 
 fn interface(stmt: &Statement, diags: &mut Diagnostics) -> Option<String> {

@@ -51,6 +51,8 @@ pub struct Global {
     pub dump: Dump,
     /// Scheduling and memory.
     pub process: Process,
+    /// `--no_bfd` of the command line: no session runs, and each counts as down.
+    pub no_bfd: bool,
     /// `metrics`: where the metrics are served.
     pub metrics: Option<SocketAddr>,
     /// `iproute_etc_dir`: where the names of tables, protocols and so on are looked up first.
@@ -113,7 +115,7 @@ pub struct Dump {
 pub struct Process {
     /// `process_name` or `vrrp_process_name`: the name in ps(1), at most 15 bytes.
     pub name: Option<String>,
-    /// `vrrp_priority`: nice value of threads that are not real-time, -20 to 19.
+    /// `vrrp_priority`: nice value of the main loop, -20 to 19. It counts where that has no real-time priority.
     pub nice: Option<i8>,
     /// `vrrp_rt_priority`: SCHED_FIFO priority of the main loop, 1 to 99.
     pub rt_priority: Option<u8>,
@@ -121,10 +123,32 @@ pub struct Process {
     pub no_swap: bool,
     /// `vrrp_cpu_affinity`: processors that the daemon may use; all where empty.
     pub cpus: Vec<u16>,
-    /// `vrrp_rlimit_rttime`: microseconds that a real-time thread may run without a pause.
-    pub rlimit_rttime_us: Option<u64>,
-    /// `umask`: of files that the daemon makes.
+    /// `umask`, or what the command line has instead: of files that the daemon makes for others, and of its scripts.
     pub umask: Option<u32>,
+}
+
+impl Process {
+    /// umask(2) of scripts that tell of something. Where none is set, what they make is its user's alone, as under
+    /// keepalived, whatever the manual says of a default.
+    #[must_use]
+    pub fn script_mask(&self) -> u32 {
+        self.umask.unwrap_or(0o177)
+    }
+
+    /// Mode of dumps, FIFOs and the like.
+    #[must_use]
+    pub fn file_mode(&self) -> u32 {
+        0o666 & !self.script_mask()
+    }
+
+    /// SCHED_FIFO priority of the main loop and of BFD.
+    ///
+    /// By default above interrupt threads (50), so that a packet flood does not delay an advert. Never 99, because
+    /// the threads that probe and vouch have one more.
+    #[must_use]
+    pub fn loop_priority(&self) -> u8 {
+        self.rt_priority.unwrap_or(51).clamp(1, 98)
+    }
 }
 
 /// How the XDP program is to be attached.

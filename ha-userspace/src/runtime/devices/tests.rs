@@ -72,10 +72,3 @@ fn without_virtual_interfaces_nothing_is_changed() {
     assert_eq!(devices(&config.instances[0]), [None, Some("eth0"), Some("eth1"), None]);
     assert!(plans.is_empty());
 }
-
-#[test]
-fn a_garp_group_sets_the_pace() {
-    let group = "garp_group {\ninterface eth0\ngarp_interval 0.25\n}\n";
-    let (config, _) = resolved(&(group.to_owned() + &instance("A", 51, "virtual_ipaddress {\n10.0.0.1\n}")));
-    assert_eq!(config.instances[0].garp.arp_interval.as_millis(), 250);
-}

@@ -25,9 +25,6 @@ use worker::Worker;
 
 /// Two sides that send once a second until they are up need this long.
 const GRACE: Duration = Duration::from_secs(3);
-/// SCHED_FIFO priority of the thread: that of the main loop.
-const REALTIME_PRIORITY: u8 = 51;
-
 /// All sessions, as the main loop sees them. Dropping it ends the thread, which tells the neighbours.
 #[derive(Debug)]
 pub(super) struct Sessions {
@@ -35,9 +32,12 @@ pub(super) struct Sessions {
     thread: Option<Thread>,
 }
 
+/// The sessions that are to run, and the thread's SCHED_FIFO priority.
+type Order = (Vec<Bfd>, u8);
+
 #[derive(Debug)]
 struct Thread {
-    specs: Sender<Vec<Bfd>>,
+    orders: Sender<Order>,
     wake: Arc<EventFd>,
     handle: JoinHandle<()>,
 }
@@ -48,8 +48,8 @@ impl Sessions {
     }
 
     /// Makes these the sessions that run. Those that did not change go on; of those that did, the neighbour is told
-    /// in the session.
-    pub(super) fn apply(&mut self, specs: &[Bfd]) {
+    /// in the session. `priority` is the thread's, that of the main loop.
+    pub(super) fn apply(&mut self, specs: &[Bfd], priority: u8) {
         if specs.is_empty() && self.thread.is_none() {
             return;
         }
@@ -63,15 +63,15 @@ impl Sessions {
             }
         }
         if let Some(thread) = &self.thread {
-            let _ = thread.specs.send(specs.to_vec());
+            let _ = thread.orders.send((specs.to_vec(), priority));
             thread.wake();
         }
     }
 
     /// Tells the neighbours that this is no failure, ends the thread and waits for it.
     pub(super) fn stop(&mut self) {
-        let Some(Thread { specs, wake, handle }) = self.thread.take() else { return };
-        drop(specs);
+        let Some(Thread { orders, wake, handle }) = self.thread.take() else { return };
+        drop(orders);
         let _ = wake.write(1);
         watch::join(&handle);
     }
@@ -79,13 +79,13 @@ impl Sessions {
 
 impl Thread {
     fn start(board: Board) -> std::io::Result<Self> {
-        let (specs, specs_in): (Sender<Vec<Bfd>>, Receiver<Vec<Bfd>>) = channel();
+        let (orders, orders_in): (Sender<Order>, Receiver<Order>) = channel();
         let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let waits = Arc::clone(&wake);
         let handle = std::thread::Builder::new()
             .name("xvrrp-bfd".to_owned())
-            .spawn(move || Worker::new(board).run(&specs_in, &waits))?;
-        Ok(Self { specs, wake, handle })
+            .spawn(move || Worker::new(board).run(&orders_in, &waits))?;
+        Ok(Self { orders, wake, handle })
     }
 
     fn wake(&self) {

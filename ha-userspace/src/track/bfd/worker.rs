@@ -14,7 +14,7 @@ use nix::sys::eventfd::EventFd;
 use socket2::Socket;
 
 use super::socket::{self, Datagram, Listener};
-use super::{GRACE, REALTIME_PRIORITY, key};
+use super::{GRACE, Order, key};
 use crate::config::model::Bfd;
 use crate::net::{clock, process};
 use crate::track::Seen;
@@ -66,13 +66,18 @@ impl Worker {
     }
 
     /// Runs until the channel is closed.
-    pub(super) fn run(mut self, specs: &Receiver<Vec<Bfd>>, wake: &EventFd) {
+    pub(super) fn run(mut self, orders: &Receiver<Order>, wake: &EventFd) {
         // Each refusal is said once, in the main loop's words; this thread then runs as it is.
         let _ = process::exact_timers();
-        let _ = process::set_realtime(REALTIME_PRIORITY);
+        let mut scheduled = None;
         loop {
-            match specs.try_recv() {
-                Ok(specs) => self.apply(specs),
+            match orders.try_recv() {
+                Ok((specs, priority)) => {
+                    if scheduled.replace(priority) != Some(priority) {
+                        let _ = process::set_realtime(priority);
+                    }
+                    self.apply(specs);
+                }
                 Err(TryRecvError::Empty) => {
                     let next = self.turn();
                     self.wait(wake, next);

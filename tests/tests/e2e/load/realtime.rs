@@ -1,13 +1,15 @@
-//! The loop, the prober and the threads that renew leases run in real time where the machine allows it; other threads and scripts do not.
+//! The loop, the prober and the threads that renew leases run in real time where the machine allows it; other threads
+//! and scripts do not. What the configuration says of it holds at the start and after a reload.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Daemon, Lab, wait_for};
+use ha_tests::lab::{Daemon, Lab, RUN_DIR, Running, wait_for};
 
 use super::routers::{Routers, reach};
 use crate::harness::Test;
+use crate::pair::{FILE, reload, stderr, xvrrp};
 
 const SCRIPT: &str = "\
 vrrp_script waiting {
@@ -18,7 +20,108 @@ vrrp_script waiting {
 ";
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![Test::new("load::only_the_loop_is_real_time", scheduling).needs([Daemon::XvrrpRfc])]
+    vec![
+        Test::new("load::only_the_loop_is_real_time", scheduling).needs([Daemon::XvrrpRfc]),
+        Test::new("load::threads_are_scheduled_as_configured", configured).needs([Daemon::XvrrpRfc]),
+    ]
+}
+
+/// What each kind of thread is to have: SCHED_FIFO priority (0 for none), nice value and processors.
+struct Wanted<'a> {
+    main: (i32, i32),
+    liveness: i32,
+    processors: &'a str,
+}
+
+fn configured(lab: &Lab) -> Result<()> {
+    let host = lab.host("r1")?;
+    let all = allowed("self")?;
+    let router = Routers { count: 1, interval: "0.1", priority: 200, xdp: None };
+    let config = |globals: &str| {
+        let tracked = "    track_script {\n        waiting weight 1\n    }\n    advert_int";
+        format!(
+            "global_defs {{\n{globals}\n}}\n{SCRIPT}{}",
+            router.config().replace("    advert_int", tracked)
+        )
+    };
+    let globals = "vrrp_rt_priority 40\nvrrp_priority -7\nvrrp_cpu_affinity 0 999";
+    let mut daemon = host.start(Daemon::XvrrpRfc, &config(globals))?;
+    reach(host, "MASTER")?;
+    let refused = daemon.log().contains("no real-time scheduling");
+    let warnings = host.xvrrp_status()?.warnings.join("\n");
+    ensure!(warnings.contains("processor 999 of vrrp_cpu_affinity"), "{warnings}");
+    holds(&daemon, refused, &Wanted { main: (40, -7), liveness: 41, processors: "0" })?;
+    let script = wait_for(Duration::from_secs(5), || children(daemon.pid()).into_iter().next())
+        .context("no script")?;
+    let processors = allowed(&script.to_string())?;
+    ensure!(processors == all, "the script may use {processors}, its surroundings {all}");
+    ensure!(nice(&format!("/proc/{script}/stat"))? == 0, "the script is nice");
+
+    let text = config("vrrp_rt_priority 99\nvrrp_priority 3");
+    ensure!(reload(host, &text)? == "reloaded:\n  global settings\n");
+    holds(&daemon, refused, &Wanted { main: (98, 3), liveness: 99, processors: &all })?;
+    reload(host, &config(""))?;
+    holds(&daemon, refused, &Wanted { main: (51, 0), liveness: 52, processors: &all })?;
+
+    // The program that replaces this one does not keep what was this one's.
+    reload(host, &config("vrrp_priority 3\nvrrp_cpu_affinity 0"))?;
+    holds(&daemon, refused, &Wanted { main: (51, 3), liveness: 52, processors: "0" })?;
+    host.write(FILE, config(""), 0o644)?;
+    let restarted = xvrrp(host, &["restart", "--run-dir", RUN_DIR])?;
+    ensure!(restarted.status.success(), "{}", stderr(&restarted));
+    holds(&daemon, refused, &Wanted { main: (51, 0), liveness: 52, processors: &all })?;
+    daemon.check_alive()
+}
+
+/// The threads are scheduled that way, at the latest in a moment.
+fn holds(daemon: &Running, refused: bool, wanted: &Wanted<'_>) -> Result<()> {
+    let mut last = Ok(());
+    wait_for(Duration::from_secs(2), || {
+        last = look(daemon.pid(), refused, wanted);
+        last.is_ok().then_some(())
+    });
+    last
+}
+
+fn look(pid: u32, refused: bool, wanted: &Wanted<'_>) -> Result<()> {
+    let first = wanted.processors.split([',', '-']).next().unwrap_or_default();
+    let last = wanted.processors.split([',', '-']).next_back().unwrap_or_default();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let path = task?.path();
+        let name = fs::read_to_string(path.join("comm"))?.trim().to_owned();
+        let id = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let stat = path.join("stat").to_string_lossy().into_owned();
+        let found = (policy(&stat)?.1, nice(&stat)?, allowed(&id)?);
+        let is_loop = id == pid.to_string();
+        let priority = match name.as_str() {
+            _ if is_loop => wanted.main.0,
+            "xvrrp-liveness" | "xvrrp-lease-0" | "xvrrp-lease-1" => wanted.liveness,
+            _ => 0,
+        };
+        let processors = match name.as_str() {
+            "xvrrp-lease-0" => first,
+            "xvrrp-lease-1" => last,
+            _ => wanted.processors,
+        };
+        let nice = if is_loop { wanted.main.1 } else { found.1 };
+        let wanted = (if refused { 0 } else { priority }, nice, processors.to_owned());
+        ensure!(found == wanted, "{name}: priority, nice value and processors {found:?}, wanted {wanted:?}");
+    }
+    Ok(())
+}
+
+/// The processors that a thread may use, as the kernel writes them.
+fn allowed(id: &str) -> Result<String> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    Ok(line.context("no Cpus_allowed_list")?.trim().to_owned())
+}
+
+/// Nice value, from a `stat` file (proc(5)).
+fn nice(path: &str) -> Result<i32> {
+    let stat = fs::read_to_string(path)?;
+    let field = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(16));
+    field.and_then(|word| word.parse().ok()).with_context(|| format!("too short: {stat}"))
 }
 
 fn scheduling(lab: &Lab) -> Result<()> {

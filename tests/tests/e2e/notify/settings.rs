@@ -19,6 +19,7 @@ pub(super) fn tests() -> Vec<Test> {
         test("notify::fifo_scripts_are_kept_running", fifo_script),
         test("notify::startup_and_shutdown_scripts_have_a_limit", once),
         test("notify::unsafe_scripts_are_not_run", unsafe_script),
+        test("notify::umask_is_keepalived_s", masks).needs([Daemon::Keepalived]),
     ]
 }
 
@@ -163,4 +164,40 @@ fn unsafe_script(lab: &Lab) -> Result<()> {
     std::thread::sleep(ms(300));
     ensure!(r1.run(&["test", "-e", "/run/ran"])?.status.code() == Some(1), "it was run");
     daemon.check_alive()
+}
+
+/// What scripts have as umask, and with what mode things are made; lines that are the same for both daemons.
+fn masks(lab: &Lab) -> Result<()> {
+    let host = lab.host("r1")?;
+    host.write("/etc/keepalived/told", "#!/bin/sh\n(umask; cd /run/made; touch told) > /run/told\n", 0o755)?;
+    host.write(
+        "/etc/keepalived/looks",
+        "#!/bin/sh\n(umask; cd /run/made; touch looks) > /run/looks\n",
+        0o755,
+    )?;
+    let tracked = "vrrp_script looks {\n script /etc/keepalived/looks\n interval 60\n}\n";
+    let ask = |daemon: Daemon, global: &str, arguments: &[&str]| -> Result<String> {
+        host.output(&["sh", "-c", "rm -rf /run/made /tmp/keepalived.* /run/fifo; mkdir /run/made"])?;
+        let more = "notify_master /etc/keepalived/told\n track_script {\n looks\n }";
+        let text = tracked.to_owned() + &config(&format!("{global}\n notify_fifo /run/fifo"), 100, more);
+        let mut running = host.start_with(daemon, &text, arguments)?;
+        let told = wait_for(ms(5_000), || host.read("/run/made/told").ok());
+        told.with_context(|| format!("no script was run:\n{}", running.log()))?;
+        running.signal(Signal::SIGUSR1)?;
+        wait_for(ms(3_000), || host.read("/tmp/keepalived.data").ok().filter(|text| text.ends_with('\n')))
+            .context("no dump")?;
+        let asked = "stat -c '%a %n' /run/made/* /run/fifo /tmp/keepalived.data; cat /run/told /run/looks";
+        let answer = host.output(&["sh", "-c", asked])?;
+        running.stop()?;
+        Ok(answer)
+    };
+    for global in ["umask 027", "umask IXUSR|IWGRP|IROTH|IWOTH|IXOTH"] {
+        let [theirs, ours] = [ask(Daemon::Keepalived, global, &[])?, ask(Daemon::XvrrpRfc, global, &[])?];
+        ensure!(theirs == ours, "{global}: keepalived\n{theirs}xvrrp\n{ours}");
+    }
+    // Without the keyword, only the umask of scripts that look differs.
+    let [theirs, ours] = [ask(Daemon::Keepalived, "", &[])?, ask(Daemon::XvrrpRfc, "", &[])?];
+    let theirs = theirs.strip_suffix("0177\n").context("keepalived has another umask")?;
+    ensure!(ours.strip_suffix("0077\n") == Some(theirs), "keepalived\n{theirs}xvrrp\n{ours}");
+    Ok(())
 }

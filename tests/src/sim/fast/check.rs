@@ -22,6 +22,8 @@ pub(super) struct Check {
     pub(super) watched: [[Option<u64>; HOSTS]; HOSTS],
     /// From when two hosts answer without an excuse.
     both_since: [[Option<Time>; HOSTS]; HOSTS],
+    /// Two answer since the network between them was cut.
+    parted: [[bool; HOSTS]; HOSTS],
     /// Until when verdicts may be wrong, as long as nobody acts on them.
     pub(super) doubt: Time,
     /// Nobody may change its state.
@@ -41,6 +43,7 @@ impl Check {
             silent: Default::default(),
             watched: Default::default(),
             both_since: Default::default(),
+            parted: Default::default(),
             doubt: Time(0),
             unchanged: false,
             died: None,
@@ -96,19 +99,24 @@ impl World {
         }
         if count < 2 {
             self.check.both_since = Default::default();
+            self.check.parted = Default::default();
             return Ok(());
         }
         for a in 0..self.hosts.len() {
             for b in 0..a {
                 let both = answering[a] && answering[b];
-                if !both || self.check.apart[a][b] >= now {
+                let apart = both && self.check.apart[a][b] >= now;
+                self.check.parted[a][b] = apart || both && self.check.parted[a][b];
+                if !both || apart {
                     self.check.both_since[a][b] = None;
                     continue;
                 }
                 if self.headless(a, b) || self.headless(b, a) {
                     return Err(format!("39: a headless host answers: h{a} and h{b}"));
                 }
-                if self.is_deaf(a) || self.is_deaf(b) {
+                // What the cut has done is healed by the first advert, of which there is none while neither has a daemon.
+                let healed = !self.check.parted[a][b] || self.is_attended(a) || self.is_attended(b);
+                if self.is_deaf(a) || self.is_deaf(b) || !healed {
                     self.check.both_since[a][b] = None;
                     continue;
                 }
@@ -128,6 +136,11 @@ impl World {
         let watcher = self.hosts[other].daemon.as_ref().map(|daemon| daemon.incarnation);
         let known = watcher.is_some() && self.check.watched[id][other] == watcher;
         known && self.hosts[id].kernel.flags(self.now) & (ORPHANED | EXPIRED) != 0
+    }
+
+    /// A daemon runs here, be it late.
+    fn is_attended(&self, id: usize) -> bool {
+        self.hosts[id].daemon.as_ref().is_some_and(|daemon| !daemon.stopped)
     }
 
     /// The host's main loop can't read an advert at the moment, and its program does not take its place yet.

@@ -116,7 +116,7 @@ fn finish(
             .unwrap_or(strict.is_some()),
         higher_prio_send_advert: draft.higher_prio_send_advert.unwrap_or(globals.higher_prio_send_advert),
         down_timer_adverts: draft.down_timer_adverts.or(globals.down_timer_adverts).unwrap_or(3),
-        garp: garp::finish(&draft.garp, &globals.garp),
+        garp: garp::finish(&draft.garp, &globals.garp, strict.is_some()),
         fast: fast::finish(&draft.fast, &globals.fast),
         track_scripts: trackers.scripts,
         track_interfaces: trackers.interfaces,

@@ -124,7 +124,8 @@ fn finish(
         track_processes: trackers.processes,
         track_bfd: trackers.bfd,
         track_checks: trackers.checks,
-        track_source: draft.track_source.is_some(),
+        // keepalived cannot bind to an address of peers that is not here, and stays in FAULT (2.2.7, tried).
+        track_source: draft.track_source.is_some() || has_peers,
         routes: strip(draft.routes),
         rules: strip(draft.rules),
         notify: draft.notify.finish(globals.notify),

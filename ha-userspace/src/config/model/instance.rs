@@ -69,7 +69,7 @@ pub struct Instance {
     pub track_bfd: Vec<Track>,
     /// `track_check`, and lines of `track_script` that name a check.
     pub track_checks: Vec<Track>,
-    /// `track_src_ip`: FAULT while `source` is not on this host.
+    /// `track_src_ip`, and wherever adverts go to `unicast_peer`s: FAULT while `source` is not on this host.
     pub track_source: bool,
     /// `virtual_routes`.
     pub routes: Vec<Route>,

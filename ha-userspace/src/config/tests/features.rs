@@ -122,6 +122,23 @@ fn a_tracker_keeps_the_direction_of_what_it_names_unless_it_says_another() {
 }
 
 #[test]
+fn addresses_that_are_like_keepalived_s() {
+    let text = "static_ipaddress {\n2001:db8::1/128 dev e\n2001:db8::2/64 dev e\n}\n\
+        vrrp_instance V {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress {\n127.0.0.1\n}\nMORE\n}\n";
+    let config = |more: &str| loaded(&text.replace("MORE", more)).config;
+    let plain = config("mcast_src_ip 10.0.0.1");
+    assert_eq!(
+        plain.static_addresses.iter().map(|vip| vip.preferred_lft).collect::<Vec<_>>(),
+        [Some(0), None]
+    );
+    assert_eq!(plain.instances[0].vips[0].scope, 0);
+    assert!(!plain.instances[0].track_source);
+    // Nobody hears a peer that sends from an address which it does not have.
+    let unicast = config("unicast_src_ip 10.0.0.1\nunicast_peer {\n10.0.0.2\n}");
+    assert!(unicast.instances[0].track_source);
+}
+
+#[test]
 fn checks_have_units_and_share_the_names_of_scripts() {
     let text = "vrrp_check web { http https://[::1]/h?x=1 status 200-204,301 body \"all good\" interval 50ms timeout 20ms weight -5 }\n\
         vrrp_check db {\ntcp db.example.com:5432\ninterval 1.5\nrise 2\nfall 3\ninit_fail\n}\n\

@@ -122,6 +122,22 @@ fn a_tracker_keeps_the_direction_of_what_it_names_unless_it_says_another() {
 }
 
 #[test]
+fn an_address_that_stands_twice_is_one_address_and_two_in_adverts() {
+    let config = |lines: &str| {
+        loaded(&format!(
+            "vrrp_instance V {{\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress {{\n{lines}}}\n}}\n"
+        ))
+        .config
+    };
+    let twice = config("10.0.0.1\n10.0.0.2\n10.0.0.1/24\n10.0.0.1 dev eth1\n");
+    let lines = |config: &Config| config.instances[0].vips.iter().map(|vip| vip.lines).collect::<Vec<_>>();
+    assert_eq!(lines(&twice), [2, 1, 1]);
+    // As many as an advert holds, without the repetition.
+    let many: String = (0..255).map(|n| format!("10.0.1.{n}\n")).collect();
+    assert_eq!(lines(&config(&(many + "10.0.1.0\n"))), [1; 255]);
+}
+
+#[test]
 fn addresses_that_are_like_keepalived_s() {
     let text = "static_ipaddress {\n2001:db8::1/128 dev e\n2001:db8::2/64 dev e\n}\n\
         vrrp_instance V {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress {\n127.0.0.1\n}\nMORE\n}\n";

@@ -8,6 +8,8 @@
 mod addresses;
 #[path = "e2e/ah.rs"]
 mod ah;
+#[path = "e2e/corpus.rs"]
+mod corpus;
 #[path = "e2e/degraded.rs"]
 mod degraded;
 #[path = "e2e/dropin.rs"]
@@ -78,5 +80,6 @@ fn main() -> std::process::ExitCode {
         notify::tests(),
         groups::tests(),
         ah::tests(),
+        corpus::tests(),
     ])
 }

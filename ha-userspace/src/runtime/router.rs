@@ -183,9 +183,7 @@ impl Router {
     fn derive(&mut self) {
         self.addresses.clear();
         for vip in &self.config.vips {
-            if !self.addresses.contains(&vip.address) {
-                self.addresses.push(vip.address);
-            }
+            self.addresses.extend(std::iter::repeat_n(vip.address, vip.lines));
         }
         self.peers = self.config.unicast.as_ref().map_or_else(Vec::new, |unicast| {
             let peer = |peer: &crate::config::model::UnicastPeer| Peer {

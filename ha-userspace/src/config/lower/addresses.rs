@@ -71,6 +71,10 @@ pub(super) fn check(draft: &mut Draft, family: Family, name: &str, at: Span, dia
 }
 
 fn overflow(draft: &mut Draft, most: usize, diags: &mut Diagnostics) {
+    if draft.vips.iter().map(|(vip, _)| vip.lines).sum::<usize>() > most {
+        // Addresses that stand twice must not take the room of others.
+        draft.vips.iter_mut().for_each(|(vip, _)| vip.lines = 1);
+    }
     if draft.vips.len() <= most {
         return;
     }

@@ -323,25 +323,29 @@ fn rules(stmt: &Statement, world: &mut World<'_>, out: &mut Vec<Placed<Rule>>, d
     }
 }
 
-/// The kernel holds an address with its prefix once per interface.
+/// The kernel holds an address once per interface.
 fn dedupe(list: &mut Vec<Placed<Vip>>, diags: &mut Diagnostics) {
-    let mut first: HashMap<(IpAddr, Option<String>), Span> = HashMap::new();
+    let mut first: HashMap<(IpAddr, Option<String>), (Span, usize)> = HashMap::new();
     list.retain(|(vip, span)| {
         let key = (vip.address, vip.device.clone());
-        match first.get(&key) {
-            Some(earlier) => {
+        match first.get_mut(&key) {
+            Some((earlier, lines)) => {
+                *lines += 1;
                 let message = format!("{} stands twice", vip.address);
                 diags.push(
                     Diagnostic::note(codes::DUPLICATE_VIP, *span, message)
-                        .cause("this one is ignored")
+                        .cause("it is added once; adverts carry it as often as it stands here, as keepalived's do")
                         .related(*earlier, "the first one stands at"),
                 );
                 false
             }
             None => {
-                first.insert(key, *span);
+                first.insert(key, (*span, 1));
                 true
             }
         }
     });
+    for (vip, _) in list {
+        vip.lines = first.get(&(vip.address, vip.device.clone())).map_or(1, |(_, lines)| *lines);
+    }
 }

@@ -71,18 +71,24 @@ pub(super) fn extra(stmt: &Statement, diags: &mut Diagnostics) -> Option<Option<
     Some((!interval.is_zero()).then_some(GarpExtra { interval, all }))
 }
 
-/// The instance's settings over the global ones over keepalived's defaults.
-pub(super) fn finish(instance: &GarpDraft, global: &GarpDraft) -> Garp {
-    let delay = instance.delay.or(global.delay).unwrap_or(Duration::from_secs(5));
-    let repeat = instance.repeat.or(global.repeat).unwrap_or(5);
+/// The instance's settings over the global ones over keepalived's defaults. What follows a lower-priority advert
+/// takes its defaults from the global settings alone, and in strict mode nothing follows, whatever the file says
+/// (keepalived 2.2.7, tried).
+pub(super) fn finish(instance: &GarpDraft, global: &GarpDraft, strict: bool) -> Garp {
+    let (delay, repeat) = (global.delay.unwrap_or(Duration::from_secs(5)), global.repeat.unwrap_or(5));
     let zero = Duration::ZERO;
+    let contested = (
+        instance.lower_prio_delay.or(global.lower_prio_delay).unwrap_or(delay),
+        instance.lower_prio_repeat.or(global.lower_prio_repeat).unwrap_or(repeat),
+    );
+    let (lower_prio_delay, lower_prio_repeat) = if strict { (zero, 0) } else { contested };
     Garp {
-        delay,
-        repeat,
+        delay: instance.delay.unwrap_or(delay),
+        repeat: instance.repeat.unwrap_or(repeat),
         refresh: instance.refresh.or(global.refresh).unwrap_or(zero),
         refresh_repeat: instance.refresh_repeat.or(global.refresh_repeat).unwrap_or(1),
-        lower_prio_delay: instance.lower_prio_delay.or(global.lower_prio_delay).unwrap_or(delay),
-        lower_prio_repeat: instance.lower_prio_repeat.or(global.lower_prio_repeat).unwrap_or(repeat),
+        lower_prio_delay,
+        lower_prio_repeat,
         arp_interval: instance.arp_interval.or(global.arp_interval).unwrap_or(zero),
         na_interval: instance.na_interval.or(global.na_interval).unwrap_or(zero),
     }

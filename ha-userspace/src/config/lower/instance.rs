@@ -116,7 +116,7 @@ fn finish(
             .unwrap_or(strict.is_some()),
         higher_prio_send_advert: draft.higher_prio_send_advert.unwrap_or(globals.higher_prio_send_advert),
         down_timer_adverts: draft.down_timer_adverts.or(globals.down_timer_adverts).unwrap_or(3),
-        garp: garp::finish(&draft.garp, &globals.garp),
+        garp: garp::finish(&draft.garp, &globals.garp, strict.is_some()),
         fast: fast::finish(&draft.fast, &globals.fast),
         track_scripts: trackers.scripts,
         track_interfaces: trackers.interfaces,
@@ -124,7 +124,8 @@ fn finish(
         track_processes: trackers.processes,
         track_bfd: trackers.bfd,
         track_checks: trackers.checks,
-        track_source: draft.track_source.is_some(),
+        // keepalived cannot bind to an address of peers that is not here, and stays in FAULT (2.2.7, tried).
+        track_source: draft.track_source.is_some() || has_peers,
         routes: strip(draft.routes),
         rules: strip(draft.rules),
         notify: draft.notify.finish(globals.notify),

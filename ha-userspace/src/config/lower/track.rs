@@ -33,9 +33,23 @@ pub(super) fn weight_within(stmt: &Statement, most: i64, diags: &mut Diagnostics
         return None;
     }
     let mut words = stmt.args().iter().peekable();
-    parse(&mut words, most, "ignored", diags).inspect(|_| {
-        value::extra(stmt, stmt.args().len() - words.len(), diags);
-    })
+    let written = parse(&mut words, most, "ignored", diags)?;
+    value::extra(stmt, stmt.args().len() - words.len(), diags);
+    Some(written.over(false))
+}
+
+/// A weight as it is written: the direction may be left open.
+#[derive(Clone, Copy)]
+struct Written {
+    value: i16,
+    reverse: Option<bool>,
+}
+
+impl Written {
+    /// A line that says nothing of the direction has the one of what it names (keepalived 2.2.7, tried).
+    fn over(self, default: bool) -> Weight {
+        Weight { value: self.value, reverse: self.reverse.unwrap_or(default) }
+    }
 }
 
 fn parse<'a>(
@@ -43,17 +57,15 @@ fn parse<'a>(
     most: i64,
     instead: &str,
     diags: &mut Diagnostics,
-) -> Option<Weight> {
+) -> Option<Written> {
     let value = value::small(words.next()?, "weight", -most..=most, instead, diags)?;
-    let reverse = words.next_if(|word| word.is("reverse")).is_some();
-    if !reverse {
-        words.next_if(|word| word.is("noreverse") || word.is("no_reverse"));
-    }
-    Some(Weight { value, reverse })
+    let reverse = words.next_if(|word| word.is("reverse")).map(|_| true);
+    let forward = || words.next_if(|word| word.is("noreverse") || word.is("no_reverse")).map(|_| false);
+    Some(Written { value, reverse: reverse.or_else(forward) })
 }
 
 /// `NAME [weight NUMBER [reverse]]`.
-fn tracker(stmt: &Statement, most: i64, diags: &mut Diagnostics) -> Option<Weight> {
+fn tracker(stmt: &Statement, most: i64, diags: &mut Diagnostics) -> Option<Written> {
     value::no_block(stmt, diags);
     let mut found = None;
     let mut words = stmt.args().iter().peekable();
@@ -196,7 +208,10 @@ impl TrackDraft {
             );
             return;
         };
-        let weight = weight.unwrap_or(script.script.weight);
+        let weight = {
+            let default = script.script.weight;
+            weight.map_or(default, |weight| weight.over(default.reverse))
+        };
         let at = stmt.span();
         add(&mut self.scripts, |track| &track.script, TrackScript { script: name, weight }, word, at, diags);
     }
@@ -227,9 +242,9 @@ impl TrackDraft {
         let Some(file) = known.files.get(&name) else {
             return unknown("track_file", &name, word.span, known.files.names(), diags);
         };
-        let weight = weight.map_or(file.weight, |weight| FileWeight {
-            value: i32::from(weight.value),
-            reverse: weight.reverse,
+        let weight = weight.map_or(file.weight, |weight| {
+            let Weight { value, reverse } = weight.over(file.weight.reverse);
+            FileWeight { value: i32::from(value), reverse }
         });
         let track = TrackFileRef { name, weight, place: diags.sources.place(word.span) };
         add(&mut self.files, |track| &track.name, track, word, stmt.span(), diags);
@@ -237,7 +252,7 @@ impl TrackDraft {
 
     fn interface(&mut self, stmt: &Statement, _: &Known, diags: &mut Diagnostics) {
         let word = stmt.keyword();
-        let weight = tracker(stmt, 253, diags).unwrap_or_default();
+        let weight = tracker(stmt, 253, diags).map_or_else(Weight::default, |weight| weight.over(false));
         let Some(interface) = value::interface(word, diags) else { return };
         let track = TrackInterface { interface, weight };
         add(&mut self.interfaces, |track| &track.interface, track, word, stmt.span(), diags);
@@ -249,7 +264,7 @@ fn named<'a>(
     out: &mut Vec<(Track, Span)>,
     stmt: &Statement,
     what: &str,
-    weight: Option<Weight>,
+    weight: Option<Written>,
     default: impl Fn(&str) -> Option<Weight>,
     names: impl Iterator<Item = &'a str>,
     diags: &mut Diagnostics,
@@ -257,7 +272,11 @@ fn named<'a>(
     let word = stmt.keyword();
     let name = word.text().into_owned();
     let Some(default) = default(&name) else { return unknown(what, &name, word.span, names, diags) };
-    let track = Track { name, weight: weight.unwrap_or(default), place: diags.sources.place(word.span) };
+    let track = Track {
+        name,
+        weight: weight.map_or(default, |weight| weight.over(default.reverse)),
+        place: diags.sources.place(word.span),
+    };
     add(out, |track| &track.name, track, word, stmt.span(), diags);
 }
 

@@ -21,7 +21,7 @@ pub(super) fn lower(stmt: &Statement, fixed: bool, diags: &mut Diagnostics) -> O
     let (address, prefix) = prefixed(first, "192.0.2.1/24", diags)?;
     let mut vip = Vip {
         scope: default_scope(address),
-        preferred_lft: (address.is_ipv6() && prefix == 128 && !fixed).then_some(0),
+        preferred_lft: (address.is_ipv6() && prefix == 128).then_some(0),
         place: diags.sources.place(first.span),
         ..Vip::plain(address, prefix)
     };
@@ -33,10 +33,9 @@ pub(super) fn lower(stmt: &Statement, fixed: bool, diags: &mut Diagnostics) -> O
     Some(vip)
 }
 
-/// Loopback addresses get scope host, link-local ones scope link, as `ip address add` does.
+/// IPv4 addresses are global, also loopback ones, as in keepalived; the kernel gives IPv6 addresses their scope.
 fn default_scope(address: IpAddr) -> u8 {
     match address {
-        IpAddr::V4(address) if address.is_loopback() => 254,
         IpAddr::V4(_) => 0,
         IpAddr::V6(address) if address.is_loopback() => 254,
         IpAddr::V6(address) if address.is_unicast_link_local() => 253,

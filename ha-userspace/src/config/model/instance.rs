@@ -69,7 +69,7 @@ pub struct Instance {
     pub track_bfd: Vec<Track>,
     /// `track_check`, and lines of `track_script` that name a check.
     pub track_checks: Vec<Track>,
-    /// `track_src_ip`: FAULT while `source` is not on this host.
+    /// `track_src_ip`, and wherever adverts go to `unicast_peer`s: FAULT while `source` is not on this host.
     pub track_source: bool,
     /// `virtual_routes`.
     pub routes: Vec<Route>,
@@ -147,6 +147,9 @@ pub struct Vip {
     pub no_track: bool,
     /// `track_group`, static addresses only.
     pub track_group: Option<String>,
+    /// Lines that say this address. The kernel has it once, but adverts carry it as often: keepalived counts, and does
+    /// not hear a master that says fewer.
+    pub lines: usize,
     /// Where the address was written, for messages.
     pub place: Place,
 }
@@ -171,6 +174,7 @@ impl Vip {
             vmac: false,
             no_track: false,
             track_group: None,
+            lines: 1,
             place: Place::default(),
         }
     }

@@ -94,6 +94,67 @@ fn files_processes_and_bfd_sessions() {
 }
 
 #[test]
+fn a_tracker_keeps_the_direction_of_what_it_names_unless_it_says_another() {
+    let text = "vrrp_script s {\nscript /bin/true\nweight 10 reverse\n}\n\
+        track_file f {\nfile /run/f\nweight -2 reverse\n}\n\
+        vrrp_track_process p {\nprocess a\nweight -10 reverse\n}\n\
+        bfd_instance b {\nneighbor_ip 10.0.0.2\nweight -10 reverse\n}\n\
+        vrrp_check c {\ntcp 127.0.0.1:80\nweight -10 reverse\n}\n\
+        vrrp_instance V {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1\n}\n\
+        track_script {\ns weight 5 WAY\n}\ntrack_file {\nf weight 5 WAY\n}\ntrack_process {\np weight 5 WAY\n}\n\
+        track_bfd {\nb weight 5 WAY\n}\ntrack_check {\nc weight 5 WAY\n}\ntrack_interface {\nx weight 5 WAY\n}\n}\n";
+    for (word, of_names, of_interfaces) in [
+        ("", true, false),
+        ("noreverse", false, false),
+        ("no_reverse", false, false),
+        ("reverse", true, true),
+    ] {
+        let config = loaded(&text.replace("WAY", word)).config;
+        let [instance] = config.instances.as_slice() else { panic!("one instance") };
+        let weight = |reverse| Weight { value: 5, reverse };
+        let named = [&instance.track_processes, &instance.track_bfd, &instance.track_checks]
+            .map(|list| list[0].weight);
+        assert_eq!(named, [weight(of_names); 3], "{word}");
+        assert_eq!(instance.track_scripts[0].weight, weight(of_names), "{word}");
+        assert_eq!(instance.track_files[0].weight, FileWeight { value: 5, reverse: of_names }, "{word}");
+        assert_eq!(instance.track_interfaces[0].weight, weight(of_interfaces), "{word}");
+    }
+}
+
+#[test]
+fn an_address_that_stands_twice_is_one_address_and_two_in_adverts() {
+    let config = |lines: &str| {
+        loaded(&format!(
+            "vrrp_instance V {{\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress {{\n{lines}}}\n}}\n"
+        ))
+        .config
+    };
+    let twice = config("10.0.0.1\n10.0.0.2\n10.0.0.1/24\n10.0.0.1 dev eth1\n");
+    let lines = |config: &Config| config.instances[0].vips.iter().map(|vip| vip.lines).collect::<Vec<_>>();
+    assert_eq!(lines(&twice), [2, 1, 1]);
+    // As many as an advert holds, without the repetition.
+    let many: String = (0..255).map(|n| format!("10.0.1.{n}\n")).collect();
+    assert_eq!(lines(&config(&(many + "10.0.1.0\n"))), [1; 255]);
+}
+
+#[test]
+fn addresses_that_are_like_keepalived_s() {
+    let text = "static_ipaddress {\n2001:db8::1/128 dev e\n2001:db8::2/64 dev e\n}\n\
+        vrrp_instance V {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress {\n127.0.0.1\n}\nMORE\n}\n";
+    let config = |more: &str| loaded(&text.replace("MORE", more)).config;
+    let plain = config("mcast_src_ip 10.0.0.1");
+    assert_eq!(
+        plain.static_addresses.iter().map(|vip| vip.preferred_lft).collect::<Vec<_>>(),
+        [Some(0), None]
+    );
+    assert_eq!(plain.instances[0].vips[0].scope, 0);
+    assert!(!plain.instances[0].track_source);
+    // Nobody hears a peer that sends from an address which it does not have.
+    let unicast = config("unicast_src_ip 10.0.0.1\nunicast_peer {\n10.0.0.2\n}");
+    assert!(unicast.instances[0].track_source);
+}
+
+#[test]
 fn checks_have_units_and_share_the_names_of_scripts() {
     let text = "vrrp_check web { http https://[::1]/h?x=1 status 200-204,301 body \"all good\" interval 50ms timeout 20ms weight -5 }\n\
         vrrp_check db {\ntcp db.example.com:5432\ninterval 1.5\nrise 2\nfall 3\ninit_fail\n}\n\

@@ -161,7 +161,7 @@ fn garp_defaults_and_their_order() {
     let garp = only(&loaded(&format!("{inst}{text}")).config).garp;
     assert_eq!(
         (garp.delay.as_secs(), garp.repeat, garp.lower_prio_delay.as_secs(), garp.lower_prio_repeat),
-        (9, 2, 9, 2)
+        (9, 2, 9, 3)
     );
     assert_eq!(garp.arp_interval, Duration::from_millis(1));
     let garp = only(&loaded(&format!("global_defs {{\nvrrp_min_garp\n}}\n{inst}")).config).garp;
@@ -175,6 +175,7 @@ fn strict_mode_follows_keepalived() {
     let instance = only(&loaded.config);
     assert_eq!(instance.auth, ha_common::packet::Auth::None);
     assert!(instance.lower_prio_no_advert && !instance.starts_as_master);
+    assert_eq!((instance.garp.lower_prio_delay, instance.garp.lower_prio_repeat), (Duration::ZERO, 0));
     assert_eq!(complaints(&loaded), ["XV0517", "XV0510"]);
 }
 

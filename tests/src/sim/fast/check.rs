@@ -20,8 +20,8 @@ pub(super) struct Check {
     pub(super) silent: [[Time; HOSTS]; HOSTS],
     /// `[headless][other]`: incarnation of the other if it probed the headless host when that lost its head.
     pub(super) watched: [[Option<u64>; HOSTS]; HOSTS],
-    /// From when two hosts answer without an excuse.
-    both_since: [[Option<Time>; HOSTS]; HOSTS],
+    /// From when two hosts answer without an excuse, and how long they may.
+    both_since: [[Option<(Time, Span)>; HOSTS]; HOSTS],
     /// Two answer since the network between them was cut.
     parted: [[bool; HOSTS]; HOSTS],
     /// Until when verdicts may be wrong, as long as nobody acts on them.
@@ -120,10 +120,13 @@ impl World {
                     self.check.both_since[a][b] = None;
                     continue;
                 }
-                let since = *self.check.both_since[a][b].get_or_insert(now);
-                let overlap = now.span_since(since);
+                let allowed = OVERLAP.plus(self.until_next_advert(a, b)).plus(self.until_next_advert(b, a));
+                // A daemon that comes back before that advert does not take back what was allowed.
+                let (since, longest) = self.check.both_since[a][b].get_or_insert((now, allowed));
+                *longest = (*longest).max(allowed);
+                let (overlap, longest) = (now.span_since(*since), *longest);
                 self.stats.overlap_ns = self.stats.overlap_ns.max(overlap.0);
-                if overlap > OVERLAP.plus(self.until_next_advert(a, b)).plus(self.until_next_advert(b, a)) {
+                if overlap > longest {
                     return Err(format!("39: h{a} and h{b} answer for {} ms", millis(overlap)));
                 }
             }

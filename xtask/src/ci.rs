@@ -39,7 +39,6 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     };
 
     check("format", &mut || cargo("Formatting", &["fmt", "--all", "--check"]));
-    check("fuzz lints", &mut fuzz::lints);
     check("clippy", &mut || {
         let args = ["clippy", "--workspace", "--exclude", "ha-ebpf", "--all-targets", "--", "-D", "warnings"];
         cargo("Lints", &args)

@@ -53,7 +53,12 @@ struct Step {
 pub(crate) fn main(args: &Args) -> Result<()> {
     prepare(args)?;
     let mut steps = vec![
-        tests("unit tests", args, &["--workspace", "--exclude", "ha-ebpf", "--exclude", "ha-tests"], None),
+        tests(
+            "unit tests",
+            args,
+            &["--workspace", "--exclude", "ha-ebpf", "--exclude", "ha-fuzz", "--exclude", "ha-tests"],
+            None,
+        ),
         tests("simulation", args, &["--package", "ha-tests", "--lib"], None),
     ];
     if !args.quick {

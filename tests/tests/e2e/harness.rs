@@ -16,6 +16,7 @@ pub(crate) struct Test {
     daemons: Vec<Daemon>,
     tools: Vec<&'static str>,
     timing: bool,
+    long: bool,
     topology: fn() -> Topology,
     body: Body,
 }
@@ -28,6 +29,7 @@ impl Test {
             daemons: Vec::new(),
             tools: Vec::new(),
             timing: false,
+            long: false,
             topology: Topology::two_node,
             body: Box::new(body),
         }
@@ -48,6 +50,13 @@ impl Test {
     /// It measures times, so no other test may run beside it.
     pub(crate) fn timing(mut self) -> Self {
         self.timing = true;
+        self
+    }
+
+    /// It takes more than a quarter of a minute, most of which it waits: it begins before the others, so that it does not
+    /// end long after them.
+    pub(crate) fn long(mut self) -> Self {
+        self.long = true;
         self
     }
 
@@ -121,7 +130,8 @@ pub(crate) fn main(groups: impl IntoIterator<Item = Vec<Test>>) -> ExitCode {
     // An ignored test lacks something; running it nevertheless could only fail.
     arguments.include_ignored = false;
     // Those that share the machine first: one that wants it alone would wait for all that have begun.
-    let (alone, beside): (Vec<_>, Vec<_>) = groups.into_iter().flatten().partition(Test::is_timing);
+    let (alone, mut beside): (Vec<_>, Vec<_>) = groups.into_iter().flatten().partition(Test::is_timing);
+    beside.sort_by_key(|test| !test.long);
     let trials = beside.into_iter().chain(alone).map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     print_slowest();

@@ -25,7 +25,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 fn xdp(lab: &Lab) -> Result<()> {
-    let [_, backup] = beside_hogs(lab, None, 60)?;
+    let [_, backup] = beside_hogs(lab, None, super::seconds(20))?;
     ensure!(backup.percent() < 1.0, "the backup used {backup}");
     ensure!(backup.wakeups() < 50.0, "the backup used {backup}");
     Ok(())

@@ -208,7 +208,7 @@ fn fast(lab: &Lab) -> Result<()> {
     reach(r2, "BACKUP")?;
     // Until announcements and discovery are over.
     std::thread::sleep(Duration::from_secs(6));
-    let (usage, seconds) = (Usage::of(second.pid())?, Duration::from_secs(super::seconds(5)));
+    let (usage, seconds) = (Usage::of(second.pid())?, Duration::from_secs(10));
     std::thread::sleep(seconds);
     let spent = usage.spent(second.pid())?;
     println!("the backup of 255, probing every millisecond: {spent}");

@@ -1,6 +1,6 @@
 //! Any text as a configuration: loading neither panics nor hangs, says the same twice, and what it says can
 //! be shown.
-#![no_main]
+#![cfg_attr(feature = "link", no_main)]
 
 use ha_userspace::config::{LoadOptions, load_str};
 use libfuzzer_sys::{Corpus, fuzz_target};
@@ -21,3 +21,6 @@ fuzz_target!(|text: &[u8]| -> Corpus {
     }
     Corpus::Keep
 });
+
+#[cfg(not(feature = "link"))]
+fn main() {}

@@ -1,5 +1,5 @@
 //! Any 80 bytes as a liveness probe or a reply: nothing panics, and what is taken apart can be put together again.
-#![no_main]
+#![cfg_attr(feature = "link", no_main)]
 
 use ha_common::probe::{Body, Probe, Reply};
 use libfuzzer_sys::fuzz_target;
@@ -11,3 +11,6 @@ fuzz_target!(|body: Body| {
         assert!(probe.sequence != 0 && probe.prober != 0, "{probe:?}");
     }
 });
+
+#[cfg(not(feature = "link"))]
+fn main() {}

@@ -1,4 +1,4 @@
-//! The fuzz targets: a workspace of their own, guided by coverage, without cargo-fuzz and on the pinned toolchain.
+//! The fuzz targets: guided by coverage, without cargo-fuzz and on the pinned toolchain.
 //!
 //! What cargo-fuzz adds is the instrumentation flags, and those that guide libFuzzer are stable; only the address
 //! sanitizer is not, and safe Rust gains little from it. Called by `cargo xtask ci`, which gives each target a few seconds.
@@ -9,12 +9,14 @@ use anyhow::{Result, bail};
 
 use crate::sys;
 
-const MANIFEST: [&str; 2] = ["--manifest-path", "fuzz/Cargo.toml"];
+/// The package, with libFuzzer, in the profile that the root manifest has for it.
+const BUILD: [&str; 8] =
+    ["--package", "ha-fuzz", "--features", "link", "--profile", "fuzz", "--quiet", "--bins"];
 /// With a target of its own, build scripts are not instrumented.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing";
+    -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
 /// Where the targets are: each file is one.
 const TARGETS: &str = "fuzz/fuzz_targets";
@@ -61,17 +63,6 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Formatting and lints. Without libFuzzer, which is C++, the targets compile fast.
-///
-/// # Errors
-/// When one of them fails.
-pub(crate) fn lints() -> Result<()> {
-    sys::run("Formatting of the fuzz targets", sys::cargo().arg("fmt").args(MANIFEST).arg("--check"))?;
-    let mut clippy = sys::cargo();
-    clippy.arg("clippy").args(MANIFEST).args(["--no-default-features", "--", "-D", "warnings"]);
-    sys::run("Lints of the fuzz targets", &mut clippy).map(drop)
-}
-
 /// Builds the targets and runs each for its seconds. Inputs that found something new stay in fuzz/corpus, those that
 /// broke something in fuzz/artifacts.
 ///
@@ -90,7 +81,7 @@ fn each(names: &[String], wanted: Option<u32>) -> Result<()> {
     let directory = sys::target_dir()?.join("fuzz");
     let mut build = sys::cargo();
     build.env("RUSTFLAGS", FLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
-    build.arg("build").args(MANIFEST).args(["--target", TARGET, "--quiet", "--target-dir"]).arg(&directory);
+    build.arg("build").args(BUILD).args(["--target", TARGET, "--target-dir"]).arg(&directory);
     sys::run("The fuzz targets", &mut build)?;
     let root = sys::workspace_root();
     let mut failed = Vec::new();
@@ -103,7 +94,7 @@ fn each(names: &[String], wanted: Option<u32>) -> Result<()> {
             Ok(path)
         };
         let (corpus, artifacts) = (place("corpus")?, place("artifacts")?);
-        let mut target = sys::tool(directory.join(TARGET).join("debug").join(name));
+        let mut target = sys::tool(directory.join(TARGET).join("fuzz").join(name));
         target.arg(format!("-max_total_time={seconds}"));
         target.args([
             "-timeout=5",

@@ -22,7 +22,7 @@ use crate::{
     sys,
 };
 use leftovers::Leftovers;
-use tally::{Counts, Line, read_line};
+use tally::{Counts, Failures, Line, read_line};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, Default, clap::Args)]
@@ -39,8 +39,9 @@ struct Step {
     name: &'static str,
     took: Duration,
     counts: Counts,
-    /// Names of failed tests.
-    failed: Vec<String>,
+    failures: Failures,
+    /// The slowest tests, where the test program tells: how long, and which.
+    slowest: Vec<String>,
     /// What went wrong besides failed tests: a build error, a crash.
     broken: Option<String>,
 }
@@ -52,7 +53,12 @@ struct Step {
 pub(crate) fn main(args: &Args) -> Result<()> {
     prepare(args)?;
     let mut steps = vec![
-        tests("unit tests", args, &["--workspace", "--exclude", "ha-ebpf", "--exclude", "ha-tests"], None),
+        tests(
+            "unit tests",
+            args,
+            &["--workspace", "--exclude", "ha-ebpf", "--exclude", "ha-fuzz", "--exclude", "ha-tests"],
+            None,
+        ),
         tests("simulation", args, &["--package", "ha-tests", "--lib"], None),
     ];
     if !args.quick {
@@ -99,7 +105,8 @@ fn end_to_end(args: &Args, steps: &mut Vec<Step>) -> Result<()> {
             name,
             took: Duration::ZERO,
             counts: Counts::default(),
-            failed: Vec::new(),
+            failures: Failures::default(),
+            slowest: Vec::new(),
             broken,
         });
         return Ok(());
@@ -125,7 +132,8 @@ fn build_daemon() -> Step {
     let broken =
         sys::run("Building the daemon (release)", &mut build).err().map(|error| format!("{error:#}"));
     let took = start.elapsed();
-    Step { name: "daemon", took, counts: Counts::default(), failed: Vec::new(), broken }
+    let (counts, failures) = (Counts::default(), Failures::default());
+    Step { name: "daemon", took, counts, failures, slowest: Vec::new(), broken }
 }
 
 /// Whether the package ha-tests has test targets besides its library.
@@ -155,11 +163,15 @@ fn tests(name: &'static str, args: &Args, cargo_args: &[&str], daemon: Option<&P
     sys::announce(&format!("Running: {name}"), &sys::show(&command));
     let start = Instant::now();
     let mut counts = Counts::default();
-    let mut failed = Vec::new();
-    let end = stream(&mut command, |line| match read_line(line) {
-        Line::Result(more) => counts += more,
-        Line::Failed(test) => failed.push(test),
-        Line::Other => {}
+    let (mut failures, mut slowest) = (Failures::default(), Vec::new());
+    let end = stream(&mut command, |line| {
+        let read = read_line(line);
+        failures.read(&read);
+        match read {
+            Line::Result(more) => counts += more,
+            Line::Took(test) => slowest.push(test),
+            _ => {}
+        }
     });
     let broken = match end {
         Err(error) => Some(format!("{error:#}")),
@@ -169,7 +181,7 @@ fn tests(name: &'static str, args: &Args, cargo_args: &[&str], daemon: Option<&P
         }
         Ok(_) => None,
     };
-    Step { name, took: start.elapsed(), counts, failed, broken }
+    Step { name, took: start.elapsed(), counts, failures, slowest, broken }
 }
 
 /// Runs a command, passing its standard output on line by line and to `each`.
@@ -187,8 +199,15 @@ fn stream(command: &mut Command, mut each: impl FnMut(&str)) -> Result<std::proc
     Ok(child.wait()?)
 }
 
-/// Prints a line for each step and returns the sum; what is broken counts as a failure.
+/// Prints a line for each step and returns the sum; what is broken counts as a failure. Failures and their causes come
+/// last: the end of the output is all that some see of it.
 fn summary(steps: &[Step]) -> Counts {
+    if steps.iter().any(|step| !step.slowest.is_empty()) {
+        println!("\nSlowest tests");
+    }
+    for test in steps.iter().flat_map(|step| &step.slowest) {
+        println!("  {test}");
+    }
     println!("\nSummary");
     let mut total = Counts::default();
     for step in steps {
@@ -200,13 +219,13 @@ fn summary(steps: &[Step]) -> Counts {
             (Some(why), true) => format!("{}; {why}", step.counts),
         };
         println!("  {:<12} {:>12}   {text}", step.name, sys::seconds(step.took));
-        for test in &step.failed {
-            println!("  {:<12} {:>12}   FAILED {test}", "", "");
-        }
         total += step.counts;
         total.failed += u64::from(step.broken.is_some());
     }
     let took = steps.iter().map(|step| step.took).sum();
     println!("  {:<12} {:>12}\n", "total", sys::seconds(took));
+    for step in steps {
+        print!("{}", step.failures);
+    }
     total
 }

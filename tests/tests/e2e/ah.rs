@@ -15,7 +15,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("xvrrp_and_xvrrp", [Daemon::Xvrrp, Daemon::Xvrrp], "auto"),
     ] {
         let body = move |lab: &Lab| both_roles(lab, daemons, mode);
-        tests.push(Test::new(format!("ah::{name}"), body).needs(daemons).needs_tool("tcpdump"));
+        tests.push(Test::new(format!("ah::{name}"), body).needs(daemons).needs_tool("tcpdump").long());
     }
     tests
 }

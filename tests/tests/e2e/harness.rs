@@ -1,10 +1,10 @@
 //! How end-to-end tests are listed, skipped with a reason, serialised, and explained when they fail.
 
 use std::process::ExitCode;
-use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Error, Result};
 use ha_tests::lab::{self, Daemon, Lab, Topology};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -16,6 +16,7 @@ pub(crate) struct Test {
     daemons: Vec<Daemon>,
     tools: Vec<&'static str>,
     timing: bool,
+    long: bool,
     topology: fn() -> Topology,
     body: Body,
 }
@@ -28,6 +29,7 @@ impl Test {
             daemons: Vec::new(),
             tools: Vec::new(),
             timing: false,
+            long: false,
             topology: Topology::two_node,
             body: Box::new(body),
         }
@@ -51,6 +53,13 @@ impl Test {
         self
     }
 
+    /// It takes more than a quarter of a minute, most of which it waits: it begins before the others, so that it does not
+    /// end long after them.
+    pub(crate) fn long(mut self) -> Self {
+        self.long = true;
+        self
+    }
+
     /// Whether it runs alone.
     fn is_timing(&self) -> bool {
         self.timing
@@ -66,6 +75,13 @@ impl Test {
         lab::missing()
             .or_else(|| self.daemons.iter().find_map(|daemon| daemon.missing()))
             .or_else(|| self.tools.iter().find_map(|tool| lab::missing_tool(tool)))
+    }
+
+    fn run_timed(self) -> Result<()> {
+        let (name, start) = (self.name.clone(), Instant::now());
+        let result = self.run();
+        TOOK.lock().unwrap_or_else(PoisonError::into_inner).push((start.elapsed(), name));
+        result
     }
 
     /// Runs the test. An attempt that fails while the machine itself stopped for longer than [`STOPPED`] is void: it is
@@ -91,7 +107,8 @@ impl Test {
 
     fn attempt(&self) -> Result<()> {
         let lab = Lab::new((self.topology)())?;
-        (self.body)(&lab).with_context(|| lab.dossier())
+        // In one sentence, so that what stands above the dossier has the outer causes as well.
+        (self.body)(&lab).map_err(|error| Error::msg(format!("{error:#}")).context(lab.dossier()))
     }
 }
 
@@ -113,9 +130,26 @@ pub(crate) fn main(groups: impl IntoIterator<Item = Vec<Test>>) -> ExitCode {
     // An ignored test lacks something; running it nevertheless could only fail.
     arguments.include_ignored = false;
     // Those that share the machine first: one that wants it alone would wait for all that have begun.
-    let (alone, beside): (Vec<_>, Vec<_>) = groups.into_iter().flatten().partition(Test::is_timing);
+    let (alone, mut beside): (Vec<_>, Vec<_>) = groups.into_iter().flatten().partition(Test::is_timing);
+    beside.sort_by_key(|test| !test.long);
     let trials = beside.into_iter().chain(alone).map(trial).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    print_slowest();
+    conclusion.exit_code()
+}
+
+/// How long each test took that was run, without the time it waited for its turn.
+static TOOK: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
+/// So many of the slowest tests are listed after a run, `XVRRP_SLOWEST=n` lists more. `cargo xtask test` reads the lines.
+const SLOWEST: usize = 10;
+
+fn print_slowest() {
+    let mut took = std::mem::take(&mut *TOOK.lock().unwrap_or_else(PoisonError::into_inner));
+    took.sort_by_key(|(took, _)| std::cmp::Reverse(*took));
+    let wanted = std::env::var("XVRRP_SLOWEST").ok().and_then(|count| count.parse().ok());
+    for (took, name) in took.iter().take(wanted.unwrap_or(SLOWEST)) {
+        println!("took {:.1} s: {name}", took.as_secs_f64());
+    }
 }
 
 fn trial(test: Test) -> Trial {
@@ -127,10 +161,10 @@ fn trial(test: Test) -> Trial {
     let trial = Trial::test(name, move || {
         let result = if timing {
             let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
-            test.run()
+            test.run_timed()
         } else {
             let _shared = QUIET.read().unwrap_or_else(PoisonError::into_inner);
-            test.run()
+            test.run_timed()
         };
         result.map_err(|error| Failed::from(format!("{:#}\n\n{error}", error.root_cause())))
     });

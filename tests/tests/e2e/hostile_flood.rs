@@ -1,4 +1,6 @@
 //! Floods: no state changes, and the daemon takes a bounded part of the machine and of the disk.
+//!
+//! Each lasts 4 s, or `XVRRP_FLOOD_SECONDS`.
 
 use std::time::Duration;
 
@@ -10,7 +12,6 @@ use super::packets::Pair;
 use super::{ms, sound};
 use crate::harness::Test;
 
-const LENGTH: Duration = Duration::from_secs(10);
 const PER_SECOND: u64 = 50_000;
 /// Resident memory that a flood may add: what one turn takes from a socket.
 const GROWTH_KIB: u64 = 8 * 1024;
@@ -44,7 +45,8 @@ fn flood(lab: &Lab, mode: &str, cpu: f64) -> Result<()> {
         let frames = list.iter().filter(of_interest).map(|b| b.packet.bytes()).collect();
         floods.push(lab.switch().injector(victim)?.flood(frames, PER_SECOND)?);
     }
-    std::thread::sleep(LENGTH);
+    let seconds = std::env::var("XVRRP_FLOOD_SECONDS").ok().and_then(|text| text.parse().ok());
+    std::thread::sleep(Duration::from_secs(seconds.unwrap_or(4)));
     let sent: Vec<_> = floods.iter().map(Flood::sent).collect();
     drop(floods);
     let length = Moment::now().since(start);

@@ -58,7 +58,7 @@ pub(super) fn tests() -> Vec<Test> {
                 let test = Test::new(name, move |lab: &Lab| Run::new(lab, daemons, dialect)?.all());
                 let test = test.needs(daemons).needs_tool("tcpdump");
                 // Our own takeovers are judged strictly.
-                tests.push(if daemons[1] == Daemon::Xvrrp { test.timing() } else { test });
+                tests.push(if daemons[1] == Daemon::Xvrrp { test.timing() } else { test.long() });
             }
         }
     }

@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new(name, move |lab: &Lab| stalled(lab, stall))
             .needs([Daemon::XvrrpRfc])
             .on(|| Topology::routers(3))
+            .long()
     };
     vec![test("load::s41_stalls_of_50ms", often), test("load::s41_stall_of_10s", once)]
 }

@@ -1,12 +1,12 @@
-//! keepalived and xvrrp go through the same events one after the other; the calls of their scripts, the lines in
+//! keepalived and xvrrp go through the same events, each in a lab of its own; the calls of their scripts, the lines in
 //! their FIFOs and their letters are compared.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
-use anyhow::{Result, ensure};
-use ha_tests::lab::{Daemon, Host, Lab, Running};
+use anyhow::{Context, Error, Result, ensure};
+use ha_tests::lab::{Daemon, Host, Lab, Running, Topology};
 use nix::sys::signal::Signal;
 
 use super::advert;
@@ -78,8 +78,14 @@ struct Story {
 }
 
 fn equal(lab: &Lab) -> Result<()> {
-    let theirs = story(lab, Daemon::Keepalived, 2525)?;
-    let ours = story(lab, Daemon::XvrrpRfc, 2526)?;
+    let other = Lab::new(Topology::two_node())?;
+    let (theirs, ours) = std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| story(&other, Daemon::Keepalived));
+        let ours = story(lab, Daemon::XvrrpRfc);
+        (theirs.join(), ours)
+    });
+    let theirs = theirs.map_err(|_| Error::msg("the thread of keepalived's story panicked"))?;
+    let (theirs, ours) = (theirs.with_context(|| other.dossier())?, ours?);
     for (step, calls) in &ours.calls {
         println!("{step}: {} calls", calls.len());
     }
@@ -101,16 +107,15 @@ struct Run<'a> {
     steps: Vec<String>,
 }
 
-fn story(lab: &Lab, daemon: Daemon, port: u16) -> Result<Story> {
+fn story(lab: &Lab, daemon: Daemon) -> Result<Story> {
     let host = lab.host("r1")?;
-    let sink = Sink::start(lab.host("client")?, port, Manner::Proper)?;
+    let sink = Sink::start(lab.host("client")?, 2525, Manner::Proper)?;
     host.write(format!("{DIR}/record"), RECORD, 0o755)?;
     for file in ["/run/lab/calls", "/run/lab/lines", "/run/lab/lines2"] {
         host.write(file, "", 0o666)?;
         // Whatever the umask was.
         host.output(&["chmod", "666", file])?;
     }
-    let config = |third| config(third).replace("2525", &port.to_string());
     let running = host.start(daemon, &config(("V3", 53)))?;
     let readers = [read_fifo(host, "/run/all", "lines")?, read_fifo(host, "/run/vrrp", "lines2")?];
     let mut run = Run { host, daemon: running, steps: Vec::new() };

@@ -30,8 +30,15 @@ fn main() -> ExitCode {
     ])
 }
 
-const OPTIONS: Options<'_> =
-    Options { vlan: 0, fingerprint_key: [1, 2], incarnation: 0, probe_key: None, bpffs: None, bpf_log: None };
+const OPTIONS: Options<'_> = Options {
+    vlan: 0,
+    fingerprint_key: [1, 2],
+    incarnation: 0,
+    probe_key: None,
+    bpffs: None,
+    bpf_log: None,
+    routers: &[],
+};
 
 fn slot() -> Slot {
     Slot::of(Family::V4, Vrid::new(51).expect("not zero"))

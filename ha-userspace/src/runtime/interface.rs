@@ -21,7 +21,7 @@ use crate::net::advert_rx::{AdvertRx, Membership};
 use crate::net::advert_tx::AdvertTx;
 use crate::net::error::SendFailure;
 use crate::net::monitor::Link;
-use crate::xdp::XdpInterface;
+use crate::xdp::{Slot, Travel, XdpInterface};
 
 /// Frames that are taken from one interface in one go. More than the ring of the XDP program holds.
 const DRAIN_LIMIT: usize = 8192;
@@ -36,8 +36,10 @@ pub(super) struct Setup {
 }
 
 /// How the configuration wants an interface's XDP program.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
+    /// The virtual routers on it.
+    pub(super) routers: Vec<(Slot, Travel)>,
     pub(super) mode: XdpMode,
     pub(super) probe_key: Option<[u64; 2]>,
     /// Sockets must see frames from virtual MAC addresses that interfaces on this one have too.
@@ -149,7 +151,7 @@ impl Interface {
     }
 
     /// Opens what is needed on it. Each string returned is a line for the log.
-    pub(super) fn open(&mut self, link: &Link, plan: Plan, families: &[Family]) -> Vec<String> {
+    pub(super) fn open(&mut self, link: &Link, plan: &Plan, families: &[Family]) -> Vec<String> {
         let mut lines = Vec::new();
         for &family in families {
             if !self.senders.iter().any(|sender| sender.family() == family && sender.mac().is_none()) {

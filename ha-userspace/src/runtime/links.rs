@@ -180,10 +180,12 @@ impl Daemon {
         for at in 0..self.interfaces.len() {
             let families = self.families(at);
             let tap = self.links.carries(&self.interfaces[at].name);
-            let mut on_it = self.routers.iter().filter(|router| router.interface == at);
-            let authenticated = on_it.any(|router| matches!(router.config.auth, Auth::Header(_)));
-            let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at), tap, authenticated };
-            let used = self.is_used(at);
+            let on_it = || self.routers.iter().filter(|router| router.interface == at);
+            let authenticated = on_it().any(|router| matches!(router.config.auth, Auth::Header(_)));
+            let routers: Vec<_> = on_it().map(|router| (router.slot(), router.travel())).collect();
+            let used = !routers.is_empty();
+            let (mode, probe_key) = (self.xdp_mode(at), self.probe_key(at));
+            let plan = Plan { routers, mode, probe_key, tap, authenticated };
             let interface = &mut self.interfaces[at];
             let Some(link) = self.monitor.links().by_name(&interface.name).filter(|_| used) else {
                 if interface.index.is_some() {
@@ -192,10 +194,10 @@ impl Daemon {
                 continue;
             };
             if interface.index != Some(link.index) {
-                interface.begin(link.index, plan, &self.setup, &self.loader, self.resuming);
+                interface.begin(link.index, plan.clone(), &self.setup, &self.loader, self.resuming);
             }
             let fresh = interface.take_fresh();
-            for line in interface.open(link, plan, &families) {
+            for line in interface.open(link, &plan, &families) {
                 tracing::info!("{line}");
             }
             interface.up = link.up;

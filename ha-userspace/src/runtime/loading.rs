@@ -75,6 +75,7 @@ impl Wanted {
             probe_key: plan.probe_key,
             bpffs: setup.bpffs.as_deref(),
             bpf_log: setup.bpf_log,
+            routers: &plan.routers,
         };
         let _runtime = runtime.enter();
         XdpInterface::attach(name, *ifindex, plan.mode, options)

@@ -18,7 +18,7 @@ use super::events::Events;
 use super::fence::{Lease, Vips};
 use super::loader::{Alive, LoadError, Program};
 use super::log::BpfLog;
-use super::maps::{Adverts, Counters, Judged};
+use super::maps::{Adverts, Counters, Judged, Slot, Travel};
 use super::occupant;
 use super::peers::{Peers, Probers};
 use super::pins::{self, Pins};
@@ -40,6 +40,8 @@ pub struct Options<'a> {
     pub bpffs: Option<&'a Path>,
     /// Level of the program's own messages (`--bpf-log`).
     pub bpf_log: Option<aya_log::Level>,
+    /// The virtual routers of the interface, so that no advert for them finds a program that does not know them.
+    pub routers: &'a [(Slot, Travel)],
 }
 
 /// The program on an interface, and its maps. Dropping it detaches the program and removes the pins.
@@ -292,6 +294,15 @@ impl Wanted<'_> {
         lease.set_incarnation(NonZeroU64::new(self.options.incarnation));
     }
 
+    /// To be called before the program is attached, and after what an earlier run followed has been forgotten.
+    fn introduce(&self, program: &mut Program) -> Result<(), LoadError> {
+        let adverts = program.adverts()?;
+        for &(slot, travel) in self.options.routers {
+            adverts.configure(slot, Some(travel));
+        }
+        Ok(())
+    }
+
     /// Attaches a program with maps of its own, pinned where `pins` says so.
     fn fresh(self, pins: Option<Pins>, mut notes: Vec<String>) -> Result<XdpInterface, AttachError> {
         let (mut program, alive, lease) = match self.load(pins.as_ref()) {
@@ -304,6 +315,7 @@ impl Wanted<'_> {
             loaded => loaded.map_err(|error| self.failed(error))?,
         };
         self.configure(&lease);
+        self.introduce(&mut program).map_err(|error| self.failed(error))?;
         let order = attempts(self.mode, self.driver);
         let (attached, link) = attach_in_order(self.name, self.ifindex, order, &mut program, &mut notes)?;
         Running { program, alive, lease, link, attached, inherited: None }.finish(self, pins, notes)
@@ -332,6 +344,7 @@ impl Wanted<'_> {
         program.adverts().map_err(|error| error.to_string())?.reset();
         program.peers().map_err(|error| error.to_string())?.reset();
         self.configure(&lease);
+        self.introduce(&mut program).map_err(|error| error.to_string())?;
         let link = replace(self.name, &mut program, link).map_err(|error| error.to_string())?;
         Ok(Running { program, alive, lease, link, attached, inherited: Some(inherited) })
     }

@@ -22,7 +22,8 @@ pub(super) struct Check {
     pub(super) watched: [[Option<u64>; HOSTS]; HOSTS],
     /// From when two hosts answer without an excuse, and how long they may.
     both_since: [[Option<(Time, Span)>; HOSTS]; HOSTS],
-    /// Two answer since the network between them was cut.
+    /// Two answer since the network between them was cut, or since one could not hear the other take over, and no
+    /// daemon of theirs has run since.
     parted: [[bool; HOSTS]; HOSTS],
     /// Until when verdicts may be wrong, as long as nobody acts on them.
     pub(super) doubt: Time,
@@ -105,18 +106,19 @@ impl World {
         for a in 0..self.hosts.len() {
             for b in 0..a {
                 let both = answering[a] && answering[b];
-                let apart = both && self.check.apart[a][b] >= now;
-                self.check.parted[a][b] = apart || both && self.check.parted[a][b];
-                if !both || apart {
-                    self.check.both_since[a][b] = None;
+                if !both {
+                    (self.check.both_since[a][b], self.check.parted[a][b]) = (None, false);
                     continue;
                 }
-                if self.headless(a, b) || self.headless(b, a) {
+                let apart = self.check.apart[a][b] >= now;
+                if !apart && (self.headless(a, b) || self.headless(b, a)) {
                     return Err(format!("39: a headless host answers: h{a} and h{b}"));
                 }
-                // What the cut has done is healed by the first advert, of which there is none while neither has a daemon.
-                let healed = !self.check.parted[a][b] || self.is_attended(a) || self.is_attended(b);
-                if self.is_deaf(a) || self.is_deaf(b) || !healed {
+                let deaf = self.is_deaf(a) || self.is_deaf(b);
+                // What that has done is healed by the next advert, of which there is none while neither has a daemon.
+                let healed = self.is_attended(a) || self.is_attended(b);
+                self.check.parted[a][b] = apart || deaf || (self.check.parted[a][b] && !healed);
+                if self.check.parted[a][b] {
                     self.check.both_since[a][b] = None;
                     continue;
                 }

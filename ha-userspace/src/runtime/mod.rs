@@ -88,6 +88,7 @@ pub struct Options {
 ///
 /// What keeps it from starting. Once it runs, it goes on with what it has.
 pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
+    process::separate_memory();
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
     // What replaces an earlier run has not been shut down, and its role does not wait for long.

@@ -44,7 +44,7 @@ use crate::net::announce::Announcer;
 use crate::net::firewall::Firewall;
 use crate::net::monitor::Monitor;
 use crate::net::neighbours::Neighbours;
-use crate::net::routing::{Routing, Watch};
+use crate::net::routing::{Remembered, Routing, Watch};
 use crate::net::timer::Timer;
 use crate::net::{clock, process};
 use crate::notify::{Notifier, once};
@@ -160,6 +160,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             monitor,
             addresses,
             routing,
+            remembered: Remembered::load(options.run_dir.join("routes")),
             statics: Statics::default(),
             delays: Delays::default(),
             links: VirtualLinks::new(&options.run_dir)?,

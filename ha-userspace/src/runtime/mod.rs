@@ -89,6 +89,7 @@ pub struct Options {
 /// What keeps it from starting. Once it runs, it goes on with what it has.
 pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     process::separate_memory();
+    process::prefer_this_thread();
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
     // What replaces an earlier run has not been shut down, and its role does not wait for long.
@@ -116,6 +117,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
+        // They begin with nice 0, because the loop is a real-time thread.
+        .on_thread_start(process::prefer_this_thread)
         .build()
         .context("the event loop cannot be made")?;
     let end = runtime.block_on(async {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ha_userspace::config::model::{Global, Place, Script, ScriptUser, Weight};
 use ha_userspace::track::ScriptState::{self, Bad, Disabled, Good, Pending};
 use ha_userspace::track::script::{Runner, ScriptEvent};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
 use tokio::sync::mpsc::Receiver;
@@ -319,6 +320,44 @@ async fn a_script_gets_a_clean_process() {
     assert!(all.contains("/dev/null\n") && !all.contains("/dev/zero") && !all.contains("socket:"), "{all}");
     assert!(all.contains("\n1024\n"), "{all}");
     assert!(all.contains("arguments: a b $HOME;reboot\n"), "{all}");
+    // Its change of user leaves no trace in this process.
+    let dumpable = || nix::sys::prctl::get_dumpable().unwrap();
+    bench.until("this process can be dumped", |_| dumpable()).await;
+}
+
+#[tokio::test]
+async fn a_file_that_names_no_interpreter_is_the_shells() {
+    let mut bench = Bench::new();
+    let program = bench.write("chk", "");
+    std::fs::write(bench.file("bare"), format!("test \"$0 $1\" = '{} a b' && exit 7", program.display()))
+        .unwrap();
+    std::fs::set_permissions(bench.file("bare"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(bench.file("bare"), &program).unwrap();
+    let mut chk = script("chk", &program);
+    chk.argv.push("a b".to_owned());
+    bench.apply(&[chk]);
+    assert_eq!(bench.event().await, ("chk".to_owned(), Bad, "exit 7".to_owned()));
+}
+
+/// What `fork` would do to the other threads: their memory is copied when they write to it next, and that needs the
+/// lock which `fork` holds.
+#[tokio::test]
+async fn starting_a_script_costs_other_threads_no_page_fault() {
+    let mut bench = Bench::new();
+    let program = bench.write("chk", "exit 0");
+    bench.apply(&[script("chk", &program)]);
+    assert_eq!(bench.state().await, Good);
+    let mut memory = vec![0_u8; 16 << 20];
+    let mut touch = || memory.chunks_mut(4096).for_each(|page| page[0] = page[0].wrapping_add(1));
+    touch();
+    let faults = || getrusage(UsageWho::RUSAGE_THREAD).unwrap().minor_page_faults();
+    let (before, runs) = (faults(), bench.runs());
+    while bench.runs() < runs + 5 {
+        touch();
+    }
+    let more = faults() - before;
+    // Other memory of this process is in use meanwhile; the 16 MiB alone are 4096 pages.
+    assert!(more < 1_000, "{more} page faults beside five runs");
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         ("modes_follow_the_driver_and_the_configuration", modes),
         ("stale_pins_are_replaced_and_pins_go_with_the_interface", pins),
         ("messages_come_when_asked_for", messages),
+        ("signals_do_not_keep_a_program_from_loading", signals),
     ])
 }
 
@@ -344,4 +345,29 @@ fn messages() {
     let seen = SEEN.lock().expect("no panic").clone();
     assert!(seen.iter().any(|line| line.contains("VRID 52")), "{seen:?}");
     assert!(seen.iter().any(|line| line.contains("truncated")), "{seen:?}");
+}
+
+/// Children end while the verifier is at work, and somebody handles SIGCHLD: each end is a signal for this thread.
+fn signals() {
+    block_on(async {
+        let mut ended =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child()).expect("allowed");
+        for _ in 0..3 {
+            let sleepers: Vec<_> = (0..60)
+                .map(|n| {
+                    std::process::Command::new("sleep")
+                        .arg(format!("{}", 0.02 + 0.001 * f64::from(n)))
+                        .spawn()
+                })
+                .collect();
+            let begun = std::time::Instant::now();
+            while begun.elapsed() < Duration::from_millis(100) {
+                Program::load(0, [1, 2], None).unwrap_or_else(|error| panic!("{error}"));
+            }
+            for sleeper in sleepers {
+                sleeper.and_then(|mut sleeper| sleeper.wait()).expect("a child");
+            }
+            assert_eq!(ended.recv().await, Some(()), "no signal came");
+        }
+    });
 }

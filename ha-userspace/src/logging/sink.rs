@@ -117,9 +117,10 @@ impl Logging {
         let stop = Arc::new(AtomicBool::new(false));
         let mut writer = Writer { target, stderr, copy, socket: None, path: syslog.to_owned() };
         let (counter, stopped) = (Arc::clone(&dropped), Arc::clone(&stop));
-        let thread = std::thread::Builder::new()
-            .name("xvrrp-log".to_owned())
-            .spawn(move || writer.run(&receiver, &counter, &stopped))?;
+        let thread = std::thread::Builder::new().name("xvrrp-log".to_owned()).spawn(move || {
+            crate::net::process::prefer_this_thread();
+            writer.run(&receiver, &counter, &stopped);
+        })?;
         let queue = Queue { lines: sender, dropped };
         Ok((Self { target, queue: queue.clone(), stop, thread: Some(thread) }, queue))
     }

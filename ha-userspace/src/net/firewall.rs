@@ -145,7 +145,10 @@ impl Firewall {
     fn send(&mut self, ruleset: String, consequence: &'static str) {
         if self.commands.is_none() {
             let (commands, jobs) = channel::<Job>();
-            let run = move || jobs.iter().for_each(|job| run(&job));
+            let run = move || {
+                super::process::prefer_this_thread();
+                jobs.iter().for_each(|job| run(&job));
+            };
             match std::thread::Builder::new().name("firewall".to_owned()).spawn(run) {
                 Ok(thread) => (self.commands, self.thread) = (Some(commands), Some(thread)),
                 Err(error) => tracing::error!("{consequence}: no thread: {error}"),

@@ -1,14 +1,14 @@
 //! What makes the process fit for deadlines: real-time scheduling, memory that stays, exact timers.
 //!
-//! Nothing of it is needed to run; each refusal is one warning. Scripts that the daemon starts get none of it:
-//! scheduling is reset on fork, locks end at exec, and [`Inherited::restore`] undoes the rest in the child.
+//! Nothing of it is needed to run; each refusal is one warning. Scripts that the daemon starts get none of it
+//! (`track/spawn.rs`): their threads begin before it is called, and locks end at exec.
 
 use std::io;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 
 use super::sys;
@@ -175,6 +175,15 @@ fn bind_all(set: &CpuSet) -> nix::Result<()> {
     Ok(())
 }
 
+/// Keeps threads apart in the allocator: call it before there are any.
+///
+/// Threads that share an arena share its lock, and one of ordinary priority that is preempted while it has that lock
+/// stops a real-time thread. What an arena reserves (64 MiB each) is address space and no memory, although the kernel
+/// counts it as `VmLck` once memory is locked.
+pub fn separate_memory() {
+    sys::separate_arenas();
+}
+
 /// Locks the memory of the process, each page from its first use on, so that resident memory stays small.
 ///
 /// Also gives back what start-up left in the allocator: call it when start-up is over.
@@ -182,7 +191,7 @@ fn bind_all(set: &CpuSet) -> nix::Result<()> {
 /// # Errors
 /// Refused; nothing is locked.
 pub fn lock_memory() -> Result<(), ProcessError> {
-    sys::settle_allocator();
+    sys::trim_allocator();
     // Below a limit that counts, the lock would make later allocations fail, which is worse than no lock.
     raise_memlock()
         .and_then(|()| match getrlimit(Resource::RLIMIT_MEMLOCK)? {
@@ -220,42 +229,20 @@ pub fn raise_memlock() -> nix::Result<()> {
     Ok(())
 }
 
+/// Lets the calling thread, and those that it starts, go before ordinary ones (nice −10), so that a busy machine does
+/// not make a good server look slow. It also bounds how long the main loop can wait for a lock of the allocator that
+/// such a thread has while it frees what the main loop allocated. Refused without root; then it has to queue.
+pub fn prefer_this_thread() {
+    const NICE: i32 = -10;
+    let _ = rustix::process::setpriority_process(None, NICE);
+}
+
 /// Timers of the calling thread fire when they are due, not up to 50 µs later (prctl(2), PR_SET_TIMERSLACK).
 ///
 /// # Errors
 /// None in practice.
 pub fn exact_timers() -> io::Result<()> {
     sys::set_timer_slack(1)
-}
-
-/// What children inherit and must not keep: read it before anything of this module is called.
-#[derive(Clone, Copy, Debug)]
-pub struct Inherited {
-    memlock: (rlim_t, rlim_t),
-    timer_slack: libc::c_ulong,
-}
-
-impl Inherited {
-    /// The settings as the process was started with them.
-    ///
-    /// # Errors
-    /// None in practice.
-    pub fn read() -> io::Result<Self> {
-        Ok(Self {
-            memlock: getrlimit(Resource::RLIMIT_MEMLOCK)?,
-            timer_slack: libc::c_ulong::try_from(nix::sys::prctl::get_timerslack()?).unwrap_or(50_000),
-        })
-    }
-
-    /// Puts them back: for `pre_exec` of a child, before it changes its user. Async-signal-safe, does not allocate.
-    ///
-    /// # Errors
-    /// None in practice: a limit is only lowered.
-    pub fn restore(&self) -> io::Result<()> {
-        let (soft, hard) = self.memlock;
-        setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard)?;
-        sys::set_timer_slack(self.timer_slack)
-    }
 }
 
 #[cfg(test)]
@@ -286,6 +273,41 @@ mod tests {
         assert_eq!(policy, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
         let child = std::thread::spawn(sys::scheduler).join().expect("no panic").expect("readable");
         assert_eq!(child, libc::SCHED_OTHER);
+    }
+
+    /// In a process of its own: the C library decides about the number of arenas once.
+    #[test]
+    fn threads_share_no_lock_of_the_allocator() {
+        const THREADS: usize = 40;
+        const ALONE: &str = "XVRRP_TEST_ALONE";
+        if std::env::var_os(ALONE).is_none() {
+            let name = "net::process::tests::threads_share_no_lock_of_the_allocator";
+            let program = std::env::current_exe().expect("known");
+            let mut again = std::process::Command::new(program);
+            let output =
+                again.args(["--exact", name, "--nocapture"]).env(ALONE, "1").output().expect("it runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            return;
+        }
+        separate_memory();
+        let together = std::sync::Barrier::new(THREADS);
+        let mut arenas: Vec<usize> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        together.wait();
+                        let memory = Box::new([1_u8; 200]);
+                        together.wait();
+                        // An arena that is not the first begins at a multiple of 64 MiB.
+                        memory.as_ptr().addr() >> 26
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        arenas.sort_unstable();
+        arenas.dedup();
+        assert_eq!(arenas.len(), THREADS, "threads share arenas");
     }
 
     #[test]
@@ -325,14 +347,5 @@ mod tests {
             Err(error) => assert!(error.to_string().contains("LimitMEMLOCK") && !locked(), "{error}"),
         }
         nix::sys::mman::munlockall().expect("allowed");
-    }
-
-    #[test]
-    fn timer_slack_and_limits_are_put_back() {
-        let inherited = Inherited::read().expect("readable");
-        exact_timers().expect("allowed");
-        assert_eq!(nix::sys::prctl::get_timerslack().expect("readable"), 1);
-        inherited.restore().expect("allowed");
-        assert_eq!(nix::sys::prctl::get_timerslack().expect("readable"), 50_000);
     }
 }

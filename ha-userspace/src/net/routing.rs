@@ -2,11 +2,13 @@
 //!
 //! What the daemon adds carries [`MARK`] as its protocol (`ip route` shows `proto 112`), unless the configuration
 //! names another one. A removal names the protocol too, so that the kernel never takes somebody else's route or rule
-//! for ours; and what an earlier run left behind is found by it.
+//! for ours; and what an earlier run left behind is found by it. What has another protocol is on file instead
+//! ([`Remembered`]).
 //!
 //! What lives here: batches, answers, leftovers. What must not: when anything is due ([`crate::runtime`]), or what an
 //! option means in netlink (`route.rs`, `rule.rs`).
 
+mod remembered;
 mod route;
 mod rule;
 mod watch;
@@ -21,6 +23,7 @@ use super::addresses::MARK;
 use super::error::SocketError;
 use super::netlink::{Answer, Socket, said, write};
 use crate::config::model::{Route, Rule};
+pub use remembered::Remembered;
 pub use watch::Watch;
 
 /// A route or a rule, as the kernel is told of it.

@@ -142,15 +142,21 @@ pub(super) fn lock_memory_on_fault() -> nix::Result<()> {
         .map(drop)
 }
 
-/// Keeps the allocator small and steady: one arena for all threads, and what start-up left goes back.
-pub(super) fn settle_allocator() {
+/// Gives every thread that begins from now on an arena of its own, up to a number that is never reached.
+pub(super) fn separate_arenas() {
     #[cfg(target_env = "gnu")]
     {
-        // SAFETY: both calls are thread-safe and only tune the allocator.
-        unsafe {
-            libc::mallopt(libc::M_ARENA_MAX, 1);
-            libc::malloc_trim(0);
-        }
+        // SAFETY: the call is thread-safe and only tunes the allocator.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, 256) };
+    }
+}
+
+/// Gives back what start-up left in the allocator.
+pub(super) fn trim_allocator() {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: the call is thread-safe and frees only what nobody has.
+        unsafe { libc::malloc_trim(0) };
     }
 }
 

@@ -38,7 +38,7 @@ use crate::net::clock;
 use crate::net::firewall::Firewall;
 use crate::net::monitor::{Change, Monitor};
 use crate::net::neighbours::Neighbours;
-use crate::net::routing::{Routing, Watch};
+use crate::net::routing::{Remembered, Routing, Watch};
 use crate::net::timer::Timer;
 use crate::notify::Notifier;
 use crate::track::script::{Runner, ScriptEvent};
@@ -64,6 +64,7 @@ pub(super) struct Daemon {
     pub(super) monitor: Monitor,
     pub(super) addresses: Addresses,
     pub(super) routing: Routing,
+    pub(super) remembered: Remembered,
     pub(super) statics: Statics,
     pub(super) delays: Delays,
     pub(super) links: VirtualLinks,

@@ -49,7 +49,7 @@ use crate::net::announce::Announcer;
 use crate::net::firewall::Firewall;
 use crate::net::monitor::Monitor;
 use crate::net::neighbours::Neighbours;
-use crate::net::routing::{Routing, Watch};
+use crate::net::routing::{Remembered, Routing, Watch};
 use crate::net::timer::Timer;
 use crate::net::{clock, process};
 use crate::notify::{Notifier, once};
@@ -92,6 +92,8 @@ pub struct Options {
 ///
 /// What keeps it from starting. Once it runs, it goes on with what it has.
 pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
+    process::separate_memory();
+    process::prefer_this_thread();
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
     // What replaces an earlier run has not been shut down, and its role does not wait for long. A start by the service
@@ -123,6 +125,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
+        // They begin with nice 0, because the loop is a real-time thread.
+        .on_thread_start(process::prefer_this_thread)
         .build()
         .context("the event loop cannot be made")?;
     let end = runtime.block_on(async {
@@ -167,6 +171,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             monitor,
             addresses,
             routing,
+            remembered: Remembered::load(options.run_dir.join("routes")),
             statics: Statics::default(),
             delays: Delays::default(),
             links: VirtualLinks::new(&options.run_dir)?,

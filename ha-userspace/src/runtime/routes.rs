@@ -184,7 +184,8 @@ impl Daemon {
         }
         self.remove_entries(obsolete);
 
-        let Self { routers, statics, routing, notes, .. } = self;
+        let known = self.unmarked_entries();
+        let Self { routers, statics, routing, remembered, notes, .. } = self;
         let mut batch = Vec::new();
         let mut sets: Vec<(Option<usize>, &mut RouteSet, Vec<Wanted>)> = Vec::new();
         let holding = routers.iter_mut().enumerate().filter(|(_, router)| router.holding);
@@ -195,6 +196,7 @@ impl Daemon {
             batch.extend(due.iter().map(|wanted| wanted.entry.clone()));
             sets.push((n, set, due));
         }
+        remembered.note(known.iter().chain(&batch));
         let mut outcomes = if batch.is_empty() { Vec::new() } else { routing.add(&batch) }.into_iter();
         for (router, set, due) in sets {
             for said in set.settle(&due, outcomes.by_ref().take(due.len())) {
@@ -235,6 +237,14 @@ impl Daemon {
                 notes.push(Note::Lacks { router: None, text: error.to_string() });
             }
         }
+        let known = self.unmarked_entries();
+        self.remembered.note(known.iter());
+    }
+
+    /// What is there without the mark.
+    fn unmarked_entries(&self) -> Vec<Entry> {
+        let sets = self.routers.iter().map(|router| &router.routes).chain([&self.statics.routes]);
+        sets.flat_map(|set| &set.there).filter(|entry| !entry.is_marked()).cloned().collect()
     }
 
     /// Somebody removed a route or a rule that may have been ours.
@@ -256,9 +266,10 @@ impl Daemon {
     /// Removes routes and rules that an earlier run added and that nothing in this run wants now.
     pub(super) fn remove_leftover_routes(&mut self) {
         self.prepare_routes();
-        let Self { routers, statics, routing, .. } = self;
+        let Self { routers, statics, routing, remembered, .. } = self;
         let leftovers = match leftovers(
             routing,
+            remembered.take_earlier(),
             routers.iter().filter(|router| router.holding).map(|r| &r.routes).chain([&statics.routes]),
         ) {
             Ok(leftovers) => leftovers,
@@ -274,11 +285,18 @@ impl Daemon {
                 Outcome::Already => {}
             }
         }
+        let known = self.unmarked_entries();
+        self.remembered.note(known.iter());
     }
 }
 
-fn leftovers<'a>(routing: &mut Routing, sets: impl Iterator<Item = &'a RouteSet>) -> nix::Result<Vec<Entry>> {
+fn leftovers<'a>(
+    routing: &mut Routing,
+    remembered: Vec<Entry>,
+    sets: impl Iterator<Item = &'a RouteSet>,
+) -> nix::Result<Vec<Entry>> {
     let mut ours = routing.ours()?;
+    ours.extend(remembered);
     for set in sets {
         let wanted = set.prepared.iter().flat_map(|prepared| &prepared.wanted);
         for wanted in wanted {

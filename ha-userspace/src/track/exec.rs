@@ -6,26 +6,19 @@
 //! SIGTERM when the daemon dies; the daemon's environment without what only concerns the daemon's own service.
 //! (keepalived 2.2.7 was seen to do the same, with umask 177.)
 
-#![expect(
-    unsafe_code,
-    reason = "the child is prepared between fork and exec, where only system calls are allowed"
-)]
-
 use std::ffi::CString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 
 use nix::errno::Errno;
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Group, Pid, Uid, User, getpid, getppid, setgroups, setresgid, setresuid, setsid};
-use tokio::process::{Child, Command};
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Group, Uid, User};
 
 use super::security::{self, Identity, RealFiles, Refusal};
+use super::spawn::{self, Order};
 use crate::config::model::{Script, ScriptUser};
 use crate::net::process;
 
@@ -184,88 +177,20 @@ impl Prepared {
     /// that ends with the daemon: the script is told when the thread ends.
     ///
     /// # Errors
-    /// `fork` or `execve` failed.
-    pub fn spawn(&self, fate: Fate, mask: Mode) -> io::Result<Child> {
-        let mut command = Command::new(&self.program);
-        if let Some((name, arguments)) = self.argv.split_first() {
-            command.arg0(name).args(arguments);
-        }
-        for name in PRIVATE_VARIABLES {
-            command.env_remove(name);
-        }
-        if std::env::var_os("PATH").is_none() {
-            command.env("PATH", DEFAULT_PATH);
-        }
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .current_dir("/")
-            .kill_on_drop(fate == Fate::EndsWithDaemon);
-        let (uid, gid) = (Uid::from_raw(self.identity.uid), Gid::from_raw(self.identity.gid));
-        // Nothing to switch: then a container without CAP_SETUID or CAP_SETGID will do as well.
-        let switch = (uid, gid) != (Uid::effective(), Gid::effective());
-        let parent = getpid();
-        let processors = process::original_processors();
-        let groups: Vec<Gid> = self.identity.groups.iter().copied().map(Gid::from_raw).collect();
-        // SAFETY: the closure runs in the forked child of a process with several threads. It makes system calls
-        // only; it allocates nothing, takes no lock and touches no shared state: `groups` was built before.
-        unsafe {
-            command.pre_exec(move || {
-                setsid()?;
-                plain_process(mask, processors.as_ref())?;
-                if switch {
-                    setgroups(&groups)?;
-                    setresgid(gid, gid, gid)?;
-                    setresuid(uid, uid, uid)?;
-                }
-                if fate == Fate::OutlivesDaemon {
-                    return Ok(());
-                }
-                // After setresuid, which clears it.
-                nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
-                if getppid() != parent {
-                    return Err(Errno::ESRCH.into());
-                }
-                Ok(())
-            });
-        }
-        command.spawn()
+    /// The process could not be made, could not change its user, or `execve` failed.
+    pub fn spawn(&self, fate: Fate, mask: Mode) -> io::Result<spawn::Child> {
+        let own = (Uid::effective().as_raw(), Gid::effective().as_raw());
+        spawn::start(&Order {
+            program: &self.program,
+            argv: &self.argv,
+            environment: &spawn::environment(&PRIVATE_VARIABLES, DEFAULT_PATH),
+            // Nothing to change: then a container without CAP_SETUID or CAP_SETGID will do as well.
+            user: ((self.identity.uid, self.identity.gid) != own).then_some(&self.identity),
+            umask: mask,
+            processors: process::original_processors(),
+            fate,
+        })
     }
-}
-
-/// Undoes what the daemon did to itself: scheduling, limits, signals, descriptors. Runs in the child.
-fn plain_process(mask: Mode, processors: Option<&CpuSet>) -> io::Result<()> {
-    // SAFETY: plain system calls with valid arguments. Only the signal mask matters enough to fail for; the rest
-    // cannot fail here, or is no worse than it was.
-    unsafe {
-        let normal: libc::sched_param = std::mem::zeroed();
-        libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const normal);
-        libc::setpriority(libc::PRIO_PROCESS, 0, 0);
-        for signal in 1..=libc::SIGRTMAX() {
-            libc::signal(signal, libc::SIG_DFL);
-        }
-        // From the kernel's `close_range(2)`: everything above standard error closes at exec.
-        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
-    }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
-    umask(mask);
-    if let Some(processors) = processors {
-        // Some may have been taken away meanwhile; then it runs where the daemon does.
-        let _ = sched_setaffinity(Pid::from_raw(0), processors);
-    }
-    let limits = [
-        (Resource::RLIMIT_NOFILE, 1024),
-        (Resource::RLIMIT_MEMLOCK, 8 << 20),
-        (Resource::RLIMIT_CORE, 0),
-        (Resource::RLIMIT_RTPRIO, 0),
-    ];
-    for (resource, most) in limits {
-        if let Ok((_, hard)) = getrlimit(resource) {
-            let _ = setrlimit(resource, hard.min(most), hard);
-        }
-    }
-    Ok(())
 }
 
 /// How a run ended.

@@ -15,6 +15,7 @@ pub mod priority;
 mod process;
 pub mod script;
 pub mod security;
+mod spawn;
 mod task;
 pub mod watch;
 

@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
-use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::exec::{self, Fate, Outcome, Prepared};
 use super::judge::Judge;
 use super::script::{Board, Job, ScriptEvent};
+use super::spawn::Child;
 use super::{ScriptState, script::Record};
 
 /// Time between SIGTERM and SIGKILL.
@@ -180,7 +179,7 @@ impl Task {
 /// Ends a script's process group: SIGTERM, a grace, SIGKILL. Returns when the script itself is gone.
 pub(crate) async fn kill(child: &mut Child) {
     // An id means that the process has not been reaped, so that its number cannot have been given to another.
-    let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw) else { return };
+    let Some(group) = child.id() else { return };
     let _ = killpg(group, Signal::SIGTERM);
     let deadline = Instant::now() + KILL_GRACE;
     while Instant::now() < deadline {

@@ -175,13 +175,6 @@ impl Watchers {
     }
 }
 
-/// Lets this thread go before ordinary ones, so that a busy machine does not make a good server look slow. Refused
-/// without root; then it has to queue.
-pub(super) fn prefer_this_thread() {
-    const NICE: i32 = -10;
-    let _ = rustix::process::setpriority_process(None, NICE);
-}
-
 /// Waits for a thread that was told to end, for a while.
 pub(super) fn join(thread: &std::thread::JoinHandle<()>) {
     let patience = Instant::now() + STOP_PATIENCE;

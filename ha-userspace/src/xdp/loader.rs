@@ -11,6 +11,7 @@ use ha_common::layout::{
     ABI_VERSION, ADVERT_SLOTS, AddressKey, AdvertSlot, EVENT_RING_BYTES, InterfaceConfig, LeaseSlot,
     PEER_SLOTS, PROBER_SLOTS, PeerSlot, ProberSlot, VIP_SLOTS, VipSlot,
 };
+use nix::sys::signal::{SigSet, SigmaskHow};
 
 use super::events::Events;
 use super::fence::{Lease, Vips};
@@ -109,6 +110,22 @@ impl Program {
 
     /// The same, with the maps pinned in `pins`: maps that are there are used, what is missing is made.
     pub(super) fn load_pinned(
+        vlan: u16,
+        key: [u64; 2],
+        log: Option<aya_log::Level>,
+        pins: Option<&Path>,
+    ) -> Result<Self, LoadError> {
+        // A signal makes the verifier give up with EAGAIN. aya then tries once more and passes room for a log without
+        // asking for one, which the kernel refuses. Signals can wait for these milliseconds.
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+        let loaded = Self::load_undisturbed(vlan, key, log, pins);
+        if let Ok(before) = before {
+            let _ = before.thread_set_mask();
+        }
+        loaded
+    }
+
+    fn load_undisturbed(
         vlan: u16,
         key: [u64; 2],
         log: Option<aya_log::Level>,

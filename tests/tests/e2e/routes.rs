@@ -12,6 +12,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("routes::s36_virtual_routes_and_rules_follow_the_state", follow),
         test("routes::s36_leftovers_are_not_doubled", leftovers),
+        test("routes::leftovers_of_another_protocol_are_found", unmarked),
         test("routes::static_addresses_routes_and_rules", statics),
         test("routes::a_route_waits_for_its_interface", interface),
     ]
@@ -162,6 +163,36 @@ fn leftovers(lab: &Lab) -> Result<()> {
         ensure!(count(r1, word)? == times, "{word} after the stop:\n{}", shown(r1)?);
     }
     ensure!(!r1.holds("10.41.0.1".parse()?)?, "the static address stays after the stop");
+    Ok(())
+}
+
+/// Nothing but a file of the killed run tells these from the operator's own.
+fn unmarked(lab: &Lab) -> Result<()> {
+    let r1 = lab.host("r1")?;
+    let set = "virtual_routes {\n10.24.0.0/24 via 172.16.1.100 dev ens160 protocol 77 no_track\n}\n\
+        virtual_rules {\nto 10.24.0.0/24 table 77 priority 503 protocol 77 no_track\n}";
+    let words = ["10.24.0.0/24", "503:"];
+    r1.output(&["ip", "route", "add", "10.30.0.0/24", "via", "172.16.1.100", "proto", "77"])?;
+    let mut killed = r1.start(Daemon::XvrrpRfc, &Conf::new(150).with(set).text())?;
+    until(r1, "VI_1", "MASTER", ms(4_000))?;
+    for word in words {
+        soon(r1, word, 1)?;
+    }
+    ensure!(shown(r1)?.contains("10.24.0.0/24 via 172.16.1.100 dev ens160 proto 77"), "{}", shown(r1)?);
+    killed.kill9()?;
+    let backup = Conf::new(150).with("track_interface {\nlo weight 0 reverse\n}").with(set).text();
+    let mut last = r1.start(Daemon::XvrrpRfc, &backup)?;
+    until(r1, "VI_1", "FAULT", ms(4_000))?;
+    for word in words {
+        soon(r1, word, 0)?;
+    }
+    ensure!(
+        last.log().contains("10.24.0.0/24") && last.log().contains("left by an earlier run"),
+        "{}",
+        last.log()
+    );
+    last.stop()?;
+    ensure!(count(r1, "10.30.0.0/24")? == 1, "a foreign route is gone");
     Ok(())
 }
 

@@ -11,6 +11,9 @@ use super::host::Daemon;
 use super::world::{HOSTS, World};
 use crate::sim::timeline::millis;
 
+/// What a takeover from a dead host may take with default settings.
+const SLOW_NS: u64 = 5_000_000;
+
 /// What the checks remember.
 #[derive(Debug)]
 pub(super) struct Check {
@@ -230,6 +233,7 @@ impl World {
                 && self.weather.late.1 <= Span::from_micros(100);
             if host.settings == ordinary && host.priority >= Priority::DEFAULT && in_time {
                 self.stats.timed_default += 1;
+                self.stats.slow_default += u64::from(took > SLOW_NS);
                 self.stats.slowest_default_ns = self.stats.slowest_default_ns.max(took);
             }
         }

@@ -71,6 +71,8 @@ pub struct FastStats {
     pub timed_default: u64,
     /// The longest of those times, in nanoseconds.
     pub slowest_default_ns: u64,
+    /// How many of them took more than 5 ms.
+    pub slow_default: u64,
     /// The longest time that two hosts answered without an excuse, in nanoseconds.
     pub overlap_ns: u64,
 }
@@ -93,6 +95,7 @@ impl FastStats {
         self.slowest_ns = self.slowest_ns.max(other.slowest_ns);
         self.timed_default += other.timed_default;
         self.slowest_default_ns = self.slowest_default_ns.max(other.slowest_default_ns);
+        self.slow_default += other.slow_default;
         self.overlap_ns = self.overlap_ns.max(other.overlap_ns);
     }
 }

@@ -108,7 +108,7 @@ pub fn prepare_command(
 /// What becomes of a script when the thread that started it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It gets SIGTERM, and SIGKILL when its [`Child`] is dropped.
+    /// It gets SIGTERM, and SIGKILL when its value is dropped.
     EndsWithDaemon,
     /// It goes on: a `notify_stop` script has its work to do while the daemon ends.
     OutlivesDaemon,

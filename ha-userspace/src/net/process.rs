@@ -115,6 +115,11 @@ fn original() -> &'static Original {
     })
 }
 
+/// Notes how the daemon was started: call it before anything of that is changed.
+pub fn remember_original() {
+    original();
+}
+
 /// The processors that the daemon was started with; `None` where the kernel did not say.
 #[must_use]
 pub fn original_processors() -> Option<CpuSet> {

@@ -93,6 +93,7 @@ pub struct Options {
 /// What keeps it from starting. Once it runs, it goes on with what it has.
 pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     process::separate_memory();
+    process::remember_original();
     process::prefer_this_thread();
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;

@@ -107,8 +107,8 @@ fn sections(results: &Results, drawn: impl Fn(&str) -> bool) -> Vec<(&'static st
         ),
         (
             "Parts of a takeover",
-            "Medians in milliseconds. *Sign of life*: the last advert or reply that the backup got. *Address*: the kernel \
-             has it. *Announcement*: the first gratuitous ARP is on the wire.\n\n"
+            "Medians in milliseconds. *Advert*: the last one that the backup got, for which xvrrp does not wait. *Address*: \
+             the kernel has it. *Announcement*: the first gratuitous ARP is on the wire.\n\n"
                 .to_owned(),
             outages::parts(results),
         ),

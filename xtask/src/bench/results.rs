@@ -35,8 +35,6 @@ pub(super) struct PathCost {
     pub(super) name: String,
     /// Nanoseconds a packet, one figure for each batch.
     pub(super) ns: Vec<f64>,
-    /// Whether every frame was run once only, with the clock read before and after it.
-    pub(super) once: bool,
 }
 
 /// All of a run of the benchmark, or of several.

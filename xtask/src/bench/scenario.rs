@@ -213,10 +213,10 @@ impl Failover {
             // Where the client noticed nothing, from the event on.
             let start = gaps.iter().max_by_key(|gap| gap.length()).map_or(before, |gap| gap.start);
             outcome.push(("gap start to address ms", taken.ms_after(start)));
-            if let Some(sign) = stage.last_sign_of_life(taken)
+            if let Some(advert) = stage.last_advert(taken)
                 && matches!(self, Self::HostDeath | Self::Cable)
             {
-                outcome.push(("last sign to address ms", taken.ms_after(sign)));
+                outcome.push(("last sign to address ms", taken.ms_after(advert)));
             }
             if let Some(announced) = stage.wire.first_announcement("r2", ADDRESS, before) {
                 outcome.push(("address to announcement ms", announced.ms_after(taken)));

@@ -138,14 +138,11 @@ pub(super) fn xdp(results: &Results) -> String {
         return String::new();
     }
     let median = |ns: &[f64]| Stats::of(ns).map_or(0.0, |stats| stats.median);
-    // Each floor is measured before the paths that are compared with it.
-    let floor = |once: bool| {
-        let name = if once { "no work, one run" } else { "no work:" };
-        results.xdp.iter().find(|path| path.name.starts_with(name)).map_or(0.0, |path| median(&path.ns))
-    };
+    // The floor is measured before the paths that are compared with it.
+    let floor = results.xdp.first().map_or(0.0, |path| median(&path.ns));
     let mut table = Table::new(1, &["", "net", "min", "median", "p95", "max", "batches"]);
     for path in &results.xdp {
-        let net = (median(&path.ns) - floor(path.once)).max(0.0);
+        let net = (median(&path.ns) - floor).max(0.0);
         let mut row = vec![path.name.clone(), format!("{net:.0}")];
         row.extend(cells(Stats::of(&path.ns)));
         table.row(row);

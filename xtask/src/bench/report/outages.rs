@@ -121,14 +121,7 @@ pub(super) fn answering(results: &Results) -> String {
 pub(super) fn parts(results: &Results) -> String {
     let mut table = Table::new(
         2,
-        &[
-            "",
-            "",
-            "sign of life → address",
-            "gap start (or event) → address",
-            "→ announcement",
-            "→ answered ping",
-        ],
+        &["", "", "advert → address", "gap start (or event) → address", "→ announcement", "→ answered ping"],
     );
     let mut any = false;
     for failover in failovers(results) {

@@ -95,6 +95,7 @@ codes! {
     SOURCE_NOT_HERE = "XV0805", "A source address is not on this host.";
     INTERFACE_DOWN = "XV0806", "An interface is down.";
     PEER_IS_HERE = "XV0807", "A unicast peer is this host itself.";
+    VIP_IS_ORDINARY = "XV0808", "A virtual address is an ordinary address of the interface.";
     TWIN_ALONE = "XV0901", "Only one of two routers has an instance.";
     TWIN_VRID = "XV0902", "Two routers use different VRIDs for one service.";
     TWIN_VERSION = "XV0903", "Two routers use different VRRP versions.";

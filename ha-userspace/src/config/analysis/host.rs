@@ -65,6 +65,7 @@ pub fn check(loaded: &mut Loaded, host: &Host) {
         let mut view = View { instance, outline, host, diags: diagnostics };
         view.interface();
         view.addresses();
+        view.ordinary();
         view.unicast();
     }
     timers(config, outline, host, diagnostics);
@@ -161,6 +162,41 @@ impl View<'_> {
                     .help("correct the address, write its prefix behind it, or route it to this router"),
             );
         }
+    }
+
+    /// Is a virtual address on its interface, whoever is master? Said once for each instance.
+    fn ordinary(&mut self) {
+        let instance = self.instance;
+        if instance.priority == ha_common::types::Priority::OWNER {
+            return;
+        }
+        let here = |vip: &Vip| {
+            let device = vip.device.as_deref().unwrap_or(&instance.interface);
+            let interface = self.host.interface(device).filter(|interface| interface.name != "lo")?;
+            let (address, prefix) = interface.addresses.iter().find(|(own, _)| *own == vip.address)?;
+            Some((vip.place.clone(), device.to_owned(), *address, *prefix))
+        };
+        let mut found = instance.vips.iter().chain(&instance.excluded).filter_map(here);
+        let Some((place, device, address, prefix)) = found.next() else { return };
+        let more = match found.count() {
+            0 => String::new(),
+            more => format!(" (and so are {more} others)"),
+        };
+        let span = self
+            .diags
+            .sources
+            .word_at(&place)
+            .or_else(|| self.outline.instance(&instance.name, &["virtual_ipaddress"]));
+        let Some(span) = span else { return };
+        let message = format!("{address} is an ordinary address of interface `{device}` already{more}");
+        self.note(
+            Diagnostic::note(codes::VIP_IS_ORDINARY, span, message)
+                .cause(format!("it stays when `{}` is backup, and then two hosts answer for it", instance.name))
+                .help(format!(
+                    "take it out of the network configuration, and `ip address del {address}/{prefix} dev {device}`; \
+                     if a keepalived that runs has added it, stop that first"
+                )),
+        );
     }
 
     fn off_link(&self, vip: &Vip, interface: &Interface) -> bool {

@@ -229,6 +229,25 @@ fn addresses_out_of_place_are_noted() {
 }
 
 #[test]
+fn a_virtual_address_that_is_always_there_is_noted() {
+    let host = host_with(&[("172.16.1.1", 24), ("172.16.1.25", 24)]);
+    let found = on(&host, &router(100, "virtual_ipaddress {\n172.16.1.25\n}"));
+    only(&found, "note XV0808 a.conf", "172.16.1.25 is an ordinary address of interface `eth0` already");
+    let both = host_with(&[("172.16.1.1", 24), ("172.16.1.25", 24), ("172.16.1.26", 32)]);
+    only(&on(&both, &router(100, "")), "note XV0808 a.conf", "already (and so are 1 others)");
+    let excluded = "virtual_ipaddress_excluded {\n172.16.1.1/24\n}";
+    only(
+        &on(&host_with(&[("172.16.1.1", 24)]), &router(100, excluded)),
+        "note XV0808",
+        "172.16.1.1 is an ordinary",
+    );
+    // The owner's, and one that is put elsewhere.
+    only(&on(&host, &router(255, "")), "note XV0513 a.conf", "priority 255");
+    let elsewhere = router(100, "virtual_ipaddress {\n172.16.1.25/32 dev lo\n}");
+    assert_eq!(on(&host, &elsewhere), [] as [&str; 0]);
+}
+
+#[test]
 fn timers_that_a_host_cannot_hold_are_noted() {
     let fast = router(100, "version 3\nadvert_int 0.01");
     let fits = host_with(&[("172.16.1.1", 24)]);

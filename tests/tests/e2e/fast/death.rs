@@ -1,7 +1,7 @@
 //! Death of the master's host, and of its daemon alone.
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Daemon, Lab, Moment, Topology, wait_for};
+use ha_tests::lab::{Daemon, Direction, Frame, Lab, Moment, Sighting, Topology, wait_for};
 
 use super::cluster::{Outage, PING, Router, answered, backup_again, files, outage, pair, stream, summary};
 use crate::harness::Test;
@@ -95,12 +95,21 @@ fn virtual_mac_killed(lab: &Lab) -> Result<()> {
     let files = files().map(virtual_mac);
     let [mut r1, r2] = pair(lab, [&files[0], &files[1]])?;
     let (pinger, census) = (stream(lab, PING)?, lab.arp_census("client", VIP, ms(5))?);
+    let wire = lab.switch().watch_probes()?;
     let died = Moment::now();
     r1.running.kill9()?;
     let gap = outage(&pinger, died, ms(2_000)).context("nobody took over")?;
     gap.print("kill -9");
     // Longer than its fence stays closed without probes.
-    std::thread::sleep(ms(2_500));
+    std::thread::sleep(ms(2_000));
+    let late = Moment::now();
+    std::thread::sleep(ms(500));
+    // The switch brings what is for the virtual MAC address to r2 by now.
+    let probe = |seen: &Sighting| matches!(seen.frame, Frame::OtherVrrp { .. });
+    let reaches = |seen: &Sighting| seen.host == "r1" && seen.direction == Direction::Delivered;
+    let probes = wire.filter(|seen| seen.at > late && reaches(seen) && probe(seen)).len();
+    println!("{probes} probes reach the killed router in half a second");
+    ensure!(probes > 0, "no probe reaches the killed router");
     let later = pinger.report().lost_between(gap.gap.end.context("no end")?, Moment::now());
     ensure!(later <= 20, "{later} packets lost after the takeover: both answer");
     // Their answers look alike, but a question has one only.

@@ -132,7 +132,7 @@ pub fn original_processors() -> Option<CpuSet> {
 /// # Errors
 /// Refused; the thread keeps its nice value.
 pub fn set_nice(nice: Option<i8>) -> Result<(), ProcessError> {
-    let nice = nice.map_or(original().nice, i32::from);
+    let nice = nice.map_or_else(|| original().nice, i32::from);
     if rustix::process::getpriority_process(None) == Ok(nice) {
         return Ok(());
     }
@@ -238,8 +238,7 @@ pub fn raise_memlock() -> nix::Result<()> {
 /// not make a good server look slow. It also bounds how long the main loop can wait for a lock of the allocator that
 /// such a thread has while it frees what the main loop allocated. Refused without root; then it has to queue.
 pub fn prefer_this_thread() {
-    const NICE: i32 = -10;
-    let _ = rustix::process::setpriority_process(None, NICE);
+    let _ = set_nice(Some(-10));
 }
 
 /// Timers of the calling thread fire when they are due, not up to 50 µs later (prctl(2), PR_SET_TIMERSLACK).

@@ -12,7 +12,6 @@ use ha_common::machine::{Input, State};
 use ha_common::time::Time;
 
 use super::daemon::Daemon;
-use super::fence;
 use super::router::Router;
 use crate::xdp::XdpInterface;
 
@@ -104,10 +103,8 @@ impl Daemon {
         }
         self.reconsider();
         for n in 0..self.routers.len() {
-            let Self { routers, interfaces, .. } = self;
-            let (router, on) = (&routers[n], &mut interfaces[routers[n].interface]);
+            let router = &self.routers[n];
             if detached.contains(&router.interface) {
-                fence::enter(router, on, now);
                 let master = router.machine.master().map(|master| master.address);
                 // What was held against it was our own deafness.
                 if let Some(source) = master {

@@ -21,7 +21,7 @@ use crate::net::advert_rx::{AdvertRx, Membership};
 use crate::net::advert_tx::AdvertTx;
 use crate::net::error::SendFailure;
 use crate::net::monitor::Link;
-use crate::xdp::{Slot, Travel, XdpInterface};
+use crate::xdp::XdpInterface;
 
 /// Frames that are taken from one interface in one go. More than the ring of the XDP program holds.
 const DRAIN_LIMIT: usize = 8192;
@@ -36,10 +36,8 @@ pub(super) struct Setup {
 }
 
 /// How the configuration wants an interface's XDP program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
-    /// The virtual routers on it.
-    pub(super) routers: Vec<(Slot, Travel)>,
     pub(super) mode: XdpMode,
     pub(super) probe_key: Option<[u64; 2]>,
     /// Sockets must see frames from virtual MAC addresses that interfaces on this one have too.
@@ -140,18 +138,16 @@ impl Interface {
         }
     }
 
-    /// Begins with an interface that exists: its program is ordered. `wait`: it is waited for.
-    pub(super) fn begin(&mut self, index: u32, plan: Plan, setup: &Setup, loader: &Loader, wait: bool) {
-        self.close(loader);
+    /// Begins with an interface that exists, which will receive through sockets until it has the program.
+    pub(super) fn begin(&mut self, index: u32, program: Loading) {
         self.index = Some(index);
-        self.loading = Some(loader.attach(&self.name, index, plan, setup));
+        self.loading = Some(program);
         self.why = "the XDP program is being loaded".to_owned();
         self.receive = Receive::Sockets(Vec::new());
-        self.take_program(wait);
     }
 
     /// Opens what is needed on it. Each string returned is a line for the log.
-    pub(super) fn open(&mut self, link: &Link, plan: &Plan, families: &[Family]) -> Vec<String> {
+    pub(super) fn open(&mut self, link: &Link, plan: Plan, families: &[Family]) -> Vec<String> {
         let mut lines = Vec::new();
         for &family in families {
             if !self.senders.iter().any(|sender| sender.family() == family && sender.mac().is_none()) {

@@ -182,10 +182,8 @@ impl Daemon {
             let tap = self.links.carries(&self.interfaces[at].name);
             let on_it = || self.routers.iter().filter(|router| router.interface == at);
             let authenticated = on_it().any(|router| matches!(router.config.auth, Auth::Header(_)));
-            let routers: Vec<_> = on_it().map(|router| (router.slot(), router.travel())).collect();
-            let used = !routers.is_empty();
-            let (mode, probe_key) = (self.xdp_mode(at), self.probe_key(at));
-            let plan = Plan { routers, mode, probe_key, tap, authenticated };
+            let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at), tap, authenticated };
+            let used = self.is_used(at);
             let interface = &mut self.interfaces[at];
             let Some(link) = self.monitor.links().by_name(&interface.name).filter(|_| used) else {
                 if interface.index.is_some() {
@@ -194,10 +192,18 @@ impl Daemon {
                 continue;
             };
             if interface.index != Some(link.index) {
-                interface.begin(link.index, plan.clone(), &self.setup, &self.loader, self.resuming);
+                // What has its name is detached before.
+                interface.close(&self.loader);
+                let routers = on_it().map(|router| (router.slot(), router.travel())).collect();
+                let name = interface.name.clone();
+                let program = self.loader.attach(name, link.index, plan, routers, self.setup.clone());
+                interface.begin(link.index, program);
+                if self.resuming {
+                    interface.take_program(true);
+                }
             }
             let fresh = interface.take_fresh();
-            for line in interface.open(link, &plan, &families) {
+            for line in interface.open(link, plan, &families) {
                 tracing::info!("{line}");
             }
             interface.up = link.up;

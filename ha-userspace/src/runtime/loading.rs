@@ -20,7 +20,7 @@ use super::daemon::Daemon;
 use super::fence;
 use super::interface::{Plan, Setup};
 use crate::net::{clock, process};
-use crate::xdp::{AttachError, Options, XdpInterface};
+use crate::xdp::{AttachError, Options, Slot, Travel, XdpInterface};
 
 /// How long a start waits for a program, so that a role that an earlier run left is found before anything else is
 /// decided. A host whose processors are taken by real-time work for longer starts with sockets.
@@ -60,6 +60,7 @@ struct Wanted {
     name: String,
     ifindex: u32,
     plan: Plan,
+    routers: Vec<(Slot, Travel)>,
     setup: Setup,
     runtime: Handle,
     reply: Sender<Outcome>,
@@ -67,7 +68,7 @@ struct Wanted {
 
 impl Wanted {
     fn attach(&self) -> Outcome {
-        let Self { name, ifindex, plan, setup, runtime, .. } = self;
+        let Self { name, ifindex, plan, routers, setup, runtime, .. } = self;
         let options = Options {
             vlan: 0,
             fingerprint_key: setup.fingerprint_key,
@@ -75,7 +76,7 @@ impl Wanted {
             probe_key: plan.probe_key,
             bpffs: setup.bpffs.as_deref(),
             bpf_log: setup.bpf_log,
-            routers: &plan.routers,
+            routers,
         };
         let _runtime = runtime.enter();
         XdpInterface::attach(name, *ifindex, plan.mode, options)
@@ -115,11 +116,18 @@ impl Loader {
         Ok(Self { orders: Some(orders), done, thread: Some(thread) })
     }
 
-    /// Orders a program for an interface. Must be called inside a tokio runtime.
-    pub(super) fn attach(&self, name: &str, ifindex: u32, plan: Plan, setup: &Setup) -> Loading {
+    /// Orders a program for an interface and its virtual routers. Must be called inside a tokio runtime.
+    pub(super) fn attach(
+        &self,
+        name: String,
+        ifindex: u32,
+        plan: Plan,
+        routers: Vec<(Slot, Travel)>,
+        setup: Setup,
+    ) -> Loading {
         let (reply, outcome) = channel();
-        let (name, setup, runtime) = (name.to_owned(), setup.clone(), Handle::current());
-        self.order(Order::Attach(Box::new(Wanted { name, ifindex, plan, setup, runtime, reply })));
+        let runtime = Handle::current();
+        self.order(Order::Attach(Box::new(Wanted { name, ifindex, plan, routers, setup, runtime, reply })));
         Loading(outcome)
     }
 

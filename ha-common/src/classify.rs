@@ -119,7 +119,7 @@ pub(crate) struct Link {
 #[inline(always)]
 pub(crate) fn link_layer<F: Frame + ?Sized>(frame: &F) -> Option<Link> {
     let mut at = ETHERNET_HEADER - 2;
-    let mut vid = 0;
+    let mut vid = frame.tag() & 0x0fff;
     let mut tags = 0;
     loop {
         let ethertype = read_u16(frame, at)?;

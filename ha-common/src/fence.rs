@@ -184,11 +184,14 @@ pub fn wanted_address<F: Frame + ?Sized>(frame: &F, vlan: u16) -> Option<Wanted>
         ETHERTYPE_IPV4 => goes(v4(frame.read(link.at + 16)?)),
         ETHERTYPE_IPV6 => {
             let [next] = frame.read::<1>(link.at + 6)?;
-            let kind = if next == ICMPV6 { frame.read::<1>(link.at + 40) } else { None };
-            if kind == Some([NEIGHBOUR_SOLICITATION]) {
+            let kind = match frame.read::<1>(link.at + 40) {
+                Some([kind]) if next == ICMPV6 => kind,
+                _ => 0,
+            };
+            if kind == NEIGHBOUR_SOLICITATION {
                 return asks(v6(frame.read(link.at + 48)?));
             }
-            let answer = kind == Some([NEIGHBOUR_ADVERTISEMENT]);
+            let answer = kind == NEIGHBOUR_ADVERTISEMENT;
             Some(Wanted { address: v6(frame.read(link.at + 24)?), question: false, answer })
         }
         _ => None,

@@ -10,6 +10,12 @@ pub trait Frame {
 
     /// The `N` bytes from offset `at` on, `None` where one of them is missing.
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+
+    /// The outer VLAN tag's control information, where card or kernel took the tag off the frame and said so; else 0.
+    #[inline(always)]
+    fn tag(&self) -> u16 {
+        0
+    }
 }
 
 impl Frame for [u8] {

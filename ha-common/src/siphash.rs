@@ -24,6 +24,20 @@ impl<const C: u32, const D: u32> SipHash<C, D> {
         }
     }
 
+    /// What [`Self::from_state`] makes the same hash of.
+    #[must_use]
+    #[inline(always)]
+    pub const fn state(self) -> [u64; 4] {
+        self.v
+    }
+
+    /// A hash in progress.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_state(v: [u64; 4]) -> Self {
+        Self { v }
+    }
+
     /// Takes in the next eight bytes of the message, read as a little-endian word.
     #[must_use]
     #[inline(always)]

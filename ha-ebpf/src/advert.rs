@@ -4,39 +4,31 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::bpf_ringbuf_output;
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_xdp_load_bytes};
-use aya_ebpf::programs::XdpContext;
 use ha_common::classify::{FingerprintHash, Packet, PacketWords, fingerprint, header_intact};
 use ha_common::counter::Counter;
-use ha_common::frame::Frame;
-use ha_common::layout::{AdvertSlot, EVENT_DATA, EventHeader, InterfaceConfig, advert_slot};
+use ha_common::layout::{AdvertSlot, EVENT_DATA, EVENT_HEADERS, EventHeader, InterfaceConfig, advert_slot};
 use ha_common::rate::Window;
 use ha_common::types::Family;
 
-use crate::frame::ContextFrame;
+use crate::frame::{Received, opaque};
 use crate::log;
 use crate::maps::{HA_ADVERTS, HA_EVENTS, HA_SCRATCH, fields};
 
 /// Stamps the tracked master's advert, hands up any other.
 #[inline(always)]
-pub(crate) fn recognise(
-    context: &XdpContext,
-    frame: &ContextFrame<'_>,
-    config: &InterfaceConfig,
-    packet: &Packet,
-) -> Counter {
+pub(crate) fn recognise<F: Received>(frame: &F, config: &InterfaceConfig, packet: &Packet) -> Counter {
     let index = advert_slot(packet.family, packet.vrid);
     let Some(slot) = slot_at(index) else {
         return Counter::UnknownVrid;
     };
     if slot.configured() == 0 {
-        log::unknown(context, packet);
+        log::unknown(frame.context(), packet);
         return Counter::UnknownVrid;
     }
     let Some(scratch) = scratch() else {
         return Counter::Truncated;
     };
-    if !scratch.load(context, packet) {
+    if !scratch.load(frame, packet) {
         return Counter::Truncated;
     }
     let tracked = slot.fingerprint();
@@ -103,14 +95,20 @@ impl Slot {
     }
 }
 
-/// Words of the longest packet, and some that the verifier believes could be read behind it.
+/// Words of the longest packet, and those that a pair at its end would take from behind it.
 const PACKET_WORDS: usize = EVENT_DATA / 4 + 2;
+
+/// Words that the verifier believes could be read behind them: it does not see that longer headers leave less room for
+/// what follows.
+const MARGIN: usize = EVENT_HEADERS / 4 + 2;
 
 /// A record of [`HA_EVENTS`] in the making.
 #[repr(C)]
 pub(crate) struct Scratch {
     header: EventHeader,
-    packet: [u32; PACKET_WORDS + 2],
+    packet: [u32; PACKET_WORDS + MARGIN],
+    /// The hash that [`ha_absorb`] goes on with.
+    hash: [u64; 4],
 }
 
 /// This CPU's scratch memory. Called once per run.
@@ -123,14 +121,14 @@ fn scratch() -> Option<&'static mut Scratch> {
 impl Scratch {
     /// Copies the IP packet in. False where the frame does not have it.
     #[inline(always)]
-    fn load(&mut self, context: &XdpContext, packet: &Packet) -> bool {
-        let len = packet.ip_len;
-        if len == 0 || len > EVENT_DATA {
+    fn load<F: Received>(&mut self, frame: &F, packet: &Packet) -> bool {
+        // One check, of the number that the helper's argument is made of: old verifiers do not connect two.
+        let less_one = opaque(packet.ip_len.wrapping_sub(1));
+        if less_one >= EVENT_DATA {
             return false;
         }
-        let target = (&raw mut self.packet).cast::<c_void>();
-        // SAFETY: `len` bytes fit behind `target`.
-        unsafe { bpf_xdp_load_bytes(context.ctx, packet.ip_at as u32, target, len as u32) == 0 }
+        let len = less_one + 1;
+        frame.copy(packet.ip_at, (&raw mut self.packet).cast(), len)
     }
 
     /// Whether the packet comes from the tracked master's address.
@@ -151,7 +149,7 @@ impl Scratch {
     /// Sends the packet to the daemon. False where the ring has no room.
     #[inline(always)]
     fn send(&mut self, packet: &Packet, header: EventHeader) -> bool {
-        let len = packet.ip_len;
+        let len = opaque(packet.ip_len);
         if len > EVENT_DATA {
             return false;
         }
@@ -172,32 +170,35 @@ impl PacketWords for Scratch {
         u64::from(u32::from_le(self.packet[n])) | (u64::from(u32::from_le(self.packet[n + 1])) << 32)
     }
 
-    /// Through the kernel's loop: the verifier would walk a loop in the program once for each possible length,
-    /// which takes a third of a second.
     #[inline(always)]
     fn absorb(&self, hash: FingerprintHash, first: usize, count: usize) -> FingerprintHash {
-        let mut state = Absorb { hash, scratch: self, first };
-        let callback = absorb_one as unsafe extern "C" fn(u32, *mut c_void) -> i64;
-        // SAFETY: the callback takes what it is given here, and the kernel has done with it when this returns.
-        unsafe { bpf_loop(count as u32, callback as *mut c_void, (&raw mut state).cast(), 0) };
-        state.hash
+        let Some(scratch) = HA_SCRATCH.get_ptr_mut(0) else { return hash };
+        // SAFETY: the entry lives as long as the map, and nobody else on this CPU uses it.
+        unsafe {
+            (*scratch).hash = hash.state();
+            ha_absorb(first as u64, count as u64);
+            FingerprintHash::from_state((*scratch).hash)
+        }
     }
 }
 
-/// The state of [`Scratch::absorb`] between two steps.
-struct Absorb {
-    hash: FingerprintHash,
-    scratch: *const Scratch,
-    first: usize,
-}
-
-/// One step of [`Scratch::absorb`]. Zero means to go on.
+/// [`PacketWords::absorb`] with the hash in scratch memory. A global function is checked by the verifier once, for
+/// all numbers that can be handed to it; inlined, its loop would be walked for every way that leads there.
+#[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn absorb_one(n: u32, state: *mut c_void) -> i64 {
-    // SAFETY: `absorb` passes its state.
-    let state = unsafe { &mut *state.cast::<Absorb>() };
-    // SAFETY: as above; map entries do not move.
-    let scratch = unsafe { &*state.scratch };
-    state.hash = state.hash.word(scratch.pair(state.first + 2 * n as usize));
-    0
+pub(crate) extern "C" fn ha_absorb(first: u64, count: u64) -> u64 {
+    let (first, count) = (first as usize, count as usize);
+    let Some(scratch) = scratch() else { return 0 };
+    if first > EVENT_HEADERS / 4 {
+        return 0;
+    }
+    let mut hash = FingerprintHash::from_state(scratch.hash);
+    for n in 0..PACKET_WORDS / 2 {
+        if n >= count {
+            break;
+        }
+        hash = hash.word(scratch.pair(first + 2 * n));
+    }
+    scratch.hash = hash.state();
+    1
 }

@@ -12,14 +12,13 @@ use ha_common::layout::{ROUTER_UNICAST, advert_slot};
 use ha_common::types::Family;
 
 use crate::advert::slot_at;
-use crate::frame::ContextFrame;
 use crate::lease::Lease;
 use crate::maps;
 
 /// Closes the fence of the advert's virtual router where its addresses are here, no daemon judges adverts, and
 /// the advert says that another router answers for them.
 #[inline(always)]
-pub(crate) fn hear(frame: &ContextFrame<'_>, packet: &Packet, lease: &Lease) {
+pub(crate) fn hear(frame: &impl Frame, packet: &Packet, lease: &Lease) {
     let (family, vrid) = (packet.family, packet.vrid);
     if !lease.holds(family, vrid.get()) {
         return;
@@ -36,7 +35,7 @@ pub(crate) fn hear(frame: &ContextFrame<'_>, packet: &Packet, lease: &Lease) {
 }
 
 #[inline(always)]
-fn claim(frame: &ContextFrame<'_>, packet: &Packet) -> Option<Claim> {
+fn claim(frame: &impl Frame, packet: &Packet) -> Option<Claim> {
     let slot = slot_at(advert_slot(packet.family, packet.vrid))?;
     let own = slot.source();
     let (foreign, multicast) = match packet.family {

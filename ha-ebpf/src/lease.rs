@@ -4,13 +4,13 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use ha_common::counter::Counter;
 use ha_common::fence::{Ban, Guard, virtual_mac, wanted_address};
+use ha_common::frame::Frame;
 use ha_common::layout::{
     InterfaceConfig, LeaseSlot, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VIP_NO_ACCEPT, VipSlot, Vrids,
 };
 use ha_common::probe::{Answer, Masters};
 use ha_common::types::Family;
 
-use crate::frame::ContextFrame;
 use crate::maps::{HA_LEASE, HA_VIPS, fields};
 
 /// The longest tick of a kernel (HZ 100).
@@ -181,7 +181,7 @@ impl Lease {
 
 /// Whether this frame, which is no VRRP, must not reach the stack, and why.
 #[inline(always)]
-pub(crate) fn keeps_out(frame: &ContextFrame<'_>, config: &InterfaceConfig) -> Option<Counter> {
+pub(crate) fn keeps_out(frame: &impl Frame, config: &InterfaceConfig) -> Option<Counter> {
     let lease = lease()?;
     let closed = lease.is_closed();
     let superseded = lease.superseded() != 0;

@@ -1,14 +1,8 @@
 //! Liveness probes are turned round here, and replies to our own are read. The rules are docs/liveness.md's.
 
-use core::ffi::c_void;
-
-use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use aya_ebpf::helpers::generated::{bpf_xdp_load_bytes, bpf_xdp_store_bytes};
-use aya_ebpf::programs::XdpContext;
 use ha_common::classify::ProbeAt;
 use ha_common::counter::Counter;
-use ha_common::frame::Frame;
 use ha_common::layout::{PEER_SLOTS, PeerSlot, ProberSlot};
 use ha_common::probe::{
     self, AT_LEASE, AT_PROBER, AT_RESPONDER, AT_SEQUENCE, Addresses, Body, HOP_LIMIT, is_probe, is_reply,
@@ -17,7 +11,7 @@ use ha_common::probe::{
 use ha_common::rate;
 use ha_common::types::Family;
 
-use crate::frame::ContextFrame;
+use crate::frame::{Received, header_len};
 use crate::lease::Lease;
 use crate::maps::{HA_IMAGE, HA_PEERS, HA_PROBERS, fields};
 
@@ -32,39 +26,30 @@ pub(crate) struct Image {
     body: [u64; 10],
 }
 
-/// Bytes of the headers.
-const fn header_len(family: Family) -> usize {
-    match family {
-        Family::V4 => 20,
-        Family::V6 => 40,
-    }
-}
-
 impl Image {
+    /// The packet's first byte, and its length.
+    #[inline(always)]
+    fn packet(&mut self, family: Family) -> (*mut u8, usize) {
+        let header = header_len(family);
+        // SAFETY: inside the image; nothing is read yet.
+        let first = unsafe { (&raw mut *self).cast::<u8>().add(40 - header) };
+        (first, header + probe::LEN)
+    }
+
     /// Copies the packet in. False where the frame does not have it.
     #[inline(always)]
-    fn load(&mut self, context: &XdpContext, at: &ProbeAt) -> bool {
-        // SAFETY: the part that is written ends where the image does.
-        unsafe {
-            let len = header_len(at.family);
-            let target = (&raw mut *self).cast::<u8>().add(40 - len).cast::<c_void>();
-            bpf_xdp_load_bytes(context.ctx, at.ip_at as u32, target, (len + probe::LEN) as u32) == 0
-        }
+    fn load<F: Received>(&mut self, frame: &F, at: &ProbeAt) -> bool {
+        let (first, len) = self.packet(at.family);
+        frame.copy(at.ip_at, first, len)
     }
 
-    /// Copies the packet back.
+    /// Sends the frame back with this packet in it.
     #[inline(always)]
-    fn store(&mut self, context: &XdpContext, at: &ProbeAt) -> bool {
-        // SAFETY: as for loading.
-        unsafe {
-            let len = header_len(at.family);
-            let source = (&raw mut *self).cast::<u8>().add(40 - len).cast::<c_void>();
-            bpf_xdp_store_bytes(context.ctx, at.ip_at as u32, source, (len + probe::LEN) as u32) == 0
-        }
+    fn send_back<F: Received>(&mut self, frame: F, at: &ProbeAt) -> Option<u32> {
+        let (first, len) = self.packet(at.family);
+        frame.send_back(at.ip_at, first, len)
     }
-}
 
-impl Image {
     #[inline(always)]
     fn addresses(&self, family: Family) -> Addresses {
         let [_, a, b, c, d] = self.header;
@@ -103,43 +88,37 @@ fn source_key(addresses: &Addresses) -> [u64; 2] {
 /// Takes a probe or a reply. Without a daemon (`orphaned`) probes are answered all the same, and replies are for
 /// nobody.
 #[inline(always)]
-pub(crate) fn take(
-    context: &XdpContext,
-    frame: &ContextFrame<'_>,
-    at: &ProbeAt,
-    lease: &Lease,
-    orphaned: bool,
-) -> Outcome {
+pub(crate) fn take<F: Received>(frame: F, at: &ProbeAt, lease: &Lease, orphaned: bool) -> Outcome {
     // SAFETY: the helper has no conditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     if lease.incarnation() == 0 {
-        return (XDP_PASS, Counter::UnknownVrid);
+        return (F::PASS, Counter::UnknownVrid);
     }
     if at.ttl != HOP_LIMIT || !frame.read(0).is_some_and(|mac| lease.owns(mac)) {
-        return (XDP_PASS, Counter::ProbeRejected);
+        return (F::PASS, Counter::ProbeRejected);
     }
     let Some(image) = image() else {
-        return (XDP_PASS, Counter::Truncated);
+        return (F::PASS, Counter::Truncated);
     };
-    if !image.load(context, at) {
-        return (XDP_PASS, Counter::Truncated);
+    if !image.load(&frame, at) {
+        return (F::PASS, Counter::Truncated);
     }
     let mut body: Body = bytemuck::cast(image.body);
     let is_reply = is_reply(&body);
     if !is_reply && !is_probe(&body) {
-        return (XDP_PASS, Counter::ProbeRejected);
+        return (F::PASS, Counter::ProbeRejected);
     }
     let addresses = image.addresses(at.family);
     let key = lease.tag_key();
     if !is_sealed(&body, key, &addresses) {
-        return (XDP_PASS, Counter::ProbeTag);
+        return (F::PASS, Counter::ProbeTag);
     }
     let from = source_key(&addresses);
     if is_reply {
-        return if orphaned { (XDP_PASS, Counter::Unattended) } else { believe(&body, from, now_ns) };
+        return if orphaned { (F::PASS, Counter::Unattended) } else { believe::<F>(&body, from, now_ns) };
     }
     if !admit(from, now_ns) {
-        return (XDP_DROP, Counter::ProbeRateLimited);
+        return (F::DROP, Counter::ProbeRateLimited);
     }
 
     // Before the reply is sent: when it says that the fence is closed, it is.
@@ -148,10 +127,9 @@ pub(crate) fn take(
     seal(&mut body, key, &addresses.swapped());
     image.body = bytemuck::cast(body);
     image.swap_addresses(at.family);
-    if image.store(context, at) && frame.swap_macs() {
-        (XDP_TX, Counter::ProbeAnswered)
-    } else {
-        (XDP_PASS, Counter::Truncated)
+    match image.send_back(frame, at) {
+        Some(action) => (action, Counter::ProbeAnswered),
+        None => (F::PASS, Counter::Truncated),
     }
 }
 
@@ -183,8 +161,8 @@ fn admit(from: [u64; 2], now_ns: u64) -> bool {
 
 /// Writes a reply down if it answers a probe that is on its way.
 #[inline(always)]
-fn believe(body: &Body, from: [u64; 2], now_ns: u64) -> Outcome {
-    let ignored = (XDP_PASS, Counter::ReplyIgnored);
+fn believe<F: Received>(body: &Body, from: [u64; 2], now_ns: u64) -> Outcome {
+    let ignored = (F::PASS, Counter::ReplyIgnored);
     let slot = probe::slot(body);
     if slot >= PEER_SLOTS {
         return ignored;
@@ -212,7 +190,7 @@ fn believe(body: &Body, from: [u64; 2], now_ns: u64) -> Outcome {
     peer.set_masters(bytemuck::cast(probe::masters(body).0));
     peer.set_replies(peer.replies() + 1);
     peer.set_generation(generation + 1);
-    (XDP_DROP, Counter::ReplyBelieved)
+    (F::DROP, Counter::ReplyBelieved)
 }
 
 /// An entry of `HA_PEERS`.

@@ -16,7 +16,7 @@ use xdp_support::program::{DROP, Loaded, OWN_MAC, PASS, PEER_MAC, TX, priority_t
 use xdp_support::{advert, ethernet, ipv4};
 
 fn main() -> ExitCode {
-    xdp_support::main(&[
+    xdp_support::main_for_variants(&[
         ("s39_a_closed_fence_drops_what_is_for_a_vip_and_nothing_else", what),
         ("s39_the_fence_closes_when_nobody_vouches_for_the_node", when),
         ("s39_the_fence_closes_within_the_tick", to_the_nanosecond),

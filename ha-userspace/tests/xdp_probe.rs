@@ -19,7 +19,7 @@ use ha_userspace::xdp::PeerIndex;
 use xdp_support::program::{DROP, Loaded, OWN_MAC, PASS, PEER_MAC, TX, priority_tag};
 
 fn main() -> ExitCode {
-    xdp_support::main(&[
+    xdp_support::main_for_variants(&[
         ("probes_are_turned_round_as_the_host_does_it", turned_round),
         ("probes_to_virtual_mac_addresses_are_for_the_master", virtual_macs),
         ("replies_say_what_the_lease_says", flags),

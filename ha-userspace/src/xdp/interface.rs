@@ -16,7 +16,7 @@ use super::claim::Claim;
 use super::driver::{self, Driver};
 use super::events::Events;
 use super::fence::{Lease, Vips};
-use super::loader::{Alive, LoadError, Program};
+use super::loader::{Alive, LoadError, Program, Variant};
 use super::log::BpfLog;
 use super::maps::{Adverts, Counters, Judged, Slot, Travel};
 use super::occupant;
@@ -282,7 +282,8 @@ impl Wanted<'_> {
 
     fn load(&self, pins: Option<&Pins>) -> Result<(Program, Alive, Lease), LoadError> {
         let Options { vlan, fingerprint_key, bpf_log, .. } = self.options;
-        let mut program = Program::load_pinned(vlan, fingerprint_key, bpf_log, pins.map(Pins::directory))?;
+        let mut program =
+            Program::load_pinned(Variant::XDP, vlan, fingerprint_key, bpf_log, pins.map(Pins::directory))?;
         let alive = program.alive()?;
         let lease = program.lease()?;
         Ok((program, alive, lease))

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
 use aya::maps::{Array, HashMap, MapData, MapError, MapType, PerCpuArray, ProgramArray, RingBuf};
-use aya::programs::{ProgramError, Xdp};
+use aya::programs::Program::{SchedClassifier, Xdp};
+use aya::programs::{self, ProgramError};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use ha_common::counter::{JudgedCounters, XdpCounters};
 use ha_common::layout::{
@@ -23,10 +24,51 @@ use super::sys::trim_heap;
 /// The object that the build script made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ha-ebpf"));
 
-/// Runs on every frame.
-const PROGRAM: &str = "ha_xdp";
-/// The half that belongs to a live daemon.
-const LIVE_PROGRAM: &str = "ha_live";
+/// The builds of the program in the object. They do the same, each with what its place in the kernel offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// XDP, frames in one or more buffers: Linux 5.18.
+    MultiBuffer,
+    /// XDP, frames in one buffer; the kernel keeps it from interfaces that receive others.
+    Linear,
+    /// Traffic control, where another XDP program has the interface.
+    Tc,
+}
+
+impl Variant {
+    /// Those for XDP, the best first.
+    pub const XDP: &[Self] = &[Self::MultiBuffer, Self::Linear];
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::MultiBuffer, Self::Linear, Self::Tc];
+
+    /// The word for logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::MultiBuffer => "multi_buffer",
+            Self::Linear => "linear",
+            Self::Tc => "tc",
+        }
+    }
+
+    /// What runs on every frame.
+    const fn program(self) -> &'static str {
+        match self {
+            Self::MultiBuffer => "ha_xdp",
+            Self::Linear => "ha_xdp_linear",
+            Self::Tc => "ha_tc",
+        }
+    }
+
+    /// The half that belongs to a live daemon.
+    const fn live_program(self) -> &'static str {
+        match self {
+            Self::MultiBuffer => "ha_live",
+            Self::Linear => "ha_live_linear",
+            Self::Tc => "ha_live_tc",
+        }
+    }
+}
 
 /// The maps that are pinned, by the names that they have in `bpftool`. `HA_ALIVE` must not be: its last descriptor
 /// has to go with the daemon.
@@ -62,6 +104,7 @@ const fn spec<K, V>(name: &'static str, kind: MapType, entries: u32) -> MapSpec 
 #[derive(Debug)]
 pub struct Program {
     ebpf: Ebpf,
+    variant: Variant,
 }
 
 /// The program cannot be loaded.
@@ -73,8 +116,14 @@ pub enum LoadError {
     /// The object or a map was refused.
     #[error("cannot load the XDP program: {0}")]
     Object(#[from] EbpfError),
-    /// The kernel's verifier refused the program.
-    #[error("cannot load the XDP program (it needs a kernel of 5.18 or later): {0}")]
+    /// The kernel refused the program.
+    #[error("the kernel refuses the XDP program: {reason}")]
+    Refused {
+        /// What its verifier says last, or the system call.
+        reason: String,
+    },
+    /// The program cannot be used.
+    #[error("cannot use the XDP program: {0}")]
     Program(#[from] ProgramError),
     /// A map cannot be used.
     #[error("cannot use the map {name}: {source}")]
@@ -105,11 +154,23 @@ impl Program {
     ///
     /// See [`LoadError`].
     pub fn load(vlan: u16, key: [u64; 2], log: Option<aya_log::Level>) -> Result<Self, LoadError> {
-        Self::load_pinned(vlan, key, log, None)
+        Self::load_pinned(Variant::XDP, vlan, key, log, None)
     }
 
-    /// The same, with the maps pinned in `pins`: maps that are there are used, what is missing is made.
+    /// The same for one of the variants.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub fn load_variant(variant: Variant, vlan: u16, key: [u64; 2]) -> Result<Self, LoadError> {
+        Self::load_pinned(&[variant], vlan, key, None, None)
+    }
+
+    /// The first of `variants` that the kernel takes, with the maps pinned in `pins`: maps that are there are used, what is
+    /// missing is made. What the kernel can do is found out by trying: its version says little, because distributions
+    /// bring features back and forbid others.
     pub(super) fn load_pinned(
+        variants: &[Variant],
         vlan: u16,
         key: [u64; 2],
         log: Option<aya_log::Level>,
@@ -118,7 +179,16 @@ impl Program {
         // A signal makes the verifier give up with EAGAIN. aya then tries once more and passes room for a log without
         // asking for one, which the kernel refuses. Signals can wait for these milliseconds.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
-        let loaded = Self::load_undisturbed(vlan, key, log, pins);
+        let mut loaded = Err(LoadError::Missing("variants"));
+        for &variant in variants {
+            loaded = Self::load_undisturbed(variant, vlan, key, log, pins);
+            match &loaded {
+                Err(LoadError::Refused { reason }) => {
+                    tracing::debug!("{} is refused: {reason}", variant.program());
+                }
+                _ => break,
+            }
+        }
         if let Ok(before) = before {
             let _ = before.thread_set_mask();
         }
@@ -126,6 +196,7 @@ impl Program {
     }
 
     fn load_undisturbed(
+        variant: Variant,
         vlan: u16,
         key: [u64; 2],
         log: Option<aya_log::Level>,
@@ -140,11 +211,12 @@ impl Program {
         loader.override_global(aya_log::LEVEL, log_level(log), true);
         // One page is the smallest ring.
         loader.map_max_entries("AYA_LOGS", if log.is_some() { 128 * 1024 } else { 4096 });
-        // The verifier's own log makes loading many times slower; it is for those who work on the program.
+        // The verifier's whole log makes loading many times slower; it is for those who work on the program. With its
+        // statistics comes the reason of a refusal.
         loader.verifier_log_level(if log.is_some() {
             VerifierLogLevel::DEBUG
         } else {
-            VerifierLogLevel::DISABLE
+            VerifierLogLevel::STATS
         });
         let mut ebpf = loader.load(OBJECT).map_err(|error| match error {
             EbpfError::MapError(MapError::CreateError { io_error, .. }) if is_permission(&io_error) => {
@@ -160,14 +232,22 @@ impl Program {
             .and_then(|mut map| map.set(0, config, 0))
             .map_err(|source| LoadError::Map { name: "HA_CONFIG", source })?;
 
-        let mut program = Self { ebpf };
-        for name in [PROGRAM, LIVE_PROGRAM] {
-            program.program(name)?.load().map_err(|error| match error {
-                ProgramError::LoadError { io_error, .. } if is_permission(&io_error) => LoadError::Permission,
-                error => LoadError::Program(error),
-            })?;
+        let mut program = Self { ebpf, variant };
+        for name in [variant.program(), variant.live_program()] {
+            let loaded = match program.ebpf.program_mut(name) {
+                Some(Xdp(xdp)) => xdp.load(),
+                Some(SchedClassifier(classifier)) => classifier.load(),
+                _ => return Err(LoadError::Missing(name)),
+            };
+            loaded.map_err(|error| refused(name, error))?;
         }
         Ok(program)
+    }
+
+    /// Which of the builds it is.
+    #[must_use]
+    pub const fn variant(&self) -> Variant {
+        self.variant
     }
 
     /// Connects the two halves, for as long as the result lives. Can be had once.
@@ -177,7 +257,12 @@ impl Program {
     /// [`LoadError::Missing`] the second time, [`LoadError::Map`] where the kernel refuses.
     pub fn alive(&mut self) -> Result<Alive, LoadError> {
         let map = self.ebpf.take_map("HA_ALIVE").ok_or(LoadError::Missing("HA_ALIVE"))?;
-        let live = self.program(LIVE_PROGRAM)?.fd()?;
+        let name = self.variant.live_program();
+        let live = match self.ebpf.program(name) {
+            Some(Xdp(xdp)) => xdp.fd()?,
+            Some(SchedClassifier(classifier)) => classifier.fd()?,
+            _ => return Err(LoadError::Missing(name)),
+        };
         ProgramArray::try_from(map)
             .and_then(|mut map| {
                 map.set(0, live, 0)?;
@@ -186,17 +271,28 @@ impl Program {
             .map_err(|source| LoadError::Map { name: "HA_ALIVE", source })
     }
 
-    fn program(&mut self, name: &'static str) -> Result<&mut Xdp, LoadError> {
-        Ok(self.ebpf.program_mut(name).ok_or(LoadError::Missing(name))?.try_into()?)
-    }
-
-    /// The program that is attached: to attach it, or to run it on test frames.
+    /// The XDP program that is attached: to attach it, or to run it on test frames.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Missing`] where the object has no such program.
-    pub fn xdp(&mut self) -> Result<&mut Xdp, LoadError> {
-        self.program(PROGRAM)
+    /// [`LoadError::Missing`] where it is one of traffic control.
+    pub fn xdp(&mut self) -> Result<&mut programs::Xdp, LoadError> {
+        match self.ebpf.program_mut(self.variant.program()) {
+            Some(Xdp(xdp)) => Ok(xdp),
+            _ => Err(LoadError::Missing(self.variant.program())),
+        }
+    }
+
+    /// The program of traffic control that is attached.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Missing`] where it is one of XDP.
+    pub fn tc(&mut self) -> Result<&mut programs::SchedClassifier, LoadError> {
+        match self.ebpf.program_mut(self.variant.program()) {
+            Some(SchedClassifier(classifier)) => Ok(classifier),
+            _ => Err(LoadError::Missing(self.variant.program())),
+        }
     }
 
     /// The virtual routers' slots, mapped.
@@ -328,6 +424,33 @@ fn loader(pins: bool) -> &'static Mutex<EbpfLoader<'static>> {
     })
 }
 
+/// A refusal in one line. The end of the verifier's log goes to ours, for those who work on the program.
+fn refused(name: &str, error: ProgramError) -> LoadError {
+    let ProgramError::LoadError { io_error, verifier_log } = error else { return LoadError::Program(error) };
+    if is_permission(&io_error) {
+        return LoadError::Permission;
+    }
+    let log = verifier_log.to_string();
+    for line in log.lines().rev().take(LOG_LINES).collect::<Vec<_>>().into_iter().rev() {
+        tracing::debug!("verifier, {name}: {line}");
+    }
+    let reason = match last_words(&log) {
+        Some(words) => format!("{words} ({io_error})"),
+        None => io_error.to_string(),
+    };
+    LoadError::Refused { reason }
+}
+
+/// Lines of the verifier's log that are kept.
+const LOG_LINES: usize = 20;
+
+/// What the verifier said last that is no statistics.
+fn last_words(log: &str) -> Option<&str> {
+    const STATISTICS: [&str; 4] = ["processed ", "verification time ", "stack depth ", "max_states"];
+    let mut lines = log.lines().rev().map(str::trim);
+    lines.find(|line| !line.is_empty() && !STATISTICS.iter().any(|words| line.starts_with(words)))
+}
+
 /// The level as the program's global has it.
 fn log_level(log: Option<aya_log::Level>) -> &'static u8 {
     static LEVELS: [u8; 6] = [0, 1, 2, 3, 4, 5];
@@ -337,4 +460,18 @@ fn log_level(log: Option<aya_log::Level>) -> &'static u8 {
 /// (EACCES is what the verifier says to a program that it refuses.)
 fn is_permission(error: &std::io::Error) -> bool {
     error.raw_os_error() == Some(libc::EPERM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_what_the_verifier_said_before_its_statistics() {
+        let log = "; Some(unsafe { *start }) @ frame.rs:57\n1084: (71) r1 = *(u8 *)(r4 +5)\nR4 invalid mem access \
+                   'scalar'\nverification time 1234 usec\nstack depth 256\nprocessed 3900 insns (limit 1000000)\n";
+        assert_eq!(last_words(log), Some("R4 invalid mem access 'scalar'"));
+        assert_eq!(last_words("processed 3900 insns\n\n"), None);
+        assert_eq!(last_words(""), None);
+    }
 }

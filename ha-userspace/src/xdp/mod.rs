@@ -5,8 +5,9 @@
 //! it uses the interface; dropping it detaches the program and removes the pins. A daemon that dies leaves them: its
 //! program goes on answering for it (docs/liveness.md), and the next run takes them over.
 //!
-//! Kernel 5.18 or later is needed (multi-buffer XDP, `bpf_xdp_load_bytes`). Where that, the permission or the
-//! driver is missing, [`XdpInterface::attach`] says so and the caller receives through sockets.
+//! The object has the program in several builds ([`Variant`]); the first that the kernel takes is used. Where it takes
+//! none, or the permission or the driver is missing, [`XdpInterface::attach`] says so and the caller receives through
+//! sockets.
 
 mod attach;
 mod bpf;
@@ -27,7 +28,7 @@ pub use attach::{AttachError, Attached};
 pub use events::{Event, Events};
 pub use fence::{Lease, Vips};
 pub use interface::{Inherited, Options, XdpInterface};
-pub use loader::{Alive, LoadError, Program};
+pub use loader::{Alive, LoadError, Program, Variant};
 pub use log::BpfLog;
 pub use maps::{Adverts, Counters, Judged, Seen, Slot, Travel};
 pub use peers::{LastReply, PeerIndex, Peers, Prober, Probers};

@@ -5,13 +5,14 @@
 pub(crate) mod program;
 pub(crate) mod raw;
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Command, ExitCode};
 
 use ha_common::checksum::Sum;
-use ha_userspace::xdp::{LoadError, Program};
+use ha_userspace::xdp::{LoadError, Program, Variant};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -19,13 +20,32 @@ use nix::sched::{CloneFlags, unshare};
 /// A test by name. It runs in a thread, a network namespace and a mount namespace of its own.
 pub(crate) type Test = (&'static str, fn());
 
+thread_local! {
+    static VARIANT: Cell<Variant> = const { Cell::new(Variant::MultiBuffer) };
+}
+
+/// The build of the program that the test which runs in this thread is about.
+pub(crate) fn variant() -> Variant {
+    VARIANT.get()
+}
+
 /// Runs the tests; without the rights for them, each is reported as ignored with the reason.
 pub(crate) fn main(tests: &[Test]) -> ExitCode {
+    run_all(tests.iter().map(|&(name, test)| (name.to_owned(), Variant::MultiBuffer, test)))
+}
+
+/// The same for every build of the program, which a test gets from [`variant`].
+pub(crate) fn main_for_variants(tests: &[Test]) -> ExitCode {
+    run_all(Variant::ALL.iter().flat_map(|&variant| {
+        tests.iter().map(move |&(name, test)| (format!("{}::{name}", variant.word()), variant, test))
+    }))
+}
+
+fn run_all(tests: impl Iterator<Item = (String, Variant, fn())>) -> ExitCode {
     let missing = missing();
     let trials = tests
-        .iter()
-        .map(|&(name, test)| {
-            let trial = Trial::test(name, move || isolated(test));
+        .map(|(name, variant, test)| {
+            let trial = Trial::test(name, move || isolated(variant, test));
             match &missing {
                 None => trial,
                 Some(reason) => trial.with_ignored_flag(true).with_kind(reason.clone()),
@@ -48,8 +68,9 @@ fn missing() -> Option<String> {
 }
 
 /// Runs a test in new namespaces, which end with its thread.
-fn isolated(test: fn()) -> Result<(), Failed> {
+fn isolated(variant: Variant, test: fn()) -> Result<(), Failed> {
     let run = move || {
+        VARIANT.set(variant);
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("new namespaces");
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
             .expect("mounts stay here");

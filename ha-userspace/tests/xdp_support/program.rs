@@ -5,12 +5,14 @@ use std::num::NonZeroU64;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
-use aya::{TestRun as _, TestRunOptions};
+use aya::{TestRun as _, TestRunOptions, TestRunResult};
 use ha_common::classify::{Verdict, classify, fingerprint};
 use ha_common::counter::XdpCounters;
-use ha_userspace::xdp::{Adverts, Alive, Counters, Lease, Peers, Probers, Program, Vips};
+use ha_userspace::xdp::{Adverts, Alive, Counters, Lease, Peers, Probers, Program, Variant, Vips};
 
-/// What the program can decide.
+use super::variant;
+
+/// What the program can decide, in XDP's numbers.
 pub(crate) const DROP: u32 = 1;
 pub(crate) const PASS: u32 = 2;
 pub(crate) const TX: u32 = 3;
@@ -40,7 +42,7 @@ impl Loaded {
     /// Loads it for frames with this VLAN tag; it answers as incarnation 1234.
     pub(crate) fn new(vlan: u16) -> Self {
         let mut program =
-            Program::load(vlan, FINGERPRINT_KEY, None).unwrap_or_else(|error| panic!("{error}"));
+            Program::load_variant(variant(), vlan, FINGERPRINT_KEY).unwrap_or_else(|error| panic!("{error}"));
         let alive = program.alive().expect("connectable");
         let lease = program.lease().expect("mappable");
         lease.set_mac(OWN_MAC);
@@ -71,7 +73,7 @@ impl Loaded {
         options.data_in = Some(frame);
         options.data_out = Some(&mut after);
         options.repeat = repeat;
-        let result = self.program.borrow_mut().xdp().expect("there").test_run(options).expect("runs");
+        let result = test_run(&mut self.program.borrow_mut(), options);
         after.truncate(usize::try_from(result.data_size_out).expect("small"));
         (result.return_value, after, result.duration)
     }
@@ -87,8 +89,11 @@ impl Loaded {
     /// A descriptor of the program.
     pub(crate) fn descriptor(&self) -> OwnedFd {
         let mut program = self.program.borrow_mut();
-        let descriptor = program.xdp().expect("there").fd().expect("loaded");
-        descriptor.as_fd().try_clone_to_owned().expect("a descriptor")
+        let descriptor = match program.variant() {
+            Variant::Tc => program.tc().expect("there").fd(),
+            Variant::MultiBuffer | Variant::Linear => program.xdp().expect("there").fd(),
+        };
+        descriptor.expect("loaded").as_fd().try_clone_to_owned().expect("a descriptor")
     }
 
     /// Drops the last descriptor of the program array, as the end of the process does, and waits for the effect.
@@ -117,6 +122,35 @@ impl Loaded {
         let mut counters = self.counters.read().expect("readable");
         counters.unattended -= self.uncounted;
         counters
+    }
+}
+
+/// Runs a program of any kind. What it decides is given in XDP's numbers.
+pub(crate) fn test_run(program: &mut Program, options: TestRunOptions<'_>) -> TestRunResult {
+    match program.variant() {
+        Variant::MultiBuffer | Variant::Linear => {
+            program.xdp().expect("there").test_run(options).expect("runs")
+        }
+        Variant::Tc => {
+            let mut result = program.tc().expect("there").test_run(options).expect("runs");
+            result.return_value = match result.return_value.cast_signed() {
+                -1 => PASS,
+                2 => DROP,
+                7 => TX,
+                other => panic!("action {other}"),
+            };
+            result
+        }
+    }
+}
+
+/// Whether `BPF_PROG_TEST_RUN` can hand a frame to programs of this kind: in one piece, and with the headers that the
+/// kernel looks at before.
+pub(crate) fn takes(variant: Variant, frame: &[u8]) -> bool {
+    match variant {
+        Variant::MultiBuffer => true,
+        Variant::Linear => frame.len() <= 3_000,
+        Variant::Tc => (54..=3_000).contains(&frame.len()),
     }
 }
 

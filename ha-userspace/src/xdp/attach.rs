@@ -6,10 +6,10 @@ use aya::programs::links::FdLink;
 use aya::programs::xdp::XdpLink;
 use aya::programs::{ProgramError, XdpError, XdpMode as AyaMode};
 
-use super::driver::Driver;
+use super::facts::Facts;
 use super::loader::{LoadError, Program};
 use super::occupant;
-use crate::config::model::XdpMode;
+use super::prospect::{Finding, Prospect, Why};
 
 /// How the program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +68,13 @@ pub enum AttachError {
         /// Interface.
         interface: String,
     },
-    /// Adverts from VLANs of this interface would be taken for its own.
-    #[error("{text}; XDP is not used on it")]
-    HiddenVlans {
+    /// XDP would see the wrong frames there.
+    #[error("{interface}: {finding}; XDP is not used on it")]
+    Unsuitable {
+        /// Interface.
+        interface: String,
         /// What it is about, and what to do.
-        text: String,
+        finding: Box<Finding>,
     },
     /// Another program is there.
     #[error(
@@ -113,6 +115,25 @@ pub enum AttachError {
     },
 }
 
+/// Why XDP is not even tried, where it is not.
+pub(super) fn refusal(facts: &Facts, prospect: &Prospect) -> Option<AttachError> {
+    let finding = prospect.refusal()?;
+    let interface = facts.interface.clone();
+    Some(match finding.why {
+        Why::Off => AttachError::Off { interface },
+        Why::NotEthernet => AttachError::NotEthernet { interface },
+        Why::Busy => AttachError::Busy {
+            interface,
+            occupant: facts
+                .programs
+                .iter()
+                .find(|program| !program.is_ours())
+                .map_or_else(|| "another XDP program".to_owned(), ToString::to_string),
+        },
+        _ => AttachError::Unsuitable { interface, finding: Box::new(finding.clone()) },
+    })
+}
+
 pub(super) fn no_driver(name: &str, error: &io::Error) -> AttachError {
     match error.raw_os_error() {
         Some(libc::ENODEV) => AttachError::NoInterface { interface: name.to_owned() },
@@ -121,17 +142,6 @@ pub(super) fn no_driver(name: &str, error: &io::Error) -> AttachError {
             mode: Attached::Generic,
             reason: format!("its driver cannot be asked: {error}"),
         },
-    }
-}
-
-/// The modes to try, in this order.
-pub(super) fn attempts(mode: XdpMode, driver: &Driver) -> &'static [Attached] {
-    match mode {
-        XdpMode::Off => &[],
-        XdpMode::Native => &[Attached::Native],
-        XdpMode::Generic => &[Attached::Generic],
-        XdpMode::Auto if driver.native_is_sensible() => &[Attached::Native, Attached::Generic],
-        XdpMode::Auto => &[Attached::Generic],
     }
 }
 

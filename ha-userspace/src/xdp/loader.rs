@@ -24,7 +24,7 @@ use super::sys::trim_heap;
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ha-ebpf"));
 
 /// Runs on every frame.
-const PROGRAM: &str = "ha_xdp";
+pub(super) const PROGRAM: &str = "ha_xdp";
 /// The half that belongs to a live daemon.
 const LIVE_PROGRAM: &str = "ha_live";
 

@@ -155,8 +155,12 @@ pub(super) fn attach_in_order(
 ) -> Result<(Attached, FdLink), AttachError> {
     let mut last = AttachError::Off { interface: name.to_owned() };
     for &mode in attempts {
+        let before = occupant::carrier(ifindex);
         match attach_once(name, ifindex, mode, program) {
-            Ok(link) => return Ok((mode, link)),
+            Ok(link) => {
+                notes.extend(cost(before, occupant::carrier(ifindex)).map(|cost| format!("{name}: {cost}")));
+                return Ok((mode, link));
+            }
             // The other mode would meet the same.
             Err(
                 error @ (AttachError::Busy { .. }
@@ -174,6 +178,18 @@ pub(super) fn attach_in_order(
         }
     }
     Err(last)
+}
+
+/// What attaching did to the link, from its losses of carrier and its carrier before and after.
+fn cost(before: Option<(u32, bool)>, after: Option<(u32, bool)>) -> Option<&'static str> {
+    match (before?, after?) {
+        ((before, true), (after, up)) if after != before => Some(if up {
+            "attaching took its carrier away for an instant"
+        } else {
+            "attaching took its link down; `xdp_mode generic` avoids that"
+        }),
+        _ => None,
+    }
 }
 
 fn attach_once(
@@ -225,4 +241,19 @@ pub(super) fn replace(name: &str, program: &mut Program, link: FdLink) -> Result
         .and_then(|id| xdp.take_link(id))
         .map_err(|error| refused(error.to_string()))?;
     FdLink::try_from(link).map_err(|error| refused(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_attaching_costs_is_seen_from_the_carrier() {
+        assert_eq!(cost(Some((3, true)), Some((3, true))), None);
+        assert!(cost(Some((3, true)), Some((4, false))).is_some_and(|cost| cost.contains("link down")));
+        assert!(cost(Some((3, true)), Some((4, true))).is_some_and(|cost| cost.contains("instant")));
+        // It was down before; the kernel does not tell.
+        assert_eq!(cost(Some((3, false)), Some((4, false))), None);
+        assert_eq!(cost(None, Some((4, false))), None);
+    }
 }

@@ -45,6 +45,17 @@ pub(super) enum Queues {
     Combined,
 }
 
+/// What a driver does where received packets are joined before it sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Joined {
+    /// Nothing, or it stops that itself.
+    Harmless,
+    /// It refuses native mode while LRO or hardware GRO is on.
+    Refuses,
+    /// It stops it itself, and refuses where the hypervisor has left it no means to do so.
+    RefusesWhereFixed,
+}
+
 /// What is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lack {
@@ -75,7 +86,7 @@ impl Lack {
             Self::Spare => (
                 format!(
                     "native mode wants a transmit queue for each of {processors} processors besides {combined} in \
-                     use, and the card has {max_combined}: it shares queues, or refuses (before Linux 5.13)"
+                     use, and the card has {max_combined}: it shares them, or refuses (before Linux 5.13)"
                 ),
                 max_combined
                     .checked_sub(processors)
@@ -104,8 +115,8 @@ pub(super) struct Card {
     pub(super) native: Option<bool>,
     /// The greatest MTU in native mode, where frames may not have several buffers.
     pub(super) mtu: Option<u32>,
-    /// Refuses native mode while LRO or hardware GRO is on.
-    pub(super) lro: bool,
+    /// What it does beside LRO and hardware GRO.
+    pub(super) joined: Joined,
     /// The queues that it wants.
     pub(super) queues: Queues,
     /// What attaching does.
@@ -113,31 +124,35 @@ pub(super) struct Card {
 }
 
 const UNKNOWN: Card =
-    Card { native: None, mtu: None, lro: false, queues: Queues::Any, cost: LinkCost::Unknown };
+    Card { native: None, mtu: None, joined: Joined::Harmless, queues: Queues::Any, cost: LinkCost::Unknown };
 
-const fn native(mtu: Option<u32>, cost: LinkCost) -> Card {
-    Card { native: Some(true), mtu, cost, ..UNKNOWN }
+const fn native(mtu: u32, cost: LinkCost) -> Card {
+    Card { native: Some(true), mtu: Some(mtu), cost, ..UNKNOWN }
 }
 
-/// What is known of the driver of this name.
+/// What is known of the driver of this name. The greatest MTUs are those of pages of 4 KiB.
 pub(super) fn card(driver: &str) -> Card {
+    use Joined::{Refuses, RefusesWhereFixed};
     match driver {
-        "virtio_net" => {
-            Card { lro: true, queues: Queues::SparePerProcessor, ..native(Some(3506), LinkCost::Nothing) }
-        }
-        "vmxnet3" => Card { lro: true, ..native(Some(3506), LinkCost::Queues) },
-        "hv_netvsc" => Card { lro: true, ..native(Some(3506), LinkCost::Nothing) },
-        "ena" => Card { queues: Queues::HalfFree, ..native(Some(3498), LinkCost::Queues) },
-        "igb" => native(Some(3050), LinkCost::Link),
-        "igc" => native(Some(1500), LinkCost::Link),
-        "ixgbe" => native(Some(3050), LinkCost::Link),
-        "ixgbevf" => native(Some(3050), LinkCost::Queues),
-        "i40e" | "ice" => native(Some(3046), LinkCost::Queues),
-        "mlx5_core" => Card { lro: true, ..native(Some(3498), LinkCost::Queues) },
-        "mlx4_en" => native(Some(3498), LinkCost::Queues),
-        "bnxt_en" => Card { lro: true, queues: Queues::Combined, ..native(Some(3500), LinkCost::Queues) },
-        "e1000" | "e1000e" | "r8169" | "8139cp" | "8139too" | "tg3" | "bnx2" | "be2net" => {
-            Card { native: Some(false), cost: LinkCost::Nothing, ..UNKNOWN }
+        "virtio_net" => Card {
+            joined: RefusesWhereFixed,
+            queues: Queues::SparePerProcessor,
+            ..native(3506, LinkCost::Nothing)
+        },
+        "vmxnet3" => native(3506, LinkCost::Queues),
+        "hv_netvsc" => Card { joined: Refuses, ..native(3506, LinkCost::Nothing) },
+        "ena" => Card { queues: Queues::HalfFree, ..native(3498, LinkCost::Queues) },
+        "igb" => native(3046, LinkCost::Link),
+        // It does so even when one program takes another's place.
+        "igc" => native(1500, LinkCost::Link),
+        "ixgbe" => native(3050, LinkCost::Link),
+        "ixgbevf" => native(3050, LinkCost::Queues),
+        "i40e" | "ice" => native(3046, LinkCost::Queues),
+        "mlx5_core" => Card { joined: Refuses, ..native(3498, LinkCost::Queues) },
+        "mlx4_en" => native(3498, LinkCost::Queues),
+        "bnxt_en" => Card { queues: Queues::Combined, ..native(3498, LinkCost::Queues) },
+        "e1000" | "e1000e" | "r8169" | "8139cp" | "8139too" | "ne2k-pci" | "tg3" | "bnx2" | "be2net" => {
+            Card { native: Some(false), ..UNKNOWN }
         }
         _ => UNKNOWN,
     }

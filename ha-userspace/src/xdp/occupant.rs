@@ -1,8 +1,8 @@
-//! Whose program holds an interface?
+//! Whose program holds an interface, and what became of its link?
 
 use aya::programs::loaded_programs;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp};
 
 use super::attach::Attached;
 use super::loader::PROGRAM;
@@ -49,6 +49,16 @@ pub(super) fn all(link: &LinkMessage) -> Vec<Occupant> {
 /// The id of the attached program, and how it is attached.
 pub(super) fn program(ifindex: u32) -> Option<(u32, Attached)> {
     programs(&link(ifindex)?).next()
+}
+
+/// How often a link has lost its carrier, and whether it has one; `None` where the kernel does not tell.
+pub(super) fn carrier(ifindex: u32) -> Option<(u32, bool)> {
+    let link = link(ifindex)?;
+    let losses = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::CarrierDownCount(count) => Some(*count),
+        _ => None,
+    });
+    Some((losses?, link.header.flags.contains(LinkFlags::LowerUp)))
 }
 
 fn name(id: u32) -> Option<String> {

@@ -7,8 +7,8 @@
 use std::fmt;
 
 use super::attach::Attached;
-use super::driver::{self, Card, LinkCost};
-use super::facts::{Controller, Facts, Features, Kind};
+use super::driver::{self, Card, Joined, Lack, LinkCost};
+use super::facts::{Controller, Facts, Features, Kind, Offload, Offloads};
 use crate::config::model::XdpMode;
 
 /// What can be expected.
@@ -102,7 +102,7 @@ pub enum Why {
 
 impl Why {
     const fn is_about_native(self) -> bool {
-        matches!(self, Self::LinkRestart | Self::QueueRestart)
+        matches!(self, Self::LinkRestart | Self::QueueRestart | Self::Queues)
     }
 
     /// The word for JSON.
@@ -136,6 +136,7 @@ impl Prospect {
     #[must_use]
     pub fn notes(&self, attached: Attached) -> Vec<String> {
         let matters = |finding: &&Finding| match (finding.effect, attached) {
+            _ if finding.why == Why::Down => false,
             // A program that is there disproves a doubt; where nothing can be done, nothing needs to be said.
             (Effect::NoNative | Effect::NativeDoubtful, Attached::Generic) => finding.advice.is_some(),
             (Effect::NoXdp | Effect::NoNative | Effect::NativeDoubtful, _) => false,
@@ -143,6 +144,12 @@ impl Prospect {
             (Effect::Note, Attached::Generic) => !finding.why.is_about_native(),
         };
         self.findings.iter().filter(matters).map(Finding::to_string).collect()
+    }
+
+    /// The findings about which something can be done. That an interface is down is said by whoever looks at links.
+    pub fn worth_saying(&self) -> impl Iterator<Item = &Finding> {
+        let worth = |finding: &&Finding| finding.advice.is_some() && finding.why != Why::Down;
+        self.findings.iter().filter(worth)
     }
 
     /// Why XDP is not used at all, where it is not.
@@ -302,7 +309,7 @@ impl Findings {
 
     fn card(&mut self, facts: &Facts, mode: XdpMode) {
         let (name, driver) = (&facts.interface, &facts.driver);
-        let Card { native, mtu, lro, queues, .. } = driver::card(driver);
+        let Card { native, mtu, joined, queues, .. } = driver::card(driver);
         let basic = facts.features.map(|features| features.contains(Features::BASIC));
         match (basic, native) {
             (Some(false), _) | (None, Some(false)) => {
@@ -329,29 +336,58 @@ impl Findings {
                 Why::Mtu,
                 Effect::NativeDoubtful,
                 format!("its MTU is {}, and the driver {driver} does native mode up to {limit}", facts.mtu),
-                Some(format!("`ip link set dev {name} mtu {limit}` makes it possible")),
+                Some(format!(
+                    "`ip link set dev {name} mtu {limit}`, on every host of the link, makes it possible"
+                )),
             );
         }
-        if lro && facts.offloads.lro.is_some_and(|offload| offload.on) {
-            self.push(
-                Why::Lro,
-                Effect::NativeDoubtful,
-                format!("large receive offload is on, with which the driver {driver} refuses native mode"),
-                Some(format!("`ethtool -K {name} lro off` makes it possible")),
-            );
+        self.joined(facts, joined);
+        if let Some(counts) = facts.queues
+            && let Some(lack) = queues.lack(counts, facts.processors)
+        {
+            let (text, advice) = lack.words(name, counts, facts.processors);
+            // A kernel that tells features is one whose virtio_net shares queues.
+            let shares = lack == Lack::Spare && facts.features.is_some();
+            let effect = if shares { Effect::Note } else { Effect::NativeDoubtful };
+            self.push(Why::Queues, effect, text, advice);
         }
-        if lro && facts.offloads.gro_hw.is_some_and(|offload| offload.on && !offload.fixed) {
-            self.push(
-                Why::GroHw,
-                Effect::NativeDoubtful,
-                format!("hardware GRO is on, with which the driver {driver} may refuse native mode"),
-                Some(format!("`ethtool -K {name} rx-gro-hw off` makes it possible")),
-            );
-        }
-        if let Some(counts) = facts.queues {
-            let lack = queues.lack(counts, facts.processors);
-            if let Some((text, advice)) = lack.map(|lack| lack.words(name, counts, facts.processors)) {
-                self.push(Why::Queues, Effect::NativeDoubtful, text, advice);
+    }
+
+    /// Packets that are joined before the driver sees them.
+    fn joined(&mut self, facts: &Facts, joined: Joined) {
+        let (name, driver) = (&facts.interface, &facts.driver);
+        let Offloads { lro, gro_hw, .. } = facts.offloads;
+        let on = |offload: Option<Offload>| offload.is_some_and(|offload| offload.on);
+        match joined {
+            Joined::Harmless => {}
+            Joined::Refuses => {
+                for (offload, why, word, switch) in [
+                    (lro, Why::Lro, "large receive offload", "lro"),
+                    (gro_hw, Why::GroHw, "hardware GRO", "rx-gro-hw"),
+                ] {
+                    if on(offload) {
+                        self.push(
+                            why,
+                            Effect::NativeDoubtful,
+                            format!("{word} is on, with which the driver {driver} refuses native mode"),
+                            Some(format!("`ethtool -K {name} {switch} off` makes it possible")),
+                        );
+                    }
+                }
+            }
+            Joined::RefusesWhereFixed => {
+                if gro_hw.is_some_and(|offload| offload.on && offload.fixed) {
+                    self.push(
+                        Why::GroHw,
+                        Effect::NativeDoubtful,
+                        format!("the hypervisor joins packets, which the driver {driver} cannot stop"),
+                        Some(
+                            "native mode is possible once the card's guest_tso4, guest_tso6, guest_ecn and guest_ufo \
+                             are switched off in the hypervisor"
+                                .to_owned(),
+                        ),
+                    );
+                }
             }
         }
     }

@@ -90,8 +90,25 @@ fn modes_follow_from_the_facts() {
         (Facts { mtu: 9000, ..card("vmxnet3") }, Native, NATIVE, None, Some(Why::Mtu)),
         (Facts { mtu: 9000, features: sg, ..card("virtio_net") }, Auto, BOTH, Some(Attached::Native), None),
         (Facts { offloads: lro, ..card("mlx5_core") }, Auto, BOTH, Some(Attached::Generic), Some(Why::Lro)),
+        (Facts { offloads: lro, ..card("hv_netvsc") }, Auto, BOTH, Some(Attached::Generic), Some(Why::Lro)),
         (
             Facts { offloads: gro_hw(false), ..card("mlx5_core") },
+            Auto,
+            BOTH,
+            Some(Attached::Generic),
+            Some(Why::GroHw),
+        ),
+        // These stop it themselves, unless they cannot.
+        (
+            Facts { offloads: lro, ..card("vmxnet3") },
+            Auto,
+            BOTH,
+            Some(Attached::Native),
+            Some(Why::QueueRestart),
+        ),
+        (Facts { offloads: gro_hw(false), ..card("virtio_net") }, Auto, BOTH, Some(Attached::Native), None),
+        (
+            Facts { offloads: gro_hw(true), ..card("virtio_net") },
             Auto,
             BOTH,
             Some(Attached::Generic),
@@ -112,6 +129,22 @@ fn modes_follow_from_the_facts() {
             Some(Attached::Native),
             Some(Why::QueueRestart),
         ),
+        // Too few queues cost speed only, or native mode on old kernels.
+        (
+            Facts { queues: queues(2, 2), ..card("virtio_net") },
+            Auto,
+            BOTH,
+            Some(Attached::Native),
+            Some(Why::Queues),
+        ),
+        (
+            Facts { queues: queues(2, 2), ..old("virtio_net") },
+            Auto,
+            BOTH,
+            Some(Attached::Generic),
+            Some(Why::Queues),
+        ),
+        (Facts { queues: queues(4, 2), ..old("virtio_net") }, Auto, BOTH, Some(Attached::Native), None),
         // Devices without hardware.
         (device(Kind::Veth), Auto, GENERIC, Some(Attached::Generic), Some(Why::Virtual)),
         (device(Kind::Veth), Native, NATIVE, None, Some(Why::Virtual)),
@@ -182,8 +215,8 @@ fn notes_are_about_the_mode_that_was_reached() {
     assert_eq!(
         generic,
         [
-            "its MTU is 9000, and the driver vmxnet3 does native mode up to 3506; `ip link set dev ens160 mtu 3506` makes \
-          it possible"
+            "its MTU is 9000, and the driver vmxnet3 does native mode up to 3506; `ip link set dev ens160 mtu 3506`, on \
+          every host of the link, makes it possible"
         ]
     );
     // The driver took it after all.
@@ -192,4 +225,17 @@ fn notes_are_about_the_mode_that_was_reached() {
     // Nothing can be done about a veth.
     let veth = super::prospect(&device(Kind::Veth), XdpMode::Auto);
     assert!(veth.notes(Attached::Generic).is_empty());
+}
+
+#[test]
+fn check_speaks_of_what_can_be_changed() {
+    let said = |facts: &Facts| {
+        let prospect = prospect(facts, XdpMode::Auto);
+        prospect.worth_saying().map(|finding| finding.why).collect::<Vec<_>>()
+    };
+    assert_eq!(said(&card("vmxnet3")), []);
+    assert_eq!(said(&device(Kind::Veth)), []);
+    assert_eq!(said(&Facts { up: false, ..card("vmxnet3") }), []);
+    assert_eq!(said(&card("igb")), [Why::LinkRestart]);
+    assert_eq!(said(&Facts { mtu: 9000, ..card("vmxnet3") }), [Why::Mtu]);
 }

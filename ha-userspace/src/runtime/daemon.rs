@@ -229,12 +229,12 @@ impl Daemon {
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
         let Self { timer, interfaces, monitor, reading, watchers, loader, .. } = self;
         let Inputs { scripts, calls, reports, removals, signals } = inputs;
-        let readable = std::future::poll_fn(|context| {
+        let readable = poll_fn(|context| {
             let mut ready = false;
             for interface in interfaces.iter() {
                 ready |= interface.poll_readable(context).is_ready();
             }
-            if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            if ready { Poll::Ready(()) } else { Poll::Pending }
         });
         let read = async {
             match reading {

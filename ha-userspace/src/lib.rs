@@ -11,5 +11,6 @@ pub mod logging;
 pub mod net;
 pub mod notify;
 pub mod runtime;
+mod signals;
 pub mod track;
 pub mod xdp;

@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod dist;
 mod fuzz;
 mod lab;
 mod run;
@@ -33,6 +34,8 @@ enum Command {
     Lab(lab::Args),
     /// Fuzz every decoder and the configuration, guided by coverage
     Fuzz(fuzz::Args),
+    /// Build and pack the release binary, for other processors and static too
+    Dist(dist::Args),
     /// Every check that a change must pass
     Ci(ci::Args),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => with(setup::Need::Test, || bench::main(&args)),
         Command::Lab(args) => with(setup::Need::Lab, || lab::main(args)),
         Command::Fuzz(args) => with(setup::Need::Lab, || fuzz::main(&args)),
+        Command::Dist(args) => dist::main(&args),
         Command::Ci(args) => ci::main(&args),
     };
     match result {

@@ -4,8 +4,10 @@
 //! longer than a system call. Scripts and log lines are written by threads of their own, and a configuration is read
 //! on yet another.
 
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::Poll;
 
 use ha_common::machine::{Input, State};
 use ha_common::time::Time;
@@ -41,6 +43,7 @@ use crate::net::neighbours::Neighbours;
 use crate::net::routing::{Remembered, Routing, Watch};
 use crate::net::timer::Timer;
 use crate::notify::Notifier;
+use crate::signals;
 use crate::track::script::{Runner, ScriptEvent};
 use crate::track::watch::Watchers;
 
@@ -131,7 +134,7 @@ pub(super) struct Signals {
     statistics: Signal,
     json: Signal,
     clear: Signal,
-    leave: Signal,
+    leave: Vec<Signal>,
 }
 
 impl Signals {
@@ -143,12 +146,28 @@ impl Signals {
             dump: signal(SignalKind::user_defined1())?,
             statistics: signal(SignalKind::user_defined2())?,
             // What `keepalived --signum` prints for JSON and STATS_CLEAR.
-            json: signal(SignalKind::from_raw(libc::SIGRTMIN() + 2))?,
-            clear: signal(SignalKind::from_raw(libc::SIGRTMAX() - 1))?,
+            json: signal(SignalKind::from_raw(signals::JSON))?,
+            clear: signal(SignalKind::from_raw(signals::clear()))?,
             // What packaging/xvrrp.service has as RestartKillSignal.
-            leave: signal(SignalKind::from_raw(libc::SIGRTMIN()))?,
+            leave: signals::LEAVE
+                .iter()
+                .map(|number| signal(SignalKind::from_raw(*number)))
+                .collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// The first of several signals.
+async fn any(signals: &mut [Signal]) {
+    poll_fn(|context| {
+        // All are asked: each must know whom to wake.
+        let came = signals.iter_mut().filter_map(|signal| match signal.poll_recv(context) {
+            Poll::Ready(Some(())) => Some(()),
+            Poll::Ready(None) | Poll::Pending => None,
+        });
+        if came.count() > 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// Why the loop woke up.
@@ -210,12 +229,12 @@ impl Daemon {
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
         let Self { timer, interfaces, monitor, reading, watchers, loader, .. } = self;
         let Inputs { scripts, calls, reports, removals, signals } = inputs;
-        let readable = std::future::poll_fn(|context| {
+        let readable = poll_fn(|context| {
             let mut ready = false;
             for interface in interfaces.iter() {
                 ready |= interface.poll_readable(context).is_ready();
             }
-            if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            if ready { Poll::Ready(()) } else { Poll::Pending }
         });
         let read = async {
             match reading {
@@ -241,7 +260,7 @@ impl Daemon {
             () = watchers.changed() => Wake::Tracked,
             _ = signals.terminate.recv() => Wake::Stop,
             _ = signals.interrupt.recv() => Wake::Stop,
-            _ = signals.leave.recv() => Wake::Leave(End::Left),
+            () = any(&mut signals.leave) => Wake::Leave(End::Left),
             _ = signals.hangup.recv() => Wake::Reload,
             _ = signals.dump.recv() => Wake::Dump(dump::Kind::Data),
             _ = signals.statistics.recv() => Wake::Dump(dump::Kind::Statistics),

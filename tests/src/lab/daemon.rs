@@ -202,7 +202,7 @@ impl Running {
     /// ends, and its role waits for the next run.
     pub fn leave_for_restart(&self) -> Result<()> {
         // A real-time signal, which nix has no name for.
-        let number = libc::SIGRTMIN();
+        let number = libc::SIGRTMIN() + 1;
         let arguments = [format!("-{number}"), self.pid().to_string()];
         let status = Command::new("kill").args(&arguments).status().context("running kill")?;
         ensure!(status.success(), "kill {}: {status}", arguments.join(" "));

@@ -106,9 +106,9 @@ impl<'a> Quiet<'a> {
         let begin = Moment::now();
         r1.running.leave_for_restart()?;
         let ended = wait_for_end(&mut r1.running)?;
-        ensure!(ended, "r1 does not end on SIGRTMIN");
+        ensure!(ended, "r1 does not end on SIGRTMIN+1");
         *r1 = Router::start(self.lab, "r1", config)?;
-        self.undisturbed("SIGRTMIN and start", begin)
+        self.undisturbed("SIGRTMIN+1 and start", begin)
     }
 }
 

@@ -209,7 +209,9 @@ impl Addresses {
                 addresses.memory = Some(memory);
             }
             Err(error) => {
-                tracing::warn!("no thread to remember which addresses are ours: {error}; they stay after a crash");
+                tracing::warn!(
+                    "no thread to remember which addresses are ours: {error}; they stay after a crash"
+                );
             }
         }
         Ok(addresses)
@@ -353,7 +355,8 @@ impl Addresses {
     }
 
     fn is_ours(&self, held: &Held) -> bool {
-        (held.protocol == MARK && self.marks == Marks::Used) || (!self.keeps_marks && self.added.contains(&held.spec.key()))
+        (held.protocol == MARK && self.marks == Marks::Used)
+            || (!self.keeps_marks && self.added.contains(&held.spec.key()))
     }
 
     fn held(&mut self) -> nix::Result<Vec<Held>> {

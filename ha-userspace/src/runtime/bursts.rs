@@ -98,11 +98,7 @@ impl Bursts {
     #[must_use]
     pub(super) fn next(&self) -> Option<Time> {
         let bursts = [self.under_way, self.settled, self.later].map(|burst| burst.map(|(_, at)| at));
-        bursts
-            .into_iter()
-            .chain([self.refresh_at])
-            .flatten()
-            .min()
+        bursts.into_iter().chain([self.refresh_at]).flatten().min()
     }
 
     /// Whether a round is due at `now`. Asked twice, it is due once, unless the next one is due at once.

@@ -100,8 +100,7 @@ impl Handover {
                 Ok(()) | Err(_) => {}
             }
         }
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         let written = file.write_all(&serde_json::to_vec(self)?).and_then(|()| std::fs::rename(&new, &path));
         if written.is_err() {
             let _ = std::fs::remove_file(&new);

@@ -45,9 +45,8 @@ struct Voice {
 impl Voice {
     fn speak(&mut self, now: Time) {
         self.due = now.after(self.interval);
-        let superseded = |lease: &Lease| {
-            lease.is_superseded(self.family, self.vrid) || lease.restart_until() <= now
-        };
+        let superseded =
+            |lease: &Lease| lease.is_superseded(self.family, self.vrid) || lease.restart_until() <= now;
         if self.lease.as_ref().is_some_and(superseded) {
             return;
         }

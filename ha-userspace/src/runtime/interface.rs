@@ -330,7 +330,11 @@ impl Interface {
                         let unheard = event.at < begin;
                         frames.push(Frame {
                             at: event.at,
-                            fingerprint: if unheard || authenticated.is_some() { 0 } else { event.fingerprint },
+                            fingerprint: if unheard || authenticated.is_some() {
+                                0
+                            } else {
+                                event.fingerprint
+                            },
                             unheard,
                             endpoints: packet.endpoints,
                             ttl: packet.packet.ttl,

@@ -374,4 +374,3 @@ fn burst_settings(garp: &Garp) -> Settings {
         refresh_repeat: garp.refresh_repeat,
     }
 }
-

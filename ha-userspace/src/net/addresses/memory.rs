@@ -29,7 +29,8 @@ impl Memory {
     /// to date from now on.
     pub(super) fn open(file: PathBuf) -> io::Result<(HashSet<Key>, Self)> {
         let place = Place::here();
-        let known = std::fs::read_to_string(&file).map_or_else(|_| HashSet::new(), |text| parse(&text, &place));
+        let known =
+            std::fs::read_to_string(&file).map_or_else(|_| HashSet::new(), |text| parse(&text, &place));
         let (orders, taken) = channel();
         let thread = Builder::new().name("xvrrp-memory".to_owned()).spawn(move || {
             process::prefer_this_thread();
@@ -170,7 +171,9 @@ mod tests {
         let here = Place { boot: "one".to_owned(), namespace: 2 };
         let text = format(vec![key("172.16.1.25", 32)], &here);
         assert_eq!(parse(&text, &here).len(), 1);
-        for place in [Place { namespace: 3, ..here.clone() }, Place { boot: "two".to_owned(), ..here.clone() }] {
+        for place in
+            [Place { namespace: 3, ..here.clone() }, Place { boot: "two".to_owned(), ..here.clone() }]
+        {
             assert!(parse(&text, &place).is_empty());
         }
         let nowhere = Place { boot: String::new(), namespace: 0 };

@@ -29,6 +29,11 @@ pub(super) fn tests() -> Vec<Test> {
         new("restarts_without_fast_failover", |lab| restarts_beside_keepalived(lab, false))
             .needs([Daemon::Xvrrp, Daemon::Keepalived])
             .timing(),
+        new("slow_restart", |lab| slow_restart(lab, Daemon::Xvrrp)).needs([Daemon::Xvrrp]).timing().long(),
+        new("slow_restart_beside_keepalived", |lab| slow_restart(lab, Daemon::Keepalived))
+            .needs([Daemon::Xvrrp, Daemon::Keepalived])
+            .timing()
+            .long(),
         new("restarts_without_xdp", |lab| restarts_without_xdp(lab, Daemon::Xvrrp))
             .needs([Daemon::Xvrrp])
             .timing(),
@@ -76,12 +81,13 @@ impl<'a> Quiet<'a> {
 
     /// r1 is master as before `begin`: nothing was lost, nothing announced, the address never left, r2 did nothing.
     fn undisturbed(&self, what: &str, begin: Moment) -> Result<()> {
+        let done = Moment::now();
         // Longer than any backup is patient.
         std::thread::sleep(ms(600));
         until(self.lab.host("r1")?, "VI_1", "MASTER", ms(1_000)).context(what.to_owned())?;
         let now = Moment::now();
         let report = self.pinger.report();
-        let lost = report.lost_between(begin, begin.plus(ms(550)));
+        let lost = report.lost_between(begin, done.plus(ms(550)));
         let announced = garps(&self.wire, "r1", VIP, begin).len();
         let changes: Vec<_> =
             self.addresses.history().into_iter().filter(|change| change.at >= begin).collect();
@@ -205,4 +211,29 @@ fn restarts_without_xdp(lab: &Lab, peer: Daemon) -> Result<()> {
     let r1 = Router::start(lab, "r1", &config)?;
     r1.says("left by an earlier run", ms(3_000))?;
     Ok(())
+}
+
+/// A processor takes longer for the verifier than the shortest restart window, and ten times as long as the peer is
+/// patient by the RFC's timers. The window follows the start, and somebody advertises meanwhile.
+fn slow_restart(lab: &Lab, peer: Daemon) -> Result<()> {
+    let host = lab.host("r1")?;
+    let _r1 = host.start_in(Daemon::Xvrrp, files()[0], &[], &[("XVRRP_TEST_SLOW_LOADING", "3500")])?;
+    until(host, "VI_1", "MASTER", ms(10_000))?;
+    let r2 = lab.host("r2")?.start(peer, files()[1])?;
+    let ready = || match peer {
+        Daemon::Keepalived => r2.keepalived_state() == "BACKUP",
+        _ => r2.log().contains("answers probes"),
+    };
+    ha_tests::lab::wait_for(ms(5_000), || ready().then_some(())).context("r2 does not follow r1")?;
+    let quiet = Quiet::new(lab)?;
+    std::thread::sleep(ms(200));
+    let begin = Moment::now();
+    let output = xvrrp(host, &["restart", "--run-dir", RUN_DIR])?;
+    ensure!(output.status.success(), "restart: {}", stderr(&output));
+    ha_tests::lab::wait_for(ms(8_000), || {
+        host.read("/run/lab/xvrrp.log").is_ok_and(|log| log.contains("is still MASTER")).then_some(())
+    })
+    .context("r1 does not go on with its role")?;
+    println!("resumed after {:.0} ms", Moment::now().ms_after(begin));
+    quiet.undisturbed("slow restart", begin)
 }

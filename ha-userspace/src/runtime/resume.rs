@@ -127,9 +127,11 @@ impl Daemon {
         let until = clock::now().after(restart_window(self.start_took));
         let Self { runner, watchers, notifier, mut routers, mut interfaces, fast, .. } = self;
         drop(fast);
-        // Those without fast failover too: the next run looks here for its role.
+        // Those without fast failover too: the next run looks here for its role, and whether another router has taken it.
         for router in routers.iter().filter(|router| router.machine.state() == State::Master) {
-            if let Some(xdp) = interfaces[router.interface].xdp() {
+            if let (Some(xdp), Some(source)) = (interfaces[router.interface].xdp(), router.source) {
+                xdp.adverts.own(router.slot(), source);
+                xdp.lease.set_held(router.config.family, router.config.vrid, true);
                 xdp.lease.set_master(router.config.family, router.config.vrid, true);
             }
         }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use ha_userspace::net::addresses::{AddressSpec, Addresses, Batch, Flags, Outcome, Removal};
+use ha_userspace::net::addresses::{AddressSpec, Addresses, Batch, Flags, Marks, Outcome, Removal};
 
 mod net_lab;
 use net_lab::Namespace;
@@ -17,6 +17,7 @@ fn main() -> std::process::ExitCode {
             s36_only_what_is_named_goes_with_promote_secondaries,
             s36_a_whole_subnet_of_ours_goes,
             s37_an_address_of_the_operator_stays,
+            s36_s37_what_a_kernel_without_marks_does_not_know_is_on_file,
             a_prepared_batch_can_be_run_again,
             fifteen_hundred_refusals_are_all_told,
             every_attribute_arrives,
@@ -174,6 +175,44 @@ fn s37_an_address_of_the_operator_stays() {
     assert_eq!(remove(&host, &specs), [Removal::Foreign, Removal::NotThere, Removal::Removed]);
     assert_eq!(remove(&host, &[spec(index, v6(1), 64)]), [Removal::Foreign]);
     assert_eq!(shown(&host), ["10.1.0.1/24", "fd00:16::1/64"]);
+}
+
+fn s36_s37_what_a_kernel_without_marks_does_not_know_is_on_file() {
+    let (host, _other, index) = host();
+    host.ip("addr add 10.1.0.9/24 dev ens160");
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("addresses");
+    let specs = [spec(index, v4(1), 24), spec(index, v4(9), 24), spec(index, v6(1), 64)];
+    let foreign = Outcome::AlreadyThere { ours: false };
+    let run = {
+        let (file, specs) = (file.clone(), specs.clone());
+        move || {
+            let open = || Addresses::open_remembering(file.clone(), Marks::Withheld).expect("netlink");
+            // A run that dies leaves its addresses and the file.
+            let mut first = open();
+            assert!(!first.keeps_marks());
+            assert_eq!(first.add(&specs), [Outcome::Added, foreign.clone(), Outcome::Added]);
+            drop(first);
+            let mut second = open();
+            let mut ours: Vec<_> =
+                second.ours().expect("a list").into_iter().map(|spec| spec.address).collect();
+            ours.sort();
+            assert_eq!(ours, [specs[0].address, specs[2].address]);
+            assert_eq!(second.add(&specs)[0], Outcome::AlreadyThere { ours: true });
+            assert_eq!(second.remove(&specs), [Removal::Removed, Removal::Foreign, Removal::Removed]);
+        }
+    };
+    host.run(run);
+    assert!(!file.exists(), "nothing of ours is left, nor a file");
+    assert_eq!(shown(&host), ["10.1.0.9/24"]);
+
+    // This kernel keeps marks, as its loopback address shows, and needs no file.
+    std::fs::write(&file, "").expect("a file");
+    let keeps = {
+        let file = file.clone();
+        host.run(move || Addresses::open_remembering(file, Marks::Used).expect("netlink").keeps_marks())
+    };
+    assert!(keeps && !file.exists());
 }
 
 fn a_prepared_batch_can_be_run_again() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use ha_common::machine::{Input, State};
-use ha_common::time::Time;
+use ha_common::time::{Span, Time};
 use nix::errno::Errno;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::delays::Delays;
 use super::fast::Fast;
 use super::groups::Group;
+use super::handover::Handover;
 use super::inspector::Inspector;
 use super::interface::{Frame, Interface, Setup};
 use super::lanes::Lanes;
@@ -94,6 +95,10 @@ pub(super) struct Daemon {
     pub(super) stopping: bool,
     /// The configuration is being put into force for the first time.
     pub(super) resuming: bool,
+    /// What a restart has left for this run, while it starts.
+    pub(super) handover: Option<Handover>,
+    /// How long this run's start took.
+    pub(super) start_took: Span,
     /// A restart was asked for.
     pub(super) ending: Option<End>,
     /// For the turn that is under way.

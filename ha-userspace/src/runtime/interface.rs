@@ -60,6 +60,8 @@ pub(super) struct Frame {
     /// The whole IP packet, where an authentication header that nobody has checked precedes the PDU. The fingerprint
     /// does not cover that header, and is zero.
     pub(super) authenticated: Option<Vec<u8>>,
+    /// It came before this run had the program, and the run before did not look at it any more.
+    pub(super) unheard: bool,
 }
 
 impl Frame {
@@ -259,10 +261,16 @@ impl Interface {
         }
     }
 
-    /// Leaves the XDP program attached for the next run, whose role waits until then.
-    pub(super) fn leave(self, until: Time) {
-        if let Receive::Xdp(interface) = self.receive {
+    /// Tells peers that the role waits for the next run until then, where the XDP program can.
+    pub(super) fn open_restart_window(&self, until: Time) {
+        if let Some(interface) = self.xdp() {
             interface.lease.open_restart_window(until);
+        }
+    }
+
+    /// Leaves the XDP program attached for the next run.
+    pub(super) fn leave(self) {
+        if let Receive::Xdp(interface) = self.receive {
             interface.leave();
         }
     }
@@ -312,14 +320,22 @@ impl Interface {
         match &mut self.receive {
             Receive::Nothing => {}
             Receive::Xdp(interface) => {
+                let begin = interface.inherited().map_or(Time(0), |inherited| inherited.at);
                 let XdpInterface { events, judged, .. } = &mut **interface;
                 events.drain(DRAIN_LIMIT, |event| match parse_ip_packet(event.packet, Origin::Xdp) {
                     Ok(packet) => {
                         let whole = event.packet.get(..packet.packet.ip_len).unwrap_or_default();
                         let authenticated = packet.packet.authenticated.then(|| whole.to_vec());
+                        // The fingerprint is one under the key of the run before.
+                        let unheard = event.at < begin;
                         frames.push(Frame {
                             at: event.at,
-                            fingerprint: if authenticated.is_some() { 0 } else { event.fingerprint },
+                            fingerprint: if unheard || authenticated.is_some() {
+                                0
+                            } else {
+                                event.fingerprint
+                            },
+                            unheard,
                             endpoints: packet.endpoints,
                             ttl: packet.packet.ttl,
                             pdu: packet.pdu.to_vec(),
@@ -342,6 +358,7 @@ impl Interface {
                             pdu: received.pdu,
                             source_mac: None,
                             authenticated: received.authenticated,
+                            unheard: false,
                         });
                     }
                 }

@@ -322,7 +322,7 @@ impl Daemon {
     }
 
     /// All virtual addresses of the configuration: none of them is a source of adverts.
-    fn virtual_addresses(&self) -> Vec<IpAddr> {
+    pub(super) fn virtual_addresses(&self) -> Vec<IpAddr> {
         self.routers.iter().flat_map(|router| vips(&router.config)).map(|vip| vip.address).collect()
     }
 

@@ -29,6 +29,9 @@ const START_PATIENCE: Duration = Duration::from_secs(5);
 /// Before all threads without real-time priority.
 const NICE: i8 = -20;
 
+/// For tests: milliseconds that attaching takes longer, as on a processor that takes seconds for the verifier.
+const SLOW: &str = "XVRRP_TEST_SLOW_LOADING";
+
 /// What became of an order.
 type Outcome = Result<XdpInterface, AttachError>;
 
@@ -79,6 +82,9 @@ impl Wanted {
             routers,
         };
         let _runtime = runtime.enter();
+        if let Some(ms) = std::env::var(SLOW).ok().and_then(|text| text.parse().ok()) {
+            std::thread::sleep(Duration::from_millis(ms));
+        }
         XdpInterface::attach(name, *ifindex, plan.mode, options)
     }
 }

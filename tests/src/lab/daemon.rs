@@ -75,6 +75,17 @@ impl Host {
 
     /// Like [`Host::start`], with further command line arguments.
     pub fn start_with(&self, daemon: Daemon, config: &str, arguments: &[&str]) -> Result<Running> {
+        self.start_in(daemon, config, arguments, &[])
+    }
+
+    /// Like [`Host::start_with`], with further variables in its environment.
+    pub fn start_in(
+        &self,
+        daemon: Daemon,
+        config: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Running> {
         let file = match daemon {
             Daemon::FrrVrrpd => frr::CONFIG,
             Daemon::Xvrrp | Daemon::XvrrpRfc | Daemon::Keepalived => "/etc/keepalived/keepalived.conf",
@@ -104,6 +115,7 @@ impl Host {
         let log_name = format!("/run/lab/{}.log", daemon.name());
         let log = self.log_file(&log_name)?;
         command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.envs(variables.iter().copied());
         let process = self.spawn(command)?;
         Ok(Running { daemon, host: self.name().to_owned(), process, helpers, log: self.path(&log_name) })
     }

@@ -8,6 +8,8 @@
 mod addresses;
 #[path = "e2e/ah.rs"]
 mod ah;
+#[path = "e2e/attach.rs"]
+mod attach;
 #[path = "e2e/corpus.rs"]
 mod corpus;
 #[path = "e2e/degraded.rs"]
@@ -80,6 +82,7 @@ fn main() -> std::process::ExitCode {
         notify::tests(),
         groups::tests(),
         ah::tests(),
+        attach::tests(),
         corpus::tests(),
     ])
 }

@@ -96,6 +96,7 @@ codes! {
     INTERFACE_DOWN = "XV0806", "An interface is down.";
     PEER_IS_HERE = "XV0807", "A unicast peer is this host itself.";
     VIP_IS_ORDINARY = "XV0808", "A virtual address is an ordinary address of the interface.";
+    FAST_PATH = "XV0809", "XDP could be better on an interface.";
     TWIN_ALONE = "XV0901", "Only one of two routers has an instance.";
     TWIN_VRID = "XV0902", "Two routers use different VRIDs for one service.";
     TWIN_VERSION = "XV0903", "Two routers use different VRRP versions.";

@@ -19,7 +19,7 @@ pub mod firewall;
 mod links;
 pub mod monitor;
 pub mod neighbours;
-mod netlink;
+pub(crate) mod netlink;
 pub mod probe_tx;
 pub mod process;
 pub mod routing;

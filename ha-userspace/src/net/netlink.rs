@@ -85,7 +85,7 @@ impl Answer {
 }
 
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     thing: &'static str,
     socket: netlink_sys::Socket,
     buffer: Vec<u8>,
@@ -93,7 +93,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// `thing` says what it is for, in messages.
-    pub(super) fn open(thing: &'static str) -> Result<Self, SocketError> {
+    pub(crate) fn open(thing: &'static str) -> Result<Self, SocketError> {
         let at = |step| SocketError::at(thing, step);
         let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE).map_err(at("open a netlink socket"))?;
         socket.bind_auto().map_err(at("bind the netlink socket"))?;
@@ -154,7 +154,7 @@ impl Socket {
     }
 
     /// Everything that `request` asks for, as far as `take` wants it.
-    pub(super) fn dump<T>(
+    pub(crate) fn dump<T>(
         &mut self,
         request: &RouteNetlinkMessage,
         mut take: impl FnMut(RouteNetlinkMessage) -> Option<T>,
@@ -174,7 +174,7 @@ impl Socket {
     }
 
     /// The one thing that `request` asks for, where it is there and `take` wants it.
-    pub(super) fn get<T>(
+    pub(crate) fn get<T>(
         &mut self,
         request: RouteNetlinkMessage,
         mut take: impl FnMut(RouteNetlinkMessage) -> Option<T>,

@@ -6,10 +6,10 @@ use aya::programs::links::FdLink;
 use aya::programs::xdp::XdpLink;
 use aya::programs::{ProgramError, XdpError, XdpMode as AyaMode};
 
-use super::driver::Driver;
+use super::facts::Facts;
 use super::loader::{LoadError, Program};
 use super::occupant;
-use crate::config::model::XdpMode;
+use super::prospect::{Finding, Prospect, Why};
 
 /// How the program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +68,13 @@ pub enum AttachError {
         /// Interface.
         interface: String,
     },
-    /// Adverts from VLANs of this interface would be taken for its own.
-    #[error("{text}; XDP is not used on it")]
-    HiddenVlans {
+    /// XDP would see the wrong frames there.
+    #[error("{interface}: {finding}; XDP is not used on it")]
+    Unsuitable {
+        /// Interface.
+        interface: String,
         /// What it is about, and what to do.
-        text: String,
+        finding: Box<Finding>,
     },
     /// Another program is there.
     #[error(
@@ -113,6 +115,25 @@ pub enum AttachError {
     },
 }
 
+/// Why XDP is not even tried, where it is not.
+pub(super) fn refusal(facts: &Facts, prospect: &Prospect) -> Option<AttachError> {
+    let finding = prospect.refusal()?;
+    let interface = facts.interface.clone();
+    Some(match finding.why {
+        Why::Off => AttachError::Off { interface },
+        Why::NotEthernet => AttachError::NotEthernet { interface },
+        Why::Busy => AttachError::Busy {
+            interface,
+            occupant: facts
+                .programs
+                .iter()
+                .find(|program| !program.is_ours())
+                .map_or_else(|| "another XDP program".to_owned(), ToString::to_string),
+        },
+        _ => AttachError::Unsuitable { interface, finding: Box::new(finding.clone()) },
+    })
+}
+
 pub(super) fn no_driver(name: &str, error: &io::Error) -> AttachError {
     match error.raw_os_error() {
         Some(libc::ENODEV) => AttachError::NoInterface { interface: name.to_owned() },
@@ -121,17 +142,6 @@ pub(super) fn no_driver(name: &str, error: &io::Error) -> AttachError {
             mode: Attached::Generic,
             reason: format!("its driver cannot be asked: {error}"),
         },
-    }
-}
-
-/// The modes to try, in this order.
-pub(super) fn attempts(mode: XdpMode, driver: &Driver) -> &'static [Attached] {
-    match mode {
-        XdpMode::Off => &[],
-        XdpMode::Native => &[Attached::Native],
-        XdpMode::Generic => &[Attached::Generic],
-        XdpMode::Auto if driver.native_is_sensible() => &[Attached::Native, Attached::Generic],
-        XdpMode::Auto => &[Attached::Generic],
     }
 }
 
@@ -145,8 +155,12 @@ pub(super) fn attach_in_order(
 ) -> Result<(Attached, FdLink), AttachError> {
     let mut last = AttachError::Off { interface: name.to_owned() };
     for &mode in attempts {
+        let before = occupant::carrier(ifindex);
         match attach_once(name, ifindex, mode, program) {
-            Ok(link) => return Ok((mode, link)),
+            Ok(link) => {
+                notes.extend(cost(before, occupant::carrier(ifindex)).map(|cost| format!("{name}: {cost}")));
+                return Ok((mode, link));
+            }
             // The other mode would meet the same.
             Err(
                 error @ (AttachError::Busy { .. }
@@ -164,6 +178,18 @@ pub(super) fn attach_in_order(
         }
     }
     Err(last)
+}
+
+/// What attaching did to the link, from its losses of carrier and its carrier before and after.
+fn cost(before: Option<(u32, bool)>, after: Option<(u32, bool)>) -> Option<&'static str> {
+    match (before?, after?) {
+        ((before, true), (after, up)) if after != before => Some(if up {
+            "attaching took its carrier away for an instant"
+        } else {
+            "attaching took its link down; `xdp_mode generic` avoids that"
+        }),
+        _ => None,
+    }
 }
 
 fn attach_once(
@@ -215,4 +241,19 @@ pub(super) fn replace(name: &str, program: &mut Program, link: FdLink) -> Result
         .and_then(|id| xdp.take_link(id))
         .map_err(|error| refused(error.to_string()))?;
     FdLink::try_from(link).map_err(|error| refused(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_attaching_costs_is_seen_from_the_carrier() {
+        assert_eq!(cost(Some((3, true)), Some((3, true))), None);
+        assert!(cost(Some((3, true)), Some((4, false))).is_some_and(|cost| cost.contains("link down")));
+        assert!(cost(Some((3, true)), Some((4, true))).is_some_and(|cost| cost.contains("instant")));
+        // It was down before; the kernel does not tell.
+        assert_eq!(cost(Some((3, false)), Some((4, false))), None);
+        assert_eq!(cost(None, Some((4, false))), None);
+    }
 }

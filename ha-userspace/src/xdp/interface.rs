@@ -10,11 +10,11 @@ use ha_common::probe::Masters;
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
-use super::attach::{AttachError, Attached, attach_in_order, attempts, no_driver, replace};
+use super::attach::{AttachError, Attached, attach_in_order, no_driver, refusal, replace};
 use super::bpf::PinnedLink;
 use super::claim::Claim;
-use super::driver::{self, Driver};
 use super::events::Events;
+use super::facts::Facts;
 use super::fence::{Lease, Vips};
 use super::loader::{Alive, LoadError, Program, Variant};
 use super::log::BpfLog;
@@ -22,6 +22,7 @@ use super::maps::{Adverts, Counters, Judged, Slot, Travel};
 use super::occupant;
 use super::peers::{Peers, Probers};
 use super::pins::{self, Pins};
+use super::prospect::{Prospect, prospect};
 use crate::config::model::XdpMode;
 use crate::net::clock;
 
@@ -142,7 +143,6 @@ impl XdpInterface {
         mode: XdpMode,
         options: Options<'_>,
     ) -> Result<Self, AttachError> {
-        let interface = || name.to_owned();
         // What an earlier run left does not stay where XDP is not used any more.
         let unused = |error| {
             if let Some(bpffs) = options.bpffs {
@@ -150,15 +150,10 @@ impl XdpInterface {
             }
             Err(error)
         };
-        if mode == XdpMode::Off {
-            return unused(AttachError::Off { interface: interface() });
-        }
-        let driver = driver::query(name).map_err(|error| no_driver(name, &error))?;
-        if !driver.ethernet {
-            return unused(AttachError::NotEthernet { interface: interface() });
-        }
-        if driver.hides_vlans && mode == XdpMode::Auto {
-            return unused(AttachError::HiddenVlans { text: hidden_vlans(name) });
+        let facts = Facts::of(name).map_err(|error| no_driver(name, &error))?;
+        let prospect = prospect(&facts, mode);
+        if let Some(error) = refusal(&facts, &prospect) {
+            return unused(error);
         }
 
         let mut notes = Vec::new();
@@ -167,10 +162,7 @@ impl XdpInterface {
                 .map_err(|error| notes.push(no_fence(name, &error.to_string())))
                 .ok()
         });
-        if driver.hides_vlans {
-            notes.push(hidden_vlans(name));
-        }
-        let wanted = Wanted { name, ifindex, mode, options, driver: &driver };
+        let wanted = Wanted { name, ifindex, mode, options, facts: &facts, prospect: &prospect };
         let Some((pins, leftover)) = pins else {
             return wanted.fresh(None, notes);
         };
@@ -244,13 +236,6 @@ impl XdpInterface {
     }
 }
 
-fn hidden_vlans(name: &str) -> String {
-    format!(
-        "{name}: there are VLANs on it, and its driver takes their tags off before XDP sees the frames, so that \
-         adverts from a VLAN look like its own; `ethtool -K {name} rxvlan off` leaves them on"
-    )
-}
-
 fn no_fence(name: &str, reason: &str) -> String {
     format!("{name}: {reason}; nothing is pinned, so there is no fence when the daemon dies")
 }
@@ -262,7 +247,8 @@ struct Wanted<'a> {
     ifindex: u32,
     mode: XdpMode,
     options: Options<'a>,
-    driver: &'a Driver,
+    facts: &'a Facts,
+    prospect: &'a Prospect,
 }
 
 /// A program that is attached.
@@ -290,7 +276,7 @@ impl Wanted<'_> {
     }
 
     fn configure(&self, lease: &Lease) {
-        lease.set_mac(self.driver.mac);
+        lease.set_mac(self.facts.mac);
         lease.set_key(self.options.probe_key);
         lease.set_incarnation(NonZeroU64::new(self.options.incarnation));
     }
@@ -317,8 +303,8 @@ impl Wanted<'_> {
         };
         self.configure(&lease);
         self.introduce(&mut program).map_err(|error| self.failed(error))?;
-        let order = attempts(self.mode, self.driver);
-        let (attached, link) = attach_in_order(self.name, self.ifindex, order, &mut program, &mut notes)?;
+        let attempts = &self.prospect.attempts;
+        let (attached, link) = attach_in_order(self.name, self.ifindex, attempts, &mut program, &mut notes)?;
         Running { program, alive, lease, link, attached, inherited: None }.finish(self, pins, notes)
     }
 
@@ -356,10 +342,12 @@ impl Running {
         self,
         wanted: Wanted<'_>,
         pins: Option<Pins>,
-        notes: Vec<String>,
+        mut notes: Vec<String>,
     ) -> Result<XdpInterface, AttachError> {
         let Self { mut program, alive, lease, link, attached, inherited } = self;
         let failed = |error| wanted.failed(error);
+        let about = wanted.prospect.notes(attached);
+        notes.extend(about.iter().map(|note| format!("{}: {note}", wanted.name)));
         let link = match &pins {
             // It is pinned already.
             Some(_) if inherited.is_some() => link,

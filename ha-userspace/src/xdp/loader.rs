@@ -52,7 +52,7 @@ impl Variant {
     }
 
     /// What runs on every frame.
-    const fn program(self) -> &'static str {
+    pub(super) const fn program(self) -> &'static str {
         match self {
             Self::MultiBuffer => "ha_xdp",
             Self::Linear => "ha_xdp_linear",

@@ -1,19 +1,30 @@
-//! Whose program holds an interface?
+//! Whose program holds an interface, and what became of its link?
 
 use aya::programs::loaded_programs;
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
-use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp};
 
 use super::attach::Attached;
+use super::loader::Variant;
+use crate::net::netlink::Socket;
 
 /// A program that is attached to an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Occupant {
-    pub(super) id: u32,
-    pub(super) name: Option<String>,
+pub struct Occupant {
+    /// The program's number in the kernel (`bpftool prog show id`).
+    pub id: u32,
+    /// Its name, where it has one and we may know it.
+    pub name: Option<String>,
+    /// How it is attached.
+    pub attached: Attached,
+}
+
+impl Occupant {
+    /// Whether it looks like one of ours: a running daemon's, or what a killed one left.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        Variant::ALL.iter().any(|variant| self.name.as_deref() == Some(variant.program()))
+    }
 }
 
 impl std::fmt::Display for Occupant {
@@ -27,41 +38,56 @@ impl std::fmt::Display for Occupant {
 
 /// The attached program, as far as it can be found out.
 pub(super) fn find(ifindex: u32) -> Option<Occupant> {
-    let (id, _) = program(ifindex)?;
-    let name = loaded_programs()
-        .filter_map(Result::ok)
-        .find(|program| program.id() == id)
-        .and_then(|program| program.name_as_str().map(str::to_owned))
-        .filter(|name| !name.is_empty());
-    Some(Occupant { id, name })
+    all(&link(ifindex)?).into_iter().next()
+}
+
+/// The programs that are attached to a link.
+pub(super) fn all(link: &LinkMessage) -> Vec<Occupant> {
+    programs(link).map(|(id, attached)| Occupant { id, name: name(id), attached }).collect()
 }
 
 /// The id of the attached program, and how it is attached.
 pub(super) fn program(ifindex: u32) -> Option<(u32, Attached)> {
-    let mut socket = Socket::new(NETLINK_ROUTE).ok()?;
-    socket.bind_auto().ok()?;
-    socket.connect(&SocketAddr::new(0, 0)).ok()?;
+    programs(&link(ifindex)?).next()
+}
 
-    let mut link = LinkMessage::default();
-    link.header.index = ifindex;
-    let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(link));
-    request.header.flags = NLM_F_REQUEST;
-    request.finalize();
-    let mut bytes = vec![0; request.buffer_len()];
-    request.serialize(&mut bytes);
-    socket.send(&bytes, 0).ok()?;
+/// How often a link has lost its carrier, and whether it has one; `None` where the kernel does not tell.
+pub(super) fn carrier(ifindex: u32) -> Option<(u32, bool)> {
+    let link = link(ifindex)?;
+    let losses = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::CarrierDownCount(count) => Some(*count),
+        _ => None,
+    });
+    Some((losses?, link.header.flags.contains(LinkFlags::LowerUp)))
+}
 
-    let (bytes, _) = socket.recv_from_full().ok()?;
-    let reply = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).ok()?;
-    let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = reply.payload else {
-        return None;
-    };
-    link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Xdp(attributes) => attributes.iter().find_map(|attribute| match attribute {
+fn name(id: u32) -> Option<String> {
+    loaded_programs()
+        .filter_map(Result::ok)
+        .find(|program| program.id() == id)
+        .and_then(|program| program.name_as_str().map(str::to_owned))
+        .filter(|name| !name.is_empty())
+}
+
+fn link(ifindex: u32) -> Option<LinkMessage> {
+    let mut request = LinkMessage::default();
+    request.header.index = ifindex;
+    Socket::open("a link").ok()?.get(RouteNetlinkMessage::GetLink(request), |message| match message {
+        RouteNetlinkMessage::NewLink(link) => Some(link),
+        _ => None,
+    })
+}
+
+fn programs(link: &LinkMessage) -> impl Iterator<Item = (u32, Attached)> {
+    link.attributes
+        .iter()
+        .flat_map(|attribute| match attribute {
+            LinkAttribute::Xdp(attributes) => attributes.as_slice(),
+            _ => &[],
+        })
+        .filter_map(|attribute| match attribute {
             LinkXdp::SkbProgId(id) => Some((*id, Attached::Generic)),
             LinkXdp::DrvProgId(id) | LinkXdp::HwProgId(id) => Some((*id, Attached::Native)),
             _ => None,
-        }),
-        _ => None,
-    })
+        })
 }

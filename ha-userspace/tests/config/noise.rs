@@ -31,6 +31,7 @@ fn fitting_host() -> Result<(), Failed> {
     let interface = |name: &str| Interface {
         name: name.to_owned(),
         up: true,
+        facts: None,
         addresses: [("172.16.1.1", 0), ("fd00:16::1", 0), ("fe80::172:1", 64)]
             .iter()
             .map(|(address, prefix)| (address.parse().expect("an address"), *prefix))

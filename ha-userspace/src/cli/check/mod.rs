@@ -113,7 +113,9 @@ fn world(loaded: &mut Loaded, time: Option<Duration>) -> anyhow::Result<()> {
             Err(error) => return Err(error.into()),
         };
         let links = monitor.links();
-        analysis::host::check(loaded, &host::look(links));
+        let named: Vec<_> = loaded.config.instances.iter().map(|instance| &*instance.interface).collect();
+        let host = host::look(links, &named);
+        analysis::host::check(loaded, &host);
         if let Some(time) = time.filter(|_| !loaded.fatal) {
             let heard = listen::listen(&loaded.config, links, time).await?;
             analysis::wire::check(loaded, &heard, time.as_secs_f64());

@@ -13,6 +13,9 @@ use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::model::{Config, Instance, Vip};
 use crate::config::outline::Outline;
+use crate::xdp::Attached;
+use crate::xdp::facts::Facts;
+use crate::xdp::prospect::prospect;
 
 /// What has to be known of a host.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +39,8 @@ pub struct Interface {
     pub up: bool,
     /// Addresses with their prefix lengths.
     pub addresses: Vec<(IpAddr, u8)>,
+    /// What matters for XDP, where the kernel says it.
+    pub facts: Option<Facts>,
 }
 
 impl Host {
@@ -61,8 +66,14 @@ pub fn check(loaded: &mut Loaded, host: &Host) {
     if *fatal {
         return;
     }
+    let mut told = Vec::new();
     for instance in &config.instances {
         let mut view = View { instance, outline, host, diags: diagnostics };
+        // The first one decides for all that share an interface.
+        if !told.contains(&&instance.interface) {
+            view.fast_path();
+            told.push(&instance.interface);
+        }
         view.interface();
         view.addresses();
         view.ordinary();
@@ -119,6 +130,24 @@ impl View<'_> {
                     .cause(format!("`{name}` is in FAULT until it has one"))
                     .help(format!("give it one: `ip address add ADDRESS/PREFIX dev {}`", interface.name)),
             );
+        }
+    }
+
+    /// How will the program be attached, and could it be better?
+    fn fast_path(&mut self) {
+        let instance = self.instance;
+        let Some(span) = self.outline.instance(&instance.name, &["interface"]) else { return };
+        let Some(facts) =
+            self.host.interface(&instance.interface).and_then(|interface| interface.facts.as_ref())
+        else {
+            return;
+        };
+        let prospect = prospect(facts, instance.xdp_mode);
+        let mode = prospect.expected.map_or("no", Attached::word);
+        for finding in prospect.worth_saying() {
+            let message = format!("interface `{}` gets {mode} XDP", instance.interface);
+            let note = Diagnostic::note(codes::FAST_PATH, span, message).cause(&*finding.text);
+            self.note(finding.advice.iter().fold(note, |note, advice| note.help(&**advice)));
         }
     }
 

@@ -10,6 +10,7 @@ use super::host::{Host, Interface};
 use super::wire::Heard;
 use super::{host, peer, wire};
 use crate::config::{LoadOptions, Loaded, Severity, load_str};
+use crate::xdp::facts::{Facts, Kind};
 
 fn options() -> LoadOptions {
     LoadOptions { config_id: "host".to_owned(), random_seed: 7, script_check: None, interface_check: None }
@@ -172,7 +173,7 @@ fn host_with(addresses: &[(&str, u8)]) -> Host {
     let addresses =
         addresses.iter().map(|(text, prefix)| (text.parse().expect("an address"), *prefix)).collect();
     Host {
-        interfaces: vec![Interface { name: "eth0".to_owned(), up: true, addresses }],
+        interfaces: vec![Interface { name: "eth0".to_owned(), up: true, addresses, facts: None }],
         resolution: Some(Duration::from_nanos(1)),
         no_realtime: None,
         processors: 2,
@@ -245,6 +246,24 @@ fn a_virtual_address_that_is_always_there_is_noted() {
     only(&on(&host, &router(255, "")), "note XV0513 a.conf", "priority 255");
     let elsewhere = router(100, "virtual_ipaddress {\n172.16.1.25/32 dev lo\n}");
     assert_eq!(on(&host, &elsewhere), [] as [&str; 0]);
+}
+
+#[test]
+fn xdp_that_could_be_better_is_noted_once_for_an_interface() {
+    let mut host = host_with(&[("172.16.1.1", 24)]);
+    let mut facts = Facts::of("lo").expect("lo is there");
+    // Without hardware there is nothing to change.
+    host.interfaces[0].facts = Some(facts.clone());
+    assert_eq!(on(&host, &router(100, "")), [] as [&str; 0]);
+    (facts.kind, facts.driver, facts.features) = (Kind::Physical, "vmxnet3".to_owned(), None);
+    facts.mtu = 9000;
+    host.interfaces[0].facts = Some(facts);
+    let second =
+        router(100, "virtual_router_id 10\nvirtual_ipaddress {\n172.16.1.27\n}").replace("VI_1", "VI_2");
+    let twice = format!("{}{second}", router(100, ""));
+    only(&on(&host, &twice), "note XV0809 a.conf", "interface `eth0` gets generic XDP");
+    // A mode that is named is not doubted.
+    assert_eq!(on(&host, &router(100, "xdp_mode generic")), [] as [&str; 0]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 pub mod liveness;
 pub mod logging;
+pub mod lost;
 pub mod net;
 pub mod notify;
 pub mod runtime;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ha_common::machine::master_down_interval;
+use ha_common::packet::Auth;
 use ha_common::time::Span;
 use ha_common::types::{Centis, Family, Priority, Version};
 use serde::Serialize;
@@ -22,6 +23,8 @@ use super::kernel::Kernel;
 pub struct Wanted {
     /// Its name.
     pub interface: String,
+    /// The configuration names it.
+    pub configured: bool,
     /// `xdp_mode`.
     pub mode: XdpMode,
     /// Liveness probes of its instances; switched off where none has them.
@@ -34,6 +37,8 @@ pub struct Wanted {
     pub multicast: bool,
     /// Some instance sends to single addresses.
     pub unicast: bool,
+    /// Some instance has `auth_type AH`, and some has not.
+    pub authenticated: (bool, bool),
     /// Every instance sends from a virtual MAC address, through a packet socket.
     pub frames: bool,
 }
@@ -60,6 +65,8 @@ impl Wanted {
             }
             wanted.multicast |= one.multicast;
             wanted.unicast |= one.unicast;
+            wanted.authenticated.0 |= one.authenticated.0;
+            wanted.authenticated.1 |= one.authenticated.1;
             wanted.frames &= one.frames;
         }
         all
@@ -69,12 +76,17 @@ impl Wanted {
         let Instance { version, priority, interval, down_timer_adverts, .. } = *instance;
         Self {
             interface: instance.interface.clone(),
+            configured: true,
             mode: instance.xdp_mode,
             fast: instance.fast,
             down: master_down_interval(version, priority, interval.span(), down_timer_adverts),
             families: vec![instance.family],
             multicast: instance.unicast.is_none(),
             unicast: instance.unicast.is_some(),
+            authenticated: match instance.auth {
+                Auth::Header(_) => (true, false),
+                _ => (false, true),
+            },
             frames: instance.link.is_some(),
         }
     }
@@ -84,12 +96,14 @@ impl Wanted {
     pub fn plain(interface: &str, global: &Global) -> Self {
         Self {
             interface: interface.to_owned(),
+            configured: false,
             mode: global.xdp_mode,
             fast: Fast::default(),
             down: master_down_interval(Version::V2, Priority::DEFAULT, Centis::DEFAULT.span(), 3),
             families: vec![Family::V4],
             multicast: true,
             unicast: false,
+            authenticated: (false, true),
             frames: false,
         }
     }

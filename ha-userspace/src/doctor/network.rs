@@ -1,10 +1,11 @@
 //! What interfaces and the firewall say. Pure: [`super::look`] asks them.
 
+use crate::lost::Lost;
 use crate::xdp::facts::{Facts, Kind, Offload};
 use crate::xdp::prospect::{Effect, Finding as Reason, Why, prospect};
 
 use super::expect::{Expectation, Found, Wanted};
-use super::netfilter::{Hook, Packet, Ruleset, Verdict};
+use super::netfilter::{Hook, Packet, Place, Ruleset, Verdict};
 use super::{Finding, Group, Level};
 
 /// What was found out about an interface besides what matters to XDP.
@@ -33,7 +34,7 @@ pub fn findings(wanted: &Wanted, found: &Found, around: &Surroundings) -> Vec<Fi
         Found::Missing(reason) => return vec![line(Level::Fail, "link", reason.clone())],
         Found::There(facts) => facts,
     };
-    let mut findings = vec![link(facts, &line), device(facts, &line)];
+    let mut findings = vec![link(wanted, facts, &line), device(facts, &line)];
     findings.extend(prospect(facts, wanted.mode).findings.iter().filter_map(|reason| {
         // The first line says that.
         (reason.why != Why::Down).then(|| {
@@ -58,15 +59,14 @@ fn because(finding: Finding, reason: &Reason) -> Finding {
 
 type Line<'a> = dyn Fn(Level, &'static str, String) -> Finding + 'a;
 
-fn link(facts: &Facts, line: &Line<'_>) -> Finding {
-    let mtu = facts.mtu;
+fn link(wanted: &Wanted, facts: &Facts, line: &Line<'_>) -> Finding {
+    let (level, then) =
+        if wanted.configured { (Level::Warn, ": its instances are in FAULT") } else { (Level::Note, "") };
     match (facts.up, facts.carrier) {
-        (true, true) => line(Level::Ok, "link", format!("up, MTU {mtu}")),
-        (true, false) => {
-            line(Level::Warn, "link", "up, but without carrier: its instances are in FAULT".to_owned())
-                .fix("look at the cable and the port of the switch")
-        }
-        (false, _) => line(Level::Warn, "link", "down: its instances are in FAULT".to_owned())
+        (true, true) => line(Level::Ok, "link", format!("up, MTU {}", facts.mtu)),
+        (true, false) => line(level, "link", format!("up, but without carrier{then}"))
+            .fix("look at the cable and the port of the switch"),
+        (false, _) => line(level, "link", format!("down{then}"))
             .fix(format!("`ip link set dev {} up`", facts.interface)),
     }
 }
@@ -161,7 +161,7 @@ fn parameters(facts: &Facts, around: &Surroundings, line: &Line<'_>) -> Vec<Find
 /// What came of reading the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rules {
-    /// They were read; `true`: the older interface of the kernel has some as well.
+    /// They were read.
     Read(Ruleset),
     /// There are none.
     None,
@@ -172,93 +172,112 @@ pub enum Rules {
 /// Whether the firewall lets through what an interface needs.
 #[must_use]
 pub fn firewall(wanted: &Wanted, expected: &Expectation, rules: &Ruleset) -> Vec<Finding> {
-    let name = &wanted.interface;
     let xdp = matches!(expected.mode, "native" | "generic");
-    let line = |level, what, text: String, family: Option<&str>| {
-        let fix = match family {
-            Some("iptables" | "ip6tables") => "accept protocol 112 before that rule: `-p 112 -j ACCEPT`",
-            _ => "accept protocol 112 before that rule: `meta l4proto 112 accept`",
-        };
-        Finding::new(Group::Firewall, level, what, text).on(name).fix(fix)
-    };
+    // Frames that are sent as such pass by the hooks of IP.
+    let out: &[Hook] =
+        if wanted.frames { &[Hook::Egress] } else { &[Hook::Output, Hook::Postrouting, Hook::Egress] };
     let mut findings = Vec::new();
-    for &family in &wanted.families {
-        let kinds = [(true, wanted.multicast), (false, wanted.unicast)];
-        for multicast in kinds.into_iter().filter(|(_, used)| *used).map(|(kind, _)| kind) {
-            let packet = |inbound| Packet { family, interface: name.clone(), inbound, multicast };
-            let incoming = rules.verdict(&packet(true), &[Hook::Ingress, Hook::Prerouting, Hook::Input]);
-            findings.extend(match incoming {
-                Verdict::Accept => None,
-                Verdict::Drop(place) if xdp => Some(line(
-                    Level::Warn,
-                    "input",
-                    format!(
-                        "{place} drops adverts of other routers; XDP reads them before that, but without XDP this \
-                         router would hear no master and take the addresses"
-                    ),
-                    place.table.split(' ').next(),
-                )),
-                Verdict::Drop(place) => Some(line(
-                    Level::Fail,
-                    "input",
-                    format!("{place} drops adverts of other routers: this router hears no master and takes the addresses"),
-                    place.table.split(' ').next(),
-                )),
-                Verdict::MayDrop(place) => Some(line(
-                    if xdp { Level::Note } else { Level::Warn },
-                    "input",
-                    format!(
-                        "{place} may drop adverts of other routers{}",
-                        if xdp { "; XDP reads them before that" } else { "" }
-                    ),
-                    place.table.split(' ').next(),
-                )),
-            });
-            let hooks: &[Hook] = if wanted.frames {
-                &[Hook::Egress]
-            } else {
-                &[Hook::Output, Hook::Postrouting, Hook::Egress]
-            };
-            findings.extend(match rules.verdict(&packet(false), hooks) {
-                Verdict::Accept => None,
-                Verdict::Drop(place) => Some(line(
-                    Level::Fail,
-                    "output",
-                    format!("{place} drops the adverts of this router: as master it is not heard"),
-                    place.table.split(' ').next(),
-                )),
-                Verdict::MayDrop(place) => Some(line(
-                    Level::Warn,
-                    "output",
-                    format!("{place} may drop the adverts of this router: as master it would not be heard"),
-                    place.table.split(' ').next(),
-                )),
-            });
-        }
-        // Probes and replies are frames of their own, which only these rules see.
-        let probe = Packet { family, interface: name.clone(), inbound: false, multicast: false };
+    for packet in packets(wanted) {
+        let incoming = rules.verdict(&packet, &[Hook::Ingress, Hook::Prerouting, Hook::Input]);
+        findings.extend(input(&packet, incoming, xdp));
+        let packet = Packet { inbound: false, ..packet };
+        findings.extend(output(&packet, rules.verdict(&packet, out)));
+        // Probes are frames too, and replies pass by all rules.
+        let probe = Packet { multicast: false, authenticated: false, ..packet };
         if wanted.fast.enabled && xdp {
-            findings.extend(match rules.verdict(&probe, &[Hook::Egress]) {
-                Verdict::Accept => None,
-                Verdict::Drop(place) => Some(line(
-                    Level::Warn,
-                    "probes",
-                    format!("{place} drops the probes of this router: no fast failover"),
-                    None,
-                )),
-                Verdict::MayDrop(place) => Some(line(
-                    Level::Note,
-                    "probes",
-                    format!("{place} may drop the probes of this router"),
-                    None,
-                )),
-            });
+            findings.extend(probes(&probe, rules.verdict(&probe, &[Hook::Egress])));
         }
     }
+    findings.dedup();
     if findings.is_empty() {
-        findings.push(Finding::new(Group::Firewall, Level::Ok, "rules", "let protocol 112 through").on(name));
+        let text = "let protocol 112 through";
+        findings.push(Finding::new(Group::Firewall, Level::Ok, "rules", text).on(&wanted.interface));
     }
     findings
+}
+
+/// The adverts that come in, of each kind that the interface has.
+fn packets(wanted: &Wanted) -> Vec<Packet> {
+    let pick = |yes: bool, no: bool| [(true, yes), (false, no)].into_iter().filter(|(_, used)| *used);
+    let mut packets = Vec::new();
+    for &family in &wanted.families {
+        for (multicast, _) in pick(wanted.multicast, wanted.unicast) {
+            for (authenticated, _) in pick(wanted.authenticated.0, wanted.authenticated.1) {
+                let interface = wanted.interface.clone();
+                packets.push(Packet { family, interface, inbound: true, multicast, authenticated });
+            }
+        }
+    }
+    packets
+}
+
+fn input(packet: &Packet, verdict: Verdict, xdp: bool) -> Option<Finding> {
+    Some(match verdict {
+        Verdict::Accept => return None,
+        Verdict::Drop(place) if xdp => {
+            let text = format!(
+                "{place} drops adverts of other routers; XDP reads them before that, but without XDP this router would \
+                 hear no master and take the addresses"
+            );
+            rule(packet, Level::Warn, "input", text, &place)
+        }
+        Verdict::Drop(place) => {
+            let text = format!(
+                "{place} drops adverts of other routers: this router hears no master and takes the addresses"
+            );
+            rule(packet, Level::Fail, "input", text, &place)
+        }
+        Verdict::MayDrop(place) if xdp => {
+            let text = format!("{place} may drop adverts of other routers; XDP reads them before that");
+            rule(packet, Level::Note, "input", text, &place)
+        }
+        Verdict::MayDrop(place) => {
+            rule(packet, Level::Warn, "input", format!("{place} may drop adverts of other routers"), &place)
+        }
+    })
+}
+
+fn output(packet: &Packet, verdict: Verdict) -> Option<Finding> {
+    Some(match verdict {
+        Verdict::Accept => return None,
+        Verdict::Drop(place) => {
+            let text = format!("{place} drops the adverts of this router: as master it is not heard");
+            rule(packet, Level::Fail, "output", text, &place)
+        }
+        Verdict::MayDrop(place) => {
+            let text =
+                format!("{place} may drop the adverts of this router: as master it would not be heard");
+            rule(packet, Level::Warn, "output", text, &place)
+        }
+    })
+}
+
+fn probes(packet: &Packet, verdict: Verdict) -> Option<Finding> {
+    Some(match verdict {
+        Verdict::Accept => return None,
+        Verdict::Drop(place) => {
+            let text = format!("{place} drops the probes of this router");
+            rule(packet, Level::Warn, "probes", text, &place).losing(&[Lost::FastFailover])
+        }
+        Verdict::MayDrop(place) => {
+            rule(packet, Level::Note, "probes", format!("{place} may drop the probes of this router"), &place)
+        }
+    })
+}
+
+/// A finding on a rule, with the rule that helps.
+fn rule(packet: &Packet, level: Level, what: &'static str, text: String, place: &Place) -> Finding {
+    let protocol = if packet.authenticated { 51 } else { 112 };
+    let fix = match place.table.split(' ').next() {
+        Some(command @ ("iptables" | "ip6tables")) => {
+            format!("accept it before that: `{command} -I {} -p {protocol} -j ACCEPT`", place.chain)
+        }
+        _ => format!(
+            "accept it before that: `nft insert rule {} {} meta l4proto {protocol} accept`",
+            place.table, place.chain
+        ),
+    };
+    Finding::new(Group::Firewall, level, what, text).on(&packet.interface).fix(fix)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::xdp::Attached;
 use crate::xdp::Occupant;
 
 fn wanted() -> Wanted {
-    Wanted::plain("ens160", &Global::default())
+    Wanted { configured: true, ..Wanted::plain("ens160", &Global::default()) }
 }
 
 fn of(facts: Facts, around: &Surroundings) -> Vec<Finding> {

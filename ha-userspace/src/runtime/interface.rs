@@ -223,10 +223,10 @@ impl Interface {
     /// Says what is lost and why. Where nobody wants it, or somebody `chose` to go without, it is no complaint.
     fn lose(&mut self, reason: String, lost: &[Lost], chosen: bool) {
         self.complaint = format!("{reason}: {}", lost::list(lost));
-        if chosen || !self.fast {
-            tracing::info!("{}", if chosen { &self.complaint } else { &reason });
-        } else {
-            tracing::warn!("{}", self.complaint);
+        match (self.fast, chosen) {
+            (true, false) => tracing::warn!("{}", self.complaint),
+            (true, true) => tracing::info!("{}", self.complaint),
+            (false, _) => tracing::info!("{reason}"),
         }
         self.lost = if chosen { Vec::new() } else { lost.to_vec() };
     }

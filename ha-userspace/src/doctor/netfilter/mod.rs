@@ -116,6 +116,8 @@ pub struct Packet {
     pub inbound: bool,
     /// It goes to the group of VRRP, else to one address.
     pub multicast: bool,
+    /// It begins with an authentication header (`auth_type AH`), whose protocol number is another one.
+    pub authenticated: bool,
 }
 
 /// What becomes of a packet.
@@ -150,8 +152,9 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// The protocol, as rules may write it.
+/// The protocols, as rules may write them.
 const VRRP: [&str; 2] = ["112", "vrrp"];
+const HEADER: [&str; 2] = ["51", "ah"];
 const GROUP_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
 const GROUP_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12));
 /// nft(8) follows no more jumps.
@@ -184,7 +187,10 @@ impl Words {
 impl Test {
     fn holds(&self, packet: &Packet) -> Tri {
         match self {
-            Self::Protocol(words) => words.has(|word| VRRP.contains(&word)),
+            Self::Protocol(words) => {
+                let protocol = if packet.authenticated { HEADER } else { VRRP };
+                words.has(|word| protocol.contains(&word))
+            }
             Self::Family(family) => (*family == packet.family).into(),
             Self::In(words) if packet.inbound => words.has(|word| is_interface(word, &packet.interface)),
             Self::Out(words) if !packet.inbound => words.has(|word| is_interface(word, &packet.interface)),

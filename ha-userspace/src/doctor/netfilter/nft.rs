@@ -177,9 +177,12 @@ fn payload(protocol: &str, field: &str, right: &Value) -> Vec<Test> {
     let of = match protocol {
         "ip" => Family::V4,
         "ip6" => Family::V6,
-        "tcp" | "udp" | "udplite" | "icmp" | "icmpv6" | "igmp" | "sctp" | "dccp" | "ah" | "esp" | "comp"
-        | "arp" => {
+        "tcp" | "udp" | "udplite" | "icmp" | "icmpv6" | "igmp" | "sctp" | "dccp" | "esp" | "comp" | "arp" => {
             return vec![Test::Never];
+        }
+        "ah" => {
+            let header = Words { known: vec!["ah".to_owned()], others: false };
+            return vec![Test::Protocol(header), Test::Unknown];
         }
         _ => return vec![Test::Unknown],
     };

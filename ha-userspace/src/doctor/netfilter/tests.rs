@@ -5,7 +5,7 @@ use super::*;
 const IN: &[Hook] = &[Hook::Ingress, Hook::Prerouting, Hook::Input];
 
 fn advert(family: Family) -> Packet {
-    Packet { family, interface: "ens160".to_owned(), inbound: true, multicast: true }
+    Packet { family, interface: "ens160".to_owned(), inbound: true, multicast: true, authenticated: false }
 }
 
 fn unicast() -> Packet {
@@ -97,6 +97,19 @@ fn one_rule_of_a_chain_decides() {
             format!("{becomes}: inet filter input (handle 0)")
         };
         assert_eq!(verdict, wanted, "{left} {op} {right}");
+    }
+}
+
+#[test]
+fn adverts_behind_an_authentication_header_have_another_protocol() {
+    let packet = Packet { authenticated: true, ..advert(Family::V4) };
+    for (left, right, becomes) in [
+        (PROTOCOL, r#""vrrp""#, "accept"),
+        (PROTOCOL, "51", "drop"),
+        (r#"{"payload": {"protocol": "ah", "field": "spi"}}"#, "5", "may drop"),
+    ] {
+        let rule = format!(r#"input: {}, {{"drop": null}}"#, matches(left, "==", right));
+        assert!(word(&input("accept", &[&rule]).verdict(&packet, IN)).starts_with(becomes), "{left} {right}");
     }
 }
 

@@ -12,7 +12,7 @@ pub enum Lost {
     Fence,
     /// The same, but only for a daemon that dies: the program goes with it, because nothing is pinned.
     FenceAfterDeath,
-    /// The XDP program takes no frames that are spread over several buffers.
+    /// The kernel takes no program for frames of several buffers, so it refuses native mode where a large MTU makes those.
     MultiBuffer,
 }
 
@@ -35,7 +35,7 @@ impl Lost {
             Self::FastFailover => "no fast failover",
             Self::Fence => "no fence",
             Self::FenceAfterDeath => "no fence when the daemon dies",
-            Self::MultiBuffer => "multi-buffer frames are not seen",
+            Self::MultiBuffer => "no native mode for frames of several buffers",
         }
     }
 }

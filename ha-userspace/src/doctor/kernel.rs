@@ -142,7 +142,6 @@ fn program(kernel: &Kernel) -> Option<Finding> {
 fn helpers(features: &Features) -> Finding {
     let all = [
         ("multi-buffer XDP", features.frags),
-        ("bpf_loop", features.bpf_loop),
         ("bpf_xdp_load_bytes", features.load_bytes),
         ("ring buffer", features.ring),
         ("mapped arrays", features.mappable),

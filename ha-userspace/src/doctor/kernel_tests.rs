@@ -10,7 +10,6 @@ pub(crate) fn new() -> Kernel {
             xdp: Ok(()),
             jit: Some(true),
             frags: Some(true),
-            bpf_loop: Some(true),
             load_bytes: Some(true),
             ring: Some(true),
             mappable: Some(true),
@@ -35,7 +34,6 @@ pub(crate) fn refused(errno: i32) -> Kernel {
         xdp: Err(io::Error::from_raw_os_error(errno)),
         jit: None,
         frags: None,
-        bpf_loop: None,
         load_bytes: None,
         ring: None,
         mappable: None,
@@ -85,14 +83,13 @@ fn what_an_ordinary_user_is_refused_says_nothing_of_the_daemon() {
 #[test]
 fn an_old_kernel_may_load_the_program_without_the_new_helpers() {
     let mut kernel = new();
-    kernel.features.bpf_loop = Some(false);
     kernel.features.load_bytes = Some(false);
     kernel.features.frags = None;
     kernel.program = Some(Ok(vec![Lost::MultiBuffer]));
     let found = findings(&kernel, true);
     assert_eq!(
         of(&found, "helpers").text,
-        "there: ring buffer, mapped arrays, tail calls; missing: bpf_loop, bpf_xdp_load_bytes; not found out: \
+        "there: ring buffer, mapped arrays, tail calls; missing: bpf_xdp_load_bytes; not found out: \
          multi-buffer XDP"
     );
     assert!(found.iter().all(|finding| finding.level <= Level::Note), "{found:?}");

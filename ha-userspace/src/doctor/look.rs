@@ -27,11 +27,12 @@ use super::netfilter::{Ruleset, iptables, nft};
 use super::network::{Rules, Surroundings};
 use super::rights::Rights;
 use crate::config::model::Process;
+use crate::lost::Lost;
 use crate::net::addresses::Addresses;
 use crate::net::netlink::Socket;
 use crate::net::{process, sysctl};
 use crate::xdp::facts::{Facts, Kind};
-use crate::xdp::{Features, Program};
+use crate::xdp::{Features, Program, Variant};
 
 /// No program that prints the firewall's rules takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,6 +46,7 @@ pub fn kernel(bpffs: &Path) -> Kernel {
     let _ = process::raise_memlock();
     let features = Features::probe();
     let program = features.xdp.is_ok().then(|| match Program::load(0, [0; 2], None) {
+        Ok(program) if program.variant() == Variant::Linear => Ok(vec![Lost::MultiBuffer]),
         Ok(_) => Ok(Vec::new()),
         Err(error) => Err(error.to_string()),
     });

@@ -22,7 +22,7 @@ use crate::net::advert_rx::{AdvertRx, Membership};
 use crate::net::advert_tx::AdvertTx;
 use crate::net::error::SendFailure;
 use crate::net::monitor::Link;
-use crate::xdp::{AttachError, XdpInterface};
+use crate::xdp::{AttachError, Variant, XdpInterface};
 
 /// Frames that are taken from one interface in one go. More than the ring of the XDP program holds.
 const DRAIN_LIMIT: usize = 8192;
@@ -204,6 +204,10 @@ impl Interface {
                 if let Some(reason) = unpinned {
                     self.lose(reason, &[Lost::FenceAfterDeath], false);
                 }
+                // Nobody is warned of that: where it matters, native mode is refused, and that is said.
+                if interface.variant() == Variant::Linear {
+                    self.lost.push(Lost::MultiBuffer);
+                }
                 if let Some(log) = interface.log.take() {
                     tokio::spawn(log.forward());
                 }
@@ -233,7 +237,7 @@ impl Interface {
 
     /// What is lost that some router wants, in the words of the log; `None` where all is well.
     pub(super) fn complaint(&self) -> Option<&str> {
-        (self.fast && !self.lost.is_empty()).then_some(&*self.complaint)
+        (self.fast && !self.lost.is_empty() && !self.complaint.is_empty()).then_some(&*self.complaint)
     }
 
     /// The same as a list.

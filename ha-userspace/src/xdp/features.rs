@@ -38,8 +38,6 @@ pub struct Features {
     pub jit: Option<bool>,
     /// XDP programs that take frames of several buffers.
     pub frags: Option<bool>,
-    /// `bpf_loop`.
-    pub bpf_loop: Option<bool>,
     /// `bpf_xdp_load_bytes`.
     pub load_bytes: Option<bool>,
     /// Ring buffers.
@@ -67,7 +65,6 @@ impl Features {
         Self {
             jit: program.as_ref().ok().and_then(|program| is_jited(program).ok()),
             frags: only_if(known(load(PROGRAM_XDP, HAS_FRAGS))),
-            bpf_loop: only_if(helper(BpfHelper::BPF_FUNC_loop)),
             load_bytes: only_if(helper(BpfHelper::BPF_FUNC_xdp_load_bytes)),
             ring: only_if(is_map_supported(MapType::RingBuf).ok()),
             mappable: only_if(known(array(MAP_MAPPABLE))),

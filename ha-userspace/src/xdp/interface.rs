@@ -24,6 +24,7 @@ use super::peers::{Peers, Probers};
 use super::pins::{self, Pins};
 use super::prospect::{Prospect, prospect};
 use crate::config::model::XdpMode;
+use crate::lost::Lost;
 use crate::net::clock;
 
 /// Settings of [`XdpInterface::attach`].
@@ -53,6 +54,7 @@ pub struct XdpInterface {
     attached: Attached,
     notes: Vec<String>,
     unpinned: Option<String>,
+    variant: Variant,
     pins: Option<Pins>,
     /// Keeps the program attached. A kernel link, so that it can be pinned.
     _link: FdLink,
@@ -211,6 +213,12 @@ impl XdpInterface {
         self.unpinned.as_deref()
     }
 
+    /// Which build of the program it is.
+    #[must_use]
+    pub const fn variant(&self) -> Variant {
+        self.variant
+    }
+
     /// What an earlier run left for this interface, if it left anything: it crashed, or is being restarted.
     #[must_use]
     pub const fn inherited(&self) -> Option<&Inherited> {
@@ -359,6 +367,14 @@ impl Running {
         let failed = |error| wanted.failed(error);
         let about = wanted.prospect.notes(attached);
         notes.lines.extend(about.iter().map(|note| format!("{}: {note}", wanted.name)));
+        let variant = program.variant();
+        if variant == Variant::Linear {
+            notes.lines.push(format!(
+                "{}: {}: the kernel refuses that build",
+                wanted.name,
+                Lost::MultiBuffer.text()
+            ));
+        }
         let link = match &pins {
             // It is pinned already.
             Some(_) if inherited.is_some() => link,
@@ -380,6 +396,7 @@ impl Running {
             ifindex: wanted.ifindex,
             attached,
             notes: notes.lines,
+            variant,
             unpinned: notes.unpinned,
             pins,
             _link: link,

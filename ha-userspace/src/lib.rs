@@ -6,8 +6,10 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod liveness;
 pub mod logging;
+pub mod lost;
 pub mod net;
 pub mod notify;
 pub mod runtime;

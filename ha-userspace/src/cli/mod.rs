@@ -4,6 +4,7 @@
 pub mod check;
 pub mod counters;
 pub mod detach;
+pub mod doctor;
 mod dropin;
 pub mod explain;
 pub mod reload;
@@ -29,7 +30,7 @@ pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
     name = "xvrrp",
     version,
     max_term_width = 100,
-    after_help = "To begin: xvrrp check /etc/keepalived/keepalived.conf, then xvrrp run as root, then xvrrp status."
+    after_help = "To begin: xvrrp check and xvrrp doctor, then xvrrp run as root, then xvrrp status."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -42,6 +43,8 @@ enum Command {
     Run(run::Args),
     /// Check a configuration and explain what is wrong with it.
     Check(check::CheckArgs),
+    /// Find out what this host can do, before anyone relies on it.
+    Doctor(doctor::Args),
     /// Explain a code that `check` prints.
     Explain(explain::Args),
     /// Show instances, masters and how adverts are received.
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Counters(args) => counters::run(&args),

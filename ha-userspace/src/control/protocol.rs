@@ -228,6 +228,8 @@ pub struct InterfaceStatus {
     pub xdp: String,
     /// Why it is not native; empty where it is.
     pub xdp_reason: String,
+    /// What is lost on it for lack of something that the host could have: words of [`crate::lost::Lost`].
+    pub lost: Vec<String>,
     /// The fence of this node's addresses; `None` where fast failover is off or there is no XDP.
     pub fence: Option<FenceStatus>,
     /// Routers that are probed, or were.

@@ -17,11 +17,12 @@ use ha_common::types::{Family, Vrid};
 use super::inspector::{Inspector, Pending};
 use super::loading::{Loader, Loading};
 use crate::config::model::XdpMode;
+use crate::lost::{self, Lost};
 use crate::net::advert_rx::{AdvertRx, Membership};
 use crate::net::advert_tx::AdvertTx;
 use crate::net::error::SendFailure;
 use crate::net::monitor::Link;
-use crate::xdp::XdpInterface;
+use crate::xdp::{AttachError, Variant, XdpInterface};
 
 /// Frames that are taken from one interface in one go. More than the ring of the XDP program holds.
 const DRAIN_LIMIT: usize = 8192;
@@ -44,6 +45,8 @@ pub(super) struct Plan {
     pub(super) tap: bool,
     /// Some of its routers have `auth_type AH`.
     pub(super) authenticated: bool,
+    /// Some of its routers have `fast_failover`.
+    pub(super) fast: bool,
 }
 
 /// A packet to be judged, from either way of receiving.
@@ -93,6 +96,12 @@ pub(super) struct Interface {
     pub(super) own: Vec<IpAddr>,
     /// Why adverts are not received through XDP in native mode; empty where they are.
     pub(super) why: String,
+    /// Some of its routers want fast failover.
+    fast: bool,
+    /// What the host does not give here, though nobody chose to go without.
+    lost: Vec<Lost>,
+    /// The line that said so.
+    complaint: String,
     receive: Receive,
     /// The program that is to take the sockets' place.
     loading: Option<Loading>,
@@ -109,7 +118,7 @@ pub(super) struct Interface {
     asked: Time,
     /// The answer to that, while it is on its way.
     inspection: Option<Pending>,
-    /// What [`Interface::lost`] said last time.
+    /// What [`Interface::lost_frames`] said last time.
     pub(super) lost_before: u64,
     /// VRIDs that are not configured here and have been logged.
     pub(super) unknown: HashSet<(Family, Vrid)>,
@@ -125,6 +134,9 @@ impl Interface {
             mac: None,
             own: Vec::new(),
             why: String::new(),
+            fast: false,
+            lost: Vec::new(),
+            complaint: String::new(),
             receive: Receive::Nothing,
             loading: None,
             fresh: false,
@@ -141,8 +153,9 @@ impl Interface {
     }
 
     /// Begins with an interface that exists, which will receive through sockets until it has the program.
-    pub(super) fn begin(&mut self, index: u32, program: Loading) {
+    pub(super) fn begin(&mut self, index: u32, program: Loading, plan: Plan) {
         self.index = Some(index);
+        self.fast = plan.fast;
         self.loading = Some(program);
         self.why = "the XDP program is being loaded".to_owned();
         self.receive = Receive::Sockets(Vec::new());
@@ -150,6 +163,7 @@ impl Interface {
 
     /// Opens what is needed on it. Each string returned is a line for the log.
     pub(super) fn open(&mut self, link: &Link, plan: Plan, families: &[Family]) -> Vec<String> {
+        self.fast = plan.fast;
         let mut lines = Vec::new();
         for &family in families {
             if !self.senders.iter().any(|sender| sender.family() == family && sender.mac().is_none()) {
@@ -180,11 +194,21 @@ impl Interface {
                 return false;
             }
             Some(Ok(Ok(mut interface))) => {
-                self.why = interface.notes().join("; ");
+                let unpinned =
+                    interface.unpinned().map(|reason| format!("{}: {reason}; nothing is pinned", self.name));
+                let notes: Vec<_> = interface.notes().iter().chain(&unpinned).cloned().collect();
+                self.why = notes.join("; ");
                 let mode = interface.attached().word();
                 tracing::info!("{}: adverts are read through XDP ({mode})", self.name);
                 for note in interface.notes() {
                     tracing::info!("{note}");
+                }
+                if let Some(reason) = unpinned {
+                    self.lose(reason, &[Lost::FenceAfterDeath], false);
+                }
+                // Nobody is warned of that: where it matters, native mode is refused, and that is said.
+                if interface.variant() == Variant::Linear {
+                    self.lost.push(Lost::MultiBuffer);
                 }
                 if let Some(log) = interface.log.take() {
                     tokio::spawn(log.forward());
@@ -194,10 +218,33 @@ impl Interface {
             }
             Some(Ok(Err(error))) => {
                 self.why = error.to_string();
-                tracing::info!("{error}; adverts are received through raw sockets instead");
+                let chosen = matches!(error, AttachError::Off { .. });
+                let reason = format!("{error}; adverts are received through raw sockets instead");
+                self.lose(reason, &lost::WITHOUT_XDP, chosen);
             }
         }
         self.fresh
+    }
+
+    /// Says what is lost and why. Where nobody wants it, or somebody `chose` to go without, it is no complaint.
+    fn lose(&mut self, reason: String, lost: &[Lost], chosen: bool) {
+        self.complaint = format!("{reason}: {}", lost::list(lost));
+        match (self.fast, chosen) {
+            (true, false) => tracing::warn!("{}", self.complaint),
+            (true, true) => tracing::info!("{}", self.complaint),
+            (false, _) => tracing::info!("{reason}"),
+        }
+        self.lost = if chosen { Vec::new() } else { lost.to_vec() };
+    }
+
+    /// What is lost that some router wants, in the words of the log; `None` where all is well.
+    pub(super) fn complaint(&self) -> Option<&str> {
+        (self.fast && !self.lost.is_empty() && !self.complaint.is_empty()).then_some(&*self.complaint)
+    }
+
+    /// The same as a list.
+    pub(super) fn lost(&self) -> &[Lost] {
+        if self.fast { &self.lost } else { &[] }
     }
 
     /// Whether the program has been attached since this was asked last.
@@ -384,7 +431,7 @@ impl Interface {
     }
 
     /// How many frames were lost on the way to user space, ever. Costs a system call.
-    pub(super) fn lost(&mut self) -> u64 {
+    pub(super) fn lost_frames(&mut self) -> u64 {
         match &mut self.receive {
             Receive::Nothing => 0,
             Receive::Xdp(interface) => interface.counters.read().map_or(0, |counters| counters.ring_full),

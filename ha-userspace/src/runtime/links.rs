@@ -182,7 +182,9 @@ impl Daemon {
             let tap = self.links.carries(&self.interfaces[at].name);
             let on_it = || self.routers.iter().filter(|router| router.interface == at);
             let authenticated = on_it().any(|router| matches!(router.config.auth, Auth::Header(_)));
-            let plan = Plan { mode: self.xdp_mode(at), probe_key: self.probe_key(at), tap, authenticated };
+            let fast = on_it().any(|router| router.config.fast.enabled);
+            let (mode, probe_key) = (self.xdp_mode(at), self.probe_key(at));
+            let plan = Plan { mode, probe_key, tap, authenticated, fast };
             let used = self.is_used(at);
             let interface = &mut self.interfaces[at];
             let Some(link) = self.monitor.links().by_name(&interface.name).filter(|_| used) else {
@@ -197,7 +199,7 @@ impl Daemon {
                 let routers = on_it().map(|router| (router.slot(), router.travel())).collect();
                 let name = interface.name.clone();
                 let program = self.loader.attach(name, link.index, plan, routers, self.setup.clone());
-                interface.begin(link.index, program);
+                interface.begin(link.index, program, plan);
                 if self.resuming {
                     interface.take_program(true);
                 }

@@ -39,7 +39,7 @@ impl Daemon {
             interfaces: self.interface_statuses(now),
             scripts: self.runner.status(),
             trackers: self.tracker_statuses(),
-            warnings: self.warnings.clone(),
+            warnings: self.all_warnings(),
         }
     }
 
@@ -148,6 +148,12 @@ impl Daemon {
 }
 
 impl Daemon {
+    /// What was refused at start, and what interfaces lack now.
+    fn all_warnings(&self) -> Vec<String> {
+        let lacking = self.used_interfaces().filter_map(|(_, interface)| interface.complaint());
+        self.warnings.iter().cloned().chain(lacking.map(str::to_owned)).collect()
+    }
+
     /// Those of the configuration in force.
     fn used_interfaces(&self) -> impl Iterator<Item = (usize, &Interface)> {
         self.interfaces.iter().enumerate().filter(|(at, _)| self.is_used(*at))
@@ -242,6 +248,7 @@ fn interface_status(interface: &Interface) -> InterfaceStatus {
         up: interface.up,
         xdp: interface.xdp().map_or("none", |xdp| xdp.attached().word()).to_owned(),
         xdp_reason: interface.why.clone(),
+        lost: interface.lost().iter().map(|lost| lost.word().to_owned()).collect(),
         ..InterfaceStatus::default()
     }
 }

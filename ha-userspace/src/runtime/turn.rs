@@ -174,7 +174,7 @@ impl Daemon {
                 continue;
             }
             // Only now that a master may be declared dead is it worth asking whether its advert was lost here.
-            let lost = self.interfaces[at].lost();
+            let lost = self.interfaces[at].lost_frames();
             if std::mem::replace(&mut self.interfaces[at].lost_before, lost) == lost {
                 continue;
             }

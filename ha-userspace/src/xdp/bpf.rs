@@ -100,7 +100,7 @@ impl PinnedLink {
 /// # Safety
 ///
 /// What pointers in `attributes` point to must be valid for what the command does with it.
-unsafe fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<libc::c_int> {
+pub(super) unsafe fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<libc::c_int> {
     // SAFETY: the structure is as long as said; for the rest the caller answers.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attributes, size_of::<T>()) };
     match libc::c_int::try_from(result) {

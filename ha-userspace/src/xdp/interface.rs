@@ -24,6 +24,7 @@ use super::peers::{Peers, Probers};
 use super::pins::{self, Pins};
 use super::prospect::{Prospect, prospect};
 use crate::config::model::XdpMode;
+use crate::lost::Lost;
 use crate::net::clock;
 
 /// Settings of [`XdpInterface::attach`].
@@ -52,6 +53,8 @@ pub struct XdpInterface {
     ifindex: u32,
     attached: Attached,
     notes: Vec<String>,
+    unpinned: Option<String>,
+    variant: Variant,
     pins: Option<Pins>,
     /// Keeps the program attached. A kernel link, so that it can be pinned.
     _link: FdLink,
@@ -157,11 +160,9 @@ impl XdpInterface {
             return unused(error);
         }
 
-        let mut notes = Vec::new();
+        let mut notes = Notes::default();
         let pins = options.bpffs.and_then(|bpffs| {
-            Pins::prepare(bpffs, name, ifindex)
-                .map_err(|error| notes.push(no_fence(name, &error.to_string())))
-                .ok()
+            Pins::prepare(bpffs, name, ifindex).map_err(|error| notes.unpinned = Some(error.to_string())).ok()
         });
         let wanted = Wanted { name, ifindex, mode, options, facts: &facts, prospect: &prospect };
         let Some((pins, leftover)) = pins else {
@@ -171,9 +172,9 @@ impl XdpInterface {
             match wanted.take_over(&pins, link) {
                 Ok(taken) => return taken.finish(wanted, Some(pins), notes),
                 Err(reason) => {
-                    notes.push(format!("{name}: what an earlier run left is replaced: {reason}"));
+                    notes.lines.push(format!("{name}: what an earlier run left is replaced: {reason}"));
                     if let Err(error) = pins.clear() {
-                        notes.push(no_fence(name, &error.to_string()));
+                        notes.unpinned = Some(error.to_string());
                         return wanted.fresh(None, notes);
                     }
                 }
@@ -200,11 +201,23 @@ impl XdpInterface {
         self.attached
     }
 
-    /// What to tell the operator: why a better mode was not reached, why nothing is pinned. Each starts with the
-    /// interface's name.
+    /// What to tell the operator, such as why a better mode was not reached. Each starts with the interface's name.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Why nothing is pinned, so that program and fence go with the daemon; `None` where they are pinned, or nobody
+    /// wanted that.
+    #[must_use]
+    pub fn unpinned(&self) -> Option<&str> {
+        self.unpinned.as_deref()
+    }
+
+    /// Which build of the program it is.
+    #[must_use]
+    pub const fn variant(&self) -> Variant {
+        self.variant
     }
 
     /// What an earlier run left for this interface, if it left anything: it crashed, or is being restarted.
@@ -237,8 +250,13 @@ impl XdpInterface {
     }
 }
 
-fn no_fence(name: &str, reason: &str) -> String {
-    format!("{name}: {reason}; nothing is pinned, so there is no fence when the daemon dies")
+/// What there is to say of an attached program.
+#[derive(Default)]
+struct Notes {
+    /// [`XdpInterface::notes`].
+    lines: Vec<String>,
+    /// [`XdpInterface::unpinned`].
+    unpinned: Option<String>,
 }
 
 /// What [`XdpInterface::attach`] was asked for.
@@ -292,11 +310,11 @@ impl Wanted<'_> {
     }
 
     /// Attaches a program with maps of its own, pinned where `pins` says so.
-    fn fresh(self, pins: Option<Pins>, mut notes: Vec<String>) -> Result<XdpInterface, AttachError> {
+    fn fresh(self, pins: Option<Pins>, mut notes: Notes) -> Result<XdpInterface, AttachError> {
         let (mut program, alive, lease) = match self.load(pins.as_ref()) {
             Err(LoadError::Object(error)) if pins.is_some() => {
                 // A file system that takes no pins is no reason to go without XDP.
-                notes.push(no_fence(self.name, &error.to_string()));
+                notes.unpinned = Some(error.to_string());
                 drop(pins);
                 return self.fresh(None, notes);
             }
@@ -305,7 +323,8 @@ impl Wanted<'_> {
         self.configure(&lease);
         self.introduce(&mut program).map_err(|error| self.failed(error))?;
         let attempts = &self.prospect.attempts;
-        let (attached, link) = attach_in_order(self.name, self.ifindex, attempts, &mut program, &mut notes)?;
+        let (attached, link) =
+            attach_in_order(self.name, self.ifindex, attempts, &mut program, &mut notes.lines)?;
         Running { program, alive, lease, link, attached, inherited: None }.finish(self, pins, notes)
     }
 
@@ -343,12 +362,20 @@ impl Running {
         self,
         wanted: Wanted<'_>,
         pins: Option<Pins>,
-        mut notes: Vec<String>,
+        mut notes: Notes,
     ) -> Result<XdpInterface, AttachError> {
         let Self { mut program, alive, lease, link, attached, inherited } = self;
         let failed = |error| wanted.failed(error);
         let about = wanted.prospect.notes(attached);
-        notes.extend(about.iter().map(|note| format!("{}: {note}", wanted.name)));
+        notes.lines.extend(about.iter().map(|note| format!("{}: {note}", wanted.name)));
+        let variant = program.variant();
+        if variant == Variant::Linear {
+            notes.lines.push(format!(
+                "{}: {}: the kernel refuses that build",
+                wanted.name,
+                Lost::MultiBuffer.text()
+            ));
+        }
         let link = match &pins {
             // It is pinned already.
             Some(_) if inherited.is_some() => link,
@@ -366,7 +393,9 @@ impl Running {
             name: wanted.name.to_owned(),
             ifindex: wanted.ifindex,
             attached,
-            notes,
+            notes: notes.lines,
+            variant,
+            unpinned: notes.unpinned,
             pins,
             _link: link,
             pinned,

@@ -6,6 +6,7 @@ const BPF_MAP_CREATE: i32 = 0;
 const BPF_MAP_UPDATE_ELEM: i32 = 2;
 const BPF_PROG_LOAD: i32 = 5;
 const BPF_PROG_TEST_RUN: i32 = 10;
+const BPF_LINK_CREATE: i32 = 28;
 const BPF_MAP_TYPE_PROG_ARRAY: u32 = 3;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 /// The attach type that aya loads with: programs that call one another must have the same.
@@ -69,6 +70,13 @@ impl Raw {
         // r0 = XDP_PASS; exit.
         let program = Self::load(&[instruction(0xb7, 0, 0, 0, 2), instruction(0x95, 0, 0, 0, 0)]);
         Self { program, _called: None }
+    }
+
+    /// Attaches it to an interface in generic mode, until the descriptor is closed.
+    pub(crate) fn attach(&self, ifindex: u32) -> OwnedFd {
+        const GENERIC: u32 = 1 << 1;
+        let program = self.program.as_raw_fd().cast_unsigned();
+        own(bpf(BPF_LINK_CREATE, &mut [pair(program, ifindex), pair(BPF_XDP, GENERIC)]))
     }
 
     /// A descriptor of the program.

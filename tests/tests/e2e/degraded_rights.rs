@@ -20,6 +20,8 @@ pub(crate) fn tests() -> Vec<Test> {
     add("no_permission", no_permission);
     add("bpffs_is_missing", bpffs_missing);
     add("bpffs_cannot_be_mounted", bpffs_impossible);
+    add("lost_without_bpf", lost_without_bpf);
+    add("lost_without_pins", lost_without_pins);
     add("started_twice", started_twice);
     tests.push(Test::new("degraded::no_bpf_fails_over", no_bpf).needs([Daemon::XvrrpRfc]).timing());
     tests.push(
@@ -107,6 +109,42 @@ fn no_bpf(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// The warnings in `status`, of all interfaces.
+fn warnings(host: &Host) -> Result<String> {
+    Ok(json(host, "status")?["warnings"].to_string())
+}
+
+/// Who wants fast failover is told at WARN, and in `status` for as long as it lasts, what does not work.
+fn lost_without_bpf(lab: &Lab) -> Result<()> {
+    let host = lab.host("r1")?;
+    host.write(FILE, config(200), 0o644)?;
+    let log_file = "/run/lab/nobpf.log";
+    host.write(log_file, "", 0o644)?;
+    let rights = "-bpf,-sys_admin,-perfmon";
+    let mut daemon = start_without(host, rights, &["--run-dir", RUN_DIR], log_file)?;
+    reach(host, "VI_1", "MASTER", ms(4_000))?;
+    let words = "no fast failover, no fence";
+    let log = host.read(log_file)?;
+    let told: Vec<_> = log.lines().filter(|line| line.contains(words)).collect();
+    ensure!(told.len() == 1 && told[0].contains("WARN") && told[0].contains("CAP_BPF"), "{log}");
+    ensure!(warnings(host)?.contains(words), "{}", warnings(host)?);
+    let (_, on) = interface(host, RUN_DIR)?;
+    ensure!(on["lost"] == serde_json::json!(["fast_failover", "fence"]), "{on}");
+    let page = text(&xvrrp(host, &["status", "--run-dir", RUN_DIR])?);
+    ensure!(page.contains(words), "{page}");
+    // Who goes without by choice is not warned.
+    host.write(FILE, format!("global_defs {{\n xdp_mode off\n}}\n{}", config(200)), 0o644)?;
+    ensure!(daemon.stop(ms(5_000))?.is_some_and(|status| status.success()), "it does not stop");
+    let mut daemon = start_without(host, rights, &["--run-dir", RUN_DIR], log_file)?;
+    reach(host, "VI_1", "MASTER", ms(4_000))?;
+    let log = host.read(log_file)?;
+    let told: Vec<_> = log.lines().filter(|line| line.contains(words)).collect();
+    ensure!(told.len() == 1 && told[0].contains("INFO"), "{log}");
+    ensure!(!warnings(host)?.contains(words), "{}", warnings(host)?);
+    ensure!(daemon.stop(ms(5_000))?.is_some_and(|status| status.success()), "it does not stop");
+    Ok(())
+}
+
 /// Another daemon has the interface.
 fn occupied(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
@@ -156,6 +194,8 @@ fn bpffs_impossible(lab: &Lab) -> Result<()> {
     let [mut master, mut backup] = pair(lab)?;
     let log = backup.log();
     ensure!(log.matches("nothing is pinned").count() == 1, "{log}");
+    // With the RFC's timers alone nobody misses the fence.
+    ensure!(!log.contains("no fence") && !warnings(r2)?.contains("no fence"), "{log}");
     let (instance, on) = interface(r2, RUN_DIR)?;
     ensure!(instance["receive"] == "generic", "{instance} {on}");
     ensure!(on["xdp_reason"].as_str().is_some_and(|why| why.contains("/sys/fs/bpf")), "{on}");
@@ -163,6 +203,21 @@ fn bpffs_impossible(lab: &Lab) -> Result<()> {
     master.kill9()?;
     reach(r2, "VI_1", "MASTER", ms(2_000))?;
     sound(&mut backup, 30)
+}
+
+fn lost_without_pins(lab: &Lab) -> Result<()> {
+    let host = lab.host("r1")?;
+    host.output(&["umount", "/sys/fs/bpf"])?;
+    host.output(&["mount", "-t", "tmpfs", "-o", "ro,size=4k", "none", "/sys/fs"])?;
+    let mut daemon = host.start(Daemon::Xvrrp, &config(200))?;
+    reach(host, "VI_1", "MASTER", ms(4_000))?;
+    let (log, words) = (daemon.log(), "no fence when the daemon dies");
+    let told: Vec<_> = log.lines().filter(|line| line.contains(words)).collect();
+    ensure!(told.len() == 1 && told[0].contains("WARN") && told[0].contains("/sys/fs/bpf"), "{log}");
+    ensure!(warnings(host)?.contains(words), "{}", warnings(host)?);
+    let (_, on) = interface(host, RUN_DIR)?;
+    ensure!(on["lost"] == serde_json::json!(["fence_after_death"]) && on["xdp"] == "generic", "{on}");
+    sound(&mut daemon, 30)
 }
 
 fn started_twice(lab: &Lab) -> Result<()> {

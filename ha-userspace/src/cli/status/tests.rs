@@ -57,6 +57,7 @@ fn sample() -> Status {
             up: true,
             xdp: "generic".to_owned(),
             xdp_reason: "the driver (veth) loses XDP_TX".to_owned(),
+            lost: Vec::new(),
             fence: Some(FenceStatus {
                 state: "armed".to_owned(),
                 now: "open".to_owned(),

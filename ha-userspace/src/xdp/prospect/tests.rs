@@ -1,5 +1,5 @@
 use super::*;
-use crate::xdp::facts::{Member, Offload, Offloads, QueueCounts};
+use crate::xdp::facts::{Features, Member, Offload, Offloads, QueueCounts};
 use crate::xdp::occupant::Occupant;
 
 /// A card on a kernel that says what its driver does (6.3).

@@ -47,7 +47,8 @@ impl Test {
         self
     }
 
-    /// It measures times, so no other test may run beside it.
+    /// It keeps the processors busy, or compares what they do, or must not be disturbed for a millisecond: no other test
+    /// runs beside it. A test of the RFC's timers needs this not: see `punctual`.
     pub(crate) fn timing(mut self) -> Self {
         self.timing = true;
         self
@@ -112,6 +113,8 @@ impl Test {
     }
 }
 
+/// Tests at a time, for each processor.
+const LANES: usize = 5;
 /// A thread of the highest priority that wakes up later than this was not let run by the machine's host.
 /// Interrupts of a flood stay well below.
 const STOPPED: Duration = Duration::from_millis(5);
@@ -124,15 +127,15 @@ static QUIET: RwLock<()> = RwLock::new(());
 /// Runs all tests that the command line asks for.
 pub(crate) fn main(groups: impl IntoIterator<Item = Vec<Test>>) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Namespaces and daemons of a few tests at a time are what a small machine can bear; most of them wait most of the
-    // time.
-    arguments.test_threads.get_or_insert(4);
+    // Most of them wait most of the time, and what they take from each other is allowed for (see `punctual`).
+    arguments.test_threads.get_or_insert(LANES * std::thread::available_parallelism().map_or(1, usize::from));
     // An ignored test lacks something; running it nevertheless could only fail.
     arguments.include_ignored = false;
     // Those that share the machine first: one that wants it alone would wait for all that have begun.
     let (alone, mut beside): (Vec<_>, Vec<_>) = groups.into_iter().flatten().partition(Test::is_timing);
     beside.sort_by_key(|test| !test.long);
     let trials = beside.into_iter().chain(alone).map(trial).collect();
+    lab::watch_pace();
     let conclusion = libtest_mimic::run(&arguments, trials);
     print_slowest();
     conclusion.exit_code()

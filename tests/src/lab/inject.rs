@@ -107,8 +107,8 @@ fn send_loop(socket: &Socket, frames: &[Vec<u8>], per_second: u64, count: &Count
     while !stop.load(Ordering::Relaxed) {
         // What is due by now; a sender that was held up makes up for at most a tenth of a second.
         let elapsed = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let due =
-            (elapsed.saturating_mul(per_second) / 1_000_000).saturating_sub(count.sent.load(Ordering::Relaxed));
+        let due = (elapsed.saturating_mul(per_second) / 1_000_000)
+            .saturating_sub(count.sent.load(Ordering::Relaxed));
         for frame in next.by_ref().take(usize::try_from(due.min(per_second / 10 + 1)).unwrap_or(1)) {
             // A full queue: the frame is lost, as on a real wire.
             let _full = socket.send(frame);

@@ -58,10 +58,7 @@ pub fn held_up(from: Moment, to: Moment) -> Duration {
 
 /// The part of `from` to `to` that the rounds, newest first, cover.
 fn overlap<'a>(rounds: impl Iterator<Item = &'a (Moment, Moment)>, from: Moment, to: Moment) -> Duration {
-    rounds
-        .take_while(|(_, end)| *end > from)
-        .map(|(due, end)| (*end).min(to).since((*due).max(from)))
-        .sum()
+    rounds.take_while(|(_, end)| *end > from).map(|(due, end)| (*end).min(to).since((*due).max(from))).sum()
 }
 
 fn measure() -> Result<()> {
@@ -162,7 +159,8 @@ mod tests {
 
     #[test]
     fn requests_are_what_the_kernel_reads() {
-        let length = |bytes: &[u8]| usize::try_from(u32::from_ne_bytes(bytes[..4].try_into().unwrap())).unwrap();
+        let length =
+            |bytes: &[u8]| usize::try_from(u32::from_ne_bytes(bytes[..4].try_into().unwrap())).unwrap();
         for (request, wanted) in [(link_up(), 32), (address(), 32)] {
             assert_eq!((length(&request), request.len()), (wanted, wanted));
         }

@@ -14,8 +14,8 @@ use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Addresses, Change, Daemon, Host, Lab, Moment, Running, Wire, wait_for};
 
 use crate::harness::Test;
-use crate::punctual::on_time;
 use crate::hostile::{VIP, json, ms, reach, state};
+use crate::punctual::on_time;
 
 pub(crate) fn tests() -> Vec<Test> {
     [interfaces::tests(), rights::tests(), restart::tests()].into_iter().flatten().collect()

@@ -5,8 +5,8 @@ use ha_tests::lab::{Change, Daemon, Host, Lab, Moment, Running, wait_for};
 
 use super::{config, fault, pair, settled, takeover};
 use crate::harness::Test;
-use crate::punctual::within;
 use crate::hostile::{VIP, json, ms, reach, sound, state};
+use crate::punctual::within;
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();

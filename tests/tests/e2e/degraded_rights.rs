@@ -22,9 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
     add("bpffs_cannot_be_mounted", bpffs_impossible);
     add("started_twice", started_twice);
     tests.push(Test::new("degraded::no_bpf_fails_over", no_bpf).needs([Daemon::XvrrpRfc]));
-    tests.push(
-        Test::new("degraded::another_xdp_program_fails_over", occupied).needs([Daemon::XvrrpRfc]),
-    );
+    tests.push(Test::new("degraded::another_xdp_program_fails_over", occupied).needs([Daemon::XvrrpRfc]));
     tests
 }
 

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use ha_tests::lab::{Addresses, Change, Daemon, Lab, Moment, Running, Status, wait_for};
 
 use crate::harness::Test;
-use crate::punctual::within;
 use crate::hostile::ms;
+use crate::punctual::within;
 
 const VRIDS: [u8; 3] = [51, 52, 53];
 

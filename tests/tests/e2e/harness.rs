@@ -161,6 +161,7 @@ fn trial(test: Test) -> Trial {
     if let Some(reason) = &missing {
         eprintln!("ignored: {name}: {reason}");
     }
+    let told = name.clone();
     let trial = Trial::test(name, move || {
         let result = if timing {
             let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
@@ -169,6 +170,10 @@ fn trial(test: Test) -> Trial {
             let _shared = QUIET.read().unwrap_or_else(PoisonError::into_inner);
             test.run_timed()
         };
+        if let Err(error) = &result {
+            // At once; what else there is to say comes at the end.
+            println!("failed: {told}: {:#}", error.root_cause());
+        }
         result.map_err(|error| Failed::from(format!("{:#}\n\n{error}", error.root_cause())))
     });
     trial.with_ignored_flag(missing.is_some())

@@ -61,7 +61,10 @@ fn flood(lab: &Lab, mode: &str, cpu: f64) -> Result<()> {
             "{victim}: {rate:.0} frames a second, which took {sender:?} to send and {used:?} to receive, {grown} KiB more"
         );
         ensure!(rate > 5_000.0, "only {rate:.0} frames a second");
-        ensure!(share <= cpu, "{victim}: {used:?} of a processor, and the sender {sender:?}; {cpu} of it at most");
+        ensure!(
+            share <= cpu,
+            "{victim}: {used:?} of a processor, and the sender {sender:?}; {cpu} of it at most"
+        );
         ensure!(grown <= GROWTH_KIB, "{victim}: {grown} KiB more, wanted at most {GROWTH_KIB}");
     }
     let changes = addresses.history().into_iter().filter(|change| change.at > start).collect::<Vec<_>>();

@@ -326,7 +326,7 @@ fn interface_down(lab: &Lab) -> Result<()> {
     r1.output(&["ip", "link", "set", "ens160", "up"])?;
     let up = Moment::now();
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
-    let first = adverts(&wire, "r1", 25, up).first().copied().context("no advert")?;
+    let first = await_advert(&wire, "r1", 25, up, |_| true)?;
     // It starts as backup, so it listens for a while before it sends.
     ensure!(first.at.since(up) > ms(250), "master {:?} after the link was up", first.at.since(up));
     ensure!(!daemon.log().contains("panicked"));

@@ -38,7 +38,8 @@ fn floods(lab: &Lab) -> Result<()> {
     r2.probes()?;
     let begin = Moment::now();
     let usage = || -> Result<[Usage; 2]> { Ok([r1.running.usage()?, r2.running.usage()?]) };
-    let percent = |before: &[Usage; 2], after: &[Usage; 2]| [0, 1].map(|at| after[at].percent_since(&before[at]));
+    let percent =
+        |before: &[Usage; 2], after: &[Usage; 2]| [0, 1].map(|at| after[at].percent_since(&before[at]));
     let before = usage()?;
     std::thread::sleep(length());
     let calm = percent(&before, &usage()?);
@@ -59,7 +60,10 @@ fn floods(lab: &Lab) -> Result<()> {
         ensure!(rate > FLOOD, "{name}: only {rate:.0} frames a second");
         for (at, router) in ["master", "backup"].into_iter().enumerate() {
             let more = used[at] - calm[at];
-            ensure!(more <= SHARE * senders, "{name}: the {router} uses {more:.2} % more, the senders {senders:.2} %");
+            ensure!(
+                more <= SHARE * senders,
+                "{name}: the {router} uses {more:.2} % more, the senders {senders:.2} %"
+            );
         }
         let status = lab.host("r2")?.xvrrp_status()?;
         let peer = status.interfaces.iter().flat_map(|i| &i.peers).next().context("r2 knows no peer")?;

@@ -110,5 +110,6 @@ fn ignored(lab: &Lab) -> Result<()> {
     let outage = outage(&pinger, died, ms(6_000)).context("nobody took over")?;
     outage.print("death of a master that was to be preempted");
     let start = outage.gap.start;
-    within("the client is served again within an interval", start, start.plus(outage.length), ms(1_000)).map(drop)
+    within("the client is served again within an interval", start, start.plus(outage.length), ms(1_000))
+        .map(drop)
 }

@@ -140,7 +140,6 @@ impl Summary {
         let at = |n: usize| sorted.get(n).map_or(f64::NAN, |time| time.ms_after(origin));
         Self([at(0), at(sorted.len() / 2), at(sorted.len().saturating_sub(1))])
     }
-
 }
 
 impl std::fmt::Display for Summary {
@@ -258,7 +257,10 @@ fn fast(lab: &Lab) -> Result<()> {
     std::thread::sleep(Duration::from_secs(5));
     let (many, one) = (usage[0].spent(second.pid())?, usage[1].spent(other_second.pid())?);
     println!("probing every millisecond, the backup of 255: {many}; of one: {one}");
-    ensure!(many.wakeups() <= 1.5 * one.wakeups(), "the backup of 255 wakes up too often: {many}; of one: {one}");
+    ensure!(
+        many.wakeups() <= 1.5 * one.wakeups(),
+        "the backup of 255 wakes up too often: {many}; of one: {one}"
+    );
     ensure!(many.percent() <= 2.0 * one.percent(), "the backup of 255 uses too much: {many}; of one: {one}");
 
     let targets: Vec<_> = (1..=MASTER.count).map(address).collect();

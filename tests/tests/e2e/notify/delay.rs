@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 use super::advert;
 use super::sink::{Manner, Sink};
 use crate::harness::Test;
-use crate::punctual::{steady, within};
 use crate::hostile::{VIP, logged, ms, reach};
+use crate::punctual::{steady, within};
 
 /// Adverts leave every 10 ms; the wire must never see a longer pause.
 const LONGEST_PAUSE: Duration = ms(15);

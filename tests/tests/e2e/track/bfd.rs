@@ -7,8 +7,8 @@ use ha_tests::lab::{Daemon, Host, Lab, Moment, Running, missing_bfdd, wait_for};
 
 use super::becomes;
 use crate::harness::Test;
-use crate::punctual::within;
 use crate::hostile::{VIP, ms, reach, sound};
+use crate::punctual::within;
 
 pub(crate) fn tests() -> Vec<Test> {
     if let Some(reason) = missing_bfdd() {
@@ -19,9 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("track::bfd_with_frr_v4", |lab: &Lab| with_frr(lab, false))
             .needs([Daemon::XvrrpRfc])
             .long(),
-        Test::new("track::bfd_with_frr_v6", |lab: &Lab| with_frr(lab, true))
-            .needs([Daemon::XvrrpRfc])
-            .long(),
+        Test::new("track::bfd_with_frr_v6", |lab: &Lab| with_frr(lab, true)).needs([Daemon::XvrrpRfc]).long(),
     ]
 }
 

@@ -12,8 +12,8 @@ use ha_tests::lab::{Daemon, Host, Lab, Moment};
 
 use super::{becomes, tracker};
 use crate::harness::Test;
-use crate::punctual::{allowance, within};
 use crate::hostile::{VIP, json, ms, reach, sound};
+use crate::punctual::{allowance, within};
 
 /// For how long adverts are watched, with and without what hangs.
 const WATCH: Duration = ms(4_000);
@@ -182,7 +182,10 @@ fn hang(lab: &Lab) -> Result<()> {
         runs(&after) - runs(&before)
     );
     // Half of what makes a backup take over, beside what it is without them.
-    ensure!(beside < alone + INTERVAL * 3 / 2, "an advert was {beside:?} after the one before; alone {alone:?}");
+    ensure!(
+        beside < alone + INTERVAL * 3 / 2,
+        "an advert was {beside:?} after the one before; alone {alone:?}"
+    );
     ensure!(after["failures"] == 0, "the good check was disturbed: {after}");
     // Every 200 ms; once in a second would be the pace of those that hang.
     ensure!(runs(&after) - runs(&before) >= 10, "the good check was held up: {before} {after}");

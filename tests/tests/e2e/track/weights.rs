@@ -8,8 +8,8 @@ use ha_tests::lab::{Daemon, Frame, Host, Lab, Moment, Process, Wire, wait_for};
 
 use super::{becomes, tracker};
 use crate::harness::Test;
-use crate::punctual::within;
 use crate::hostile::{VIP, ms, reach, sound};
+use crate::punctual::within;
 
 /// Sooner than by looking again and again: the most frequent look is at processes, every 500 ms.
 const LOOK: Duration = ms(500);

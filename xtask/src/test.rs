@@ -83,20 +83,46 @@ pub(crate) fn main(args: &Args) -> Result<()> {
 
 /// One run: what came out, and how long it took.
 fn run(args: &Args) -> Result<(Counts, Duration)> {
-    let mut steps = vec![
-        tests(
-            "unit tests",
-            args,
-            &["--workspace", "--exclude", "ha-ebpf", "--exclude", "ha-fuzz", "--exclude", "ha-tests"],
-            None,
-        ),
-        tests("simulation", args, &["--package", "ha-tests", "--lib"], None),
-    ];
+    // Before anything runs, so that what tests take is told without it.
+    let mut steps = vec![build(args)];
+    steps.push(tests("unit tests", args, &UNIT, None));
+    steps.push(tests("simulation", args, &["--package", "ha-tests", "--lib"], None));
     if !args.quick {
         end_to_end(args, &mut steps)?;
     }
-    Ok((summary(&steps), steps.iter().map(|step| step.took).sum()))
+    let took = steps.iter().skip(1).map(|step| step.took).sum();
+    Ok((summary(&steps), took))
 }
+
+/// The packages with unit, property and kernel tests.
+const UNIT: [&str; 7] =
+    ["--workspace", "--exclude", "ha-ebpf", "--exclude", "ha-fuzz", "--exclude", "ha-tests"];
+
+/// All test programs, and the release daemon that the end-to-end tests run. A package that does not compile is told
+/// here; its step tells it again.
+fn build(args: &Args) -> Step {
+    let start = Instant::now();
+    let mut daemon = sys::cargo();
+    daemon.args(["build", "--release", "--package", "ha-userspace"]);
+    let mut programs = sys::cargo();
+    programs.args(["test", "--no-run"]).args(UNIT);
+    let mut cluster = sys::cargo();
+    cluster.args(["test", "--no-run", "--package", "ha-tests"]);
+    let mut broken = None;
+    let wanted = [
+        ("the daemon (release)", !args.quick, daemon),
+        ("the tests", true, programs),
+        ("the lab and its tests", true, cluster),
+    ];
+    for (what, wanted, mut command) in wanted {
+        if wanted && let Err(error) = sys::run(&format!("Building {what}"), &mut command) {
+            broken.get_or_insert(format!("{error:#}"));
+        }
+    }
+    Step { name: BUILD, took: start.elapsed(), broken, ..Step::default() }
+}
+
+const BUILD: &str = "build";
 
 fn prepare(args: &Args) -> Result<()> {
     if args.quick {
@@ -119,22 +145,19 @@ fn prepare(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The release daemon, then the tests that run it.
+/// The tests that run the release daemon.
 fn end_to_end(args: &Args, steps: &mut Vec<Step>) -> Result<()> {
-    let build = build_daemon();
-    let built = build.broken.is_none();
-    steps.push(build);
     if !has_end_to_end()? {
         return Ok(());
     }
     let name = "end to end";
-    if !built {
-        let broken = Some("not run: there is no daemon to run".to_owned());
+    let daemon = sys::target_dir()?.join("release/xvrrp");
+    if steps.iter().any(|step| step.name == BUILD && step.broken.is_some()) {
+        let broken = Some("not run: the build failed".to_owned());
         steps.push(Step { name, broken, ..Step::default() });
         return Ok(());
     }
     let before = Leftovers::now();
-    let daemon = sys::target_dir()?.join("release/xvrrp");
     let mut step = tests(name, args, &["--package", "ha-tests", "--test", "*"], Some(&daemon));
     if let Some(new) = Leftovers::now().since(&before) {
         println!("note: left behind, or started by somebody else meanwhile: {new}");
@@ -145,15 +168,6 @@ fn end_to_end(args: &Args, steps: &mut Vec<Step>) -> Result<()> {
     }
     steps.push(step);
     Ok(())
-}
-
-fn build_daemon() -> Step {
-    let start = Instant::now();
-    let mut build = sys::cargo();
-    build.args(["build", "--release", "--package", "ha-userspace"]);
-    let broken =
-        sys::run("Building the daemon (release)", &mut build).err().map(|error| format!("{error:#}"));
-    Step { name: "daemon", took: start.elapsed(), broken, ..Step::default() }
 }
 
 /// Whether the package ha-tests has test targets besides its library.
@@ -234,7 +248,7 @@ fn summary(steps: &[Step]) -> Counts {
     for step in steps {
         let counted = step.counts != Counts::default();
         let text = match (&step.broken, counted) {
-            (None, false) if step.name == "daemon" => "built".to_owned(),
+            (None, false) if step.name == BUILD => "built".to_owned(),
             (None, _) => step.counts.to_string(),
             (Some(why), false) => why.clone(),
             (Some(why), true) => format!("{}; {why}", step.counts),

@@ -9,7 +9,6 @@ use super::clock::wait_for;
 use super::frr;
 use super::host::Host;
 use super::process::Process;
-use super::sys;
 
 const CONFIG: &str = "/run/frr/bfdd.conf";
 const VTY: &str = "/run/frr/bfdd.vty";
@@ -37,7 +36,6 @@ impl Host {
         let mut command: Command = frr::daemon("bfdd");
         command.args(["-f", CONFIG, "--bfdctl", "/run/frr/bfdd.sock"]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        sys::realtime_child(&mut command);
         let _from_an_earlier_run = std::fs::remove_file(self.path(VTY));
         let mut process = self.spawn(command)?;
         if wait_for(Duration::from_secs(5), || self.path(VTY).exists().then_some(())).is_none() {

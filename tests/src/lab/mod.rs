@@ -83,7 +83,7 @@ pub use frr_bfd::{Bfdd, missing_bfdd};
 pub use host::Host;
 pub use impair::{BadCable, Impairment};
 pub use inject::{Flood, Injector};
-pub use pace::{held_up, watch_pace};
+pub use pace::{held_up, starved, watch_pace};
 pub use persistent::STATE_FILE;
 pub use ping::Pinger;
 pub use ping_report::{Echo, Gap, PingReport};

@@ -5,6 +5,9 @@
 //! network namespace of its own: it wakes up, changes an address through netlink, sends a packet and receives it. It
 //! has a higher priority than any daemon, so that no daemon can excuse itself. What it needs beyond the usual is what
 //! the machine took, and what a test may add to the time that it expects.
+//!
+//! Another thread does the same for ordinary work, which starting a program, a script and most of a test are: it only
+//! wakes up, with no priority.
 
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind};
@@ -33,9 +36,22 @@ const MEMORY: usize = 100_000;
 /// Without an answer for so long, nothing more is measured.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Rounds that were held up: when they were due and when they ended, oldest first.
-static HELD_UP: Mutex<VecDeque<(Moment, Moment)>> = Mutex::new(VecDeque::new());
+/// A thread without priority that wakes up later than this waits behind other work.
+const WAITS: Duration = Duration::from_millis(10);
+
+/// When a round was due and when it ended.
+type Rounds = Mutex<VecDeque<(Moment, Moment)>>;
+
+/// Rounds that were held up, oldest first.
+static HELD_UP: Rounds = Mutex::new(VecDeque::new());
+/// The same of ordinary work.
+static STARVED: Rounds = Mutex::new(VecDeque::new());
 static START: Once = Once::new();
+
+/// Whether times are judged here: peers that only play a part then have the processor before ordinary work.
+pub(super) fn is_watched() -> bool {
+    START.is_completed()
+}
 
 /// Starts to measure, if that has not been done. Where it cannot be (no root), nothing is ever held up.
 pub fn watch_pace() {
@@ -46,13 +62,38 @@ pub fn watch_pace() {
                 eprintln!("note: nothing is known of this machine's pace: {error:#}");
             }
         });
+        let thread = std::thread::Builder::new().name("lab-ordinary".to_owned());
+        let _no_reference = thread.spawn(|| {
+            loop {
+                let due = Moment::now().plus(PAUSE);
+                std::thread::sleep(PAUSE);
+                remember(&STARVED, due, Moment::now(), WAITS);
+            }
+        });
     });
+}
+
+fn remember(rounds: &Rounds, due: Moment, end: Moment, usual: Duration) {
+    if end.since(due) > usual {
+        let mut rounds = rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        rounds.push_back((due, end));
+        if rounds.len() > MEMORY {
+            rounds.pop_front();
+        }
+    }
 }
 
 /// How much of the time between two moments the machine held up whoever had something to do.
 #[must_use]
 pub fn held_up(from: Moment, to: Moment) -> Duration {
     let rounds = HELD_UP.lock().unwrap_or_else(PoisonError::into_inner);
+    overlap(rounds.iter().rev(), from, to)
+}
+
+/// How much of the time between two moments ordinary work waited for a processor.
+#[must_use]
+pub fn starved(from: Moment, to: Moment) -> Duration {
+    let rounds = STARVED.lock().unwrap_or_else(PoisonError::into_inner);
     overlap(rounds.iter().rev(), from, to)
 }
 
@@ -76,14 +117,7 @@ fn measure() -> Result<()> {
         netlink.ask(&address())?;
         packets.send(&[0])?;
         packets.recv(&mut [0])?;
-        let end = Moment::now();
-        if end.since(due) > USUAL {
-            let mut rounds = HELD_UP.lock().unwrap_or_else(PoisonError::into_inner);
-            rounds.push_back((due, end));
-            if rounds.len() > MEMORY {
-                rounds.pop_front();
-            }
-        }
+        remember(&HELD_UP, due, Moment::now(), USUAL);
     }
 }
 

@@ -30,8 +30,12 @@ pub(super) fn die_with_parent(command: &mut Command) {
 }
 
 /// Puts the child of `command`, and what it starts, under `SCHED_FIFO`: below the measuring threads, above all ordinary
-/// work. For peers that only play a part: what a busy machine makes of them is not what a test is about.
+/// work. For peers that only play a part in a test: what a busy machine makes of them is not what it is about. A benchmark
+/// runs them as they are.
 pub(super) fn realtime_child(command: &mut Command) {
+    if !super::pace::is_watched() {
+        return;
+    }
     const BELOW_WITNESSES: i32 = 15;
     // SAFETY: the hook runs between fork and exec and calls only sched_setscheduler(2), which is a plain system call,
     // with a value of its own.

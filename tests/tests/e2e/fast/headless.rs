@@ -14,12 +14,12 @@ const BACKUP: &str = include_str!("../../../inputs/two-node/backup.conf");
 
 pub(super) fn tests() -> Vec<Test> {
     let new = |name: &str, body: fn(&Lab) -> Result<()>| {
-        Test::new(format!("fast::{name}"), body).needs([Daemon::Xvrrp]).timing()
+        Test::new(format!("fast::{name}"), body).needs([Daemon::Xvrrp])
     };
     vec![
-        new("s39_killed_beside_keepalived", killed).needs([Daemon::Xvrrp, Daemon::Keepalived]),
-        new("s39_frozen_beside_keepalived", frozen).needs([Daemon::Xvrrp, Daemon::Keepalived]),
-        new("ignored_master_dies", ignored),
+        new("s39_killed_beside_keepalived", killed).needs([Daemon::Xvrrp, Daemon::Keepalived]).long(),
+        new("s39_frozen_beside_keepalived", frozen).needs([Daemon::Xvrrp, Daemon::Keepalived]).long(),
+        new("ignored_master_dies", ignored).timing(),
     ]
 }
 

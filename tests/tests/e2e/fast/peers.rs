@@ -18,17 +18,17 @@ const WAIT: Duration = Duration::from_micros(2_343);
 
 pub(super) fn tests() -> Vec<Test> {
     let new = |name: &str, body: fn(&Lab) -> Result<()>| {
-        Test::new(format!("fast::{name}"), body).needs([Daemon::Xvrrp]).timing()
+        Test::new(format!("fast::{name}"), body).needs([Daemon::Xvrrp])
     };
     vec![
         new("keepalived_is_master", |lab| beside_keepalived(lab, false)).needs([Daemon::Keepalived]),
         new("keepalived_is_backup", |lab| beside_keepalived(lab, true)).needs([Daemon::Keepalived]),
         new("detach_after_a_crash", detach).needs_tool("bpftool"),
-        new("same_key", |lab| keys(lab, ["correct horse battery", "correct horse battery"])),
+        new("same_key", |lab| keys(lab, ["correct horse battery", "correct horse battery"])).timing(),
         new("different_keys", |lab| keys(lab, ["correct horse battery", "staple correct horse"])),
         new("one_key", |lab| keys(lab, ["correct horse battery", ""])),
-        new("three_routers", three_routers).on(|| Topology::routers(3)),
-        new("wrong_verdict_is_damped", wrong_verdict),
+        new("three_routers", three_routers).on(|| Topology::routers(3)).timing(),
+        new("wrong_verdict_is_damped", wrong_verdict).timing(),
     ]
 }
 

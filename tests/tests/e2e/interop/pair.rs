@@ -125,8 +125,8 @@ impl<'a> Run<'a> {
         self.end()
     }
 
-    /// Waits until the virtual address is on router `which` and not on the other, and stays there.
-    fn alone(&mut self, which: usize) -> Result<()> {
+    /// Waits until the virtual address is on router `which` and not on the other, and stays there; since when.
+    fn alone(&mut self, which: usize) -> Result<Moment> {
         let patience = self.dialect.master_down(PRIORITIES[0], self.dialect.interval()) + ms(6_000);
         let alone = |run: &Self| -> Result<bool> {
             let holds = |which: usize| run.routers[which].holds(&run.wire, &run.addresses);
@@ -139,17 +139,20 @@ impl<'a> Run<'a> {
         });
         let name = self.routers[which].name();
         came.with_context(|| format!("the address is not on {name} alone within {patience:?}"))??;
+        let since = Moment::now();
         std::thread::sleep(self.dialect.interval() + ms(300));
         for router in &mut self.routers {
             router.check_alive()?;
         }
         ensure!(alone(self)?, "the address does not stay on {name} alone");
-        Ok(())
+        Ok(since)
     }
 
     fn start(&mut self) -> Result<()> {
-        self.alone(0)?;
-        ensure!(self.wire.unreachables().is_empty(), "ICMP unreachable: {:?}", self.wire.unreachables());
+        let since = self.alone(0)?;
+        // A host whose daemon was not up yet rightly refused unicast adverts.
+        let refused: Vec<_> = self.wire.unreachables().into_iter().filter(|seen| seen.at > since).collect();
+        ensure!(refused.is_empty(), "ICMP unreachable: {refused:?}");
         self.check_answers()?;
         self.check_adverts()?;
         self.routers.iter().try_for_each(Router::check_counters)

@@ -295,7 +295,7 @@ fn an_error_names_thing_place_cause_and_next_step() {
 fn how_long_255_addresses_take() {
     let (host, _other, index) = host();
     let specs: Vec<_> = (1..=255).map(|n| spec(index, v4(n), 32)).collect();
-    let (add, remove) = host.run(move || {
+    let (add, remove, one_by_one) = host.run(move || {
         let batch = Batch::prepare(&specs);
         let mut addresses = Addresses::open().expect("netlink");
         let start = Instant::now();
@@ -303,8 +303,14 @@ fn how_long_255_addresses_take() {
         let added = start.elapsed();
         let start = Instant::now();
         assert_eq!(addresses.remove(batch.specs()), vec![Removal::Removed; 255]);
-        (added, start.elapsed())
+        let removed = start.elapsed();
+        let start = Instant::now();
+        for spec in &specs {
+            assert_eq!(addresses.run(&Batch::prepare(std::slice::from_ref(spec))), [Outcome::Added]);
+        }
+        (added, removed, start.elapsed())
     });
-    println!("255 addresses: {} µs to add, {} µs to remove", add.as_micros(), remove.as_micros());
-    assert!(add.as_millis() < 200, "{add:?}");
+    println!("255 addresses: {add:?} to add, {remove:?} to remove, {one_by_one:?} to add one by one");
+    // The kernel's part is the same; a batch must not cost more around it. Twice is for other work on the machine.
+    assert!(add < one_by_one * 2, "{add:?}, {one_by_one:?}");
 }

@@ -12,6 +12,7 @@ use super::frr;
 use super::host::Host;
 use super::process::Process;
 use super::status::Status;
+use super::sys;
 
 /// Run directory of xvrrp inside a host.
 pub const RUN_DIR: &str = "/run/xvrrp";
@@ -105,6 +106,7 @@ impl Host {
                 let mut command = Command::new("keepalived");
                 command.args(["-n", "-l", "-D", "-P", "-f", file, "-p", "/run/keepalived.pid"]);
                 command.args(["-r", "/run/keepalived-vrrp.pid"]);
+                sys::realtime_child(&mut command);
                 command
             }
             Daemon::FrrVrrpd => {

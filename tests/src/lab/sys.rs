@@ -29,6 +29,26 @@ pub(super) fn die_with_parent(command: &mut Command) {
     }
 }
 
+/// Puts the child of `command`, and what it starts, under `SCHED_FIFO`: below the measuring threads, above all ordinary
+/// work. For peers that only play a part in a test: what a busy machine makes of them is not what it is about. A benchmark
+/// runs them as they are.
+pub(super) fn realtime_child(command: &mut Command) {
+    if !super::pace::is_watched() {
+        return;
+    }
+    const BELOW_WITNESSES: i32 = 15;
+    // SAFETY: the hook runs between fork and exec and calls only sched_setscheduler(2), which is a plain system call,
+    // with a value of its own.
+    unsafe {
+        command.pre_exec(|| {
+            let param = libc::sched_param { sched_priority: BELOW_WITNESSES };
+            // Refused without the right; it then runs as everything else does.
+            let _refused = libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param);
+            Ok(())
+        });
+    }
+}
+
 /// Detaches the child of `command` from the terminal and the session of the caller.
 pub(super) fn detach(command: &mut Command) {
     // SAFETY: the hook runs between fork and exec and calls only setsid(2), which is async-signal-safe.

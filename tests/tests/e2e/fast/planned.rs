@@ -1,12 +1,23 @@
 //! Planned switches: a graceful stop hands over, a restart keeps the role. No packet of the client is lost.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Daemon, Lab, Moment, RUN_DIR, Running};
 use nix::sys::signal::Signal;
 
 use super::cluster::{Router, files, pair, stream};
 use crate::harness::Test;
-use crate::pair::{VIP, adverts, garps, held_by, ms, stderr, until, xvrrp};
+use crate::pair::{INTERVAL, VIP, adverts, garps, held_by, ms, stderr, until, xvrrp};
+use crate::punctual::within;
+
+/// For restarts: a start must fit into a backup's patience, also on a machine with other work.
+fn slow() -> [String; 2] {
+    files().map(|text| text.replace("advert_int 0.1", "advert_int 0.5"))
+}
+
+/// Longer than a backup of those is patient: three intervals and the skew time.
+const PATIENCE: Duration = ms(1_900);
 
 /// What a restart of r1 must not disturb.
 struct Quiet<'a> {
@@ -25,10 +36,10 @@ pub(super) fn tests() -> Vec<Test> {
         new("planned_restarts", planned_restarts).needs([Daemon::Xvrrp]).timing(),
         new("restarts_beside_keepalived", |lab| restarts_beside_keepalived(lab, true))
             .needs([Daemon::Xvrrp, Daemon::Keepalived])
-            .timing(),
+            .long(),
         new("restarts_without_fast_failover", |lab| restarts_beside_keepalived(lab, false))
             .needs([Daemon::Xvrrp, Daemon::Keepalived])
-            .timing(),
+            .long(),
         new("slow_restart", |lab| slow_restart(lab, Daemon::Xvrrp)).needs([Daemon::Xvrrp]).timing().long(),
         new("slow_restart_beside_keepalived", |lab| slow_restart(lab, Daemon::Keepalived))
             .needs([Daemon::Xvrrp, Daemon::Keepalived])
@@ -68,7 +79,8 @@ fn graceful_stop(lab: &Lab) -> Result<()> {
     let doubles = census.double_answers(begin);
     println!("ARP questions with two answers: {}", doubles.len());
     ensure!(doubles.is_empty(), "two answer: {doubles:?}");
-    ensure!(took < 20.0, "r2 took {took:.2} ms to take over");
+    // The skew time of priority 99.
+    within("r2 takes over", zero, first, INTERVAL * (256 - 99) / 256)?;
     ensure!(lost == 0, "{lost} packets lost");
     Ok(())
 }
@@ -83,11 +95,11 @@ impl<'a> Quiet<'a> {
     fn undisturbed(&self, what: &str, begin: Moment) -> Result<()> {
         let done = Moment::now();
         // Longer than any backup is patient.
-        std::thread::sleep(ms(600));
+        std::thread::sleep(PATIENCE);
         until(self.lab.host("r1")?, "VI_1", "MASTER", ms(1_000)).context(what.to_owned())?;
         let now = Moment::now();
         let report = self.pinger.report();
-        let lost = report.lost_between(begin, done.plus(ms(550)));
+        let lost = report.lost_between(begin, done.plus(PATIENCE - ms(50)));
         let announced = garps(&self.wire, "r1", VIP, begin).len();
         let changes: Vec<_> =
             self.addresses.history().into_iter().filter(|change| change.at >= begin).collect();
@@ -132,25 +144,25 @@ fn wait_for_end(running: &mut Running) -> Result<bool> {
 
 /// The peer probes, is told to wait, and waits.
 fn planned_restarts(lab: &Lab) -> Result<()> {
-    let [mut r1, r2] = pair(lab, files())?;
+    let files = slow();
+    let [mut r1, r2] = pair(lab, [&files[0], &files[1]])?;
     let quiet = Quiet::new(lab)?;
     quiet.exec()?;
-    quiet.leave_and_start(&mut r1, files()[0])?;
+    quiet.leave_and_start(&mut r1, &files[0])?;
     quiet.exec()?;
     ensure!(!r2.log().contains("BACKUP -> "), "r2 left BACKUP:\n{}", r2.log());
     // The peers go on as before: the next death is noticed fast.
     r2.probes()?;
     let died = Moment::now();
     r1.running.kill9()?;
-    let taken = ha_tests::lab::wait_for(ms(300), || quiet.wire.first_advert_from("r2", died))
+    let taken = ha_tests::lab::wait_for(ms(3_000), || quiet.wire.first_advert_from("r2", died))
         .context("r2 does not take over after restarts")?;
     println!("killed after the restarts: r2 takes over after {:.1} ms", taken.ms_after(died));
-    ensure!(taken.since(died) < ms(50), "r2 takes over {:.1} ms after kill -9", taken.ms_after(died));
-    Ok(())
+    within("r2 takes over after kill -9", died, taken, ms(500)).map(drop)
 }
 
 fn with_fast(on: bool) -> String {
-    format!("global_defs {{\n    fast_failover {}\n}}\n{}", if on { "on" } else { "off" }, files()[0])
+    format!("global_defs {{\n    fast_failover {}\n}}\n{}", if on { "on" } else { "off" }, slow()[0])
 }
 
 /// keepalived waits for three intervals and the skew time, whatever kind of restart it is. Planned restarts are the
@@ -159,7 +171,7 @@ fn restarts_beside_keepalived(lab: &Lab, fast: bool) -> Result<()> {
     let config = with_fast(fast);
     let mut r1 = Router::start(lab, "r1", &config)?;
     r1.says("-> MASTER", ms(5_000))?;
-    let mut r2 = lab.host("r2")?.start(Daemon::Keepalived, files()[1])?;
+    let mut r2 = lab.host("r2")?.start(Daemon::Keepalived, &slow()[1])?;
     ha_tests::lab::wait_for(ms(3_000), || (r2.keepalived_state() == "BACKUP").then_some(()))
         .context("keepalived is not BACKUP")?;
     let quiet = Quiet::new(lab)?;

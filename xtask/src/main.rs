@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod fuzz;
+mod kernels;
 mod lab;
 mod run;
 mod setup;
@@ -33,6 +34,8 @@ enum Command {
     Lab(lab::Args),
     /// Fuzz every decoder and the configuration, guided by coverage
     Fuzz(fuzz::Args),
+    /// Boot Debian's kernels in virtual machines and try xvrrp on each
+    Kernels(kernels::Args),
     /// Every check that a change must pass
     Ci(ci::Args),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => with(setup::Need::Test, || bench::main(&args)),
         Command::Lab(args) => with(setup::Need::Lab, || lab::main(args)),
         Command::Fuzz(args) => with(setup::Need::Lab, || fuzz::main(&args)),
+        Command::Kernels(args) => kernels::main(&args),
         Command::Ci(args) => ci::main(&args),
     };
     match result {

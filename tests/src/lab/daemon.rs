@@ -203,9 +203,9 @@ impl Running {
     pub fn leave_for_restart(&self) -> Result<()> {
         // A real-time signal, which nix has no name for.
         let number = libc::SIGRTMIN();
-        let arguments = [format!("-{number}"), self.pid().to_string()];
-        let status = Command::new("kill").args(&arguments).status().context("running kill")?;
-        ensure!(status.success(), "kill {}: {status}", arguments.join(" "));
+        let order = format!("kill -{number} {}", self.pid());
+        let status = Command::new("sh").args(["-c", &order]).status().context("running sh")?;
+        ensure!(status.success(), "{order}: {status}");
         Ok(())
     }
 

@@ -1,0 +1,43 @@
+//! What a gap may be. The guest's clock counts instructions, so that figures repeat; the bounds are generous all the
+//! same, because they ask whether a mechanism works and not how fast a processor is.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::outage::Outage;
+
+/// A takeover by probes: a few milliseconds on any kernel.
+pub(super) const BY_PROBE: Duration = Duration::from_millis(100);
+/// A frozen daemon's lease has to run out first.
+pub(super) const BY_LEASE: Duration = Duration::from_millis(300);
+/// A planned change: nothing that a client would notice.
+pub(super) const PLANNED: Duration = Duration::from_millis(50);
+/// By the RFC's timers: three intervals and the skew time.
+pub(super) const BY_TIMER: Duration = Duration::from_millis(5_000);
+
+/// The outage's text if the gap is not longer than `bound` and exactly `who` answers afterwards.
+pub(super) fn judged(outage: &Outage, bound: Duration, who: &str) -> Result<String> {
+    let text = outage.text();
+    ensure!(outage.answers == [who], "{text}; {who} alone should answer");
+    ensure!(outage.longest <= bound, "{text}; at most {} ms were expected", bound.as_millis());
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outage(ms: u64, answers: &[&str]) -> Outage {
+        let answers = answers.iter().map(|&name| name.to_owned()).collect();
+        Outage { longest: Duration::from_millis(ms), lost: 1, sent: 9, answers, two: None }
+    }
+
+    #[test]
+    fn gap_and_answers_both_count() {
+        assert!(judged(&outage(5, &["r2"]), BY_PROBE, "r2").is_ok());
+        assert!(judged(&outage(101, &["r2"]), BY_PROBE, "r2").is_err());
+        assert!(judged(&outage(5, &["r1", "r2"]), BY_PROBE, "r2").is_err());
+        assert!(judged(&outage(5, &[]), BY_PROBE, "r2").is_err());
+    }
+}

@@ -16,11 +16,15 @@ pub(super) const PLANNED: Duration = Duration::from_millis(50);
 /// By the RFC's timers: three intervals and the skew time.
 pub(super) const BY_TIMER: Duration = Duration::from_millis(5_000);
 
+/// Two answer while an advert is under way, at a preemption; a census asks every 20 ms.
+const TWO: Duration = Duration::from_millis(100);
+
 /// The outage's text if the gap is not longer than `bound` and exactly `who` answers afterwards.
 pub(super) fn judged(outage: &Outage, bound: Duration, who: &str) -> Result<String> {
     let text = outage.text();
     ensure!(outage.answers == [who], "{text}; {who} alone should answer");
     ensure!(outage.longest <= bound, "{text}; at most {} ms were expected", bound.as_millis());
+    ensure!(outage.two <= TWO, "{text}; at most {} ms were expected", TWO.as_millis());
     Ok(text)
 }
 
@@ -30,7 +34,7 @@ mod tests {
 
     fn outage(ms: u64, answers: &[&str]) -> Outage {
         let answers = answers.iter().map(|&name| name.to_owned()).collect();
-        Outage { longest: Duration::from_millis(ms), lost: 1, sent: 9, answers, two: None }
+        Outage { longest: Duration::from_millis(ms), lost: 1, sent: 9, answers, two: Duration::ZERO }
     }
 
     #[test]
@@ -39,5 +43,7 @@ mod tests {
         assert!(judged(&outage(101, &["r2"]), BY_PROBE, "r2").is_err());
         assert!(judged(&outage(5, &["r1", "r2"]), BY_PROBE, "r2").is_err());
         assert!(judged(&outage(5, &[]), BY_PROBE, "r2").is_err());
+        let two = Outage { two: Duration::from_millis(120), ..outage(5, &["r2"]) };
+        assert!(judged(&two, BY_PROBE, "r2").is_err());
     }
 }

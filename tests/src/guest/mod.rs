@@ -9,7 +9,9 @@ mod cards;
 mod judge;
 mod kernel_log;
 mod line;
+mod orders;
 mod outage;
+mod pair;
 mod router;
 mod smoke;
 
@@ -26,6 +28,8 @@ pub struct Words {
     pub card: Option<String>,
     /// XDP modes that are right, in the daemon's words.
     pub modes: Vec<String>,
+    /// The router runs without XDP.
+    pub raw: bool,
 }
 
 impl Words {
@@ -37,6 +41,7 @@ impl Words {
             match word.as_ref().split_once('=') {
                 Some(("test", value)) => value.clone_into(&mut read.test),
                 Some(("card", value)) => read.card = Some(value.to_owned()),
+                Some(("raw", value)) => read.raw = value == "yes",
                 Some(("modes", value)) => read.modes = value.split(',').map(str::to_owned).collect(),
                 _ => {}
             }
@@ -57,6 +62,8 @@ pub fn main() -> ExitCode {
     let result = match words.test.as_str() {
         "boot" => Ok(()),
         "smoke" => smoke::run(&words),
+        "pair-first" => pair::first(&words),
+        "pair-second" => pair::second(&words),
         other => Err(anyhow::anyhow!("there is no test `{other}`")),
     };
     match result {

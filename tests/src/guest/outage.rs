@@ -18,8 +18,7 @@ const LAST: Duration = Duration::from_millis(500);
 const BEFORE: Duration = Duration::from_millis(300);
 
 /// A client that watches.
-pub(super) struct Watch<'a> {
-    lab: &'a Lab,
+pub(super) struct Watch {
     pinger: Pinger,
     census: ArpCensus,
     begin: Moment,
@@ -36,18 +35,18 @@ pub(super) struct Outage {
     pub(super) sent: usize,
     /// Who answered ARP at the end, each once.
     pub(super) answers: Vec<String>,
-    /// From the first question with two different answers to the last one.
-    pub(super) two: Option<Duration>,
+    /// For how long questions had two different answers, all such times added up.
+    pub(super) two: Duration,
 }
 
-impl<'a> Watch<'a> {
+impl Watch {
     /// Starts to watch, and lets the stream run a little before the event.
-    pub(super) fn start(lab: &'a Lab, longest: Duration) -> Result<Self> {
+    pub(super) fn start(lab: &Lab, longest: Duration) -> Result<Self> {
         let client = lab.host("client")?;
         let pinger = client.ping(IpAddr::V4(VIP), PING, longest)?;
         let census = lab.arp_census("client", VIP, CENSUS)?;
         std::thread::sleep(BEFORE);
-        Ok(Self { lab, pinger, census, begin: Moment::now() })
+        Ok(Self { pinger, census, begin: Moment::now() })
     }
 
     /// Ends `after` from now.
@@ -62,18 +61,14 @@ impl<'a> Watch<'a> {
             .collect();
         answers.sort_unstable();
         answers.dedup();
-        let doubles = self.census.double_answers(self.begin);
-        let two = doubles.first().zip(doubles.last()).map(|(first, last)| {
-            // Even one question with two answers is an instant.
-            last.asked.since(first.asked).max(CENSUS)
-        });
+        let doubles = self.census.double_answers(self.begin).len();
+        let two = CENSUS * u32::try_from(doubles).unwrap_or(u32::MAX);
         let report = self.pinger.stop();
         let gaps = report.gaps();
         let length = |gap: &crate::lab::Gap| gap.length().unwrap_or_else(|| end.since(gap.start));
         let longest = gaps.iter().filter(|gap| gap.start >= self.begin).map(length).max().unwrap_or_default();
         let lost = report.lost_between(self.begin, end);
         let sent = report.echoes().iter().filter(|echo| echo.sent >= self.begin && echo.sent < end).count();
-        let _lab = self.lab;
         Outage { longest, lost, sent, answers, two }
     }
 }
@@ -88,8 +83,8 @@ impl Outage {
             self.sent,
             if self.answers.is_empty() { "nobody".to_owned() } else { self.answers.join(" and ") }
         );
-        if let Some(two) = self.two {
-            text += &format!(", two answered within {:.0} ms", two.as_secs_f64() * 1e3);
+        if !self.two.is_zero() {
+            text += &format!(", two answered for {} ms", self.two.as_millis());
         }
         text
     }

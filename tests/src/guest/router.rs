@@ -14,22 +14,24 @@ const PINS: &str = "/sys/fs/bpf/xvrrp";
 /// Patience with a slow processor.
 pub(super) const LONG: Duration = Duration::from_secs(40);
 
+const STEP: Duration = Duration::from_millis(150);
+
 /// A host with a daemon.
 pub(super) struct Router<'a> {
     pub(super) host: &'a Host,
-    config: &'static str,
+    config: String,
     pub(super) daemon: Running,
 }
 
 impl<'a> Router<'a> {
-    pub(super) fn start(lab: &'a Lab, name: &str, config: &'static str) -> Result<Self> {
+    pub(super) fn start(lab: &'a Lab, name: &str, config: &str) -> Result<Self> {
         let host = lab.host(name)?;
-        Ok(Self { host, config, daemon: host.start(Daemon::Xvrrp, config)? })
+        Ok(Self { host, config: config.to_owned(), daemon: host.start(Daemon::Xvrrp, config)? })
     }
 
     /// Starts a daemon anew where the last one has ended.
     pub(super) fn start_again(&mut self) -> Result<()> {
-        self.daemon = self.host.start(Daemon::Xvrrp, self.config)?;
+        self.daemon = self.host.start(Daemon::Xvrrp, &self.config)?;
         Ok(())
     }
 
@@ -46,7 +48,7 @@ impl<'a> Router<'a> {
     pub(super) fn until_holds(&self, wanted: bool) -> Result<()> {
         let name = self.host.name();
         let what = if wanted { "does not get the address" } else { "keeps the address" };
-        wait_for(LONG, || (self.holds().ok()? == wanted).then_some(())).with_context(|| format!("{name} {what}"))
+        until(|| (self.holds().ok()? == wanted).then_some(())).with_context(|| format!("{name} {what}"))
     }
 
     pub(super) fn interface(&self) -> Result<InterfaceStatus> {
@@ -57,7 +59,7 @@ impl<'a> Router<'a> {
     /// Waits until it probes the other one.
     pub(super) fn until_probes(&self) -> Result<InterfaceStatus> {
         let fast = || self.interface().ok().filter(|interface| interface.peers.iter().any(|peer| peer.fast));
-        let Some(interface) = wait_for(LONG, fast) else {
+        let Some(interface) = until(fast) else {
             let last = self.interface()?;
             bail!("no peer answers probes: {:?}", last.peers);
         };
@@ -125,6 +127,18 @@ impl<'a> Router<'a> {
         ensure!(!links.contains("xdp"), "{name} has an XDP program");
         Ok(())
     }
+}
+
+/// Waits until `found` returns something. It asks rarely: each question starts a program, and the guest's processor is
+/// slow.
+pub(super) fn until<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
+    wait_for(LONG, || {
+        let value = found();
+        if value.is_none() {
+            std::thread::sleep(STEP);
+        }
+        value
+    })
 }
 
 fn files(directory: &Path, shown: &Path, found: &mut Vec<PathBuf>) {

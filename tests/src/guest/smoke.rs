@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::judge::{BY_LEASE, BY_PROBE, BY_TIMER, PLANNED, judged};
 use super::outage::{Outage, Watch};
-use super::router::{LONG, Router};
+use super::router::{Router, until};
 use super::{Line, Words, cards, kernel_log};
 use crate::lab::Lab;
 
@@ -18,6 +18,12 @@ const BACKUP: &str = include_str!("../../inputs/two-node/backup.conf");
 
 /// No watch lasts longer.
 const WATCH: Duration = Duration::from_secs(60);
+/// A host that comes back sooner than this after the verdict makes that look wrong, which pauses fast failover.
+const DEAD: Duration = Duration::from_millis(10_500);
+/// How long a client goes on watching after an event that was over when its function returned.
+const AFTER: Duration = Duration::from_millis(1_000);
+/// A start on a slow processor.
+const RESTART: Duration = Duration::from_millis(3_500);
 /// How long a daemon is frozen.
 const FREEZE: Duration = Duration::from_secs(2);
 
@@ -135,29 +141,35 @@ impl Smoke<'_> {
         if self.fast { with_probes } else { BY_TIMER }
     }
 
+    /// How long a death is watched.
+    fn patience(&self) -> Duration {
+        if self.fast { AFTER } else { BY_TIMER }
+    }
+
     fn host_death(&mut self) -> Result<String> {
         self.ready()?;
-        let outage = self.watch("host-death", Duration::from_secs(4), |s| s.lab.switch().silence("r1"))?;
+        let outage = self.watch("host-death", self.patience(), |s| s.lab.switch().silence("r1"))?;
         self.r2.until_holds(true)?;
+        std::thread::sleep(DEAD);
         judged(&outage, self.bound(BY_PROBE), "r2")
     }
 
     fn cable(&mut self) -> Result<String> {
         self.ready()?;
-        let outage = self.watch("cable", Duration::from_secs(4), |s| s.lab.switch().unplug("r1"))?;
+        let outage = self.watch("cable", self.patience(), |s| s.lab.switch().unplug("r1"))?;
         self.r2.until_holds(true)?;
+        std::thread::sleep(DEAD);
         judged(&outage, self.bound(BY_PROBE), "r2")
     }
 
     /// The host comes back: the better router takes over again, and one of them answers.
     fn back(&mut self, silenced: bool) -> Result<String> {
         let key = if silenced { "host-back" } else { "cable-back" };
-        let outage = self.watch(key, Duration::from_secs(2), |s| {
+        let outage = self.watch(key, AFTER, |s| {
             if silenced { s.lab.switch().restore("r1")? } else { s.lab.switch().plug("r1")? }
             s.r1.until_holds(true)?;
             s.r2.until_holds(false)
         })?;
-        // Two masters meet here: which of the answers reaches the client is decided by the last announcement.
         judged(&outage, BY_PROBE, "r1")
     }
 
@@ -171,7 +183,7 @@ impl Smoke<'_> {
 
     fn kill(&mut self) -> Result<String> {
         self.ready()?;
-        let outage = self.watch("kill", Duration::from_secs(2), |s| s.r1.daemon.kill9())?;
+        let outage = self.watch("kill", self.patience(), |s| s.r1.daemon.kill9())?;
         if !self.fast {
             // Nothing fences it, and nobody says otherwise.
             return Ok(format!("{}; there is no fence without XDP", outage.text()));
@@ -182,7 +194,7 @@ impl Smoke<'_> {
     }
 
     fn start_again(&mut self) -> Result<String> {
-        let outage = self.watch("start-again", Duration::from_secs(2), |s| {
+        let outage = self.watch("start-again", AFTER, |s| {
             s.r1.start_again()?;
             s.r2.until_holds(false)?;
             s.r1.until_holds(true)
@@ -194,9 +206,12 @@ impl Smoke<'_> {
         self.ready()?;
         let outage = self.watch("freeze", FREEZE, |s| s.r1.daemon.freeze())?;
         let frozen = if self.fast { judged(&outage, BY_LEASE, "r2") } else { Ok(outage.text()) };
-        let thawed = self.watch("thaw", Duration::from_secs(5), |s| {
+        let thawed = self.watch("thaw", AFTER, |s| {
             s.r1.daemon.thaw()?;
-            s.r2.until_holds(false)
+            // It steps down first, and then is the better one again.
+            std::thread::sleep(AFTER);
+            s.r2.until_holds(false)?;
+            s.r1.until_holds(true)
         })?;
         let thawed = judged(&thawed, self.bound(BY_PROBE), "r1");
         Ok(format!("frozen: {}; thawed: {}", frozen?, thawed?))
@@ -207,7 +222,7 @@ impl Smoke<'_> {
         self.ready()?;
         let addresses = self.lab.watch_addresses()?;
         let before = addresses.history().len();
-        let outage = self.watch(key, Duration::from_secs(4), event)?;
+        let outage = self.watch(key, RESTART, event)?;
         self.r1.daemon.check_alive()?;
         let changes: Vec<_> = addresses.history().split_off(before);
         ensure!(changes.is_empty(), "{}; addresses changed: {changes:?}", outage.text());
@@ -232,7 +247,7 @@ impl Smoke<'_> {
         self.ready()?;
         let key = if by < 0 { "upgrade" } else { "downgrade" };
         let mut which = String::new();
-        let outage = self.watch(key, Duration::from_secs(3), |s| {
+        let outage = self.watch(key, AFTER, |s| {
             s.r1.daemon.leave_for_restart()?;
             s.r1.ended()?;
             which = s.r1.other_version(by)?;
@@ -263,7 +278,7 @@ impl Smoke<'_> {
 
     fn stop(&mut self) -> Result<String> {
         self.ready()?;
-        let outage = self.watch("stop", Duration::from_secs(2), |s| {
+        let outage = self.watch("stop", AFTER, |s| {
             let status = s.r1.daemon.stop()?.context("it had to be killed")?;
             ensure!(status.success(), "it ended with {status}");
             Ok(())
@@ -281,7 +296,7 @@ impl Smoke<'_> {
         ensure!(!links.contains("xdp"), "the XDP program is still there: {said}");
         // A start and a stop remove the address, which `detach` leaves to the operator.
         self.r2.start_again()?;
-        crate::lab::wait_for(LONG, || self.r2.host.xvrrp_status().ok()).context("no status")?;
+        until(|| self.r2.host.xvrrp_status().ok()).context("no status")?;
         self.r2.daemon.stop()?.context("it had to be killed")?;
         Ok(format!("{pins} pins removed"))
     }
@@ -307,15 +322,15 @@ impl Smoke<'_> {
     }
 }
 
-fn step(name: &str) {
+pub(super) fn step(name: &str) {
     Line::Step(name.to_owned()).print();
 }
 
-fn result(key: &str, value: &str) {
+pub(super) fn result(key: &str, value: &str) {
     Line::Result(key.to_owned(), value.to_owned()).print();
 }
 
-fn say(name: &str, found: Result<String>) {
+pub(super) fn say(name: &str, found: Result<String>) {
     match found {
         Ok(text) => Line::check(name, true, &text).print(),
         Err(error) => Line::check(name, false, &format!("{error:#}")).print(),

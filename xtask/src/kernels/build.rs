@@ -17,7 +17,7 @@ use crate::{run, sys};
 /// When something does not build.
 pub(crate) fn all(jobs: &[Job]) -> Result<BTreeMap<Arch, Ours>> {
     let mut built = BTreeMap::new();
-    for arch in jobs.iter().map(|job| job.wanted.arch()) {
+    for arch in jobs.iter().flat_map(Job::arches) {
         if !built.contains_key(&arch) {
             built.insert(arch, one(arch)?);
         }

@@ -13,8 +13,9 @@ use ha_tests::guest::Line;
 use super::apt::Apt;
 use super::fetch::{self, Image};
 use super::initramfs::{self, Ours};
-use super::name::Arch;
+use super::name::{Arch, Wanted};
 use super::outcome::{Outcome, Outcomes};
+use super::pair;
 use super::plan::{self, Job};
 use super::qemu::{self, Accelerator, Guest, Qemu};
 use super::watch::{self, Running};
@@ -28,6 +29,23 @@ pub(crate) struct Settings {
     pub(crate) binaries: BTreeMap<Arch, Ours>,
     /// A guest that takes longer is given up.
     pub(crate) limit: Duration,
+}
+
+/// What a machine is booted with, and where its console goes. The initramfs vanishes with it.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// Kernel and modules.
+    pub(crate) image: Image,
+    /// The whole initramfs.
+    pub(crate) initramfs: PathBuf,
+    /// The console.
+    pub(crate) console: PathBuf,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _gone = fs::remove_file(&self.initramfs);
+    }
 }
 
 /// Longer takes no guest for its first words, where KVM works.
@@ -80,7 +98,12 @@ fn one(settings: &Settings, apt: &Apt, packages: &[String], job: &Job) -> Outcom
     let mut outcome = Outcome {
         name: job.name(),
         arch: job.wanted.arch().debian().to_owned(),
-        card: job.card.map_or("veth", qemu::Card::name).to_owned(),
+        card: match (&job.second, job.card) {
+            (Some(_), _) => "two machines",
+            (None, None) => "veth",
+            (None, Some(card)) => card.name(),
+        }
+        .to_owned(),
         ..Outcome::default()
     };
     let say = |text: &str| println!("{:<24} {text}", job.name());
@@ -111,24 +134,27 @@ fn boot(
     {
         bail!("QEMU {} has no {}; version 8 and later have all cards", outcome.qemu, card.name());
     }
-    let image = fetch::image(apt, &settings.top, &job.wanted, packages, say)?;
-    let initramfs = settings.initramfs(job, &image)?;
-    let accelerator = settings.accelerator(&qemu, job, &image, &initramfs, say)?;
+    let machine = settings.machine(apt, packages, &job.wanted, &job.name(), say)?;
+    if let Some(second) = &job.second {
+        Accelerator::Tcg.name().clone_into(&mut outcome.accelerator);
+        let other = settings.machine(apt, packages, &second.wanted, &format!("{} second", job.name()), say)?;
+        return pair::boot(settings, [&machine, &other], second.raw, outcome, say);
+    }
+    let accelerator = settings.accelerator(&qemu, job, &machine, say)?;
     accelerator.name().clone_into(&mut outcome.accelerator);
+    let Machine { image, initramfs, console } = &machine;
     say(&format!("booting {} ({})", image.kernel.name(), accelerator.name()));
 
-    let console = settings.file(job, "console");
     let mut words = vec!["test=smoke".to_owned(), format!("modes={}", job.modes().join(","))];
     words.extend(job.card.map(|card| format!("card={}", card.name())));
     let devices = job.card.map(qemu::joined_cards).unwrap_or_default();
-    let guest = Guest { image: &image, initramfs: &initramfs, console: &console, accelerator, devices, words };
-    let mut running = Running::start(qemu.command(&guest), &console)?;
+    let guest = Guest { image, initramfs, console, accelerator, devices, words };
+    let mut running = Running::start(qemu.command(&guest), console)?;
     let result = follow(&mut running, settings.limit, outcome, say);
     outcome.seconds = running.elapsed().as_secs_f64();
     drop(running);
-    let _gone = fs::remove_file(&initramfs);
     if let Err(error) = result {
-        print!("{}", watch::tail(&console, 20));
+        print!("{}", watch::tail(console, 20));
         return Err(error.context(format!("the console is in {}", console.display())));
     }
     Ok(())
@@ -163,19 +189,27 @@ impl Settings {
         self.top.join(format!("base-{}.cpio", arch.debian()))
     }
 
-    fn file(&self, job: &Job, extension: &str) -> PathBuf {
+    /// Kernel, initramfs and console of a machine called `name`.
+    fn machine(
+        &self,
+        apt: &Apt,
+        packages: &[String],
+        wanted: &Wanted,
+        name: &str,
+        say: &dyn Fn(&str),
+    ) -> Result<Machine> {
+        let image = fetch::image(apt, &self.top, wanted, packages, say)?;
         let directory = self.top.join("run");
-        directory.join(format!("{}.{extension}", job.name().replace(' ', "-")))
-    }
-
-    fn initramfs(&self, job: &Job, image: &Image) -> Result<PathBuf> {
-        let file = self.file(job, "initramfs");
-        fs::create_dir_all(file.parent().unwrap_or(Path::new(".")))?;
-        let base = self.base(job.wanted.arch());
+        fs::create_dir_all(&directory)?;
+        let file = |extension: &str| directory.join(format!("{}.{extension}", name.replace([' ', '+'], "-")));
+        let machine = Machine { image, initramfs: file("initramfs"), console: file("console") };
+        let base = self.base(wanted.arch());
         let mut bytes = fs::read(&base).with_context(|| format!("reading {}", base.display()))?;
-        bytes.extend(fs::read(&image.modules).with_context(|| format!("reading {}", image.modules.display()))?);
-        fs::write(&file, bytes).with_context(|| format!("writing {}", file.display()))?;
-        Ok(file)
+        let modules = &machine.image.modules;
+        bytes.extend(fs::read(modules).with_context(|| format!("reading {}", modules.display()))?);
+        fs::write(&machine.initramfs, bytes)
+            .with_context(|| format!("writing {}", machine.initramfs.display()))?;
+        Ok(machine)
     }
 
     /// KVM where a guest really boots with it, which is tried once on each boot of this machine.
@@ -183,8 +217,7 @@ impl Settings {
         &self,
         qemu: &Qemu,
         job: &Job,
-        image: &Image,
-        initramfs: &Path,
+        machine: &Machine,
         say: &dyn Fn(&str),
     ) -> Result<Accelerator> {
         if Arch::host() != Some(job.wanted.arch()) || !Path::new("/dev/kvm").exists() {
@@ -198,8 +231,8 @@ impl Settings {
                 say("trying KVM");
                 let console = self.top.join("run/kvm.console");
                 let guest = Guest {
-                    image,
-                    initramfs,
+                    image: &machine.image,
+                    initramfs: &machine.initramfs,
                     console: &console,
                     accelerator: Accelerator::Kvm,
                     devices: Vec::new(),

@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 /// The two commonest kernels of Debian's stable releases, and the newest. `.ci/run` boots the same ones.
-const KERNELS: [&str; 6] = ["xtask", "kernels", "--check", "6.1", "6.12", "newest"];
+const KERNELS: [&str; 8] = ["xtask", "kernels", "--check", "--jobs", "2", "6.1", "6.12", "newest"];
 
 /// The kernel's target. Its standard library is built from source.
 const BPF: [&str; 6] = ["--release", "--target", "bpfel-unknown-none", "-Z", "build-std=core", "--quiet"];

@@ -53,7 +53,8 @@ pub(crate) struct Args {
     /// With --pair: r1 runs without XDP
     #[arg(long, requires = "pair")]
     raw: bool,
-    /// Judge only, and leave docs/kernels.md as it is; where no kernel can be booted here, say so (on CI: fail)
+    /// Judge only, by fewer steps, and leave docs/kernels.md as it is; where no kernel can be booted here, say so (on
+    /// CI: fail)
     #[arg(long)]
     check: bool,
     /// Guests at a time
@@ -97,7 +98,8 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let binaries = build::all(&jobs)?;
     // Guests end with this process, and in order.
     ctrlc::set_handler(|| watch::INTERRUPTED.store(true, Ordering::Relaxed))?;
-    let settings = run::Settings { top, binaries, limit: std::time::Duration::from_secs(args.timeout.into()) };
+    let limit = std::time::Duration::from_secs(args.timeout.into());
+    let settings = run::Settings { top, binaries, limit, short: args.check };
     let outcomes = run::all(&settings, &apt, jobs, args.jobs.into())?;
     println!("\n{}", page::table(&outcomes));
     println!("{} guests in {}", outcomes.rows.len(), sys::seconds(start.elapsed()));

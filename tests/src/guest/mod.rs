@@ -30,6 +30,8 @@ pub struct Words {
     pub modes: Vec<String>,
     /// The router runs without XDP.
     pub raw: bool,
+    /// Only what most of the others follow from.
+    pub short: bool,
 }
 
 impl Words {
@@ -41,6 +43,7 @@ impl Words {
             match word.as_ref().split_once('=') {
                 Some(("test", value)) => value.clone_into(&mut read.test),
                 Some(("card", value)) => read.card = Some(value.to_owned()),
+                Some(("short", value)) => read.short = value == "yes",
                 Some(("raw", value)) => read.raw = value == "yes",
                 Some(("modes", value)) => read.modes = value.split(',').map(str::to_owned).collect(),
                 _ => {}

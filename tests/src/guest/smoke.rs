@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::judge::{BY_LEASE, BY_PROBE, BY_TIMER, PLANNED, judged};
+use super::judge::{BY_LEASE, BY_PROBE, BY_TIMER, PLANNED, judged, judged_after_two};
 use super::outage::{Outage, Watch};
 use super::router::{Router, until};
 use super::{Line, Words, cards, kernel_log};
@@ -48,7 +48,7 @@ pub(super) fn run(words: &Words) -> Result<()> {
     let usable = up.is_ok() || smoke.r1.holds().unwrap_or(false);
     say("attach", up);
     if usable {
-        smoke.steps();
+        smoke.steps(words.short);
     }
     for router in [&smoke.r1, &smoke.r2] {
         let name = router.host.name().to_owned();
@@ -60,29 +60,35 @@ pub(super) fn run(words: &Words) -> Result<()> {
 }
 
 impl Smoke<'_> {
-    fn steps(&mut self) {
-        let mut one = |name: &str, what: fn(&mut Self) -> Result<String>| {
-            step(name);
-            say(name, what(self));
+    fn steps(&mut self, short: bool) {
+        let mut one = |name: &str, long: bool, what: fn(&mut Self) -> Result<String>| {
+            if !(long && short) {
+                step(name);
+                say(name, what(self));
+            }
         };
-        one("discovery", Self::discovery);
-        one("memory", Self::memory);
-        one("host-death", Self::host_death);
-        one("host-back", |smoke| smoke.back(true));
-        one("cable", Self::cable);
-        one("cable-back", |smoke| smoke.back(false));
-        one("kill", Self::kill);
-        one("start-again", Self::start_again);
-        one("freeze", Self::freeze);
-        one("restart-exec", Self::restart_exec);
-        one("restart-signal", Self::restart_signal);
-        one("upgrade", |smoke| smoke.other_version(-1));
-        one("downgrade", |smoke| smoke.other_version(1));
-        one("bpftool", Self::bpftool);
-        one("stop", Self::stop);
-        one("detach", Self::detach);
-        one("leftovers", Self::leftovers);
-        one("kernel-log", Self::kernel_log);
+        one("discovery", false, Self::discovery);
+        one("memory", false, Self::memory);
+        one("host-death", false, Self::host_death);
+        one("host-back", false, |smoke| smoke.back(true));
+        one("cable", true, Self::cable);
+        one("cable-back", true, |smoke| smoke.back(false));
+        one("kill", false, Self::kill);
+        one("start-again", false, Self::start_again);
+        one("freeze", false, Self::freeze);
+        one("restart-exec", false, Self::restart_exec);
+        one("restart-signal", true, Self::restart_signal);
+        one("upgrade", true, |smoke| smoke.other_version(-1));
+        one("downgrade", true, |smoke| smoke.other_version(1));
+        one("bpftool", false, Self::bpftool);
+        one("stop", false, Self::stop);
+        if short {
+            one("last-stop", false, Self::last_stop);
+        } else {
+            one("detach", false, Self::detach);
+        }
+        one("leftovers", false, Self::leftovers);
+        one("kernel-log", false, Self::kernel_log);
     }
 
     fn attach(&mut self, modes: &[String]) -> Result<String> {
@@ -170,7 +176,7 @@ impl Smoke<'_> {
             s.r1.until_holds(true)?;
             s.r2.until_holds(false)
         })?;
-        judged(&outage, BY_PROBE, "r1")
+        judged_after_two(&outage, BY_PROBE, "r1")
     }
 
     /// A verdict that was wrong pauses fast failover for a while; the next event waits for the end of it.
@@ -199,7 +205,8 @@ impl Smoke<'_> {
             s.r2.until_holds(false)?;
             s.r1.until_holds(true)
         })?;
-        judged(&outage, self.bound(BY_PROBE), "r1")
+        let judge = if self.fast { judged } else { judged_after_two };
+        judge(&outage, self.bound(BY_PROBE), "r1")
     }
 
     fn freeze(&mut self) -> Result<String> {
@@ -284,6 +291,12 @@ impl Smoke<'_> {
             Ok(())
         })?;
         judged(&outage, self.bound(PLANNED), "r2")
+    }
+
+    /// Nobody is left to take over.
+    fn last_stop(&mut self) -> Result<String> {
+        self.r2.daemon.stop()?.context("it had to be killed")?;
+        Ok("stopped".to_owned())
     }
 
     fn detach(&mut self) -> Result<String> {

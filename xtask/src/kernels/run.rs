@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) binaries: BTreeMap<Arch, Ours>,
     /// A guest that takes longer is given up.
     pub(crate) limit: Duration,
+    /// Leave out what follows from the rest, mostly.
+    pub(crate) short: bool,
 }
 
 /// What a machine is booted with, and where its console goes. The initramfs vanishes with it.
@@ -146,6 +148,9 @@ fn boot(
     say(&format!("booting {} ({})", image.kernel.name(), accelerator.name()));
 
     let mut words = vec!["test=smoke".to_owned(), format!("modes={}", job.modes().join(","))];
+    if settings.short {
+        words.push("short=yes".to_owned());
+    }
     words.extend(job.card.map(|card| format!("card={}", card.name())));
     let devices = job.card.map(qemu::joined_cards).unwrap_or_default();
     let guest = Guest { image, initramfs, console, accelerator, devices, words };

@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod dist;
 mod fuzz;
+mod kernels;
 mod lab;
 mod run;
 mod setup;
@@ -36,6 +37,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Build and pack the release binary, for other processors and static too
     Dist(dist::Args),
+    /// Boot Debian's kernels in virtual machines and try xvrrp on each
+    Kernels(kernels::Args),
     /// Every check that a change must pass
     Ci(ci::Args),
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Lab(args) => with(setup::Need::Lab, || lab::main(args)),
         Command::Fuzz(args) => with(setup::Need::Lab, || fuzz::main(&args)),
         Command::Dist(args) => dist::main(&args),
+        Command::Kernels(args) => kernels::main(&args),
         Command::Ci(args) => ci::main(&args),
     };
     match result {

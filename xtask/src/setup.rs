@@ -30,6 +30,8 @@ pub(crate) enum Need {
     Lab,
     /// Running every test, those against other VRRP daemons included.
     Test,
+    /// Booting kernels in virtual machines.
+    Kernels,
 }
 
 /// Shows what is there, then gets the rest.

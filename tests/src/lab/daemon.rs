@@ -216,10 +216,10 @@ impl Running {
     /// ends, and its role waits for the next run.
     pub fn leave_for_restart(&self) -> Result<()> {
         // A real-time signal, which nix has no name for.
-        let number = libc::SIGRTMIN() + 1;
-        let arguments = [format!("-{number}"), self.pid().to_string()];
-        let status = Command::new("kill").args(&arguments).status().context("running kill")?;
-        ensure!(status.success(), "kill {}: {status}", arguments.join(" "));
+        // `SIGRTMIN+1` as service managers count, whatever the C library of this program keeps for itself.
+        let order = format!("kill -35 {}", self.pid());
+        let status = Command::new("sh").args(["-c", &order]).status().context("running sh")?;
+        ensure!(status.success(), "{order}: {status}");
         Ok(())
     }
 

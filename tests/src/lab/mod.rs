@@ -44,6 +44,7 @@
 mod addresses;
 mod arp_census;
 mod capture;
+mod card;
 mod clock;
 mod daemon;
 mod frames;
@@ -96,6 +97,7 @@ pub use status::{
 pub use stress::Stress;
 pub use sweep::Sweep;
 pub use switch::Switch;
+pub use sys::die_with_parent;
 pub use topology::{HostSpec, Topology};
 pub use usage::Usage;
 pub use visitor::{Visit, Visitor};

@@ -14,7 +14,7 @@ use nix::unistd::{getppid, setsid};
 use socket2::{SockAddr, Socket};
 
 /// Makes the kernel kill the child of `command` when the **thread** that spawns it ends, however it ends.
-pub(super) fn die_with_parent(command: &mut Command) {
+pub fn die_with_parent(command: &mut Command) {
     let parent = nix::unistd::getpid();
     // SAFETY: the hook runs between fork and exec and calls only prctl(2), getppid(2); both are
     // async-signal-safe and touch no memory that another thread may hold locked.

@@ -80,9 +80,10 @@ fn nopreempt(lab: &Lab) -> Result<()> {
     let backup = instance(r1, "VI_1")?;
     ensure!(backup.state == "BACKUP" && backup.master.is_some_and(|m| m.priority == 100));
     ensure!(addresses.first("r1", Change::Added(VIP.into()), Moment::from_boot()).is_none(), "it preempted");
+    let before = Moment::now();
     lab.switch().silence("r2")?;
     let silent = Moment::now();
-    let taken = wait_for(ms(2_000), || addresses.first("r1", Change::Added(VIP.into()), silent));
+    let taken = wait_for(ms(2_000), || addresses.first("r1", Change::Added(VIP.into()), before));
     let taken = taken.context("r1 does not take over from a dead master")?;
     within("takeover", silent, taken, MASTER_DOWN + INTERVAL)?;
     Ok(())
@@ -113,9 +114,10 @@ fn s28(lab: &Lab) -> Result<()> {
     let _r1 = r1.start(Daemon::XvrrpRfc, &Conf::new(150).with("preempt_delay 30").text())?;
     until(r1, "VI_1", "BACKUP", ms(3_000))?;
     std::thread::sleep(INTERVAL * 3);
-    let silent = Moment::now();
+    let before = Moment::now();
     lab.switch().silence("r2")?;
-    let taken = wait_for(ms(2_000), || addresses.first("r1", Change::Added(VIP.into()), silent));
+    let silent = Moment::now();
+    let taken = wait_for(ms(2_000), || addresses.first("r1", Change::Added(VIP.into()), before));
     let taken = taken.context("preempt_delay keeps r1 from taking over from a dead master")?;
     within("takeover", silent, taken, MASTER_DOWN + INTERVAL)?;
     Ok(())
@@ -325,9 +327,10 @@ fn interface_down(lab: &Lab) -> Result<()> {
     ensure!(fault.reason == "not ready", "{fault:?}");
     held_by(&addresses, VIP, &["r2"], MASTER_DOWN + ms(300))?;
     ensure!(adverts(&wire, "r1", 25, down).is_empty(), "it sends while it is down");
+    let before = Moment::now();
     r1.output(&["ip", "link", "set", "ens160", "up"])?;
-    let up = Moment::now();
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
+    let up = addresses.first("r1", Change::CarrierUp, before).context("no carrier")?;
     let first = await_advert(&wire, "r1", 25, up, |_| true)?;
     // It starts as backup, so it listens for a while before it sends.
     ensure!(first.at.since(up) > ms(250), "master {:?} after the link was up", first.at.since(up));

@@ -112,8 +112,8 @@ fn virtual_mac_killed(lab: &Lab) -> Result<()> {
     let more = allowance(end, now).as_nanos() / PING.as_nanos();
     ensure!(later as u128 <= 20 + more, "{later} packets lost after the takeover: both answer");
     // Their answers look alike, but a question has one only.
-    let doubles = census.samples().into_iter().filter(|sample| sample.answers.len() > 1).count();
-    ensure!(doubles == 0, "{doubles} questions with two answers");
+    let doubles: Vec<_> = census.samples().into_iter().filter(|sample| sample.answers.len() > 1).collect();
+    ensure!(doubles.is_empty(), "questions with two answers, killed at {died}: {doubles:?}");
     r2.says("-> MASTER", ms(100))?;
     judge("kill -9 with a virtual MAC address", &[gap], INTERVAL)
 }

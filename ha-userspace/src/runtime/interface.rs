@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ha_common::classify::{Origin, parse_ip_packet};
 use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
@@ -184,9 +185,9 @@ impl Interface {
         lines
     }
 
-    /// Puts the program into the place of the sockets, where it is there by now, and says whether it is. `wait`: it is
-    /// waited for.
-    pub(super) fn take_program(&mut self, wait: bool) -> bool {
+    /// Puts the program into the place of the sockets, where it is there by now or after `wait`, and says whether it
+    /// is.
+    pub(super) fn take_program(&mut self, wait: Option<Duration>) -> bool {
         match self.loading.take().map(|loading| loading.outcome(wait)) {
             None => return false,
             Some(Err(loading)) => {

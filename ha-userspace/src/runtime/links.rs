@@ -10,6 +10,7 @@ use ha_common::types::{Family, Vrid};
 use super::daemon::Daemon;
 use super::devices;
 use super::interface::{Frame, Plan};
+use super::loading::{RESTART_PATIENCE, START_PATIENCE};
 use super::note::Note;
 use super::router::Router;
 use super::{source, trackers};
@@ -201,7 +202,8 @@ impl Daemon {
                 let program = self.loader.attach(name, link.index, plan, routers, self.setup.clone());
                 interface.begin(link.index, program, plan);
                 if self.resuming {
-                    interface.take_program(true);
+                    let restarted = self.handover.is_some();
+                    interface.take_program(Some(if restarted { RESTART_PATIENCE } else { START_PATIENCE }));
                 }
             }
             let fresh = interface.take_fresh();

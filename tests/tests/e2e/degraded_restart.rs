@@ -65,11 +65,11 @@ fn no_longer_configured(lab: &Lab) -> Result<()> {
     r1.output(&["ip", "addr", "add", &format!("{FOREIGN}/32"), "dev", "ens160"])?;
     let mut master =
         r1.start(Daemon::XvrrpRfc, &config(200).replace("172.16.1.25", "172.16.1.25\n 172.16.1.26"))?;
-    reach(r1, "VI_1", "MASTER", ms(4_000))?;
+    reach(r1, "VI_1", "MASTER", ms(8_000))?;
     ensure!(has(r1, "172.16.1.26")?, "the second address is not there");
     master.kill9()?;
     let mut master = r1.start(Daemon::XvrrpRfc, &config(200))?;
-    reach(r1, "VI_1", "MASTER", ms(4_000))?;
+    reach(r1, "VI_1", "MASTER", ms(8_000))?;
     ensure!(r1.holds(VIP)? && !has(r1, "172.16.1.26")? && has(r1, FOREIGN)?, "{:?}", r1.addresses()?);
     sound(&mut master, 60)
 }
@@ -110,7 +110,7 @@ fn full_disk_without_marks(lab: &Lab) -> Result<()> {
     r1.output(&["mkdir", "-p", RUN_DIR])?;
     r1.output(&["mount", "-t", "tmpfs", "-o", "size=64k,mode=0755", "tmpfs", RUN_DIR])?;
     let mut master = unmarked(r1, &config(200))?;
-    reach(r1, "VI_1", "MASTER", ms(4_000))?;
+    reach(r1, "VI_1", "MASTER", ms(8_000))?;
     ha_tests::lab::wait_for(ms(1_000), || r1.read(MEMORY).ok()).context("no file")?;
     r1.run(&["dd", "if=/dev/zero", "of=/run/xvrrp/full", "bs=4k"])?;
     let two = config(200).replace("172.16.1.25", "172.16.1.25\n 172.16.1.26");
@@ -136,7 +136,7 @@ fn was_there(lab: &Lab, variables: &[(&str, &str)]) -> Result<()> {
     let two = config(200).replace("172.16.1.25", "172.16.1.25\n 172.16.1.26");
     for kill in [true, false] {
         let mut master = r1.start_in(Daemon::XvrrpRfc, &two, &[], variables)?;
-        reach(r1, "VI_1", "MASTER", ms(4_000))?;
+        reach(r1, "VI_1", "MASTER", ms(8_000))?;
         logged(&master, &["172.16.1.25 was on the interface before"])?;
         ensure!(has(r1, "172.16.1.25")? && has(r1, "172.16.1.26")?, "{:?}", r1.addresses()?);
         sound(&mut master, 60)?;

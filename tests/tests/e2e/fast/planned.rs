@@ -242,7 +242,7 @@ fn slow_restart(lab: &Lab, peer: Daemon) -> Result<()> {
     let begin = Moment::now();
     let output = xvrrp(host, &["restart", "--run-dir", RUN_DIR])?;
     ensure!(output.status.success(), "restart: {}", stderr(&output));
-    ha_tests::lab::wait_for(ms(8_000), || {
+    ha_tests::lab::wait_for(ms(20_000), || {
         host.read("/run/lab/xvrrp.log").is_ok_and(|log| log.contains("is still MASTER")).then_some(())
     })
     .context("r1 does not go on with its role")?;

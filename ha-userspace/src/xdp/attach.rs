@@ -213,9 +213,7 @@ fn attach_once(
                 },
                 Some(libc::EPERM | libc::EACCES) => AttachError::Permission { interface: interface() },
                 // To make a link on a card that has gone is EINVAL.
-                Some(libc::ENODEV | libc::EINVAL) if is_gone(ifindex) => {
-                    AttachError::NoInterface { interface: interface() }
-                }
+                _ if is_gone(ifindex) => AttachError::NoInterface { interface: interface() },
                 Some(libc::EOPNOTSUPP) => refused("the driver does not support it".to_owned()),
                 _ => refused(error.to_string()),
             }

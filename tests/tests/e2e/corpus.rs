@@ -173,11 +173,14 @@ pub(crate) fn tests() -> Vec<Test> {
     for (number, files) in files().chunks(TWINS).enumerate() {
         let files: Vec<String> = files.to_vec();
         let name = format!("corpus::same_outcome_{:02}", number + 1);
-        tests.push(Test::new(name, move |lab| compare(lab, &files, false)).needs(DAEMONS).on(place::singles));
+        tests.push(
+            Test::new(name, move |lab| compare(lab, &files, false)).needs(DAEMONS).on(place::singles).long(),
+        );
     }
     let couples: Vec<String> = COUPLES.into_iter().flatten().map(str::to_owned).collect();
     let body = move |lab: &Lab| compare(lab, &couples, true);
-    tests.push(Test::new("corpus::same_outcome_of_neighbours", body).needs(DAEMONS).on(place::couples));
+    tests
+        .push(Test::new("corpus::same_outcome_of_neighbours", body).needs(DAEMONS).on(place::couples).long());
     tests
 }
 

@@ -11,11 +11,11 @@ use super::routers::{Routers, States, pair};
 use crate::harness::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![Test::new("load::memory_of_one_and_of_255", memory).needs([Daemon::XvrrpRfc])]
+    vec![Test::new("load::memory_of_one_and_of_255", memory).needs([Daemon::XvrrpRfc]).long()]
 }
 
 /// Rounds of what it does again and again; the first ones may fill what is kept.
-const ROUNDS: [u32; 2] = [5, 20];
+const ROUNDS: [u32; 2] = [5, 15];
 
 fn memory(lab: &Lab) -> Result<()> {
     let other = Lab::new(Topology::two_node())?;

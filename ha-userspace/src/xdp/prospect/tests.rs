@@ -35,6 +35,9 @@ const NATIVE: &[Attached] = &[Attached::Native];
 const GENERIC: &[Attached] = &[Attached::Generic];
 const NONE: &[Attached] = &[];
 
+/// What is on the interface, the mode that is configured; what is tried, what will work, the first finding.
+type Case = (Facts, XdpMode, &'static [Attached], Option<Attached>, Option<Why>);
+
 #[test]
 fn modes_follow_from_the_facts() {
     use XdpMode::{Auto, Generic, Native, Off};
@@ -62,8 +65,7 @@ fn modes_follow_from_the_facts() {
         |max_combined, combined| Some(QueueCounts { max_combined, combined, ..QueueCounts::default() });
     let old = |driver| Facts { features: None, ..card(driver) };
     let sg = Some(Features(Features::BASIC.0 | Features::RX_SG.0));
-    // What is on the interface, the mode that is configured, what is tried, the first finding.
-    let cases: &[(Facts, XdpMode, &[Attached], Option<Attached>, Option<Why>)] = &[
+    let cases: &[Case] = &[
         (card("vmxnet3"), Off, NONE, None, Some(Why::Off)),
         (card("virtio_net"), Auto, BOTH, Some(Attached::Native), None),
         (card("virtio_net"), Generic, GENERIC, Some(Attached::Generic), None),

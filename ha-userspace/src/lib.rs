@@ -13,5 +13,6 @@ pub mod lost;
 pub mod net;
 pub mod notify;
 pub mod runtime;
+mod signals;
 pub mod track;
 pub mod xdp;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use ha_userspace::net::addresses::{AddressSpec, Addresses, Batch, Flags, Outcome, Removal};
+use ha_userspace::net::addresses::{AddressSpec, Addresses, Batch, Flags, Marks, Outcome, Removal};
 
 mod net_lab;
 use net_lab::Namespace;
@@ -17,6 +17,7 @@ fn main() -> std::process::ExitCode {
             s36_only_what_is_named_goes_with_promote_secondaries,
             s36_a_whole_subnet_of_ours_goes,
             s37_an_address_of_the_operator_stays,
+            s36_s37_what_a_kernel_without_marks_does_not_know_is_on_file,
             a_prepared_batch_can_be_run_again,
             fifteen_hundred_refusals_are_all_told,
             every_attribute_arrives,
@@ -176,6 +177,44 @@ fn s37_an_address_of_the_operator_stays() {
     assert_eq!(shown(&host), ["10.1.0.1/24", "fd00:16::1/64"]);
 }
 
+fn s36_s37_what_a_kernel_without_marks_does_not_know_is_on_file() {
+    let (host, _other, index) = host();
+    host.ip("addr add 10.1.0.9/24 dev ens160");
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("addresses");
+    let specs = [spec(index, v4(1), 24), spec(index, v4(9), 24), spec(index, v6(1), 64)];
+    let foreign = Outcome::AlreadyThere { ours: false };
+    let run = {
+        let (file, specs) = (file.clone(), specs.clone());
+        move || {
+            let open = || Addresses::open_remembering(file.clone(), Marks::Withheld).expect("netlink");
+            // A run that dies leaves its addresses and the file.
+            let mut first = open();
+            assert!(!first.keeps_marks());
+            assert_eq!(first.add(&specs), [Outcome::Added, foreign.clone(), Outcome::Added]);
+            drop(first);
+            let mut second = open();
+            let mut ours: Vec<_> =
+                second.ours().expect("a list").into_iter().map(|spec| spec.address).collect();
+            ours.sort();
+            assert_eq!(ours, [specs[0].address, specs[2].address]);
+            assert_eq!(second.add(&specs)[0], Outcome::AlreadyThere { ours: true });
+            assert_eq!(second.remove(&specs), [Removal::Removed, Removal::Foreign, Removal::Removed]);
+        }
+    };
+    host.run(run);
+    assert!(!file.exists(), "nothing of ours is left, nor a file");
+    assert_eq!(shown(&host), ["10.1.0.9/24"]);
+
+    // This kernel keeps marks, as its loopback address shows, and needs no file.
+    std::fs::write(&file, "").expect("a file");
+    let keeps = {
+        let file = file.clone();
+        host.run(move || Addresses::open_remembering(file, Marks::Used).expect("netlink").keeps_marks())
+    };
+    assert!(keeps && !file.exists());
+}
+
 fn a_prepared_batch_can_be_run_again() {
     let (host, _other, index) = host();
     let specs = [spec(index, v4(1), 32), spec(index, v6(1), 128)];
@@ -256,7 +295,7 @@ fn an_error_names_thing_place_cause_and_next_step() {
 fn how_long_255_addresses_take() {
     let (host, _other, index) = host();
     let specs: Vec<_> = (1..=255).map(|n| spec(index, v4(n), 32)).collect();
-    let (add, remove) = host.run(move || {
+    let (add, remove, one_by_one) = host.run(move || {
         let batch = Batch::prepare(&specs);
         let mut addresses = Addresses::open().expect("netlink");
         let start = Instant::now();
@@ -264,8 +303,14 @@ fn how_long_255_addresses_take() {
         let added = start.elapsed();
         let start = Instant::now();
         assert_eq!(addresses.remove(batch.specs()), vec![Removal::Removed; 255]);
-        (added, start.elapsed())
+        let removed = start.elapsed();
+        let start = Instant::now();
+        for spec in &specs {
+            assert_eq!(addresses.run(&Batch::prepare(std::slice::from_ref(spec))), [Outcome::Added]);
+        }
+        (added, removed, start.elapsed())
     });
-    println!("255 addresses: {} µs to add, {} µs to remove", add.as_micros(), remove.as_micros());
-    assert!(add.as_millis() < 200, "{add:?}");
+    println!("255 addresses: {add:?} to add, {remove:?} to remove, {one_by_one:?} to add one by one");
+    // The kernel's part is the same; a batch must not cost more around it. Twice is for other work on the machine.
+    assert!(add < one_by_one * 2, "{add:?}, {one_by_one:?}");
 }

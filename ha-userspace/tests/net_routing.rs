@@ -232,8 +232,14 @@ fn how_long_255_routes_take() {
         let added = start.elapsed();
         let start = Instant::now();
         assert_eq!(routing.remove(&entries), vec![Outcome::Done; 255]);
-        (added, start.elapsed())
+        let removed = start.elapsed();
+        let start = Instant::now();
+        for entry in &entries {
+            assert_eq!(routing.add(std::slice::from_ref(entry)), [Outcome::Done]);
+        }
+        (added, removed, start.elapsed())
     });
-    println!("255 routes: {} µs to add, {} µs to remove", took.0.as_micros(), took.1.as_micros());
-    assert!(took.0.as_millis() < 200, "{took:?}");
+    println!("255 routes: {:?} to add, {:?} to remove, {:?} to add one by one", took.0, took.1, took.2);
+    // Twice is for other work on the machine.
+    assert!(took.0 < took.2 * 2, "{took:?}");
 }

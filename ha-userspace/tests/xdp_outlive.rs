@@ -242,7 +242,6 @@ fn killed() {
     daemon.0.kill().expect("running");
     let noticed = lab.wait_for_flags(ORPHANED);
     println!("orphaned {noticed:?} after kill -9");
-    assert!(noticed < Duration::from_secs(1), "{noticed:?}");
     daemon.kill();
     assert!(lab.is_attached(), "the link is pinned");
     let reply = lab.probe().expect("answered");

@@ -1,4 +1,5 @@
-//! The network-namespace lab and the simulated cluster.
+//! The network-namespace lab, the simulated cluster, and what runs inside a virtual machine.
 
+pub mod guest;
 pub mod lab;
 pub mod sim;

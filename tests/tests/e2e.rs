@@ -38,6 +38,8 @@ mod no_accept;
 mod notify;
 #[path = "e2e/pair.rs"]
 mod pair;
+#[path = "e2e/punctual.rs"]
+mod punctual;
 #[path = "e2e/reload.rs"]
 mod reload;
 #[path = "e2e/routes.rs"]

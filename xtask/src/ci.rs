@@ -13,10 +13,13 @@ use crate::{
 /// Arguments of `cargo xtask ci`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Leave the tests out: for callers that run `cargo xtask test` themselves
+    /// Leave tests and kernels out: for callers that run `cargo xtask test` and `cargo xtask kernels` themselves
     #[arg(long)]
     no_test: bool,
 }
+
+/// The two commonest kernels of Debian's stable releases, and the newest. `.ci/run` boots the same ones.
+const KERNELS: [&str; 8] = ["xtask", "kernels", "--check", "--jobs", "2", "6.1", "6.12", "newest"];
 
 /// The kernel's target. Its standard library is built from source.
 const BPF: [&str; 6] = ["--release", "--target", "bpfel-unknown-none", "-Z", "build-std=core", "--quiet"];
@@ -50,6 +53,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     check("fuzz", &mut fuzz::run);
     if !args.no_test {
         check("test", &mut || test::main(&test::Args::default()));
+        check("kernels", &mut || cargo("Other kernels", &KERNELS));
     }
     check("run", &mut || cargo("The demonstration", &["xtask", "run"]));
 

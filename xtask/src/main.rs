@@ -5,7 +5,9 @@
 
 mod bench;
 mod ci;
+mod dist;
 mod fuzz;
+mod kernels;
 mod lab;
 mod run;
 mod setup;
@@ -33,6 +35,10 @@ enum Command {
     Lab(lab::Args),
     /// Fuzz every decoder and the configuration, guided by coverage
     Fuzz(fuzz::Args),
+    /// Build and pack the release binary, for other processors and static too
+    Dist(dist::Args),
+    /// Boot Debian's kernels in virtual machines and try xvrrp on each
+    Kernels(kernels::Args),
     /// Every check that a change must pass
     Ci(ci::Args),
 }
@@ -45,6 +51,8 @@ fn main() -> ExitCode {
         Command::Bench(args) => with(setup::Need::Test, || bench::main(&args)),
         Command::Lab(args) => with(setup::Need::Lab, || lab::main(args)),
         Command::Fuzz(args) => with(setup::Need::Lab, || fuzz::main(&args)),
+        Command::Dist(args) => dist::main(&args),
+        Command::Kernels(args) => kernels::main(&args),
         Command::Ci(args) => ci::main(&args),
     };
     match result {

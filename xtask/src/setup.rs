@@ -2,13 +2,15 @@
 //!
 //! The other subcommands call [`ensure`] first, so nobody has to know this one. Two groups: the eBPF
 //! toolchain ([`toolchain`], needed by every build) and programs of the distribution ([`packages`], needed
-//! by the lab and the tests). It changes nothing when nothing is missing.
+//! by the lab and the tests); a third, [`targets`], is got by `cargo xtask dist`. It changes nothing when nothing is missing.
 
 mod packages;
+mod targets;
 mod toolchain;
 
 use anyhow::Result;
 
+pub(crate) use targets::ensure as ensure_targets;
 pub(crate) use toolchain::Way;
 
 /// Arguments of `cargo xtask setup`.
@@ -28,6 +30,8 @@ pub(crate) enum Need {
     Lab,
     /// Running every test, those against other VRRP daemons included.
     Test,
+    /// Booting kernels in virtual machines.
+    Kernels,
 }
 
 /// Shows what is there, then gets the rest.

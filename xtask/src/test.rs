@@ -25,16 +25,26 @@ use leftovers::Leftovers;
 use tally::{Counts, Failures, Line, read_line};
 
 /// Arguments of `cargo xtask test`.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only what needs no lab: unit, property and simulation tests, the latter with fewer seeds
     #[arg(long)]
     quick: bool,
+    /// So many runs one after the other, and a line for each at the end
+    #[arg(long, value_name = "RUNS", default_value_t = 1)]
+    repeat: u32,
     /// Only tests whose name contains this
     filter: Option<String>,
 }
 
+impl Default for Args {
+    fn default() -> Self {
+        Self { quick: false, repeat: 1, filter: None }
+    }
+}
+
 /// One step, as the summary shows it.
+#[derive(Default)]
 struct Step {
     name: &'static str,
     took: Duration,
@@ -42,6 +52,8 @@ struct Step {
     failures: Failures,
     /// The slowest tests, where the test program tells: how long, and which.
     slowest: Vec<String>,
+    /// Attempts that were repeated because the machine stood still meanwhile.
+    void: u32,
     /// What went wrong besides failed tests: a build error, a crash.
     broken: Option<String>,
 }
@@ -52,22 +64,65 @@ struct Step {
 /// When anything failed; the summary has been printed by then.
 pub(crate) fn main(args: &Args) -> Result<()> {
     prepare(args)?;
-    let mut steps = vec![
-        tests(
-            "unit tests",
-            args,
-            &["--workspace", "--exclude", "ha-ebpf", "--exclude", "ha-fuzz", "--exclude", "ha-tests"],
-            None,
-        ),
-        tests("simulation", args, &["--package", "ha-tests", "--lib"], None),
-    ];
+    let mut runs = Vec::new();
+    for _ in 0..args.repeat {
+        runs.push(run(args)?);
+    }
+    if args.repeat > 1 {
+        println!();
+    }
+    let failed = runs.iter().map(|(counts, _)| counts.failed).sum::<u64>();
+    for (number, (counts, took)) in (1..).zip(runs) {
+        if args.repeat > 1 {
+            print!("run {number}: {}: ", sys::seconds(took));
+        }
+        println!("{counts}");
+    }
+    if failed > 0 { bail!("{failed} failed") } else { Ok(()) }
+}
+
+/// One run: what came out, and how long it took.
+fn run(args: &Args) -> Result<(Counts, Duration)> {
+    // Before anything runs, so that what tests take is told without it.
+    let mut steps = vec![build(args)];
+    steps.push(tests("unit tests", args, &UNIT, None));
+    steps.push(tests("simulation", args, &["--package", "ha-tests", "--lib"], None));
     if !args.quick {
         end_to_end(args, &mut steps)?;
     }
-    let total = summary(&steps);
-    println!("{total}");
-    if total.failed > 0 { bail!("{} failed", total.failed) } else { Ok(()) }
+    let took = steps.iter().skip(1).map(|step| step.took).sum();
+    Ok((summary(&steps), took))
 }
+
+/// The packages with unit, property and kernel tests.
+const UNIT: [&str; 7] =
+    ["--workspace", "--exclude", "ha-ebpf", "--exclude", "ha-fuzz", "--exclude", "ha-tests"];
+
+/// All test programs, and the release daemon that the end-to-end tests run. A package that does not compile is told
+/// here; its step tells it again.
+fn build(args: &Args) -> Step {
+    let start = Instant::now();
+    let mut daemon = sys::cargo();
+    daemon.args(["build", "--release", "--package", "ha-userspace"]);
+    let mut programs = sys::cargo();
+    programs.args(["test", "--no-run"]).args(UNIT);
+    let mut cluster = sys::cargo();
+    cluster.args(["test", "--no-run", "--package", "ha-tests"]);
+    let mut broken = None;
+    let wanted = [
+        ("the daemon (release)", !args.quick, daemon),
+        ("the tests", true, programs),
+        ("the lab and its tests", true, cluster),
+    ];
+    for (what, wanted, mut command) in wanted {
+        if wanted && let Err(error) = sys::run(&format!("Building {what}"), &mut command) {
+            broken.get_or_insert(format!("{error:#}"));
+        }
+    }
+    Step { name: BUILD, took: start.elapsed(), broken, ..Step::default() }
+}
+
+const BUILD: &str = "build";
 
 fn prepare(args: &Args) -> Result<()> {
     if args.quick {
@@ -90,29 +145,19 @@ fn prepare(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The release daemon, then the tests that run it.
+/// The tests that run the release daemon.
 fn end_to_end(args: &Args, steps: &mut Vec<Step>) -> Result<()> {
-    let build = build_daemon();
-    let built = build.broken.is_none();
-    steps.push(build);
     if !has_end_to_end()? {
         return Ok(());
     }
     let name = "end to end";
-    if !built {
-        let broken = Some("not run: there is no daemon to run".to_owned());
-        steps.push(Step {
-            name,
-            took: Duration::ZERO,
-            counts: Counts::default(),
-            failures: Failures::default(),
-            slowest: Vec::new(),
-            broken,
-        });
+    let daemon = sys::target_dir()?.join("release/xvrrp");
+    if steps.iter().any(|step| step.name == BUILD && step.broken.is_some()) {
+        let broken = Some("not run: the build failed".to_owned());
+        steps.push(Step { name, broken, ..Step::default() });
         return Ok(());
     }
     let before = Leftovers::now();
-    let daemon = sys::target_dir()?.join("release/xvrrp");
     let mut step = tests(name, args, &["--package", "ha-tests", "--test", "*"], Some(&daemon));
     if let Some(new) = Leftovers::now().since(&before) {
         println!("note: left behind, or started by somebody else meanwhile: {new}");
@@ -123,17 +168,6 @@ fn end_to_end(args: &Args, steps: &mut Vec<Step>) -> Result<()> {
     }
     steps.push(step);
     Ok(())
-}
-
-fn build_daemon() -> Step {
-    let start = Instant::now();
-    let mut build = sys::cargo();
-    build.args(["build", "--release", "--package", "ha-userspace"]);
-    let broken =
-        sys::run("Building the daemon (release)", &mut build).err().map(|error| format!("{error:#}"));
-    let took = start.elapsed();
-    let (counts, failures) = (Counts::default(), Failures::default());
-    Step { name: "daemon", took, counts, failures, slowest: Vec::new(), broken }
 }
 
 /// Whether the package ha-tests has test targets besides its library.
@@ -162,26 +196,27 @@ fn tests(name: &'static str, args: &Args, cargo_args: &[&str], daemon: Option<&P
     }
     sys::announce(&format!("Running: {name}"), &sys::show(&command));
     let start = Instant::now();
-    let mut counts = Counts::default();
-    let (mut failures, mut slowest) = (Failures::default(), Vec::new());
+    let mut step = Step { name, ..Step::default() };
     let end = stream(&mut command, |line| {
         let read = read_line(line);
-        failures.read(&read);
+        step.failures.read(&read);
         match read {
-            Line::Result(more) => counts += more,
-            Line::Took(test) => slowest.push(test),
+            Line::Result(more) => step.counts += more,
+            Line::Took(test) => step.slowest.push(test),
+            Line::Void => step.void += 1,
             _ => {}
         }
     });
-    let broken = match end {
+    step.took = start.elapsed();
+    step.broken = match end {
         Err(error) => Some(format!("{error:#}")),
         // A build error, or a test that took its whole program down: nothing counted it.
-        Ok(status) if !status.success() && counts.failed == 0 => {
+        Ok(status) if !status.success() && step.counts.failed == 0 => {
             Some(format!("cargo ended with {status} without a failed test; see above"))
         }
         Ok(_) => None,
     };
-    Step { name, took: start.elapsed(), counts, failures, slowest, broken }
+    step
 }
 
 /// Runs a command, passing its standard output on line by line and to `each`.
@@ -213,12 +248,13 @@ fn summary(steps: &[Step]) -> Counts {
     for step in steps {
         let counted = step.counts != Counts::default();
         let text = match (&step.broken, counted) {
-            (None, false) if step.name == "daemon" => "built".to_owned(),
+            (None, false) if step.name == BUILD => "built".to_owned(),
             (None, _) => step.counts.to_string(),
             (Some(why), false) => why.clone(),
             (Some(why), true) => format!("{}; {why}", step.counts),
         };
-        println!("  {:<12} {:>12}   {text}", step.name, sys::seconds(step.took));
+        let void = if step.void > 0 { format!("; {} attempts void", step.void) } else { String::new() };
+        println!("  {:<12} {:>12}   {text}{void}", step.name, sys::seconds(step.took));
         total += step.counts;
         total.failed += u64::from(step.broken.is_some());
     }

@@ -89,6 +89,11 @@ impl PeerJudge {
         if !able || self.pace != Pace::Fast {
             return None;
         }
+        // Whose daemon answers itself cannot answer while it is being restarted. Its adverts are waited for.
+        if self.latest.is_some_and(|latest| latest.flags & USER_SPACE != 0 && latest.flags & RESTARTING != 0)
+        {
+            return None;
+        }
         let last_witness = self.outstanding.nth(usize::from(self.settings.misses.max(1)) - 1)?;
         let window = match self.latest {
             Some(latest) if latest.flags & USER_SPACE != 0 => {

@@ -412,6 +412,23 @@ fn a_daemon_that_answers_itself_gets_more_patience() {
 }
 
 #[test]
+fn a_daemon_that_answers_itself_is_silent_while_it_is_restarted() {
+    let mut rig = Rig::fast();
+    rig.reply.flags = USER_SPACE | RESTARTING;
+    rig.pass(3 * MS);
+    rig.answering = false;
+    rig.pass(2000 * MS);
+    assert_eq!(rig.verdicts(), [], "its adverts are waited for");
+    rig.reply.flags = USER_SPACE;
+    rig.reply.responder += 1;
+    rig.answering = true;
+    rig.pass(50 * MS);
+    rig.answering = false;
+    rig.pass(200 * MS);
+    assert_eq!(rig.verdicts()[0].1, Verdict::Unreachable, "later it is judged as before");
+}
+
+#[test]
 fn a_verdict_is_affirmed_while_nothing_comes() {
     let mut rig = Rig::fast();
     rig.answering = false;

@@ -159,6 +159,8 @@ pub enum Action {
     /// A router that must yield claims the addresses while we hold them: hosts may have learned its MAC, so the
     /// driver repeats the gratuitous ARPs.
     Contested,
+    /// A router that resigned was master beside us: the same, but nobody claims anything any more.
+    Yielded,
 }
 
 /// The master that a backup watches.

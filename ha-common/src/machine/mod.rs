@@ -147,7 +147,9 @@ impl Machine {
     /// interface. `address` is the interface's primary one, as in [`Input::SetAddress`].
     ///
     /// It is master at once, without a transition, and the first action is an advert. Whether the role may be
-    /// resumed is the driver's question (`docs/liveness.md`, "Restart").
+    /// resumed is the driver's question (`docs/liveness.md`, "Restart"). Adverts that came while nobody ran the router
+    /// are fed afterwards, with the times at which they came: a router that must respect one yields, and claims of
+    /// those that must yield are contested although they are older than our latest advert.
     #[must_use]
     pub fn resume_master(params: Params, priority: Priority, address: IpAddr, now: Time) -> Self {
         let mut machine = Self::new(params, priority, now);
@@ -349,7 +351,15 @@ impl Machine {
         }
         // Two routers with one address and one priority would answer each other for ever.
         let duplicate = self.address == Some(heard.source);
-        if duplicate || heard.at <= sent {
+        if duplicate {
+            return;
+        }
+        if heard.at <= sent {
+            // Our advert answered it, but whoever claimed the addresses while nobody ran this router has announced
+            // them too.
+            if self.reason == Reason::Resumed && heard.at <= self.since && heard.priority > 0 {
+                self.actions.push(Action::Contested);
+            }
             return;
         }
         if heard.priority > 0 {
@@ -357,6 +367,8 @@ impl Machine {
             if self.params.lower_prio_no_advert {
                 return;
             }
+        } else {
+            self.actions.push(Action::Yielded);
         }
         self.send(now);
     }

@@ -15,7 +15,7 @@ use crate::logging;
     USR1        write configuration and state to /tmp/keepalived.data\n  \
     USR2        write statistics to /tmp/keepalived.stats\n  \
     RTMIN+2     write both as JSON to /tmp/keepalived.json\n  \
-    RTMIN       leave for a restart: the role waits for the next run\n\n\
+    RTMIN+1     leave for a restart: the role waits for the next run\n\n\
     Exit codes:\n  \
     0  stopped as told\n  \
     1  could not start, or runs already\n  \

@@ -117,7 +117,8 @@ fn local(at: SystemTime) -> (libc::tm, Duration) {
 
 fn broken_down(at: SystemTime, zone: Zone) -> (libc::tm, Duration) {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = libc::time_t::try_from(since.as_secs()).unwrap_or_default();
+    // The C library's time_t, whose name libc deprecates for musl until its width has changed there.
+    let seconds = since.as_secs().try_into().unwrap_or_default();
     // SAFETY: all-zero is a valid `tm` (integers and a pointer that nobody reads).
     let mut local: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are to live variables. The C library reads the environment for TZ here; no part of the

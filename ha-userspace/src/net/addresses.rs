@@ -1,21 +1,25 @@
 //! Adds and removes virtual addresses: the takeover path, synchronous, one system call for all of them.
 //!
 //! Every address that the daemon adds carries [`MARK`] in `IFA_PROTO` (Linux 5.18), so that leftovers of an earlier
-//! run are known after kill -9, and nothing is removed that another program added. On older kernels, which ignore
-//! the mark, only what this process added counts as ours.
+//! run are known after kill -9, and nothing is removed that another program added. Older kernels ignore the mark; there
+//! what was added is remembered on file ([`memory`]). Which of the two it is, the kernel's own list tells: one that keeps
+//! marks has one on the loopback address, or else on the first address of ours.
 //!
 //! Removing an IPv4 address that came first in its subnet makes the kernel drop the others of that subnet too, unless
 //! `promote_secondaries` is set. Whatever is not meant to go is put back in the same system call. What is lost are
 //! routes that name such an address as their source; where there are some, set `promote_secondaries`.
 
+mod memory;
 mod wire;
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 
 use crate::config::model::Vip;
+use memory::Memory;
 pub use wire::Batch;
 use wire::Held;
 
@@ -150,28 +154,79 @@ fn hint(errno: Errno) -> &'static str {
 #[derive(Debug)]
 pub struct Addresses {
     socket: Socket,
-    /// The kernel keeps `IFA_PROTO`.
+    marks: Marks,
+    /// The kernel keeps `IFA_PROTO`, as far as is known.
     keeps_marks: bool,
-    /// Added by this process: consulted only where the kernel keeps no marks.
+    /// Added by this process, or by an earlier one: consulted only where the kernel keeps no marks.
     added: HashSet<Key>,
+    /// Found to be somebody else's; likewise.
+    foreign: HashSet<Key>,
+    memory: Option<Memory>,
+}
+
+/// Whether addresses are marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marks {
+    /// Where the kernel keeps marks.
+    Used,
+    /// Never, as on a kernel before 5.18: for tests.
+    Withheld,
 }
 
 impl Addresses {
-    /// Opens the socket and finds out whether the kernel keeps marks.
+    /// Opens the socket and finds out whether the kernel keeps marks. Where it does not, leftovers of an earlier run are
+    /// not known.
     ///
     /// # Errors
     /// No netlink.
     pub fn open() -> Result<Self, SocketError> {
         Ok(Self {
             socket: Socket::open("setting addresses")?,
-            keeps_marks: kernel_keeps_marks(),
+            marks: Marks::Used,
+            keeps_marks: false,
             added: HashSet::new(),
-        })
+            foreign: HashSet::new(),
+            memory: None,
+        }
+        .informed())
+    }
+
+    /// The same with a memory of what is ours in `file`, where the kernel keeps no marks.
+    ///
+    /// # Errors
+    /// No netlink.
+    pub fn open_remembering(file: PathBuf, marks: Marks) -> Result<Self, SocketError> {
+        let mut addresses = Self { marks, keeps_marks: false, ..Self::open()? }.informed();
+        if addresses.keeps_marks {
+            // Of an older kernel.
+            let _ = std::fs::remove_file(&file);
+            return Ok(addresses);
+        }
+        match Memory::open(file) {
+            Ok((known, memory)) => {
+                addresses.foreign.retain(|key| !known.contains(key));
+                addresses.added = known;
+                addresses.memory = Some(memory);
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "no thread to remember which addresses are ours: {error}; they stay after a crash"
+                );
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// Looks at what is there before anything is added.
+    fn informed(mut self) -> Self {
+        let held = self.held().unwrap_or_default();
+        self.foreign = held.iter().filter(|held| !self.is_ours(held)).map(|held| held.spec.key()).collect();
+        self
     }
 
     /// Adds all addresses; the outcomes are in the order of `specs`.
     pub fn add(&mut self, specs: &[AddressSpec]) -> Vec<Outcome> {
-        self.run(&Batch::prepare(specs))
+        self.run(&Batch::prepare_marked(specs, self.marks == Marks::Used))
     }
 
     /// Adds all addresses of a batch that was prepared beforehand; the outcomes are in its order.
@@ -183,6 +238,9 @@ impl Addresses {
     /// moment can hold it up. One sendmsg for up to 1024 addresses, and one answer where all went well. Only when an address was there
     /// already is the kernel asked once more, whose it is.
     pub fn run(&mut self, batch: &Batch) -> Vec<Outcome> {
+        if !self.keeps_marks {
+            self.remember(batch.specs());
+        }
         let answers = self.socket.exchange(batch.chunks());
         let existing = answers.iter().any(|answer| answer.errno() == Some(Errno::EEXIST));
         let held = if existing { self.held().unwrap_or_default() } else { Vec::new() };
@@ -192,6 +250,7 @@ impl Addresses {
                 Answer::Done => {
                     if !self.keeps_marks {
                         self.added.insert(spec.key());
+                        self.foreign.remove(&spec.key());
                     }
                     Outcome::Added
                 }
@@ -202,12 +261,27 @@ impl Addresses {
                             && (spec.address.is_ipv6() || held.spec.prefix == spec.prefix)
                     };
                     let ours = held.iter().find(same).is_some_and(|held| self.is_ours(held));
+                    if !ours && !self.keeps_marks {
+                        self.foreign.insert(spec.key());
+                    }
                     Outcome::AlreadyThere { ours }
                 }
                 Answer::Refused { errno, message } => Outcome::Failed(failure("add", spec, errno, message)),
             });
         }
+        self.remember(&[]);
         outcomes
+    }
+
+    /// Hands what is ours, and what will be in a moment, to whoever writes it down.
+    fn remember(&self, soon: &[AddressSpec]) {
+        let Some(memory) = &self.memory else { return };
+        if self.keeps_marks {
+            // The kernel remembers, as has turned out.
+            return memory.note([]);
+        }
+        let soon = soon.iter().map(AddressSpec::key).filter(|key| !self.foreign.contains(key));
+        memory.note(self.added.iter().copied().chain(soon));
     }
 
     /// Removes those of the addresses that are ours; the results are in the order of `specs`.
@@ -253,34 +327,41 @@ impl Addresses {
                 }
             }
         }
+        if !going.is_empty() {
+            self.remember(&[]);
+        }
         results
     }
 
     /// All addresses that are ours: what an earlier run left behind, or what this one has added.
     ///
-    /// On kernels that keep no marks leftovers of an earlier run cannot be told from foreign addresses.
+    /// On kernels that keep no marks that takes a memory ([`Addresses::open_remembering`]).
     ///
     /// # Errors
     /// The kernel cannot list its addresses.
     pub fn ours(&mut self) -> nix::Result<Vec<AddressSpec>> {
         let held = self.held()?;
+        // What went with its interface, or was removed by somebody while nobody looked.
+        let there: HashSet<Key> = held.iter().map(|held| held.spec.key()).collect();
+        self.added.retain(|key| there.contains(key));
+        self.remember(&[]);
         Ok(held.into_iter().filter(|held| self.is_ours(held)).map(|held| held.spec).collect())
     }
 
-    /// Whether leftovers of an earlier run can be recognised (Linux 5.18 and later).
+    /// Whether the kernel is known to keep marks (Linux 5.18, or what a distribution has made of an older one).
     #[must_use]
     pub fn keeps_marks(&self) -> bool {
         self.keeps_marks
     }
 
     fn is_ours(&self, held: &Held) -> bool {
-        held.protocol == MARK || (!self.keeps_marks && self.added.contains(&held.spec.key()))
+        (held.protocol == MARK && self.marks == Marks::Used)
+            || (!self.keeps_marks && self.added.contains(&held.spec.key()))
     }
 
     fn held(&mut self) -> nix::Result<Vec<Held>> {
         let held = self.socket.dump(&wire::request(), Held::take)?;
-        // Distributions take features into older kernels.
-        self.keeps_marks |= held.iter().any(|held| held.protocol != 0);
+        self.keeps_marks |= self.marks == Marks::Used && held.iter().any(|held| held.protocol != 0);
         Ok(held)
     }
 }
@@ -288,20 +369,6 @@ impl Addresses {
 fn failure(verb: &'static str, spec: &AddressSpec, errno: Errno, message: Option<String>) -> AddressError {
     let AddressSpec { ifindex, address, prefix, .. } = *spec;
     AddressError { verb, interface: interface_name(ifindex), address, prefix, errno, message }
-}
-
-/// Linux 5.18 and later store IFA_PROTO; earlier ones ignore the attribute.
-fn kernel_keeps_marks() -> bool {
-    let Ok(name) = nix::sys::utsname::uname() else { return false };
-    release_keeps_marks(&name.release().to_string_lossy())
-}
-
-fn release_keeps_marks(release: &str) -> bool {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (5, 18),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

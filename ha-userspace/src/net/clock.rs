@@ -11,6 +11,12 @@ pub fn now() -> Time {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Time::default(), to_time)
 }
 
+/// Reads `CLOCK_BOOTTIME`, which goes on while the machine sleeps: for what one run tells the next.
+#[must_use]
+pub fn boottime() -> Time {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Time::default(), to_time)
+}
+
 /// Nanoseconds of `CLOCK_REALTIME` since 1970: only to convert a kernel receive stamp and for logs.
 pub(super) fn realtime_ns() -> u64 {
     clock_gettime(ClockId::CLOCK_REALTIME).map_or(0, |spec| to_time(spec).0)

@@ -20,6 +20,7 @@ mod links;
 pub mod monitor;
 pub mod neighbours;
 pub(crate) mod netlink;
+pub mod place;
 pub mod probe_tx;
 pub mod process;
 pub mod routing;

@@ -52,9 +52,13 @@ pub(super) fn send_each(fd: BorrowedFd<'_>, messages: &[Message<'_>], mut failed
     let mut next = 0;
     while let Some(rest) = headers.get_mut(next..).filter(|rest| !rest.is_empty()) {
         let count = u32::try_from(rest.len().min(MAX_MESSAGES)).unwrap_or(1);
-        // SAFETY: `rest` has at least `count` headers; each points at a vector and an address that outlive the
-        // call, and the kernel only reads through these pointers. It writes `msg_len` of each header.
-        let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), rest.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+        // Not sendmmsg(3): musl's makes one call for each message.
+        // SAFETY: `rest` has at least `count` headers of the kernel's layout (where musl's differs in type, it has
+        // padding, which is zero); each points at a vector and an address that outlive the call, and the kernel only
+        // reads through these pointers. It writes `msg_len` of each header.
+        let sent = unsafe {
+            libc::syscall(libc::SYS_sendmmsg, fd.as_raw_fd(), rest.as_mut_ptr(), count, libc::MSG_DONTWAIT)
+        };
         match usize::try_from(sent) {
             // Zero cannot happen for a non-zero count; do not loop should it.
             Ok(0) => break,
@@ -121,10 +125,11 @@ pub(super) fn schedule_fifo(priority: i32) -> nix::Result<()> {
     // SAFETY: sched_param is plain data.
     let mut parameter: libc::sched_param = unsafe { std::mem::zeroed() };
     parameter.sched_priority = priority;
-    // SAFETY: the kernel reads the structure during the call; pid 0 is the calling thread.
-    let result = unsafe {
-        libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameter)
-    };
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    // Not sched_setscheduler(3): musl's always refuses, because POSIX wants it for processes and Linux has threads.
+    // SAFETY: the kernel reads the structure, which begins with all that it knows of it, during the call; pid 0 is the
+    // calling thread.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const parameter) };
     Errno::result(result).map(drop)
 }
 
@@ -132,7 +137,8 @@ pub(super) fn schedule_fifo(priority: i32) -> nix::Result<()> {
 #[cfg(test)]
 pub(super) fn scheduler() -> nix::Result<i32> {
     // SAFETY: no pointers; pid 0 is the calling thread.
-    Errno::result(unsafe { libc::sched_getscheduler(0) })
+    let policy = Errno::result(unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) })?;
+    i32::try_from(policy).map_err(|_| Errno::ERANGE)
 }
 
 /// Locks what is mapped now and later into memory, each page once it has been touched.

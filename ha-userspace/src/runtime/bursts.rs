@@ -30,6 +30,8 @@ pub(super) struct Bursts {
     under_way: Option<(u32, Time)>,
     /// A burst that starts later, and its rounds.
     later: Option<(u32, Time)>,
+    /// A burst after whoever claimed the addresses has had time to let go, and its rounds.
+    settled: Option<(u32, Time)>,
     refresh_at: Option<Time>,
     /// When a claim of another router was last answered at once.
     answered: Option<Time>,
@@ -38,11 +40,15 @@ pub(super) struct Bursts {
 /// Claims that follow each other faster are answered by one burst: somebody may send a great many of them.
 const ANSWER_EVERY: Span = Span::from_millis(100);
 
+/// Whoever claims the addresses sends its advert first and announces them a moment later, perhaps after our answer. By
+/// then it has heard that answer, and let go.
+const SETTLED: Span = Span::from_millis(50);
+
 impl Bursts {
     /// A schedule on which nothing is due.
     #[must_use]
     pub(super) const fn new(settings: Settings) -> Self {
-        Self { settings, under_way: None, later: None, refresh_at: None, answered: None }
+        Self { settings, under_way: None, later: None, settled: None, refresh_at: None, answered: None }
     }
 
     /// New settings after a reload; a burst under way goes on with them.
@@ -59,12 +65,13 @@ impl Bursts {
         self.refresh_at = (refresh > Span::ZERO).then(|| now.after(refresh));
     }
 
-    /// Another router claimed the addresses: a burst of `repeat` rounds now, because hosts may have learned its MAC
-    /// address, and a second one `after` from now; zero for none.
+    /// Another router claimed the addresses: a burst of `repeat` rounds now and one when it has let go, because hosts may
+    /// have learned its MAC address, and a last one `after` from now; zero for none.
     pub(super) fn contested(&mut self, now: Time, after: Span, repeat: u32) {
         if self.answered.is_none_or(|last| last.after(ANSWER_EVERY) <= now) {
             self.answered = Some(now);
             self.burst(now, repeat);
+            self.settled = (repeat > 0).then(|| (repeat, now.after(SETTLED)));
         }
         if after > Span::ZERO {
             self.again(now, after, repeat);
@@ -83,22 +90,25 @@ impl Bursts {
     pub(super) const fn stop(&mut self) {
         self.under_way = None;
         self.later = None;
+        self.settled = None;
         self.refresh_at = None;
     }
 
     /// When [`Bursts::due`] is next true; `None` for never.
     #[must_use]
     pub(super) fn next(&self) -> Option<Time> {
-        [self.under_way.map(|(_, at)| at), self.later.map(|(_, at)| at), self.refresh_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let bursts = [self.under_way, self.settled, self.later].map(|burst| burst.map(|(_, at)| at));
+        bursts.into_iter().chain([self.refresh_at]).flatten().min()
     }
 
     /// Whether a round is due at `now`. Asked twice, it is due once, unless the next one is due at once.
     pub(super) fn due(&mut self, now: Time) -> bool {
-        if let Some((repeat, _)) = self.later.take_if(|(_, at)| *at <= now) {
-            self.burst(now, repeat);
+        for burst in [&mut self.settled, &mut self.later] {
+            if let Some((repeat, _)) = burst.take_if(|(_, at)| *at <= now)
+                && repeat > 0
+            {
+                self.under_way = Some((repeat, now));
+            }
         }
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.refresh_at = Some(now.after(self.settings.refresh));
@@ -177,18 +187,23 @@ mod tests {
         let delay = Span::from_secs(2);
         bursts.contested(at(6_000), delay, 3);
         assert_eq!(rounds(&mut bursts, at(6_000)), 3);
-        // A flood of claims is answered ten times a second, and does not push the second burst back.
+        // A flood of claims is answered ten times a second, each time with one burst more when the claimant has let go,
+        // and does not push the last burst back.
         for ms in 6_001..=6_100 {
             bursts.contested(at(ms), delay, 3);
-            assert_eq!(rounds(&mut bursts, at(ms)), if ms == 6_100 { 3 } else { 0 });
+            assert_eq!(rounds(&mut bursts, at(ms)), if [6_050, 6_100].contains(&ms) { 3 } else { 0 });
         }
+        assert_eq!(rounds(&mut bursts, at(6_149)), 0);
+        assert_eq!(rounds(&mut bursts, at(6_150)), 3);
         assert_eq!(rounds(&mut bursts, at(7_999)), 0);
         assert_eq!(rounds(&mut bursts, at(8_000)), 3);
         assert_eq!(bursts.next(), None);
         bursts.contested(at(9_000), delay, 0);
         assert_eq!(bursts.next(), None, "no repeat, no burst");
         bursts.contested(at(10_000), Span::ZERO, 1);
-        assert_eq!((rounds(&mut bursts, at(10_000)), bursts.next()), (1, None), "no delay, no second burst");
+        assert_eq!(rounds(&mut bursts, at(10_000)), 1);
+        assert_eq!(rounds(&mut bursts, at(10_050)), 1);
+        assert_eq!(bursts.next(), None, "no delay, no last burst");
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! longer than a system call. Scripts and log lines are written by threads of their own, and a configuration is read
 //! on yet another.
 
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::Poll;
 
 use ha_common::machine::{Input, State};
-use ha_common::time::Time;
+use ha_common::time::{Span, Time};
 use nix::errno::Errno;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::delays::Delays;
 use super::fast::Fast;
 use super::groups::Group;
+use super::handover::Handover;
 use super::inspector::Inspector;
 use super::interface::{Frame, Interface, Setup};
 use super::lanes::Lanes;
@@ -41,6 +44,7 @@ use crate::net::neighbours::Neighbours;
 use crate::net::routing::{Remembered, Routing, Watch};
 use crate::net::timer::Timer;
 use crate::notify::Notifier;
+use crate::signals;
 use crate::track::script::{Runner, ScriptEvent};
 use crate::track::watch::Watchers;
 
@@ -91,6 +95,10 @@ pub(super) struct Daemon {
     pub(super) stopping: bool,
     /// The configuration is being put into force for the first time.
     pub(super) resuming: bool,
+    /// What a restart has left for this run, while it starts.
+    pub(super) handover: Option<Handover>,
+    /// How long this run's start took.
+    pub(super) start_took: Span,
     /// A restart was asked for.
     pub(super) ending: Option<End>,
     /// For the turn that is under way.
@@ -131,7 +139,7 @@ pub(super) struct Signals {
     statistics: Signal,
     json: Signal,
     clear: Signal,
-    leave: Signal,
+    leave: Vec<Signal>,
 }
 
 impl Signals {
@@ -143,12 +151,28 @@ impl Signals {
             dump: signal(SignalKind::user_defined1())?,
             statistics: signal(SignalKind::user_defined2())?,
             // What `keepalived --signum` prints for JSON and STATS_CLEAR.
-            json: signal(SignalKind::from_raw(libc::SIGRTMIN() + 2))?,
-            clear: signal(SignalKind::from_raw(libc::SIGRTMAX() - 1))?,
+            json: signal(SignalKind::from_raw(signals::JSON))?,
+            clear: signal(SignalKind::from_raw(signals::clear()))?,
             // What packaging/xvrrp.service has as RestartKillSignal.
-            leave: signal(SignalKind::from_raw(libc::SIGRTMIN()))?,
+            leave: signals::LEAVE
+                .iter()
+                .map(|number| signal(SignalKind::from_raw(*number)))
+                .collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// The first of several signals.
+async fn any(signals: &mut [Signal]) {
+    poll_fn(|context| {
+        // All are asked: each must know whom to wake.
+        let came = signals.iter_mut().filter_map(|signal| match signal.poll_recv(context) {
+            Poll::Ready(Some(())) => Some(()),
+            Poll::Ready(None) | Poll::Pending => None,
+        });
+        if came.count() > 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// Why the loop woke up.
@@ -210,12 +234,12 @@ impl Daemon {
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
         let Self { timer, interfaces, monitor, reading, watchers, loader, .. } = self;
         let Inputs { scripts, calls, reports, removals, signals } = inputs;
-        let readable = std::future::poll_fn(|context| {
+        let readable = poll_fn(|context| {
             let mut ready = false;
             for interface in interfaces.iter() {
                 ready |= interface.poll_readable(context).is_ready();
             }
-            if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            if ready { Poll::Ready(()) } else { Poll::Pending }
         });
         let read = async {
             match reading {
@@ -241,7 +265,7 @@ impl Daemon {
             () = watchers.changed() => Wake::Tracked,
             _ = signals.terminate.recv() => Wake::Stop,
             _ = signals.interrupt.recv() => Wake::Stop,
-            _ = signals.leave.recv() => Wake::Leave(End::Left),
+            () = any(&mut signals.leave) => Wake::Leave(End::Left),
             _ = signals.hangup.recv() => Wake::Reload,
             _ = signals.dump.recv() => Wake::Dump(dump::Kind::Data),
             _ = signals.statistics.recv() => Wake::Dump(dump::Kind::Statistics),

@@ -15,7 +15,7 @@ use ha_common::probe::{self, Addresses, Answer, Masters};
 use ha_common::time::Time;
 use ha_common::types::Family;
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, End};
 use super::fence::{PROBED, holds};
 use super::interface::Frame;
 use super::note::Note;
@@ -246,7 +246,9 @@ impl Daemon {
         let mut reply = *body;
         let lease_ns = self.lease_length(interface).0;
         let responder = self.setup.incarnation;
-        probe::turn_round(&mut reply, &Answer { flags: probe::USER_SPACE, responder, lease_ns, masters });
+        let restarting = matches!(self.ending, Some(End::Left | End::Replace));
+        let flags = probe::USER_SPACE | if restarting { probe::RESTARTING } else { 0 };
+        probe::turn_round(&mut reply, &Answer { flags, responder, lease_ns, masters });
         probe::seal(&mut reply, key, &addresses.swapped());
         let on = &mut self.interfaces[interface];
         on.count(Counter::ProbeAnswered);
@@ -254,6 +256,21 @@ impl Daemon {
             on.queue(usize::MAX, None, endpoints, probe::HOP_LIMIT, &reply);
         }
         true
+    }
+
+    /// Answers all probes that are queued in sockets, and judges nothing.
+    pub(super) fn answer_probes(&mut self) {
+        let mut frames = Vec::new();
+        for at in 0..self.interfaces.len() {
+            if self.interfaces[at].xdp().is_some() {
+                continue;
+            }
+            self.interfaces[at].drain(&mut frames);
+            for frame in frames.drain(..).filter(|frame| frame.pdu.first() == Some(&probe::PROBE)) {
+                self.answer_probe(at, &frame);
+            }
+        }
+        self.send_adverts();
     }
 
     /// An advert of a peer that is not followed any more may show that a verdict on it was wrong.

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ha_common::classify::{Origin, parse_ip_packet};
 use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
@@ -63,6 +64,8 @@ pub(super) struct Frame {
     /// The whole IP packet, where an authentication header that nobody has checked precedes the PDU. The fingerprint
     /// does not cover that header, and is zero.
     pub(super) authenticated: Option<Vec<u8>>,
+    /// It came before this run had the program, and the run before did not look at it any more.
+    pub(super) unheard: bool,
 }
 
 impl Frame {
@@ -182,9 +185,9 @@ impl Interface {
         lines
     }
 
-    /// Puts the program into the place of the sockets, where it is there by now, and says whether it is. `wait`: it is
-    /// waited for.
-    pub(super) fn take_program(&mut self, wait: bool) -> bool {
+    /// Puts the program into the place of the sockets, where it is there by now or after `wait`, and says whether it
+    /// is.
+    pub(super) fn take_program(&mut self, wait: Option<Duration>) -> bool {
         match self.loading.take().map(|loading| loading.outcome(wait)) {
             None => return false,
             Some(Err(loading)) => {
@@ -306,10 +309,16 @@ impl Interface {
         }
     }
 
-    /// Leaves the XDP program attached for the next run, whose role waits until then.
-    pub(super) fn leave(self, until: Time) {
-        if let Receive::Xdp(interface) = self.receive {
+    /// Tells peers that the role waits for the next run until then, where the XDP program can.
+    pub(super) fn open_restart_window(&self, until: Time) {
+        if let Some(interface) = self.xdp() {
             interface.lease.open_restart_window(until);
+        }
+    }
+
+    /// Leaves the XDP program attached for the next run.
+    pub(super) fn leave(self) {
+        if let Receive::Xdp(interface) = self.receive {
             interface.leave();
         }
     }
@@ -359,14 +368,22 @@ impl Interface {
         match &mut self.receive {
             Receive::Nothing => {}
             Receive::Xdp(interface) => {
+                let begin = interface.inherited().map_or(Time(0), |inherited| inherited.at);
                 let XdpInterface { events, judged, .. } = &mut **interface;
                 events.drain(DRAIN_LIMIT, |event| match parse_ip_packet(event.packet, Origin::Xdp) {
                     Ok(packet) => {
                         let whole = event.packet.get(..packet.packet.ip_len).unwrap_or_default();
                         let authenticated = packet.packet.authenticated.then(|| whole.to_vec());
+                        // The fingerprint is one under the key of the run before.
+                        let unheard = event.at < begin;
                         frames.push(Frame {
                             at: event.at,
-                            fingerprint: if authenticated.is_some() { 0 } else { event.fingerprint },
+                            fingerprint: if unheard || authenticated.is_some() {
+                                0
+                            } else {
+                                event.fingerprint
+                            },
+                            unheard,
                             endpoints: packet.endpoints,
                             ttl: packet.packet.ttl,
                             pdu: packet.pdu.to_vec(),
@@ -389,6 +406,7 @@ impl Interface {
                             pdu: received.pdu,
                             source_mac: None,
                             authenticated: received.authenticated,
+                            unheard: false,
                         });
                     }
                 }

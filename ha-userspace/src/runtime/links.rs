@@ -10,6 +10,7 @@ use ha_common::types::{Family, Vrid};
 use super::daemon::Daemon;
 use super::devices;
 use super::interface::{Frame, Plan};
+use super::loading::{RESTART_PATIENCE, START_PATIENCE};
 use super::note::Note;
 use super::router::Router;
 use super::{source, trackers};
@@ -201,7 +202,8 @@ impl Daemon {
                 let program = self.loader.attach(name, link.index, plan, routers, self.setup.clone());
                 interface.begin(link.index, program, plan);
                 if self.resuming {
-                    interface.take_program(true);
+                    let restarted = self.handover.is_some();
+                    interface.take_program(Some(if restarted { RESTART_PATIENCE } else { START_PATIENCE }));
                 }
             }
             let fresh = interface.take_fresh();
@@ -324,7 +326,7 @@ impl Daemon {
     }
 
     /// All virtual addresses of the configuration: none of them is a source of adverts.
-    fn virtual_addresses(&self) -> Vec<IpAddr> {
+    pub(super) fn virtual_addresses(&self) -> Vec<IpAddr> {
         self.routers.iter().flat_map(|router| vips(&router.config)).map(|vip| vip.address).collect()
     }
 

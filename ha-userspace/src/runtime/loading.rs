@@ -19,15 +19,23 @@ use tokio::sync::Notify;
 use super::daemon::Daemon;
 use super::fence;
 use super::interface::{Plan, Setup};
+use super::resume::LONGEST_WINDOW;
 use crate::net::{clock, process};
 use crate::xdp::{AttachError, Options, Slot, Travel, XdpInterface};
 
 /// How long a start waits for a program, so that a role that an earlier run left is found before anything else is
 /// decided. A host whose processors are taken by real-time work for longer starts with sockets.
-const START_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same after a planned restart: as long as peers can have been asked to wait. Adverts go out meanwhile
+/// ([`super::herald`]).
+pub(super) const RESTART_PATIENCE: Duration = Duration::from_nanos(LONGEST_WINDOW.0);
 
 /// Before all threads without real-time priority.
 const NICE: i8 = -20;
+
+/// For tests: milliseconds that attaching takes longer, as on a processor that takes seconds for the verifier.
+const SLOW: &str = "XVRRP_TEST_SLOW_LOADING";
 
 /// What became of an order.
 type Outcome = Result<XdpInterface, AttachError>;
@@ -37,15 +45,14 @@ type Outcome = Result<XdpInterface, AttachError>;
 pub(super) struct Loading(Receiver<Outcome>);
 
 impl Loading {
-    /// What became of it, where that is known by now. `wait`: it is waited for.
-    pub(super) fn outcome(self, wait: bool) -> Result<Outcome, Option<Self>> {
-        let outcome = if wait {
-            self.0.recv_timeout(START_PATIENCE)
-        } else {
-            self.0.try_recv().map_err(|error| match error {
+    /// What became of it, where that is known by now, or after `wait` at the latest.
+    pub(super) fn outcome(self, wait: Option<Duration>) -> Result<Outcome, Option<Self>> {
+        let outcome = match wait {
+            Some(wait) => self.0.recv_timeout(wait),
+            None => self.0.try_recv().map_err(|error| match error {
                 TryRecvError::Empty => RecvTimeoutError::Timeout,
                 TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
-            })
+            }),
         };
         outcome.map_err(|error| (error == RecvTimeoutError::Timeout).then_some(self))
     }
@@ -79,6 +86,9 @@ impl Wanted {
             routers,
         };
         let _runtime = runtime.enter();
+        if let Some(ms) = std::env::var(SLOW).ok().and_then(|text| text.parse().ok()) {
+            std::thread::sleep(Duration::from_millis(ms));
+        }
         XdpInterface::attach(name, *ifindex, plan.mode, options)
     }
 }
@@ -165,7 +175,7 @@ impl Daemon {
         // What the sockets still hold would go with them.
         self.judge_frames(now);
         let taken: Vec<_> =
-            (0..self.interfaces.len()).filter(|&at| self.interfaces[at].take_program(false)).collect();
+            (0..self.interfaces.len()).filter(|&at| self.interfaces[at].take_program(None)).collect();
         if taken.is_empty() {
             return;
         }

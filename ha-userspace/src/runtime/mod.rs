@@ -12,6 +12,8 @@ mod devices;
 mod fast;
 mod fence;
 mod groups;
+mod handover;
+mod herald;
 mod inspector;
 mod interface;
 mod lanes;
@@ -29,6 +31,7 @@ mod scheduling;
 mod source;
 mod statics;
 mod tell;
+mod timeline;
 mod trackers;
 mod turn;
 mod vmac;
@@ -38,17 +41,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use ha_common::time::{Span, Time};
 
 use crate::config::model::Config;
 use crate::config::{Loaded, Severity};
 use crate::control::runlock::RunLock;
 use crate::control::server::Server;
 use crate::liveness::Liveness;
-use crate::net::addresses::Addresses;
+use crate::net::addresses::{Addresses, Marks};
 use crate::net::announce::Announcer;
 use crate::net::firewall::Firewall;
 use crate::net::monitor::Monitor;
 use crate::net::neighbours::Neighbours;
+use crate::net::place::Place;
 use crate::net::routing::{Remembered, Routing, Watch};
 use crate::net::timer::Timer;
 use crate::net::{clock, process};
@@ -60,15 +65,20 @@ pub use daemon::End;
 use daemon::{Daemon, Inputs, Signals};
 use delays::Delays;
 use fast::Fast;
+use handover::Handover;
 use inspector::Inspector;
 use interface::Setup;
 use lanes::Lanes;
 use loading::Loader;
 use statics::Statics;
+use timeline::Timeline;
 use vmac::VirtualLinks;
 
 /// Set in the environment of a program that replaces this one.
 pub const REPLACES: &str = "XVRRP_REPLACES";
+
+/// For tests: set in its environment, the daemon marks no addresses, as on a kernel that keeps no marks.
+const UNMARKED: &str = "XVRRP_TEST_UNMARKED_ADDRESSES";
 
 /// What the command line says.
 pub struct Options {
@@ -84,6 +94,8 @@ pub struct Options {
     pub bpf_log: Option<aya_log::Level>,
     /// Called once, when all is set up.
     pub ready: fn(),
+    /// When the program began.
+    pub began: Time,
 }
 
 /// Runs the daemon with a configuration that was read, until it is told to stop.
@@ -92,11 +104,15 @@ pub struct Options {
 ///
 /// What keeps it from starting. Once it runs, it goes on with what it has.
 pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
+    let mut timeline = Timeline::new(options.began);
+    timeline.mark("configuration, log and pid files");
     process::separate_memory();
     process::remember_original();
     process::prefer_this_thread();
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
+    // The directory is ours by now, and nobody else's.
+    let handover = Handover::take(&options.run_dir, &Place::here());
     // What replaces an earlier run has not been shut down, and its role does not wait for long. A start by the service
     // manager is one, after a leave for a restart too: a restart of keepalived runs the script again as well.
     let replaces = std::env::var_os(REPLACES).is_some();
@@ -119,9 +135,11 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         warn(&mut warnings, refusal.to_string());
     }
     scheduling::prefer_this_thread(&config.global.process, &mut warnings);
+    timeline.mark("threads");
     runner.apply(&config.scripts, &config.global);
     watchers.apply(&config);
     watchers.settle();
+    timeline.mark("checks");
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -133,7 +151,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     let end = runtime.block_on(async {
         let signals = Signals::new().context("signals cannot be handled")?;
         let monitor = Monitor::start().await?;
-        let addresses = Addresses::open()?;
+        let marks = if std::env::var_os(UNMARKED).is_some() { Marks::Withheld } else { Marks::Used };
+        let addresses = Addresses::open_remembering(options.run_dir.join("addresses"), marks)?;
         let routing = Routing::open()?;
         let removals = Watch::open()?;
         if let Some(bpffs) = &options.bpffs {
@@ -150,6 +169,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         let liveness = Liveness::start(incarnation, reporter, scheduling::above(&config.global.process))
             .map_err(|error| warn(&mut warnings, format!("no liveness probes: {error:#}")))
             .ok();
+        timeline.mark("links, addresses and the control socket");
         let setup = Setup {
             incarnation: incarnation.get(),
             fingerprint_key: random_key().context("/dev/urandom cannot be read")?,
@@ -196,6 +216,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             warnings,
             stopping: false,
             resuming: true,
+            handover,
+            start_took: Span::ZERO,
             ending: None,
             notes: Vec::new(),
             frames: Vec::new(),
@@ -205,11 +227,16 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         };
         daemon.delay_start(config.global.startup_delay);
         daemon.adopt(config);
+        timeline.mark("XDP programs, and the roles of the run before");
         daemon.remove_leftover_links();
         daemon.remove_leftovers();
         daemon.remove_leftover_routes();
         daemon.end_restart_windows();
         daemon.resuming = false;
+        // What the run before did not see of this one counts too.
+        let left = daemon.handover.take().map(|left| clock::now().span_since(left.left_at()));
+        daemon.start_took = timeline.total().max(left.unwrap_or_default());
+        timeline.mark("leftovers");
         daemon.update_fences();
         tracing::info!(
             "xvrrp {} runs {} of {}",
@@ -226,9 +253,10 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         if let Err(refusal) = process::lock_memory() {
             warn(&mut daemon.warnings, refusal.to_string());
         }
+        timeline.mark("memory locked");
         (options.ready)();
         let end = daemon.run(Inputs { scripts, calls, reports, removals, signals }).await;
-        // Who asked for it gets an answer first.
+        // Who asked for it gets an answer first, and who probes is told.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         if end == End::Stopped {
             daemon.remove_statics();
@@ -244,7 +272,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
                 once::run("shutdown_script", script, &config.global);
             }
         } else {
-            daemon.leave_for_restart();
+            daemon.leave_for_restart(&options.run_dir);
         }
         anyhow::Ok(end)
     })?;

@@ -101,7 +101,13 @@ impl Daemon {
         self.notifier.apply(&self.config);
         self.regroup(now);
         self.listen_to_unknown();
+        let herald = self.resuming.then(|| self.herald()).flatten();
         self.reconsider();
+        if herald.is_some() {
+            // The machines speak for themselves from now on.
+            self.send_adverts();
+        }
+        drop(herald);
         if self.config.global.fifos.states_on_reload && !self.resuming {
             self.repeat_states();
         }

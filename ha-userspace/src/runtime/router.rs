@@ -326,6 +326,14 @@ impl Router {
         self.stats.release_master += u64::from(from == State::Master);
     }
 
+    /// Hosts may have learned another router's MAC address for the addresses of this one, which is master.
+    pub(super) fn announce_again(&mut self, now: Time) {
+        let Garp { lower_prio_delay, lower_prio_repeat, .. } = self.config.garp;
+        let after = span(lower_prio_delay);
+        self.arp.contested(now, after, lower_prio_repeat);
+        self.na.contested(now, after, lower_prio_repeat);
+    }
+
     /// The earliest time at which this router wants to be woken.
     pub(super) fn next_deadline(&self) -> Time {
         [self.arp.next(), self.na.next(), self.extra]
@@ -365,9 +373,4 @@ fn burst_settings(garp: &Garp) -> Settings {
         refresh: span(garp.refresh),
         refresh_repeat: garp.refresh_repeat,
     }
-}
-
-/// The pause before, and the rounds of, the burst that follows a competing claim.
-pub(super) fn contested(garp: &Garp) -> (Span, u32) {
-    (span(garp.lower_prio_delay), garp.lower_prio_repeat)
 }

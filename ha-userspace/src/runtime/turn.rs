@@ -19,7 +19,7 @@ use super::fence;
 use super::interface::{Frame, Interface};
 use super::links::vips;
 use super::note::Note;
-use super::router::{self, Outgoing, Router};
+use super::router::{Outgoing, Router};
 use super::tell;
 use crate::config::model::Vip;
 use crate::net::addresses::{AddressSpec, Outcome, Removal};
@@ -88,6 +88,10 @@ impl Daemon {
             return;
         };
         let router = &mut routers[n];
+        // Whoever does not go on with a role of the run before listens from now on: old adverts say nothing of now.
+        if frame.unheard && router.machine.state() != State::Master {
+            return;
+        }
         let meta = Meta { endpoints: frame.endpoints, ttl: frame.ttl };
         // Of the frames that the kernel would not deliver to a socket, XDP sees this kind too.
         let destination = frame.endpoints.destination();
@@ -238,10 +242,9 @@ impl Daemon {
                         notes.push(Note::Duplicate { router: n });
                     }
                 }
+                Action::Yielded => router.announce_again(now),
                 Action::Contested => {
-                    let (after, repeat) = router::contested(&router.config.garp);
-                    router.arp.contested(now, after, repeat);
-                    router.na.contested(now, after, repeat);
+                    router.announce_again(now);
                     if tell::lower_priority(router, now) {
                         notes.push(Note::LowerPriority { router: n });
                     }
@@ -278,7 +281,7 @@ impl Daemon {
         }
     }
 
-    fn send_adverts(&mut self) {
+    pub(super) fn send_adverts(&mut self) {
         for interface in &mut self.interfaces {
             for failure in interface.flush() {
                 let Some(router) = self.routers.get_mut(failure.tag) else { continue };

@@ -248,7 +248,8 @@ fn plain_process(mask: Mode, processors: Option<&CpuSet>) -> Result<(), Errno> {
     // cannot fail here, or is no worse than it was.
     unsafe {
         let normal: libc::sched_param = std::mem::zeroed();
-        libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const normal);
+        // Not by the function of this name: musl's always refuses.
+        libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_OTHER, &raw const normal);
         libc::setpriority(libc::PRIO_PROCESS, 0, 0);
         for signal in 1..=libc::SIGRTMAX() {
             libc::signal(signal, libc::SIG_DFL);

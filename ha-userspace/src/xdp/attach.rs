@@ -212,12 +212,18 @@ fn attach_once(
                         .map_or_else(|| "another XDP program".to_owned(), |occupant| occupant.to_string()),
                 },
                 Some(libc::EPERM | libc::EACCES) => AttachError::Permission { interface: interface() },
-                Some(libc::ENODEV) => AttachError::NoInterface { interface: interface() },
+                // To make a link on a card that has gone is EINVAL.
+                _ if is_gone(ifindex) => AttachError::NoInterface { interface: interface() },
                 Some(libc::EOPNOTSUPP) => refused("the driver does not support it".to_owned()),
                 _ => refused(error.to_string()),
             }
         })?;
     FdLink::try_from(link).map_err(|error| refused(error.to_string()))
+}
+
+fn is_gone(ifindex: u32) -> bool {
+    // nix 0.31 says an empty name where the interface is gone.
+    nix::net::if_::if_indextoname(ifindex).map_or(true, |name| name.is_empty())
 }
 
 fn os_error(error: &ProgramError) -> Option<i32> {
@@ -246,6 +252,12 @@ pub(super) fn replace(name: &str, program: &mut Program, link: FdLink) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interface_that_has_gone_is_known() {
+        assert!(is_gone(u32::MAX / 2));
+        assert!(!is_gone(nix::net::if_::if_nametoindex("lo").unwrap()));
+    }
 
     #[test]
     fn what_attaching_costs_is_seen_from_the_carrier() {

@@ -75,7 +75,8 @@ pub struct XdpInterface {
     pub probers: Probers,
     /// The virtual routers' slots.
     pub adverts: Adverts,
-    /// Frames to be judged.
+    /// Frames to be judged. Those from before [`Inherited::at`] came while an earlier run ended: their fingerprints mean
+    /// nothing.
     pub events: Events,
     /// What the program decided.
     pub counters: Counters,
@@ -386,11 +387,8 @@ impl Running {
             None => link,
         };
         let pinned = pins.as_ref().and_then(|pins| pins.link().ok()).map(Arc::new);
-        let mut events = program.events().map_err(failed)?;
-        if inherited.is_some() {
-            // Queued before the earlier run ended, and hashed under its key.
-            events.drain(usize::MAX, |_| {});
-        }
+        // What an earlier run has not taken out any more is older than `inherited`, and was hashed under its key.
+        let events = program.events().map_err(failed)?;
         Ok(XdpInterface {
             name: wanted.name.to_owned(),
             ifindex: wanted.ifindex,

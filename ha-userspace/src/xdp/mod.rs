@@ -39,4 +39,4 @@ pub use log::BpfLog;
 pub use maps::{Adverts, Counters, Judged, Seen, Slot, Travel};
 pub use occupant::Occupant;
 pub use peers::{LastReply, PeerIndex, Peers, Prober, Probers};
-pub use pins::{PinError, detach_everything, remove_leftovers};
+pub use pins::{PinError, detach_everything, left_lease, remove_leftovers};

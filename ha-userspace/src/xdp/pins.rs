@@ -11,7 +11,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::maps::MapInfo;
+use aya::maps::{MapData, MapInfo};
 use aya::pin::PinError as AyaPinError;
 use aya::programs::links::{FdLink, PinnedLink as AyaPinnedLink};
 use ha_common::layout::ABI_VERSION;
@@ -20,6 +20,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::bpf::PinnedLink;
 use super::claim::Claim;
+use super::fence::Lease;
 use super::loader::PINNED_MAPS;
 use super::occupant;
 
@@ -152,6 +153,17 @@ impl Drop for Pins {
         // The next run replaces what cannot be removed now.
         let _ = remove(&self.directory);
     }
+}
+
+/// `HA_LEASE` of the program that an earlier run of this version left on an interface, without taking it over.
+#[must_use]
+pub fn left_lease(bpffs: &Path, interface: &str) -> Option<Lease> {
+    let directory = bpffs.join("xvrrp").join(version()).join(file_name(interface));
+    if !is_bpffs(bpffs) || !maps_fit(&directory) {
+        return None;
+    }
+    let map = MapData::from_pin(directory.join("HA_LEASE")).ok()?;
+    Lease::map(map.fd()).ok()
 }
 
 /// Removes what an earlier run left for one interface, of whatever version, unless it belongs to another network

@@ -68,19 +68,25 @@ impl fmt::Display for Moment {
     }
 }
 
-/// Waits until `found` returns something, at most `timeout`.
+/// Waits until `found` returns something, at most `timeout`. What a busy machine lets this thread oversleep does not
+/// count: what it waits for is as late.
 pub fn wait_for<T>(timeout: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Moment::now().plus(timeout);
+    let mut end = Moment::now().plus(timeout);
     loop {
         if let Some(value) = found() {
             return Some(value);
         }
-        if Moment::now() >= end {
+        let now = Moment::now();
+        if now >= end {
             return None;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(POLL);
+        end = end.plus(Moment::now().since(now.plus(POLL)));
     }
 }
+
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(5);
 
 fn read(clock: ClockId) -> i64 {
     // Both clocks exist on every Linux; a failure is impossible rather than unlikely.

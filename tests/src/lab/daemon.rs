@@ -12,6 +12,7 @@ use super::frr;
 use super::host::Host;
 use super::process::Process;
 use super::status::Status;
+use super::sys;
 
 /// Run directory of xvrrp inside a host.
 pub const RUN_DIR: &str = "/run/xvrrp";
@@ -75,6 +76,17 @@ impl Host {
 
     /// Like [`Host::start`], with further command line arguments.
     pub fn start_with(&self, daemon: Daemon, config: &str, arguments: &[&str]) -> Result<Running> {
+        self.start_in(daemon, config, arguments, &[])
+    }
+
+    /// Like [`Host::start_with`], with further variables in its environment.
+    pub fn start_in(
+        &self,
+        daemon: Daemon,
+        config: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Running> {
         let file = match daemon {
             Daemon::FrrVrrpd => frr::CONFIG,
             Daemon::Xvrrp | Daemon::XvrrpRfc | Daemon::Keepalived => "/etc/keepalived/keepalived.conf",
@@ -94,6 +106,7 @@ impl Host {
                 let mut command = Command::new("keepalived");
                 command.args(["-n", "-l", "-D", "-P", "-f", file, "-p", "/run/keepalived.pid"]);
                 command.args(["-r", "/run/keepalived-vrrp.pid"]);
+                sys::realtime_child(&mut command);
                 command
             }
             Daemon::FrrVrrpd => {
@@ -104,6 +117,7 @@ impl Host {
         let log_name = format!("/run/lab/{}.log", daemon.name());
         let log = self.log_file(&log_name)?;
         command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.envs(variables.iter().copied());
         let process = self.spawn(command)?;
         Ok(Running { daemon, host: self.name().to_owned(), process, helpers, log: self.path(&log_name) })
     }
@@ -202,10 +216,10 @@ impl Running {
     /// ends, and its role waits for the next run.
     pub fn leave_for_restart(&self) -> Result<()> {
         // A real-time signal, which nix has no name for.
-        let number = libc::SIGRTMIN();
-        let arguments = [format!("-{number}"), self.pid().to_string()];
-        let status = Command::new("kill").args(&arguments).status().context("running kill")?;
-        ensure!(status.success(), "kill {}: {status}", arguments.join(" "));
+        // `SIGRTMIN+1` as service managers count, whatever the C library of this program keeps for itself.
+        let order = format!("kill -35 {}", self.pid());
+        let status = Command::new("sh").args(["-c", &order]).status().context("running sh")?;
+        ensure!(status.success(), "{order}: {status}");
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 
 use super::host::Host;
 use super::process::Process;
+use super::sys;
 
 pub(super) const DIR: &str = "/usr/lib/frr";
 pub(super) const CONFIG: &str = "/run/frr/vrrpd.conf";
@@ -91,5 +92,6 @@ pub(super) fn daemon(name: &str) -> Command {
     let mut command = Command::new(format!("{DIR}/{name}"));
     command.args(["-z", ZSERV, "-P", "0", "--vty_socket", "/run/frr"]);
     command.args(["-i", &format!("/run/frr/{name}.pid"), "--log", "stdout"]);
+    sys::realtime_child(&mut command);
     command
 }

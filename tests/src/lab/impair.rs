@@ -105,6 +105,7 @@ fn open(device: &str) -> io::Result<Socket> {
 type InFlight = Reverse<(Moment, u64, usize, Vec<u8>)>;
 
 fn carry(ends: &[Socket; 2], how: &Mutex<Impairment>, stop: &AtomicBool, seed: u64) {
+    let _ordinary = sys::realtime_thread(20);
     let mut random = Random(seed);
     let mut queue: BinaryHeap<InFlight> = BinaryHeap::new();
     let mut number = 0;

@@ -6,6 +6,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Socket, Type};
 
 use super::{Host, Switch, sys};
@@ -52,12 +54,12 @@ impl Injector {
     /// result is dropped.
     pub fn flood(&self, frames: Vec<Vec<u8>>, per_second: u64) -> Result<Flood> {
         let socket = self.socket.try_clone()?;
-        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (ended, count) = (Arc::clone(&stop), Arc::clone(&sent));
+        let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(Count::default()));
+        let (ended, counts) = (Arc::clone(&stop), Arc::clone(&count));
         let sender = std::thread::Builder::new()
             .name("lab-flood".to_owned())
-            .spawn(move || send_loop(&socket, &frames, per_second, &count, &ended))?;
-        Ok(Flood { stop, sent, sender: Some(sender) })
+            .spawn(move || send_loop(&socket, &frames, per_second, &counts, &ended))?;
+        Ok(Flood { stop, count, sender: Some(sender) })
     }
 }
 
@@ -65,15 +67,28 @@ impl Injector {
 #[derive(Debug)]
 pub struct Flood {
     stop: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
+    count: Arc<Count>,
     sender: Option<JoinHandle<()>>,
+}
+
+/// What the sender did so far.
+#[derive(Debug, Default)]
+struct Count {
+    sent: AtomicU64,
+    cpu_ns: AtomicU64,
 }
 
 impl Flood {
     /// Frames sent so far.
     #[must_use]
     pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+        self.count.sent.load(Ordering::Relaxed)
+    }
+
+    /// Processor time of the sender so far, part of which is what its frames cost on the way to a socket or a program.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.count.cpu_ns.load(Ordering::Relaxed))
     }
 }
 
@@ -86,19 +101,21 @@ impl Drop for Flood {
     }
 }
 
-fn send_loop(socket: &Socket, frames: &[Vec<u8>], per_second: u64, sent: &AtomicU64, stop: &AtomicBool) {
+fn send_loop(socket: &Socket, frames: &[Vec<u8>], per_second: u64, count: &Count, stop: &AtomicBool) {
     let start = Instant::now();
     let mut next = frames.iter().cycle();
     while !stop.load(Ordering::Relaxed) {
         // What is due by now; a sender that was held up makes up for at most a tenth of a second.
         let elapsed = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let due =
-            (elapsed.saturating_mul(per_second) / 1_000_000).saturating_sub(sent.load(Ordering::Relaxed));
+        let due = (elapsed.saturating_mul(per_second) / 1_000_000)
+            .saturating_sub(count.sent.load(Ordering::Relaxed));
         for frame in next.by_ref().take(usize::try_from(due.min(per_second / 10 + 1)).unwrap_or(1)) {
             // A full queue: the frame is lost, as on a real wire.
             let _full = socket.send(frame);
-            sent.fetch_add(1, Ordering::Relaxed);
+            count.sent.fetch_add(1, Ordering::Relaxed);
         }
+        let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, TimeSpec::into);
+        count.cpu_ns.store(u64::try_from(used.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         std::thread::sleep(Duration::from_micros(500));
     }
 }

@@ -14,6 +14,7 @@
 //!   requests with the times of every packet), [`Lab::arp_census`] (who answers ARP), [`Host::capture`]
 //!   (tcpdump), [`Host::sweep`] (when many addresses are answered again), [`Running::usage`] (what a daemon
 //!   costs), [`Host::visit`] (a stream of HTTP requests). [`Stress`] makes the machine busy. All times are [`Moment`]s of one clock and can be subtracted.
+//! - [`held_up`]: what the machine itself takes away. No test has a bound on time that does not allow for it.
 //! - [`wait_for`] waits for a condition; nothing in a test should sleep for an event.
 //!
 //! An end-to-end test is a function of a fresh lab, listed in a `tests()` of a file in `tests/tests/e2e/`:
@@ -43,6 +44,7 @@
 mod addresses;
 mod arp_census;
 mod capture;
+mod card;
 mod clock;
 mod daemon;
 mod frames;
@@ -53,6 +55,7 @@ mod impair;
 mod inject;
 mod namespace;
 mod nginx;
+mod pace;
 mod persistent;
 mod ping;
 mod ping_report;
@@ -81,6 +84,7 @@ pub use frr_bfd::{Bfdd, missing_bfdd};
 pub use host::Host;
 pub use impair::{BadCable, Impairment};
 pub use inject::{Flood, Injector};
+pub use pace::{held_up, starved, watch_pace};
 pub use persistent::STATE_FILE;
 pub use ping::Pinger;
 pub use ping_report::{Echo, Gap, PingReport};
@@ -93,6 +97,7 @@ pub use status::{
 pub use stress::Stress;
 pub use sweep::Sweep;
 pub use switch::Switch;
+pub use sys::die_with_parent;
 pub use topology::{HostSpec, Topology};
 pub use usage::Usage;
 pub use visitor::{Visit, Visitor};

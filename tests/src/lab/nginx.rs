@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use super::clock::wait_for;
 use super::host::Host;
 use super::process::Process;
+use super::sys;
 
 impl Host {
     /// Starts an nginx called `name` that listens on `port` and does what `location` says, such as
@@ -31,6 +32,7 @@ impl Host {
         let mut command = Command::new("nginx");
         command.args(["-c", &format!("{dir}/nginx.conf"), "-e", &format!("{dir}/error.log")]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        sys::realtime_child(&mut command);
         let mut process = self.spawn(command)?;
         let listens = format!(":{port} ");
         let open = || {

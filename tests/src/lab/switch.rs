@@ -52,14 +52,21 @@ impl Switch {
             );
             host.batch(script)?;
         }
-        Self { namespace, ports: BTreeMap::new() }.with_ports()
+        let mut switch = Self { namespace, ports: BTreeMap::new() };
+        switch.find_ports()?;
+        Ok(switch)
     }
 
     pub(super) fn attach(holder_pid: u32) -> Result<Self> {
-        Self { namespace: Namespace::attach(Kind::Switch, holder_pid)?, ports: BTreeMap::new() }.with_ports()
+        let namespace = Namespace::attach(Kind::Switch, holder_pid)?;
+        let mut switch = Self { namespace, ports: BTreeMap::new() };
+        switch.find_ports()?;
+        Ok(switch)
     }
 
-    fn with_ports(mut self) -> Result<Self> {
+    /// Reads which ports there are.
+    pub(super) fn find_ports(&mut self) -> Result<()> {
+        self.ports.clear();
         let list: serde_json::Value = serde_json::from_str(&self.output(&["ip", "-j", "link"])?)?;
         for link in list.as_array().into_iter().flatten() {
             let index = link["ifindex"].as_u64().and_then(|index| u32::try_from(index).ok());
@@ -69,7 +76,7 @@ impl Switch {
                 self.ports.insert(index, name.to_owned());
             }
         }
-        Ok(self)
+        Ok(())
     }
 
     /// Runs a program in the network of the switch; its standard output.

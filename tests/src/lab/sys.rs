@@ -14,7 +14,7 @@ use nix::unistd::{getppid, setsid};
 use socket2::{SockAddr, Socket};
 
 /// Makes the kernel kill the child of `command` when the **thread** that spawns it ends, however it ends.
-pub(super) fn die_with_parent(command: &mut Command) {
+pub fn die_with_parent(command: &mut Command) {
     let parent = nix::unistd::getpid();
     // SAFETY: the hook runs between fork and exec and calls only prctl(2), getppid(2); both are
     // async-signal-safe and touch no memory that another thread may hold locked.
@@ -25,6 +25,26 @@ pub(super) fn die_with_parent(command: &mut Command) {
             // parent is not visible and reads as 0.
             let now = getppid();
             if now == parent || now.as_raw() == 0 { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+        });
+    }
+}
+
+/// Puts the child of `command`, and what it starts, under `SCHED_FIFO`: below the measuring threads, above all ordinary
+/// work. For peers that only play a part in a test: what a busy machine makes of them is not what it is about. A benchmark
+/// runs them as they are.
+pub(super) fn realtime_child(command: &mut Command) {
+    if !super::pace::is_watched() {
+        return;
+    }
+    const BELOW_WITNESSES: i32 = 15;
+    // SAFETY: the hook runs between fork and exec and calls only sched_setscheduler(2), which is a plain system call,
+    // with a value of its own.
+    unsafe {
+        command.pre_exec(|| {
+            let param = libc::sched_param { sched_priority: BELOW_WITNESSES };
+            // Refused without the right; it then runs as everything else does.
+            let _refused = libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param);
+            Ok(())
         });
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 use nix::sched::{CloneFlags, setns};
 
-use super::{Host, Moment};
+use super::{Host, Moment, sys};
 
 /// No request takes longer.
 const PATIENCE: Duration = Duration::from_millis(30);
@@ -47,6 +47,7 @@ impl Host {
             if setns(network, CloneFlags::CLONE_NEWNET).is_err() {
                 return;
             }
+            let _ordinary = sys::realtime_thread(20);
             let server = SocketAddr::new(server, 80);
             while !ended.load(Ordering::Relaxed) {
                 let sent = Moment::now();

@@ -23,6 +23,7 @@ use nix::sys::time::TimeVal;
 use super::Moment;
 use super::frames::{Frame, decode, filter};
 use super::switch::Switch;
+use super::sys;
 
 /// Which way a frame went, seen from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,11 +175,14 @@ fn open(probes: bool) -> Result<OwnedFd> {
     socket.attach_filter(&filter(probes)).context("packet filter")?;
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
     setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(0, 100_000))?;
-    setsockopt(&socket, sockopt::RcvBuf, &(4 << 20))?;
+    // A second of a hundred routers with 10 ms, at every port: the reader shares the machine with others. More than
+    // rmem_max needs the privilege that a lab needs anyway.
+    setsockopt(&socket, sockopt::RcvBufForce, &(32 << 20))?;
     Ok(socket.into())
 }
 
 fn read_loop(socket: &OwnedFd, ports: &BTreeMap<u32, String>, log: &Mutex<Vec<Sighting>>, stop: &AtomicBool) {
+    let _ordinary = sys::realtime_thread(20);
     let mut frame = [0; 256];
     let mut control = nix::cmsg_space!(libc::timespec);
     while !stop.load(Ordering::Relaxed) {

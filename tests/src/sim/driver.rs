@@ -260,7 +260,7 @@ impl Node {
                     sinks.log.note(now, Note::Untracks { node: self.id });
                 }
                 Action::DuplicateAddress => return Err(format!("26: r{} heard itself", self.id)),
-                Action::Contested => {}
+                Action::Contested | Action::Yielded => {}
             }
         }
         for priority in sent {

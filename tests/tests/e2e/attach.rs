@@ -11,7 +11,11 @@ use crate::hostile::{VIP, json, ms, reach, sound, state, text, xvrrp};
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for (kind, upper) in [
-        ("bridge", "link add ens160 type bridge mcast_snooping 0\nlink set port0 master ens160\n"),
+        (
+            "bridge",
+            "link add ens160 address MAC type bridge mcast_snooping 0\nlink set port0 master ens160\n",
+        ),
+        // It cannot have the address of what is below it.
         ("macvlan", "link add ens160 link port0 type macvlan mode bridge\n"),
     ] {
         let body = move |lab: &Lab| on_top(lab, kind, upper);
@@ -30,10 +34,10 @@ pub(crate) fn tests() -> Vec<Test> {
 /// Puts a device in the place of the host's interface, which becomes `port0` below it.
 fn put_on_top(host: &Host, upper: &str) -> Result<()> {
     let mac = host.spec().mac.map(|byte| format!("{byte:02x}")).join(":");
-    let (v4, v6) = (host.spec().v4, host.spec().v6);
+    let (v4, v6, upper) = (host.spec().v4, host.spec().v6, upper.replace("MAC", &mac));
     host.batch(format!(
-        "link set ens160 down\nlink set ens160 name port0\naddr flush dev port0\n{upper}link set ens160 address {mac}\n\
-         link set port0 up\nlink set ens160 up\naddr add {v4}/24 dev ens160\naddr add {v6}/64 dev ens160 nodad\n"
+        "link set ens160 down\nlink set ens160 name port0\naddr flush dev port0\n{upper}link set port0 up\n\
+         link set ens160 up\naddr add {v4}/24 dev ens160\naddr add {v6}/64 dev ens160 nodad\n"
     ))
 }
 
@@ -76,7 +80,7 @@ fn on_a_port(lab: &Lab) -> Result<()> {
     ensure!(said.contains("XV0809") && said.contains("a port of the bridge br0"), "{said}");
     ensure!(output.status.code() == Some(0), "{:?}: {said}", output.status);
     let mut daemon = r1.start(Daemon::Xvrrp, &config(200))?;
-    reach(r1, "VI_1", "MASTER", ms(4_000))?;
+    reach(r1, "VI_1", "MASTER", ms(8_000))?;
     let (mode, why) = on(r1)?;
     ensure!(mode == "generic" && why.contains("VRRP belong on br0"), "{mode}: {why}");
     sound(&mut daemon, 60)

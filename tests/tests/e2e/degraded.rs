@@ -15,6 +15,7 @@ use ha_tests::lab::{Addresses, Change, Daemon, Host, Lab, Moment, Running, Wire,
 
 use crate::harness::Test;
 use crate::hostile::{VIP, json, ms, reach, state};
+use crate::punctual::on_time;
 
 pub(crate) fn tests() -> Vec<Test> {
     [interfaces::tests(), rights::tests(), restart::tests()].into_iter().flatten().collect()
@@ -29,7 +30,7 @@ pub(crate) fn config(priority: u8) -> String {
 }
 
 /// Three intervals and the skew of priority 100: (256 − 100) × 0.2 s / 256.
-pub(crate) const MASTER_DOWN_MS: f64 = 600.0 + 121.875;
+const MASTER_DOWN: Duration = Duration::from_micros(600_000 + 121_875);
 
 /// r1 as master and r2 as backup.
 pub(crate) fn pair(lab: &Lab) -> Result<[Running; 2]> {
@@ -56,14 +57,8 @@ pub(crate) fn fault(host: &Host) -> Result<String> {
     Ok(json(host, "status")?["instances"][0]["fault"].to_string())
 }
 
-/// r1's host dies; how long after its last advert r2 took the address is within 20 ms of what it should be.
-pub(crate) fn takeover(
-    lab: &Lab,
-    wire: &Wire,
-    addresses: &Addresses,
-    r1: &mut Running,
-    bound: Duration,
-) -> Result<()> {
+/// r1's host dies; r2 takes the address a master down time after its last advert, give or take a tenth of an interval.
+pub(crate) fn takeover(lab: &Lab, wire: &Wire, addresses: &Addresses, r1: &mut Running) -> Result<()> {
     let mac = lab.host("r1")?.spec().mac;
     let heard = || wire.last_advert_delivered(mac, "r2", Moment::now());
     wait_for(ms(1_000), heard).context("r1 sends no adverts")?;
@@ -73,9 +68,8 @@ pub(crate) fn takeover(
     let moved =
         wait_for(ms(4_000), || addresses.taken(wire, "r2", VIP, died)).context("r2 does not take over")?;
     let last = wire.last_advert_delivered(mac, "r2", moved).context("no advert")?;
-    let took = moved.ms_after(last);
-    println!("takeover {took:.1} ms after the last advert");
-    ensure!((took - MASTER_DOWN_MS).abs() <= bound.as_secs_f64() * 1e3, "takeover after {took:.1} ms");
+    println!("takeover {:.1} ms after the last advert", moved.ms_after(last));
+    on_time("takeover after the last advert", last, moved, MASTER_DOWN, ms(200) / 10)?;
     ensure!(state(lab.host("r2")?, "VI_1") == "MASTER");
     ensure!(addresses.first("r2", Change::Removed(VIP), moved).is_none(), "r2 lost the address again");
     Ok(())

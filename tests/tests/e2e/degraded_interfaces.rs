@@ -6,6 +6,7 @@ use ha_tests::lab::{Change, Daemon, Host, Lab, Moment, Running, wait_for};
 use super::{config, fault, pair, settled, takeover};
 use crate::harness::Test;
 use crate::hostile::{VIP, json, ms, reach, sound, state};
+use crate::punctual::within;
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
@@ -218,8 +219,11 @@ fn put_back(lab: &Lab) -> Result<()> {
         r1.output(&["ip", "addr", "del", "172.16.1.25/32", "dev", "ens160"])?;
         let back = wait_for(ms(2_000), || addresses.first("r1", Change::Added(VIP), removed));
         let back = back.context("the address is not put back")?;
+        // Not from the start of the command, which takes its time on a busy machine.
+        let gone =
+            addresses.first("r1", Change::Removed(VIP), removed).context("the address was not removed")?;
         println!("put back {:?} after the command", back.since(removed));
-        ensure!(back.since(removed) < ms(200), "put back after {:?}", back.since(removed));
+        within("put back, before the next advert is missing", gone, back, ms(200))?;
         // Hosts that asked in between, and got no answer, are told.
         let told = || wire.first_announcement("r1", VIP, removed);
         wait_for(ms(1_000), told).context("not announced")?;
@@ -227,7 +231,7 @@ fn put_back(lab: &Lab) -> Result<()> {
     answered(lab)?;
     let takeovers = addresses.first("r2", Change::Added(VIP), Moment::from_boot());
     ensure!(takeovers.is_none(), "r2 took the address");
-    takeover(lab, &wire, &addresses, &mut master, ms(20))?;
+    takeover(lab, &wire, &addresses, &mut master)?;
     sound(&mut backup, 40)
 }
 

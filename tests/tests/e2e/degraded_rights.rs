@@ -23,10 +23,8 @@ pub(crate) fn tests() -> Vec<Test> {
     add("lost_without_bpf", lost_without_bpf);
     add("lost_without_pins", lost_without_pins);
     add("started_twice", started_twice);
-    tests.push(Test::new("degraded::no_bpf_fails_over", no_bpf).needs([Daemon::XvrrpRfc]).timing());
-    tests.push(
-        Test::new("degraded::another_xdp_program_fails_over", occupied).needs([Daemon::XvrrpRfc]).timing(),
-    );
+    tests.push(Test::new("degraded::no_bpf_fails_over", no_bpf).needs([Daemon::XvrrpRfc]));
+    tests.push(Test::new("degraded::another_xdp_program_fails_over", occupied).needs([Daemon::XvrrpRfc]));
     tests
 }
 
@@ -103,7 +101,7 @@ fn no_bpf(lab: &Lab) -> Result<()> {
     let log = r2.read("/run/lab/nobpf.log")?;
     ensure!(log.matches("raw sockets instead").count() == 1, "{log}");
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
-    takeover(lab, &wire, &addresses, &mut master, ms(20))?;
+    takeover(lab, &wire, &addresses, &mut master)?;
     ensure!(backup.stop(ms(5_000))?.is_some_and(|status| status.success()), "it does not stop");
     ensure!(!r2.holds(VIP)?, "the address is left");
     Ok(())
@@ -164,7 +162,7 @@ fn occupied(lab: &Lab) -> Result<()> {
     ensure!(why.contains("another xvrrp uses this interface"), "{on}");
     ensure!(backup.log().matches("raw sockets instead").count() == 1, "{}", backup.log());
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
-    takeover(lab, &wire, &addresses, &mut master, ms(20))?;
+    takeover(lab, &wire, &addresses, &mut master)?;
     ensure!(interface(r2, "/run/other")?.0["state"] == "MASTER", "the first daemon suffers");
     sound(&mut backup, 30)
 }

@@ -1,11 +1,11 @@
 //! How end-to-end tests are listed, skipped with a reason, serialised, and explained when they fail.
 
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use anyhow::{Error, Result};
-use ha_tests::lab::{self, Daemon, Lab, Topology};
+use ha_tests::lab::{self, Daemon, Lab, Moment, Topology};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 type Body = Box<dyn Fn(&Lab) -> Result<()> + Send>;
@@ -47,7 +47,8 @@ impl Test {
         self
     }
 
-    /// It measures times, so no other test may run beside it.
+    /// It keeps the processors busy, or compares what they do, or must not be disturbed for a millisecond: no other test
+    /// runs beside it. A test of the RFC's timers needs this not: see `punctual`.
     pub(crate) fn timing(mut self) -> Self {
         self.timing = true;
         self
@@ -77,32 +78,24 @@ impl Test {
             .or_else(|| self.tools.iter().find_map(|tool| lab::missing_tool(tool)))
     }
 
-    fn run_timed(self) -> Result<()> {
-        let (name, start) = (self.name.clone(), Instant::now());
-        let result = self.run();
-        TOOK.lock().unwrap_or_else(PoisonError::into_inner).push((start.elapsed(), name));
-        result
-    }
-
-    /// Runs the test. An attempt that fails while the machine itself stopped for longer than [`STOPPED`] is void: it is
-    /// told in full, and repeated.
-    fn run(self) -> Result<()> {
-        for _ in 1..ATTEMPTS {
+    /// Runs the test, beside others unless it wants the machine alone. An attempt that fails while the machine itself
+    /// stopped, or had no processor for ordinary work, is void: it is told in full, and repeated with nothing beside it.
+    fn run(&self) -> Result<()> {
+        for number in 1..=ATTEMPTS {
+            let _turn = Turn::take(self.timing || number > 1);
             lab::forget_stalls();
+            let start = Moment::now();
             let result = self.attempt();
-            let stall = lab::longest_stall();
-            match result {
-                Err(error) if stall > STOPPED => {
-                    println!(
-                        "void: {}: the machine stopped for {stall:?}: {:#}",
-                        self.name,
-                        error.root_cause()
-                    );
+            let end = Moment::now();
+            TOOK.lock().unwrap_or_else(PoisonError::into_inner).push((end.since(start), self.name.clone()));
+            match (result, excuse(start, end)) {
+                (Err(error), Some(excuse)) if number < ATTEMPTS => {
+                    println!("void: {}: {excuse}: {:#}", self.name, error.root_cause());
                 }
-                result => return result,
+                (result, _) => return result,
             }
         }
-        self.attempt()
+        Ok(())
     }
 
     fn attempt(&self) -> Result<()> {
@@ -112,27 +105,58 @@ impl Test {
     }
 }
 
+/// Tests at a time, for each processor.
+const LANES: usize = 5;
 /// A thread of the highest priority that wakes up later than this was not let run by the machine's host.
 /// Interrupts of a flood stay well below.
 const STOPPED: Duration = Duration::from_millis(5);
 /// The last one counts, whatever the machine does.
 const ATTEMPTS: usize = 3;
+/// Where ordinary work waited for this part of an attempt, programs start seconds late.
+const STARVED: f64 = 0.25;
 
-/// Timing tests hold it alone, the others share it.
+/// What the machine did to an attempt, if that makes it void.
+fn excuse(start: Moment, end: Moment) -> Option<String> {
+    let (stall, took) = (lab::longest_stall(), end.since(start));
+    let starved = lab::starved(start, end);
+    if stall > STOPPED {
+        return Some(format!("the machine stopped for {stall:?}"));
+    }
+    let void = starved.as_secs_f64() > STARVED * took.as_secs_f64();
+    void.then(|| format!("ordinary work waited for {starved:?} of {took:?}"))
+}
+
+/// Tests that want the machine alone hold it alone, the others share it.
 static QUIET: RwLock<()> = RwLock::new(());
+
+/// A place on the machine.
+enum Turn {
+    Alone { _lock: RwLockWriteGuard<'static, ()> },
+    Beside { _lock: RwLockReadGuard<'static, ()> },
+}
+
+impl Turn {
+    fn take(alone: bool) -> Self {
+        if alone {
+            Self::Alone { _lock: QUIET.write().unwrap_or_else(PoisonError::into_inner) }
+        } else {
+            Self::Beside { _lock: QUIET.read().unwrap_or_else(PoisonError::into_inner) }
+        }
+    }
+}
 
 /// Runs all tests that the command line asks for.
 pub(crate) fn main(groups: impl IntoIterator<Item = Vec<Test>>) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Namespaces and daemons of a few tests at a time are what a small machine can bear; most of them wait most of the
-    // time.
-    arguments.test_threads.get_or_insert(4);
+    // Most of them wait most of the time, and what they take from each other is allowed for (see `punctual`).
+    arguments.test_threads.get_or_insert(LANES * std::thread::available_parallelism().map_or(1, usize::from));
     // An ignored test lacks something; running it nevertheless could only fail.
     arguments.include_ignored = false;
     // Those that share the machine first: one that wants it alone would wait for all that have begun.
     let (alone, mut beside): (Vec<_>, Vec<_>) = groups.into_iter().flatten().partition(Test::is_timing);
     beside.sort_by_key(|test| !test.long);
     let trials = beside.into_iter().chain(alone).map(trial).collect();
+    lab::watch_pace();
     let conclusion = libtest_mimic::run(&arguments, trials);
     print_slowest();
     conclusion.exit_code()
@@ -154,18 +178,17 @@ fn print_slowest() {
 
 fn trial(test: Test) -> Trial {
     let missing = test.missing();
-    let (name, timing) = (test.name.clone(), test.timing);
+    let name = test.name.clone();
     if let Some(reason) = &missing {
         eprintln!("ignored: {name}: {reason}");
     }
+    let told = name.clone();
     let trial = Trial::test(name, move || {
-        let result = if timing {
-            let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
-            test.run_timed()
-        } else {
-            let _shared = QUIET.read().unwrap_or_else(PoisonError::into_inner);
-            test.run_timed()
-        };
+        let result = test.run();
+        if let Err(error) = &result {
+            // At once; what else there is to say comes at the end.
+            println!("failed: {told}: {:#}", error.root_cause());
+        }
         result.map_err(|error| Failed::from(format!("{:#}\n\n{error}", error.root_cause())))
     });
     trial.with_ignored_flag(missing.is_some())

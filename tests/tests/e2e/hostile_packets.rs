@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Daemon, Host, Injector, Lab, Moment, Running, wait_for};
@@ -10,10 +11,11 @@ use serde_json::Value;
 use super::frames::{Bad, Genuine, bad, config, unusual};
 use super::{counters, json, ms, sound};
 use crate::harness::Test;
+use crate::punctual::on_time;
 
 const INSTANCES: [&str; 4] = ["VI_2", "VI_3", "VI_U", "VI_6"];
 /// Three intervals of one second and the skew of priority 99.
-const MASTER_DOWN_MS: f64 = 3_613.281_25;
+const MASTER_DOWN: Duration = Duration::from_nanos(3_613_281_250);
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
@@ -32,7 +34,7 @@ pub(crate) fn tests() -> Vec<Test> {
     }
     tests.push(Test::new("hostile::oversized_packet", oversized).needs([Daemon::XvrrpRfc]));
     let both = [Daemon::XvrrpRfc, Daemon::Keepalived];
-    tests.push(Test::new("hostile::s16_neighbour_with_another_password", neighbour).needs(both).timing());
+    tests.push(Test::new("hostile::s16_neighbour_with_another_password", neighbour).needs(both).long());
     tests
 }
 
@@ -185,8 +187,9 @@ fn the_dead_stay_dead(lab: &Lab, mode: &str) -> Result<()> {
     std::thread::sleep(ms(1_200));
     ensure!(essence(r2)?.iter().all(|line| line.contains("BACKUP")), "{:?}", essence(r2)?);
     let died = Moment::now();
-    lab.switch().silence("r1")?;
+    // At once: to silence a port is a command, which takes its time on a busy machine.
     pair.r1.kill9()?;
+    lab.switch().silence("r1")?;
     let vips = ["172.16.1.25", "172.16.1.26", "172.16.1.27", "fe80::25"];
     let mut took = Vec::new();
     for vip in vips {
@@ -197,8 +200,7 @@ fn the_dead_stay_dead(lab: &Lab, mode: &str) -> Result<()> {
     }
     let last = |vrid: u8| {
         let seen = wire.last(|s| {
-            s.at <= died
-                && s.is_advert_from("r1")
+            s.is_advert_from("r1")
                 && matches!(s.frame, ha_tests::lab::Frame::Advert { vrid: of, .. } if of == vrid)
         });
         seen.map(|s| s.at).context("r1 sent no advert")
@@ -206,17 +208,15 @@ fn the_dead_stay_dead(lab: &Lab, mode: &str) -> Result<()> {
     for (taken, vrid) in
         took.iter().zip([super::frames::V2, super::frames::V3, super::frames::UNICAST, super::frames::V6])
     {
-        let takeover = taken.ms_after(last(vrid)?);
-        println!("VRID {vrid}: takeover {takeover:.1} ms after the last advert");
-        ensure!(
-            (takeover - MASTER_DOWN_MS).abs() <= 20.0,
-            "VRID {vrid}: takeover {takeover:.1} ms, wanted {MASTER_DOWN_MS:.1} ± 20"
-        );
+        let last = last(vrid)?;
+        println!("VRID {vrid}: takeover {:.1} ms after the last advert", taken.ms_after(last));
+        on_time(&format!("VRID {vrid}: takeover"), last, *taken, MASTER_DOWN, ms(1_000) / 50)?;
     }
     let sent = flood.sent();
     drop(flood);
     let after = counters(r2)?;
-    ensure!(sent > 20_000, "only {sent} frames were sent");
+    // Hundreds for each genuine advert.
+    ensure!(sent > 2_000, "only {sent} frames were sent");
     let counted = after.values().sum::<u64>() - before.values().sum::<u64>();
     ensure!(counted > sent / 2, "{counted} of {sent} frames counted");
     ensure!(r1.addresses()?.contains(&super::VIP), "kill -9 was meant to leave the address");
@@ -265,12 +265,8 @@ fn neighbour(lab: &Lab) -> Result<()> {
     let taken =
         wait_for(ms(6_000), || addresses.taken(&wire, "r2", super::VIP, died)).context("no takeover")?;
     let last = wire.last_advert_delivered(r1.spec().mac, "r2", taken).context("no advert")?;
-    let takeover = taken.ms_after(last);
-    println!("takeover {takeover:.1} ms after the last advert");
-    ensure!(
-        (takeover - MASTER_DOWN_MS).abs() <= 20.0,
-        "takeover {takeover:.1} ms, wanted {MASTER_DOWN_MS:.1} ± 20"
-    );
+    println!("takeover {:.1} ms after the last advert", taken.ms_after(last));
+    on_time("takeover after the last advert", last, taken, MASTER_DOWN, ms(1_000) / 50)?;
     ensure!(lab.host("client")?.holds("172.16.1.99".parse()?)?, "the neighbour lost its address");
     stranger.check_alive()?;
     sound(&mut backup, 30)

@@ -22,7 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("lab::cables", cables),
         Test::new("lab::arp_census_counts_every_answer", arp_census),
-        Test::new("lab::bad_cable", bad_cable).timing(),
+        Test::new("lab::bad_cable", bad_cable),
         Test::new("lab::sweep_names_who_answers", sweep),
         Test::new("lab::nothing_is_left_after_sigkill", nothing_is_left_after_sigkill),
         Test::new("lab::keepalived_to_tcpdump", keepalived_to_tcpdump)
@@ -87,7 +87,7 @@ fn bad_cable(lab: &Lab) -> Result<()> {
     let delayed = stream()?;
     let trip = delayed.round_trip(50).context("nothing comes through")?;
     // Each direction is delayed.
-    ensure!((19..40).contains(&trip.as_millis()), "round trip {trip:?}");
+    ensure!(trip >= Duration::from_millis(19), "round trip {trip:?}");
     ensure!(delayed.lost() * 20 < delayed.sent(), "{} of {} lost", delayed.lost(), delayed.sent());
     cable.change(Impairment { loss: 0.3, ..Impairment::default() });
     let lossy = stream()?;
@@ -96,12 +96,9 @@ fn bad_cable(lab: &Lab) -> Result<()> {
     ensure!((0.38..0.64).contains(&share), "{share:.2} lost");
     drop(cable);
     let good = stream()?;
-    let trip = good.round_trip(50).context("nothing comes through a good cable")?;
-    ensure!(
-        trip < Duration::from_millis(5) && good.lost() * 20 < good.sent(),
-        "{trip:?}, {} lost",
-        good.lost()
-    );
+    let good_trip = good.round_trip(50).context("nothing comes through a good cable")?;
+    ensure!(good_trip * 4 < trip, "round trip {good_trip:?}, and {trip:?} with delays");
+    ensure!(good.lost() * 20 < good.sent(), "{} of {} lost", good.lost(), good.sent());
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::Output;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Frame, Host, InstanceStatus, Moment, RUN_DIR, Sighting, Wire, wait_for, xvrrp_binary};
 
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 25);
@@ -121,16 +121,17 @@ pub(crate) fn instance(host: &Host, name: &str) -> Result<InstanceStatus> {
 
 /// Waits until the daemon says that the instance is in `state`.
 pub(crate) fn until(host: &Host, name: &str, state: &str, patience: Duration) -> Result<InstanceStatus> {
-    let end = Moment::now().plus(patience);
-    loop {
-        match instance(host, name) {
-            Ok(instance) if instance.state == state => return Ok(instance),
-            said if Moment::now() >= end => {
-                bail!("{}: {name} is not {state} within {patience:?} but {said:?}", host.name())
-            }
-            _ => std::thread::sleep(ms(20)),
+    let mut said = None;
+    let found = wait_for(patience, || match instance(host, name) {
+        Ok(instance) if instance.state == state => Some(instance),
+        other => {
+            said = Some(other);
+            // A question is a process.
+            std::thread::sleep(ms(20));
+            None
         }
-    }
+    });
+    found.with_context(|| format!("{}: {name} is not {state} within {patience:?} but {said:?}", host.name()))
 }
 
 /// An advert of `host` on the wire.

@@ -1,6 +1,7 @@
 //! A new configuration for a running daemon: what changed changes, and nothing else is touched.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Addresses, Change, Daemon, Host, Lab, Moment, RUN_DIR, Wire, wait_for};
@@ -11,15 +12,16 @@ use crate::pair::{
     Conf, FILE, INTERVAL, MASTER_DOWN, VIP, VIP2, adverts, await_advert, garps, held_by, instance, ms,
     reload, script, stderr, until, xvrrp,
 };
+use crate::punctual::{steady, within};
 
 pub(crate) fn tests() -> Vec<Test> {
     let test = |name, body: fn(&Lab) -> Result<()>| Test::new(name, body).needs([Daemon::XvrrpRfc]);
     vec![
-        test("reload::nothing_changes_nothing", nothing).timing(),
+        test("reload::nothing_changes_nothing", nothing),
         test("reload::priority_moves_the_address", priority),
         test("reload::addresses_come_and_go", addresses),
         test("reload::instances_come_and_go", instances),
-        test("reload::renaming_keeps_the_state", renaming).timing(),
+        test("reload::renaming_keeps_the_state", renaming),
         test("reload::an_address_moves_between_instances", moved),
         test("reload::password_on_both_sides", password),
         test("reload::s18_what_fails_now_refreshes_nothing", judged_again),
@@ -53,10 +55,7 @@ fn untouched(
     from: Moment,
 ) -> Result<()> {
     let times: Vec<_> = adverts(wire, host, vrid, from).iter().map(|advert| advert.at).collect();
-    ensure!(times.len() > 1, "VRID {vrid}: no adverts");
-    let pauses: Vec<_> = times.windows(2).map(|two| two[1].since(two[0])).collect();
-    let worst = pauses.iter().max().copied().unwrap_or_default();
-    ensure!(worst < INTERVAL + ms(30), "VRID {vrid}: a pause of {worst:?}");
+    steady(&format!("adverts of VRID {vrid}"), &times, INTERVAL * 4 / 3)?;
     if let IpAddr::V4(v4) = vip {
         let announced = garps(wire, host, v4, from);
         ensure!(announced.is_empty(), "{vip} was announced: {announced:?}");
@@ -149,9 +148,8 @@ fn addresses(lab: &Lab) -> Result<()> {
     let after = instance(r1, "VI_1")?;
     ensure!(after.state == "MASTER" && after.since_ms >= before.since_ms, "{before:?} {after:?}");
     ensure!(after.vips == ["172.16.1.25/32", "172.16.1.27/24"], "{:?}", after.vips);
-    let times = adverts(&wire, "r1", 25, from);
-    ensure!(times.windows(2).all(|two| two[1].at.since(two[0].at) < INTERVAL + ms(30)), "{times:?}");
-    Ok(())
+    let times: Vec<_> = adverts(&wire, "r1", 25, from).iter().map(|advert| advert.at).collect();
+    steady("adverts", &times, INTERVAL * 4 / 3).map(drop)
 }
 
 fn instances(lab: &Lab) -> Result<()> {
@@ -210,7 +208,9 @@ fn renaming(lab: &Lab) -> Result<()> {
         ensure!(after.state == before.state && after.since_ms > before.since_ms, "{before:?} {after:?}");
     }
     let master = instance(r2, "Other")?.master.context("r2 follows nobody")?;
-    ensure!(master.last_advert_age_ms < 150.0, "{master:?}");
+    // It heard those after the reload too.
+    let age = Duration::try_from_secs_f64(master.last_advert_age_ms / 1e3)?;
+    within("the last advert is heard", from, from.plus(age), Moment::now().since(from) / 2)?;
     Ok(())
 }
 
@@ -262,7 +262,8 @@ fn password(lab: &Lab) -> Result<()> {
     ensure!(adverts(&wire, "r2", 25, from).is_empty(), "r2 became master");
     held_by(&addresses, VIP, &["r1"], ms(10))?;
     let master = follows().context("r2 follows nobody")?;
-    ensure!(master.last_advert_age_ms < 1_100.0, "the new password's adverts are not accepted: {master:?}");
+    // Of the three since its change.
+    ensure!(master.last_advert_age_ms < 2_000.0, "the new password's adverts are not accepted: {master:?}");
     Ok(())
 }
 

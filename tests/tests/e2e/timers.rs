@@ -9,6 +9,7 @@ use crate::harness::Test;
 use crate::pair::{
     Conf, INTERVAL, MASTER_DOWN, VIP, adverts, await_advert, held_by, instance, ms, reload, script, until,
 };
+use crate::punctual::{allowance, on_time, steady, within};
 
 const MASTER: &str = include_str!("../../inputs/two-node/master.conf");
 const BACKUP: &str = include_str!("../../inputs/two-node/backup.conf");
@@ -16,18 +17,18 @@ const BACKUP: &str = include_str!("../../inputs/two-node/backup.conf");
 pub(crate) fn tests() -> Vec<Test> {
     let test = |name, body: fn(&Lab) -> Result<()>| Test::new(name, body).needs([Daemon::XvrrpRfc]);
     let mut tests = vec![
-        test("timers::s08_next_advert_has_the_new_priority_and_interval", s08).timing(),
+        test("timers::s08_next_advert_has_the_new_priority_and_interval", s08),
         test("timers::nopreempt", nopreempt),
         test("timers::preempt_delay", preempt_delay),
         test("timers::s28_preempt_delay_does_not_hold_up_a_takeover", s28),
         test("timers::tracked_interface_with_weight", interface_weight),
         test("timers::tracked_interface_without_weight", interface_fault),
         test("timers::tracked_script_with_weight", script_weight),
-        test("timers::fractional_interval", fractional).timing(),
+        test("timers::fractional_interval", fractional),
         test("timers::s27_owner", owner),
         test("timers::s25_equal_priority", equal_priority),
         test("timers::s31_state_master_is_a_hint", hint),
-        test("timers::s22_priority_zero_leaves_the_skew_time", priority_zero).timing(),
+        test("timers::s22_priority_zero_leaves_the_skew_time", priority_zero),
         test("timers::s29_interface_down_and_up", interface_down),
     ];
     for (name, files) in [("v2_1s", None), ("v3_100ms", Some(()))] {
@@ -36,7 +37,7 @@ pub(crate) fn tests() -> Vec<Test> {
             Some(()) => graceful_stop(lab, [&Conf::new(150).text(), &Conf::new(100).text()], "VI_1"),
         };
         let name = format!("timers::graceful_stop_and_failback_lose_nothing_{name}");
-        tests.push(Test::new(name, body).needs([Daemon::XvrrpRfc]).timing());
+        tests.push(Test::new(name, body).needs([Daemon::XvrrpRfc]).long());
     }
     tests
 }
@@ -57,17 +58,14 @@ fn s08(lab: &Lab) -> Result<()> {
         let first = await_advert(&wire, "r1", 25, after, |_| true)?;
         ensure!(first.priority == priority, "first advert after the reload: {first:?}, wanted {priority}");
         let times: Vec<_> = adverts(&wire, "r1", 25, before).iter().map(|a| a.at).collect();
-        ensure!(
-            times.windows(2).all(|two| two[1].since(two[0]) < INTERVAL + ms(25)),
-            "the reload held up an advert: {times:?}"
-        );
+        steady("an advert around the reload", &times, INTERVAL * 5 / 4)?;
     }
     let before = Moment::now();
     reload(r1, &Conf::new(200).every("0.2").text())?;
     let first = await_advert(&wire, "r1", 25, Moment::now(), |_| true)?;
     ensure!(first.interval == 20, "first advert after the reload: {first:?}");
     let told = await_advert(&wire, "r1", 25, before, |advert| advert.interval == 20)?;
-    ensure!(told.at.since(before) < INTERVAL, "the longer interval was announced late");
+    within("the longer interval is announced", before, told.at, INTERVAL)?;
     daemon.check_alive()
 }
 
@@ -82,11 +80,12 @@ fn nopreempt(lab: &Lab) -> Result<()> {
     let backup = instance(r1, "VI_1")?;
     ensure!(backup.state == "BACKUP" && backup.master.is_some_and(|m| m.priority == 100));
     ensure!(addresses.first("r1", Change::Added(VIP.into()), Moment::from_boot()).is_none(), "it preempted");
+    let before = Moment::now();
     lab.switch().silence("r2")?;
     let silent = Moment::now();
-    let taken = wait_for(ms(2_000), || addresses.first("r1", Change::Added(VIP.into()), silent));
+    let taken = wait_for(ms(2_000), || addresses.first("r1", Change::Added(VIP.into()), before));
     let taken = taken.context("r1 does not take over from a dead master")?;
-    ensure!(taken.since(silent) < MASTER_DOWN + ms(100), "took {:?}", taken.since(silent));
+    within("takeover", silent, taken, MASTER_DOWN + INTERVAL)?;
     Ok(())
 }
 
@@ -102,7 +101,8 @@ fn preempt_delay(lab: &Lab) -> Result<()> {
     let after = taken.at.since(heard);
     println!("preempted {after:?} after the start with preempt_delay 1");
     // At most what had passed before the first look, then the delay, then what is left of the down timer.
-    ensure!(after > ms(900) && after < ms(1_000) + MASTER_DOWN + ms(100), "preempted after {after:?}");
+    ensure!(after > ms(900), "preempted after {after:?}");
+    within("preempted", heard, taken.at, ms(1_000) + MASTER_DOWN + INTERVAL)?;
     held_by(&addresses, VIP, &["r1"], ms(1_000)).map(drop)
 }
 
@@ -114,11 +114,12 @@ fn s28(lab: &Lab) -> Result<()> {
     let _r1 = r1.start(Daemon::XvrrpRfc, &Conf::new(150).with("preempt_delay 30").text())?;
     until(r1, "VI_1", "BACKUP", ms(3_000))?;
     std::thread::sleep(INTERVAL * 3);
-    let silent = Moment::now();
+    let before = Moment::now();
     lab.switch().silence("r2")?;
-    let taken = wait_for(ms(2_000), || addresses.first("r1", Change::Added(VIP.into()), silent));
+    let silent = Moment::now();
+    let taken = wait_for(ms(2_000), || addresses.first("r1", Change::Added(VIP.into()), before));
     let taken = taken.context("preempt_delay keeps r1 from taking over from a dead master")?;
-    ensure!(taken.since(silent) < MASTER_DOWN + ms(100), "took {:?}", taken.since(silent));
+    within("takeover", silent, taken, MASTER_DOWN + INTERVAL)?;
     Ok(())
 }
 
@@ -142,8 +143,10 @@ fn interface_weight(lab: &Lab) -> Result<()> {
     until(r2, "VI_1", "BACKUP", ms(3_000))?;
     let down = Moment::now();
     r1.output(&["ip", "link", "set", "up1", "down"])?;
+    let is_down = Moment::now();
     let lowered = await_advert(&wire, "r1", 25, down, |advert| advert.priority == 90)?;
-    ensure!(lowered.at.since(down) < INTERVAL + ms(50), "told after {:?}", lowered.at.since(down));
+    // With the next advert, or the one after it.
+    within("told", is_down, lowered.at, INTERVAL * 2)?;
     held_by(&addresses, VIP, &["r2"], MASTER_DOWN + ms(300))?;
     let status = instance(r1, "VI_1")?;
     let change = status.priority.changes.first().context("status does not say why")?;
@@ -166,10 +169,11 @@ fn interface_fault(lab: &Lab) -> Result<()> {
     wait_for(ms(3_000), follows).context("r2 does not follow r1")?;
     let down = Moment::now();
     r1.output(&["ip", "link", "set", "up1", "down"])?;
+    let is_down = Moment::now();
     let taken = held_by(&addresses, VIP, &["r2"], ms(3_000))?;
     // The skew time of priority 200 at one second is 219 ms; waiting for silence would take 2.2 s at least.
     println!("takeover {:?} after a tracked interface went down", taken.since(down));
-    ensure!(taken.since(down) < ms(400), "took {:?}", taken.since(down));
+    within("takeover", is_down, taken, ms(219) * 2)?;
     let zeros = adverts(&wire, "r1", 25, down).iter().filter(|advert| advert.priority == 0).count();
     ensure!(zeros == 1, "{zeros} adverts with priority 0");
     let status = until(r1, "VI_1", "FAULT", ms(500))?;
@@ -193,11 +197,8 @@ fn script_weight(lab: &Lab) -> Result<()> {
     r1.write("/run/bad", "", 0o644)?;
     let lowered = await_advert(&wire, "r1", 25, failed, |advert| advert.priority == 90)?;
     println!("a script every 20 ms: told {:?} after the failure", lowered.at.since(failed));
-    ensure!(
-        lowered.at.since(failed) < ms(20) + INTERVAL + ms(80),
-        "told after {:?}",
-        lowered.at.since(failed)
-    );
+    // The script's interval, its run, and one more advert than is due: scripts have no priority over anything else.
+    within("told", failed, lowered.at, ms(20) + INTERVAL * 2)?;
     held_by(&addresses, VIP, &["r2"], MASTER_DOWN + ms(300))?;
     r1.output(&["rm", "/run/bad"])?;
     held_by(&addresses, VIP, &["r1"], MASTER_DOWN + ms(500)).map(drop)
@@ -214,10 +215,14 @@ fn fractional(lab: &Lab) -> Result<()> {
     std::thread::sleep(ms(1_000));
     let sent = adverts(&wire, "r1", 25, since);
     ensure!(sent.iter().all(|advert| advert.interval == 5), "{sent:?}");
-    ensure!((19..=21).contains(&sent.len()), "{} adverts in a second at 50 ms", sent.len());
-    let worst = sent.windows(2).map(|two| two[1].at.since(two[0].at)).max().unwrap_or_default();
-    println!("50 ms: {} adverts in a second, longest pause {worst:?}", sent.len());
-    ensure!(worst < ms(70), "longest pause {worst:?}");
+    let (first, last) = (sent.first().context("no adverts")?.at, sent.last().context("no adverts")?.at);
+    let each = last.since(first) / u32::try_from(sent.len() - 1)?;
+    let times: Vec<_> = sent.iter().map(|advert| advert.at).collect();
+    let worst = steady("adverts of 50 ms", &times, ms(50) * 7 / 5)?;
+    println!("50 ms: {} adverts, {each:?} apart, longest pause {worst:?}", sent.len());
+    // It is not rounded: to 40 or 60 ms, say.
+    let more = allowance(first, last) / u32::try_from(sent.len() - 1)?;
+    ensure!(each >= ms(48) && each <= ms(52) + more, "adverts are {each:?} apart");
     let master = instance(r2, "VI_1")?.master.context("r2 follows nobody")?;
     ensure!((master.interval_ms - 50.0).abs() < 0.5, "{master:?}");
     Ok(())
@@ -233,10 +238,11 @@ fn owner(lab: &Lab) -> Result<()> {
     let started = Moment::now();
     r1.write("/run/bad", "", 0o644)?;
     let _r1 = r1.start(Daemon::XvrrpRfc, &(script("weight -50") + &tracked.text()))?;
-    let taken = held_by(&addresses, VIP, &["r1"], ms(2_500))?;
+    let taken = held_by(&addresses, VIP, &["r1"], ms(5_000))?;
     println!("an owner has its address {:?} after its daemon was started", taken.since(started));
-    // Less than the down timer of one second's adverts by far: it does not wait.
-    ensure!(taken.since(started) < ms(900), "took {:?}", taken.since(started));
+    // Less than the down timer of one second's adverts: it does not wait.
+    let down = Duration::from_secs(3);
+    ensure!(taken.since(started) < down, "an owner waited for {:?}", taken.since(started));
     let status = wait_for(ms(2_000), || {
         let status = r1.xvrrp_status().ok()?.instance("VI_1").cloned()?;
         (status.state == "MASTER").then_some(status)
@@ -303,10 +309,9 @@ fn priority_zero(lab: &Lab) -> Result<()> {
     first.stop()?;
     let zero = await_advert(&wire, "r1", 25, stopped, |advert| advert.priority == 0)?;
     let taken = await_advert(&wire, "r2", 25, stopped, |_| true)?;
-    let (took, skew) = (taken.at.ms_after(zero.at), 500.0 * f64::from(256 - 100) / 256.0);
-    println!("priority 0: takeover {took:.1} ms later, skew time {skew:.1} ms");
-    ensure!((took - skew).abs() < 20.0, "takeover {took:.1} ms after priority 0, wanted {skew:.1} ± 20");
-    Ok(())
+    let skew = ms(500) * (256 - 100) / 256;
+    println!("priority 0: takeover {:.1} ms later, skew time {skew:?}", taken.at.ms_after(zero.at));
+    on_time("takeover after priority 0", zero.at, taken.at, skew, ms(500) / 25)
 }
 
 fn interface_down(lab: &Lab) -> Result<()> {
@@ -322,10 +327,11 @@ fn interface_down(lab: &Lab) -> Result<()> {
     ensure!(fault.reason == "not ready", "{fault:?}");
     held_by(&addresses, VIP, &["r2"], MASTER_DOWN + ms(300))?;
     ensure!(adverts(&wire, "r1", 25, down).is_empty(), "it sends while it is down");
+    let before = Moment::now();
     r1.output(&["ip", "link", "set", "ens160", "up"])?;
-    let up = Moment::now();
     held_by(&addresses, VIP, &["r1"], ms(3_000))?;
-    let first = adverts(&wire, "r1", 25, up).first().copied().context("no advert")?;
+    let up = addresses.first("r1", Change::CarrierUp, before).context("no carrier")?;
+    let first = await_advert(&wire, "r1", 25, up, |_| true)?;
     // It starts as backup, so it listens for a while before it sends.
     ensure!(first.at.since(up) > ms(250), "master {:?} after the link was up", first.at.since(up));
     ensure!(!daemon.log().contains("panicked"));
@@ -363,7 +369,9 @@ fn graceful_stop(lab: &Lab, files: [&str; 2], what: &str) -> Result<()> {
         gaps(&report, stopped)
     );
     ensure!(stop == 0, "the planned switch lost {stop}: {}", gaps(&report, stopped));
-    ensure!(back <= 2, "the failback lost {back}: {}", gaps(&report, returned));
+    // Of a stream with one packet each millisecond.
+    let more = allowance(returned, end).as_millis();
+    ensure!(back as u128 <= 2 + more, "the failback lost {back}: {}", gaps(&report, returned));
     [&mut first, &mut second].into_iter().try_for_each(Running::check_alive)
 }
 

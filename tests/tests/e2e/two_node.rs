@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Change, Daemon, Lab, Moment, PingReport, Running, wait_for};
 
 use crate::harness::Test;
+use crate::punctual::{allowance, on_time, within};
 
 const MASTER: &str = include_str!("../../inputs/two-node/master.conf");
 const BACKUP: &str = include_str!("../../inputs/two-node/backup.conf");
@@ -19,17 +20,6 @@ const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(172, 16, 1, 25));
 /// Three intervals of one second and the skew of priority 99: (256 − 99) / 256 s.
 const MASTER_DOWN: Duration = Duration::from_nanos(3_613_281_250);
 
-/// What a daemon must keep.
-#[derive(Clone, Copy)]
-struct Bounds {
-    /// Of the takeover around [`MASTER_DOWN`] after the last advert.
-    takeover: Duration,
-    /// From the address on the backup to the first answer.
-    answer: Duration,
-    /// Packets of a 1 ms stream lost in the failback.
-    failback: usize,
-}
-
 /// How the master's host dies.
 #[derive(Clone, Copy, PartialEq)]
 enum Death {
@@ -40,18 +30,15 @@ enum Death {
 }
 
 pub(crate) fn tests() -> Vec<Test> {
-    let ours = Bounds { takeover: ms(20), answer: ms(2), failback: 2 };
-    // keepalived is measured to try the lab; it does not have our goals.
-    let theirs = Bounds { takeover: ms(60), answer: ms(20), failback: 50 };
     let mut tests = Vec::new();
-    for (daemon, bounds) in [(Daemon::XvrrpRfc, ours), (Daemon::Keepalived, theirs)] {
+    for daemon in [Daemon::XvrrpRfc, Daemon::Keepalived] {
         for (cast, master, backup) in
             [("multicast", MASTER, BACKUP), ("unicast", MASTER_UNICAST, BACKUP_UNICAST)]
         {
             for (how, death) in [("cable", Death::Unplugged), ("power", Death::PowerLost)] {
                 let name = format!("two_node::{}_{cast}_{how}", daemon.name());
-                let body = move |lab: &Lab| failover(lab, daemon, [master, backup], death, bounds);
-                tests.push(Test::new(name, body).needs([daemon]).timing());
+                let body = move |lab: &Lab| failover(lab, daemon, [master, backup], death);
+                tests.push(Test::new(name, body).needs([daemon]).long());
             }
         }
     }
@@ -59,12 +46,12 @@ pub(crate) fn tests() -> Vec<Test> {
     {
         let body = move |lab: &Lab| partition(lab, Daemon::XvrrpRfc, [master, backup]);
         let name = format!("two_node::xvrrp_{cast}_partition_heals");
-        tests.push(Test::new(name, body).needs([Daemon::XvrrpRfc]).timing());
+        tests.push(Test::new(name, body).needs([Daemon::XvrrpRfc]).long());
     }
     tests
 }
 
-fn failover(lab: &Lab, daemon: Daemon, files: [&str; 2], death: Death, bounds: Bounds) -> Result<()> {
+fn failover(lab: &Lab, daemon: Daemon, files: [&str; 2], death: Death) -> Result<()> {
     let (r1, r2, client) = (lab.host("r1")?, lab.host("r2")?, lab.host("client")?);
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let mut routers = [r1.start(daemon, files[0])?, r2.start(daemon, files[1])?];
@@ -73,7 +60,8 @@ fn failover(lab: &Lab, daemon: Daemon, files: [&str; 2], death: Death, bounds: B
         .context("the virtual address is not on r1 alone within 10 s")?;
     settle(&mut routers)?;
     ensure!(addresses.holders(VIP) == ["r1"], "after start: {:?}", addresses.holders(VIP));
-    let pinger = client.ping(VIP, ms(1), Duration::from_secs(60))?;
+    let settled = Moment::now();
+    let pinger = client.ping(VIP, PING, Duration::from_secs(60))?;
     wait_for(ms(2_000), || pinger.is_answered(ms(50)).then_some(())).context("the client is not answered")?;
 
     // Host death. Half an interval after an advert, so that none is on its way.
@@ -96,25 +84,21 @@ fn failover(lab: &Lab, daemon: Daemon, files: [&str; 2], death: Death, bounds: B
     let last = wire.last_advert_delivered(r1.spec().mac, "r2", moved).context("r2 was sent no advert")?;
     let answered = wait_for(ms(2_000), || pinger.first_answer(last.plus(MASTER_DOWN / 2)))
         .context("the client is not answered by r2")?;
-    let takeover = moved.ms_after(last);
     println!(
-        "takeover {takeover:.1} ms after the last advert, client answered {:.1} ms later",
+        "takeover {:.1} ms after the last advert, client answered {:.1} ms later",
+        moved.ms_after(last),
         answered.ms_after(moved)
     );
-    let wanted = MASTER_DOWN.as_secs_f64() * 1e3;
-    ensure!(
-        (takeover - wanted).abs() <= bounds.takeover.as_secs_f64() * 1e3,
-        "takeover {takeover:.1} ms after the last advert, wanted {wanted:.1} ± {:?}",
-        bounds.takeover
-    );
-    // Judged from the first question asked after r2 had the address: the stream may have been held up.
-    let asked = pinger.report().echoes().iter().map(|echo| echo.sent).find(|sent| *sent >= moved);
-    let answer = answered.since(asked.context("the ping stream has ended")?);
-    ensure!(
-        answer <= bounds.answer,
-        "client answered {answer:?} after it asked r2, wanted {:?}",
-        bounds.answer
-    );
+    // keepalived is there to try the lab: it has no priority over whatever else runs on the machine.
+    let ours = daemon == Daemon::XvrrpRfc;
+    if ours {
+        on_time("takeover after the last advert", last, moved, MASTER_DOWN, ms(1_000) / 50)?;
+        // Judged from the first question asked after r2 had the address: the stream may have been held up.
+        let asked = pinger.report().echoes().iter().map(|echo| echo.sent).find(|sent| *sent >= moved);
+        let asked = asked.context("the ping stream has ended")?;
+        within("the client is answered, from two packets of its stream on", asked, answered, PING * 2)?;
+    }
+    ensure!(moved.since(last) > ms(3_000), "r2 took over from a master that was late at most");
 
     // The host comes back.
     let returned = Moment::now();
@@ -127,12 +111,17 @@ fn failover(lab: &Lab, daemon: Daemon, files: [&str; 2], death: Death, bounds: B
     }
     wait_for(ms(10_000), || (addresses.holders(VIP) == ["r1"]).then_some(()))
         .context("the virtual address is not back on r1 alone within 10 s")?;
+    let back = Moment::now();
     settle(&mut routers)?;
     let report = pinger.stop();
     let lost = report.lost_between(returned, Moment::now());
     println!("failback lost {lost} of a 1 ms stream; {}", gaps(&report, died));
-    ensure!(lost <= bounds.failback, "failback lost {lost} packets: {}", gaps(&report, died));
-    ensure!(wire.unreachables().is_empty(), "ICMP unreachable: {:?}", wire.unreachables());
+    let more = allowance(returned, Moment::now()).as_millis();
+    ensure!(!ours || lost as u128 <= 2 + more, "failback lost {lost} packets: {}", gaps(&report, died));
+    // A host whose daemon is not up yet rightly refuses unicast adverts.
+    let running = |at: Moment| at > settled && (at < returned || at > back);
+    let refused: Vec<_> = wire.unreachables().into_iter().filter(|seen| running(seen.at)).collect();
+    ensure!(refused.is_empty(), "ICMP unreachable: {refused:?}");
     Ok(())
 }
 
@@ -180,6 +169,9 @@ fn gaps(report: &PingReport, origin: Moment) -> String {
         report.longest_stall()
     )
 }
+
+/// Between two packets of the client.
+const PING: Duration = ms(1);
 
 const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)

@@ -25,7 +25,7 @@ struct Program {
     use_: &'static str,
 }
 
-const PROGRAMS: [Program; 10] = [
+const PROGRAMS: [Program; 13] = [
     Program { name: "ip", package: "iproute2", need: Need::Lab, use_: "namespaces, links, addresses" },
     Program { name: "nsenter", package: "util-linux", need: Need::Lab, use_: "programs inside a namespace" },
     Program { name: "ping", package: "iputils-ping", need: Need::Lab, use_: "the client" },
@@ -41,6 +41,19 @@ const PROGRAMS: [Program; 10] = [
     Program { name: "tcpdump", package: "tcpdump", need: Need::Test, use_: "packets as others decode them" },
     Program { name: "nginx", package: "nginx", need: Need::Test, use_: "a service to be checked" },
     Program { name: "nft", package: "nftables", need: Need::Test, use_: "cutting a network in two" },
+    Program { name: "ethtool", package: "ethtool", need: Need::Kernels, use_: "drivers of the cards in a guest" },
+    Program {
+        name: "qemu-system-x86_64",
+        package: "qemu-system-x86",
+        need: Need::Kernels,
+        use_: "virtual machines for other kernels",
+    },
+    Program {
+        name: "qemu-system-aarch64",
+        package: "qemu-system-arm",
+        need: Need::Kernels,
+        use_: "the same for arm64",
+    },
 ];
 
 /// Packages whose service would start on installation, or at the next boot.

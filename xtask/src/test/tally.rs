@@ -40,6 +40,8 @@ pub(super) enum Line {
     },
     /// How long one of the slowest tests took, and its name.
     Took(String),
+    /// An attempt that was repeated because the machine stood still.
+    Void,
     /// Anything else, without colours.
     Other(String),
 }
@@ -58,6 +60,9 @@ pub(super) fn read_line(line: &str) -> Line {
         && took.split_once(" s: ").is_some_and(|(seconds, _)| seconds.parse::<f64>().is_ok())
     {
         return Line::Took(took.to_owned());
+    }
+    if plain.starts_with("void: ") {
+        return Line::Void;
     }
     let verdict = plain.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
     match verdict {
@@ -121,7 +126,7 @@ impl Failures {
             Line::Result(_) => self.reading = None,
             Line::Other(text) if ASIDES.iter().any(|aside| text.starts_with(aside)) => self.reading = None,
             Line::Other(text) => self.cause(text),
-            Line::Took(_) => {}
+            Line::Took(_) | Line::Void => {}
         }
     }
 
@@ -229,6 +234,12 @@ mod tests {
         for line in ["took 3.2 s", "took long: a", "took x s: a"] {
             assert_eq!(read_line(line), Line::Other(line.into()));
         }
+    }
+
+    #[test]
+    fn void_attempts_are_told_apart() {
+        assert_eq!(read_line("void: a::b: the machine stopped for 6ms: no master"), Line::Void);
+        assert_eq!(read_line("void"), Line::Other("void".into()));
     }
 
     fn failures(output: &str) -> String {

@@ -63,7 +63,7 @@ fn s22_a_resignation_of_somebody_else_changes_nothing() {
 #[test]
 fn s23_a_master_answers_priority_zero_at_once() {
     let mut rig = Rig::master(params(), OURS);
-    assert_eq!(rig.pass(33).hear(20, 0), [Action::SendAdvert { priority: OURS }]);
+    assert_eq!(rig.pass(33).hear(20, 0), [Action::Yielded, Action::SendAdvert { priority: OURS }]);
     assert!(rig.remaining() > Span::from_millis(96), "the advert timer starts anew");
 }
 
@@ -90,6 +90,33 @@ fn s24_adverts_older_than_our_latest_are_answered_already() {
         sent += actions.iter().filter(|action| matches!(action, Action::SendAdvert { .. })).count();
     }
     assert_eq!(sent, 1);
+}
+
+#[test]
+fn s43_what_came_while_nobody_ran_the_router_is_contested() {
+    let resumed = || {
+        let now = Time(1000 * MS);
+        let mut machine = Machine::resume_master(params(), prio(OURS), ip(10), now);
+        assert_eq!(machine.poll_action(), Some(Action::SendAdvert { priority: OURS }));
+        assert_eq!(machine.poll_action(), None);
+        Rig { machine, now }
+    };
+    let before = |rig: &mut Rig, host, priority| {
+        let at = Time(rig.now.0 - 50 * MS);
+        rig.feed(Input::Advert { source: ip(host), priority, interval: Span::from_millis(100), at })
+    };
+    let mut rig = resumed();
+    assert_eq!(before(&mut rig, 20, 50), [Action::Contested], "our advert has answered it already");
+    assert_eq!(before(&mut rig, 20, 0), [], "whoever resigned is no master any more");
+    assert_eq!(before(&mut rig, 10, 50), [Action::DuplicateAddress]);
+    assert_eq!(rig.machine.state(), State::Master);
+    assert_eq!(states(&before(&mut rig, 20, 200)), [(State::Master, State::Backup)]);
+
+    // Later it is a master like any other: what its own advert has answered is answered.
+    let mut rig = resumed();
+    rig.pass(200).run_to_deadline();
+    rig.pass(200).run_to_deadline();
+    assert_eq!(before(&mut rig, 20, 50), []);
 }
 
 #[test]

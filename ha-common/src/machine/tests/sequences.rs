@@ -111,7 +111,7 @@ fn check(machine: &mut Machine, input: Input, now: Time) -> Result<(), TestCaseE
             }
             Action::Track => prop_assert!(machine.master().is_some()),
             Action::Untrack => prop_assert!(machine.master().is_none()),
-            Action::DuplicateAddress | Action::Contested => {}
+            Action::DuplicateAddress | Action::Contested | Action::Yielded => {}
         }
     }
     prop_assert_eq!(state, machine.state());

@@ -19,6 +19,7 @@ use super::start::{self, Outcome, Plan, Service, core_dump};
 use super::{DEFAULT_CONFIG, check};
 use crate::config::{self, report};
 use crate::logging;
+use crate::signals;
 use options::{CommandLine, Opt};
 
 /// The version of keepalived whose options and configuration are understood.
@@ -89,8 +90,8 @@ fn signum(name: &str) -> ExitCode {
         "RELOAD" => libc::SIGHUP,
         "DATA" => libc::SIGUSR1,
         "STATS" => libc::SIGUSR2,
-        "STATS_CLEAR" => libc::SIGRTMAX() - 1,
-        "JSON" => libc::SIGRTMIN() + 2,
+        "STATS_CLEAR" => signals::clear(),
+        "JSON" => signals::JSON,
         _ => {
             eprintln!("Unknown sigfunc {name}");
             return ExitCode::from(code::USAGE);

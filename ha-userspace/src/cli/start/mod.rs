@@ -18,6 +18,7 @@ use super::{DEFAULT_BPFFS, DEFAULT_RUN_DIR};
 use crate::config::{self, LoadOptions, Loaded, codes};
 use crate::control::runlock::RunLock;
 use crate::logging::{self, Logging};
+use crate::net::clock;
 use crate::runtime::{self, End};
 use pidfile::{Identity, PidFile};
 
@@ -80,6 +81,7 @@ pub(crate) enum Outcome {
 
 /// Runs the daemon.
 pub(crate) fn start(plan: Plan) -> Outcome {
+    let began = clock::now();
     // Both now: the directory changes in the background, and an upgrade removes the file that this program came from.
     let again = Again { program: std::env::current_exe(), directory: std::env::current_dir().ok() };
     let config_file = std::path::absolute(&plan.config_file).unwrap_or_else(|_| plan.config_file.clone());
@@ -114,6 +116,7 @@ pub(crate) fn start(plan: Plan) -> Outcome {
             bpffs: Some(plan.bpffs.clone().unwrap_or_else(|| bpffs(&identity))),
             bpf_log: plan.bpf_log,
             ready,
+            began,
         };
         let ended = runtime::start(options, loaded.config).map_err(|error| Failure::Other(once(&error)))?;
         if ended == End::Replace {

@@ -41,12 +41,11 @@ fn a_full_pipe_never_holds_up_the_caller_and_the_loss_is_told() {
     let (logging, queue) =
         Logging::start_with(Target::Journal, Box::new(pipe), None, Path::new("/nonexistent"))
             .expect("started");
-    let start = Instant::now();
+    // Nobody reads: a caller that is held up never gets to the end of this.
     let text = "x".repeat(1000);
     for _ in 0..20_000 {
         queue.put(line(Level::INFO, &text));
     }
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     // Somebody reads again: every line is either there or told to be lost.
     let reader = std::thread::spawn(move || std::io::read_to_string(File::from(read)));
     drop(queue);
@@ -72,9 +71,8 @@ fn dropping_does_not_wait_for_a_reader_that_never_comes() {
     for _ in 0..3_000 {
         queue.put(line(Level::INFO, &"x".repeat(1000)));
     }
-    let start = Instant::now();
+    // Waiting for a reader would not end.
     drop(logging);
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     drop(read);
 }
 

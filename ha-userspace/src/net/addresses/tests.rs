@@ -1,16 +1,6 @@
 use super::*;
 
 #[test]
-fn marks_are_kept_since_5_18() {
-    for release in ["5.18.0", "5.19.0-rc1", "6.1.0-18-amd64", "6.18.44", "10.0"] {
-        assert!(release_keeps_marks(release), "{release}");
-    }
-    for release in ["5.17.9", "5.14.0-427.el9", "4.19", "3", "", "x.y"] {
-        assert!(!release_keeps_marks(release), "{release}");
-    }
-}
-
-#[test]
 fn the_virtual_address_of_the_configuration_is_taken_over() {
     let vip = |address: &str, prefix| Vip {
         scope: 253,

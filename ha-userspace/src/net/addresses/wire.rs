@@ -26,7 +26,12 @@ impl Batch {
     /// Writes the messages.
     #[must_use]
     pub fn prepare(specs: &[AddressSpec]) -> Self {
-        Self { specs: specs.to_vec(), chunks: write(specs.iter().map(add_message)) }
+        Self::prepare_marked(specs, true)
+    }
+
+    /// The same, with the mark or without it.
+    pub(super) fn prepare_marked(specs: &[AddressSpec], mark: bool) -> Self {
+        Self { specs: specs.to_vec(), chunks: write(specs.iter().map(|spec| add_message(spec, mark))) }
     }
 
     /// The addresses, in order.
@@ -135,7 +140,7 @@ pub(super) fn removal<'a>(going: impl Iterator<Item = &'a Held>, staying: &[&Hel
     Batch { specs: Vec::new(), chunks: write(remove.chain(restore)) }
 }
 
-fn add_message(spec: &AddressSpec) -> (RouteNetlinkMessage, u16) {
+fn add_message(spec: &AddressSpec, mark: bool) -> (RouteNetlinkMessage, u16) {
     let mut message = AddressMessage::default();
     let mut flags = AddressFlags::empty();
     message.header.index = spec.ifindex;
@@ -169,6 +174,8 @@ fn add_message(spec: &AddressSpec) -> (RouteNetlinkMessage, u16) {
     // Kernels that do not know IFA_FLAGS (before 3.14) read the header.
     message.header.flags = AddressHeaderFlags::from_bits_retain(flags.bits().to_le_bytes()[0]);
     message.attributes.push(AddressAttribute::Flags(flags));
-    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
+    if mark {
+        message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
+    }
     (RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
 }

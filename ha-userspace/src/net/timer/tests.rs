@@ -67,16 +67,21 @@ async fn a_later_deadline_replaces_an_expiry_that_nobody_waited_for() {
 }
 
 #[tokio::test]
-async fn deadlines_are_met_within_a_millisecond() {
+async fn deadlines_are_met_as_by_sleeping() {
     let mut timer = Timer::new().expect("a timer");
-    let mut lateness: Vec<i64> = Vec::new();
+    let (mut lateness, mut slept): (Vec<i64>, Vec<i64>) = (Vec::new(), Vec::new());
     for _ in 0..20 {
         let deadline = clock::now().after(Span::from_micros(1_700));
         timer.arm(Some(deadline)).expect("armed");
         timer.expired().await.expect("fires");
         lateness.push(clock::now().since(deadline));
+        // The reference: what the kernel makes of a plain sleep here and now.
+        let deadline = clock::now().after(Span::from_micros(1_700));
+        std::thread::sleep(Duration::from_micros(1_700));
+        slept.push(clock::now().since(deadline));
     }
     lateness.sort_unstable();
-    // The median, because the machine may be busy.
-    assert!((0..1_000_000).contains(&lateness[10]), "{lateness:?}");
+    slept.sort_unstable();
+    // The medians, because the machine may be busy; a timer that counts milliseconds would be late by 300 µs more.
+    assert!((0..slept[10] * 2 + 300_000).contains(&lateness[10]), "{lateness:?}, slept {slept:?}");
 }

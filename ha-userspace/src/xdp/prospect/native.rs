@@ -154,21 +154,21 @@ impl Findings {
             LinkCost::Link if mode == XdpMode::Auto => self.push(
                 Why::LinkRestart,
                 Effect::NoNative,
-                format!("attaching in native mode takes the link down for a moment ({who})"),
-                Some("`xdp_mode native` has it nevertheless, once at each fresh start".to_owned()),
+                format!("native mode takes the link down for a moment when it begins and when it ends ({who})"),
+                Some("`xdp_mode native` has it nevertheless, at a fresh start and at a stop".to_owned()),
             ),
             LinkCost::Link => self.push(
                 Why::LinkRestart,
                 Effect::Note,
-                format!("attaching in native mode takes the link of {name} down at each fresh start ({who})"),
+                format!("native mode takes the link of {name} down at a fresh start and at a stop ({who})"),
                 Some("`xdp_mode generic` avoids it".to_owned()),
             ),
             LinkCost::Queues => self.push(
                 Why::QueueRestart,
                 Effect::Note,
                 format!(
-                    "attaching in native mode sets the queues up anew, once at each fresh start: frames of some \
-                     milliseconds are lost ({who})"
+                    "native mode sets the queues up anew at a fresh start and at a stop: frames of some milliseconds are \
+                     lost ({who})"
                 ),
                 None,
             ),

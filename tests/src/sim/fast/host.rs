@@ -271,7 +271,7 @@ impl Host {
                 }
                 Action::Untrack => self.kernel.fingerprint = None,
                 Action::DuplicateAddress => return Err(format!("h{} heard itself", self.id)),
-                Action::Contested => {}
+                Action::Contested | Action::Yielded => {}
             }
         }
         self.kernel.muted = self.kernel.addresses && !daemon.machine.answers();

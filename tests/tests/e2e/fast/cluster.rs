@@ -10,8 +10,6 @@ use crate::pair::{Conf, VIP, ms};
 
 /// Between two packets of the client.
 pub(super) const PING: Duration = Duration::from_micros(250);
-/// A measurement in which the client itself was held up for longer than this says nothing about the daemons.
-const HELD_UP: Duration = Duration::from_micros(1_250);
 
 /// What the log says when a backup's probes are answered.
 const FAST: &str = "answers probes";
@@ -100,10 +98,6 @@ impl Outage {
     pub(super) fn print(&self, what: &str) {
         let length = self.length.as_secs_f64() * 1e3;
         println!("{what}: gap {length:.2} ms ({} lost), stream held up {:?}", self.gap.lost, self.stall);
-    }
-
-    pub(super) fn held_up(&self) -> bool {
-        self.stall > HELD_UP
     }
 }
 

@@ -1,21 +1,22 @@
 //! Death of the master's host, and of its daemon alone.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Daemon, Direction, Frame, Lab, Moment, Sighting, Topology, wait_for};
 
 use super::cluster::{Outage, PING, Router, answered, backup_again, files, outage, pair, stream, summary};
 use crate::harness::Test;
-use crate::pair::{VIP, held_by, ms};
+use crate::pair::{INTERVAL, VIP, held_by, ms};
+use crate::punctual::{allowance, within};
 
 const MASTER: &str = include_str!("../../../inputs/two-node/master.conf");
 const BACKUP: &str = include_str!("../../../inputs/two-node/backup.conf");
 const MASTER_UNICAST: &str = include_str!("../../../inputs/two-node/master-unicast.conf");
 const BACKUP_UNICAST: &str = include_str!("../../../inputs/two-node/backup-unicast.conf");
 
-/// Measurements; the median counts.
-const DEATHS: usize = 5;
-/// Measurements that may be repeated because the client itself was held up.
-const SPARE: usize = 3;
+/// Each must be noticed by probes; docs/benchmarks.md has how soon.
+const DEATHS: usize = 3;
 
 pub(super) fn tests() -> Vec<Test> {
     let new = |name: &str, body: fn(&Lab) -> Result<()>| Test::new(format!("fast::{name}"), body);
@@ -44,25 +45,18 @@ struct Started {
 /// by the time that a master of the RFC's timers is there, it is its turn to die.
 fn host_deaths(files: [&str; 2]) -> Result<()> {
     let mut started = Vec::new();
-    for _ in 0..DEATHS + SPARE {
+    for _ in 0..DEATHS {
         let lab = Lab::new(Topology::two_node())?;
         let routers = [Router::start(&lab, "r1", files[0])?, Router::start(&lab, "r2", files[1])?];
         started.push(Started { routers, lab });
         std::thread::sleep(ms(400));
     }
-    let (mut gaps, mut repeated) = (Vec::new(), 0);
+    let mut gaps = Vec::new();
     for Started { routers, lab } in &started {
-        if gaps.len() == DEATHS {
-            break;
-        }
-        let outage = host_death(lab, routers).with_context(|| lab.dossier())?;
-        if outage.held_up() && repeated < SPARE {
-            repeated += 1;
-        } else {
-            gaps.push(outage.length);
-        }
+        gaps.push(host_death(lab, routers).with_context(|| lab.dossier())?);
     }
-    judge("host death", &gaps, repeated, 5.0)
+    // Less than an interval of the tutorial's files.
+    judge("host death", &gaps, ms(1_000))
 }
 
 fn host_death(lab: &Lab, routers: &[Router; 2]) -> Result<Outage> {
@@ -75,13 +69,16 @@ fn host_death(lab: &Lab, routers: &[Router; 2]) -> Result<Outage> {
     Ok(outage)
 }
 
-fn judge(what: &str, gaps: &[std::time::Duration], repeated: usize, wanted: f64) -> Result<()> {
-    let (least, median, most) = summary(gaps);
+/// Adverts tell nobody anything within an interval: whoever takes over sooner has asked.
+fn judge(what: &str, gaps: &[Outage], interval: Duration) -> Result<()> {
+    let (least, median, most) = summary(&gaps.iter().map(|gap| gap.length).collect::<Vec<_>>());
     println!(
-        "client gap after {what}: {least:.2} / {median:.2} / {most:.2} ms (min, median, max of {}; {repeated} repeated)",
+        "client gap after {what}: {least:.2} / {median:.2} / {most:.2} ms (min, median, max of {})",
         gaps.len()
     );
-    ensure!(median <= wanted, "median of the gap after {what} {median:.2} ms, wanted {wanted} ms");
+    for Outage { gap, length, .. } in gaps {
+        within(&format!("the gap after {what}"), gap.start, gap.start.plus(*length), interval)?;
+    }
     Ok(())
 }
 
@@ -110,13 +107,15 @@ fn virtual_mac_killed(lab: &Lab) -> Result<()> {
     let probes = wire.filter(|seen| seen.at > late && reaches(seen) && probe(seen)).len();
     println!("{probes} probes reach the killed router in half a second");
     ensure!(probes > 0, "no probe reaches the killed router");
-    let later = pinger.report().lost_between(gap.gap.end.context("no end")?, Moment::now());
-    ensure!(later <= 20, "{later} packets lost after the takeover: both answer");
+    let (end, now) = (gap.gap.end.context("no end")?, Moment::now());
+    let later = pinger.report().lost_between(end, now);
+    let more = allowance(end, now).as_nanos() / PING.as_nanos();
+    ensure!(later as u128 <= 20 + more, "{later} packets lost after the takeover: both answer");
     // Their answers look alike, but a question has one only.
-    let doubles = census.samples().into_iter().filter(|sample| sample.answers.len() > 1).count();
-    ensure!(doubles == 0, "{doubles} questions with two answers");
+    let doubles: Vec<_> = census.samples().into_iter().filter(|sample| sample.answers.len() > 1).collect();
+    ensure!(doubles.is_empty(), "questions with two answers, killed at {died}: {doubles:?}");
     r2.says("-> MASTER", ms(100))?;
-    judge("kill -9 with a virtual MAC address", &[gap.length], 0, 15.0)
+    judge("kill -9 with a virtual MAC address", &[gap], INTERVAL)
 }
 
 /// The master's daemon is killed, again and again. Nobody else answers ARP at any moment; the killed one comes back
@@ -127,19 +126,15 @@ fn killed(lab: &Lab) -> Result<()> {
     let census = lab.arp_census("client", VIP, ms(1))?;
     let pinger = stream(lab, PING)?;
     let begin = Moment::now();
-    let (mut gaps, mut repeated, mut dead) = (Vec::new(), 0, Vec::new());
+    let (mut gaps, mut dead) = (Vec::new(), Vec::new());
     while gaps.len() < DEATHS {
-        backup_again(&r2, gaps.len() + repeated + 1)?;
+        backup_again(&r2, gaps.len() + 1)?;
         answered(&pinger)?;
         let died = Moment::now();
         r1.running.kill9()?;
         let outage = outage(&pinger, died, ms(2_000)).context("nobody took over")?;
         outage.print("kill -9");
-        if outage.held_up() && repeated < SPARE {
-            repeated += 1;
-        } else {
-            gaps.push(outage.length);
-        }
+        gaps.push(outage);
         // Both have the address now; the fence makes the dead one's a matter of its own.
         held_by(&addresses, VIP, &["r1", "r2"], ms(200))?;
         let back = Moment::now();
@@ -163,7 +158,11 @@ fn killed(lab: &Lab) -> Result<()> {
         .iter()
         .partition(|sample| dead.iter().any(|(died, back)| (*died..=*back).contains(&sample.asked)));
     ensure!(wrong.is_empty(), "{} questions with two answers, such as {:?}", wrong.len(), wrong[0]);
-    ensure!(failback.len() <= dead.len(), "two answer for long in a failback: {failback:?}");
+    let more: Duration = dead.iter().map(|(died, back)| allowance(*died, *back)).sum();
+    ensure!(
+        failback.len() as u128 <= dead.len() as u128 + more.as_millis(),
+        "two answer for long in a failback: {failback:?}"
+    );
     let (asked, silent) =
         (census.samples().len(), census.samples().iter().filter(|s| s.answers.is_empty()).count());
     println!(
@@ -173,5 +172,5 @@ fn killed(lab: &Lab) -> Result<()> {
     );
     let heard = wait_for(ms(500), || wire.last_advert_from("r1", Moment::now()));
     ensure!(heard.is_some(), "r1 sends no adverts");
-    judge("kill -9", &gaps, repeated, 10.0)
+    judge("kill -9", &gaps, INTERVAL)
 }

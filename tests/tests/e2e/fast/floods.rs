@@ -1,5 +1,5 @@
 //! Floods of VRRP frames beside probes: nothing changes hands, the master's death is still noticed, and the daemons
-//! take a small part of the machine.
+//! take a small part of what the senders take.
 //!
 //! Each lasts 2 s, or `XVRRP_FLOOD_SECONDS`.
 
@@ -16,11 +16,15 @@ use crate::harness::Test;
 use crate::hostile::frames::{Genuine, Packet};
 use crate::hostile::{BACKUP, MASTER};
 use crate::pair::{VIP, ms};
+use crate::punctual::within;
 
 /// What is asked of the senders, to both routers together; the machine gives what it can.
 const PER_SECOND: u64 = 150_000;
-/// Of a processor, in percent.
-const CPU: f64 = 5.0;
+/// Less would be no flood: ten times the most that the program hands up of one virtual router, which is
+/// 48 frames in 100 ms.
+const FLOOD: f64 = 4_800.0;
+/// What a daemon may use of the processor time that the senders use, beside what it uses without a flood.
+const SHARE: f64 = 0.1;
 
 pub(super) fn tests() -> Vec<Test> {
     vec![Test::new("fast::floods", floods).needs([Daemon::Xvrrp]).timing()]
@@ -33,24 +37,33 @@ fn floods(lab: &Lab) -> Result<()> {
     let r2 = Router::start(lab, "r2", BACKUP)?;
     r2.probes()?;
     let begin = Moment::now();
+    let usage = || -> Result<[Usage; 2]> { Ok([r1.running.usage()?, r2.running.usage()?]) };
+    let percent =
+        |before: &[Usage; 2], after: &[Usage; 2]| [0, 1].map(|at| after[at].percent_since(&before[at]));
+    let before = usage()?;
+    std::thread::sleep(length());
+    let calm = percent(&before, &usage()?);
     for (name, frames) in kinds(lab)? {
-        let before = [r1.running.usage()?, r2.running.usage()?];
+        let before = usage()?;
         let start = Moment::now();
         let floods = [start_flood(lab, "r1", &frames)?, start_flood(lab, "r2", &frames)?];
         std::thread::sleep(length());
-        let rate =
-            floods.iter().map(Flood::sent).sum::<u64>() as f64 / Moment::now().since(start).as_secs_f64();
-        let after = [r1.running.usage()?, r2.running.usage()?];
+        let (used, seconds) = (percent(&before, &usage()?), Moment::now().since(start).as_secs_f64());
+        let rate = floods.iter().map(Flood::sent).sum::<u64>() as f64 / seconds;
+        let senders = floods.iter().map(Flood::cpu).sum::<Duration>().as_secs_f64() / seconds * 100.0;
         drop(floods);
-        let cpu = |at: usize| Usage::percent_since(&after[at], &before[at]);
         println!(
-            "{name}: {rate:.0} frames a second; master {:.2} %, backup {:.2} % of a processor",
-            cpu(0),
-            cpu(1)
+            "{name}: {rate:.0} frames a second; of a processor, the senders use {senders:.2} %, the master {:.2} % \
+             ({:.2} % before), the backup {:.2} % ({:.2} %)",
+            used[0], calm[0], used[1], calm[1]
         );
-        ensure!(rate > 20_000.0, "{name}: only {rate:.0} frames a second");
+        ensure!(rate > FLOOD, "{name}: only {rate:.0} frames a second");
         for (at, router) in ["master", "backup"].into_iter().enumerate() {
-            ensure!(cpu(at) <= CPU, "{name}: the {router} used {:.2} % of a processor", cpu(at));
+            let more = used[at] - calm[at];
+            ensure!(
+                more <= SHARE * senders,
+                "{name}: the {router} uses {more:.2} % more, the senders {senders:.2} %"
+            );
         }
         let status = lab.host("r2")?.xvrrp_status()?;
         let peer = status.interfaces.iter().flat_map(|i| &i.peers).next().context("r2 knows no peer")?;
@@ -71,8 +84,9 @@ fn floods(lab: &Lab) -> Result<()> {
     let outage = outage(&pinger, died, ms(3_000)).context("the client noticed nothing")?;
     drop(flood);
     outage.print(&format!("death of the master during {name}"));
-    ensure!(outage.held_up() || outage.length <= ms(10), "{:?}", outage.length);
-    Ok(())
+    // An interval of the tutorial's files.
+    let start = outage.gap.start;
+    within("the client is served again", start, start.plus(outage.length), ms(1_000)).map(drop)
 }
 
 fn start_flood(lab: &Lab, victim: &str, frames: &[Vec<u8>]) -> Result<Flood> {

@@ -8,24 +8,27 @@ use ha_tests::lab::{Daemon, Direction, Frame, Lab, Moment, RUN_DIR, Topology, Wi
 
 use super::cluster::{PING, Router, files, outage, pair, stream};
 use crate::harness::Test;
-use crate::pair::{Conf, MASTER_DOWN, VIP, adverts, held_by, ms, stderr, stdout, xvrrp};
+use crate::pair::{Conf, INTERVAL, MASTER_DOWN, VIP, adverts, held_by, ms, stderr, stdout, xvrrp};
+use crate::punctual::{allowance, within};
 
 const PROBE: u8 = 0x3e;
 const REPLY: u8 = 0x3f;
+/// By so much a backup of priority 10 waits longer than one of 250 before a takeover: 240 / 256 of `fast_window`.
+const WAIT: Duration = Duration::from_micros(2_343);
 
 pub(super) fn tests() -> Vec<Test> {
     let new = |name: &str, body: fn(&Lab) -> Result<()>| {
-        Test::new(format!("fast::{name}"), body).needs([Daemon::Xvrrp]).timing()
+        Test::new(format!("fast::{name}"), body).needs([Daemon::Xvrrp])
     };
     vec![
         new("keepalived_is_master", |lab| beside_keepalived(lab, false)).needs([Daemon::Keepalived]),
         new("keepalived_is_backup", |lab| beside_keepalived(lab, true)).needs([Daemon::Keepalived]),
         new("detach_after_a_crash", detach).needs_tool("bpftool"),
-        new("same_key", |lab| keys(lab, ["correct horse battery", "correct horse battery"])),
+        new("same_key", |lab| keys(lab, ["correct horse battery", "correct horse battery"])).timing(),
         new("different_keys", |lab| keys(lab, ["correct horse battery", "staple correct horse"])),
         new("one_key", |lab| keys(lab, ["correct horse battery", ""])),
-        new("three_routers", three_routers).on(|| Topology::routers(3)),
-        new("wrong_verdict_is_damped", wrong_verdict),
+        new("three_routers", three_routers).on(|| Topology::routers(3)).timing(),
+        new("wrong_verdict_is_damped", wrong_verdict).timing(),
     ]
 }
 
@@ -85,8 +88,8 @@ fn beside_keepalived(lab: &Lab, xvrrp_is_master: bool) -> Result<()> {
     let taken = wait_for(ms(2_000), || wire.first_advert_from("r2", died)).context("r2 did not take over")?;
     let last = wire.last_advert_from("r1", taken).context("no advert from r1")?;
     println!("takeover {:.1} ms after the last advert", taken.ms_after(last));
-    ensure!(taken.since(last) >= ms(300) && taken.since(last) <= MASTER_DOWN, "not the RFC's time");
-    Ok(())
+    ensure!(taken.since(last) >= ms(300), "sooner than the RFC's time");
+    within("takeover after the last advert", last, taken, MASTER_DOWN).map(drop)
 }
 
 /// What a killed daemon leaves in the kernel is removed by hand, but not under a daemon that runs.
@@ -139,7 +142,8 @@ fn keys(lab: &Lab, keys: [&'static str; 2]) -> Result<()> {
     let outage = outage(&pinger, died, ms(3_000)).context("nobody took over")?;
     outage.print("host death");
     if same {
-        ensure!(outage.length < ms(20) || outage.held_up(), "fast takeover took {:?}", outage.length);
+        let start = outage.gap.start;
+        within("a fast takeover", start, start.plus(outage.length), INTERVAL)?;
     } else {
         ensure!(outage.length > ms(200), "takeover of a peer that cannot be believed in {:?}", outage.length);
     }
@@ -165,17 +169,23 @@ fn three_routers(lab: &Lab) -> Result<()> {
     outage.print("host death with two backups");
     r3.says("172.16.1.2 answers probes", ms(3_000))?;
     std::thread::sleep(ms(500));
-    ensure!(!r3.log().contains("-> MASTER"), "r3 became master too:\n{}", r3.log());
-    ensure!(adverts(&wire, "r3", 25, died).is_empty(), "r3 advertises");
+    // r3 waits for (250 − 10) / 256 of the window of 2.5 ms longer than r2 does, and hears it unless r2 was held up.
+    let (first, other) = (wire.first_advert_from("r2", died), adverts(&wire, "r3", 25, died));
+    let first = first.context("r2 did not take over")?;
+    if let Some(other) = other.first() {
+        let held_up = allowance(died, first.max(other.at));
+        ensure!(held_up > WAIT, "r3 became master too, although nothing held up r2:\n{}", r3.log());
+        ensure!(r3.log().trim_end().contains("MASTER -> BACKUP"), "r3 does not give way:\n{}", r3.log());
+    }
     let doubles = census.double_answers(died);
-    ensure!(doubles.is_empty(), "questions with two answers: {doubles:?}");
+    ensure!(doubles.is_empty() || !other.is_empty(), "questions with two answers: {doubles:?}");
     // The next in line is followed as fast.
     let mut r2 = r2;
     let died = Moment::now();
     r2.running.kill9()?;
     let taken = wait_for(ms(1_000), || wire.first_advert_from("r3", died)).context("r3 did not take over")?;
     println!("then kill -9 of r2: r3 takes over after {:.1} ms", taken.ms_after(died));
-    ensure!(taken.since(died) < ms(30), "r3 takes over {:.1} ms after kill -9", taken.ms_after(died));
+    within("r3 takes over after kill -9", died, taken, INTERVAL)?;
     let doubles = census.double_answers(died);
     ensure!(doubles.is_empty(), "questions with two answers: {doubles:?}");
     Ok(())
@@ -204,6 +214,5 @@ fn wrong_verdict(lab: &Lab) -> Result<()> {
     let last = wire.last_advert_delivered(lab.host("r1")?.spec().mac, "r2", taken).context("no advert")?;
     println!("during the pause: takeover {:.1} ms after the last advert", taken.ms_after(last));
     ensure!(taken.since(last) >= ms(300), "a verdict counted during the pause");
-    ensure!(taken.since(last) < MASTER_DOWN + Duration::from_millis(50), "takeover {:?}", taken.since(last));
-    Ok(())
+    within("takeover during the pause", last, taken, MASTER_DOWN + INTERVAL / 2).map(drop)
 }

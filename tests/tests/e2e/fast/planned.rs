@@ -1,16 +1,29 @@
 //! Planned switches: a graceful stop hands over, a restart keeps the role. No packet of the client is lost.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Daemon, Lab, Moment, RUN_DIR, Running};
 use nix::sys::signal::Signal;
 
 use super::cluster::{Router, files, pair, stream};
 use crate::harness::Test;
-use crate::pair::{VIP, adverts, garps, held_by, ms, stderr, until, xvrrp};
+use crate::pair::{INTERVAL, VIP, adverts, garps, held_by, ms, stderr, until, xvrrp};
+use crate::punctual::within;
+
+/// For restarts: a start must fit into a backup's patience, also on a machine with other work.
+fn slow() -> [String; 2] {
+    files().map(|text| text.replace("advert_int 0.1", "advert_int 0.5"))
+}
+
+/// Longer than a backup of those is patient: three intervals and the skew time.
+const PATIENCE: Duration = ms(1_900);
 
 /// What a restart of r1 must not disturb.
 struct Quiet<'a> {
     lab: &'a Lab,
+    /// Whether r1 may announce its addresses: without XDP it cannot know whether somebody else has.
+    announces: bool,
     wire: ha_tests::lab::Wire,
     addresses: ha_tests::lab::Addresses,
     pinger: ha_tests::lab::Pinger,
@@ -23,8 +36,19 @@ pub(super) fn tests() -> Vec<Test> {
         new("planned_restarts", planned_restarts).needs([Daemon::Xvrrp]).timing(),
         new("restarts_beside_keepalived", |lab| restarts_beside_keepalived(lab, true))
             .needs([Daemon::Xvrrp, Daemon::Keepalived])
-            .timing(),
+            .long(),
         new("restarts_without_fast_failover", |lab| restarts_beside_keepalived(lab, false))
+            .needs([Daemon::Xvrrp, Daemon::Keepalived])
+            .long(),
+        new("slow_restart", |lab| slow_restart(lab, Daemon::Xvrrp)).needs([Daemon::Xvrrp]).timing().long(),
+        new("slow_restart_beside_keepalived", |lab| slow_restart(lab, Daemon::Keepalived))
+            .needs([Daemon::Xvrrp, Daemon::Keepalived])
+            .timing()
+            .long(),
+        new("restarts_without_xdp", |lab| restarts_without_xdp(lab, Daemon::Xvrrp))
+            .needs([Daemon::Xvrrp])
+            .timing(),
+        new("restarts_without_xdp_beside_keepalived", |lab| restarts_without_xdp(lab, Daemon::Keepalived))
             .needs([Daemon::Xvrrp, Daemon::Keepalived])
             .timing(),
     ]
@@ -55,7 +79,8 @@ fn graceful_stop(lab: &Lab) -> Result<()> {
     let doubles = census.double_answers(begin);
     println!("ARP questions with two answers: {}", doubles.len());
     ensure!(doubles.is_empty(), "two answer: {doubles:?}");
-    ensure!(took < 20.0, "r2 took {took:.2} ms to take over");
+    // The skew time of priority 99.
+    within("r2 takes over", zero, first, INTERVAL * (256 - 99) / 256)?;
     ensure!(lost == 0, "{lost} packets lost");
     Ok(())
 }
@@ -63,17 +88,18 @@ fn graceful_stop(lab: &Lab) -> Result<()> {
 impl<'a> Quiet<'a> {
     fn new(lab: &'a Lab) -> Result<Self> {
         let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
-        Ok(Self { lab, wire, addresses, pinger: stream(lab, ms(1))? })
+        Ok(Self { lab, announces: false, wire, addresses, pinger: stream(lab, ms(1))? })
     }
 
     /// r1 is master as before `begin`: nothing was lost, nothing announced, the address never left, r2 did nothing.
     fn undisturbed(&self, what: &str, begin: Moment) -> Result<()> {
+        let done = Moment::now();
         // Longer than any backup is patient.
-        std::thread::sleep(ms(600));
+        std::thread::sleep(PATIENCE);
         until(self.lab.host("r1")?, "VI_1", "MASTER", ms(1_000)).context(what.to_owned())?;
         let now = Moment::now();
         let report = self.pinger.report();
-        let lost = report.lost_between(begin, begin.plus(ms(550)));
+        let lost = report.lost_between(begin, done.plus(PATIENCE - ms(50)));
         let announced = garps(&self.wire, "r1", VIP, begin).len();
         let changes: Vec<_> =
             self.addresses.history().into_iter().filter(|change| change.at >= begin).collect();
@@ -87,7 +113,7 @@ impl<'a> Quiet<'a> {
         );
         ensure!(lost == 0, "{what}: {lost} packets lost");
         ensure!(changes.is_empty(), "{what}: addresses changed: {changes:?}");
-        ensure!(announced == 0, "{what}: {announced} gratuitous ARPs");
+        ensure!(self.announces || announced == 0, "{what}: {announced} gratuitous ARPs");
         ensure!(said.iter().all(|advert| advert.priority == 101), "{what}: r1 sent {said:?}");
         let others = adverts(&self.wire, "r2", 25, begin);
         ensure!(others.is_empty(), "{what}: r2 sent {others:?}");
@@ -106,9 +132,9 @@ impl<'a> Quiet<'a> {
         let begin = Moment::now();
         r1.running.leave_for_restart()?;
         let ended = wait_for_end(&mut r1.running)?;
-        ensure!(ended, "r1 does not end on SIGRTMIN");
+        ensure!(ended, "r1 does not end on SIGRTMIN+1");
         *r1 = Router::start(self.lab, "r1", config)?;
-        self.undisturbed("SIGRTMIN and start", begin)
+        self.undisturbed("SIGRTMIN+1 and start", begin)
     }
 }
 
@@ -118,25 +144,25 @@ fn wait_for_end(running: &mut Running) -> Result<bool> {
 
 /// The peer probes, is told to wait, and waits.
 fn planned_restarts(lab: &Lab) -> Result<()> {
-    let [mut r1, r2] = pair(lab, files())?;
+    let files = slow();
+    let [mut r1, r2] = pair(lab, [&files[0], &files[1]])?;
     let quiet = Quiet::new(lab)?;
     quiet.exec()?;
-    quiet.leave_and_start(&mut r1, files()[0])?;
+    quiet.leave_and_start(&mut r1, &files[0])?;
     quiet.exec()?;
     ensure!(!r2.log().contains("BACKUP -> "), "r2 left BACKUP:\n{}", r2.log());
     // The peers go on as before: the next death is noticed fast.
     r2.probes()?;
     let died = Moment::now();
     r1.running.kill9()?;
-    let taken = ha_tests::lab::wait_for(ms(300), || quiet.wire.first_advert_from("r2", died))
+    let taken = ha_tests::lab::wait_for(ms(3_000), || quiet.wire.first_advert_from("r2", died))
         .context("r2 does not take over after restarts")?;
     println!("killed after the restarts: r2 takes over after {:.1} ms", taken.ms_after(died));
-    ensure!(taken.since(died) < ms(50), "r2 takes over {:.1} ms after kill -9", taken.ms_after(died));
-    Ok(())
+    within("r2 takes over after kill -9", died, taken, ms(500)).map(drop)
 }
 
 fn with_fast(on: bool) -> String {
-    format!("global_defs {{\n    fast_failover {}\n}}\n{}", if on { "on" } else { "off" }, files()[0])
+    format!("global_defs {{\n    fast_failover {}\n}}\n{}", if on { "on" } else { "off" }, slow()[0])
 }
 
 /// keepalived waits for three intervals and the skew time, whatever kind of restart it is. Planned restarts are the
@@ -145,7 +171,7 @@ fn restarts_beside_keepalived(lab: &Lab, fast: bool) -> Result<()> {
     let config = with_fast(fast);
     let mut r1 = Router::start(lab, "r1", &config)?;
     r1.says("-> MASTER", ms(5_000))?;
-    let mut r2 = lab.host("r2")?.start(Daemon::Keepalived, files()[1])?;
+    let mut r2 = lab.host("r2")?.start(Daemon::Keepalived, &slow()[1])?;
     ha_tests::lab::wait_for(ms(3_000), || (r2.keepalived_state() == "BACKUP").then_some(()))
         .context("keepalived is not BACKUP")?;
     let quiet = Quiet::new(lab)?;
@@ -165,4 +191,61 @@ fn restarts_beside_keepalived(lab: &Lab, fast: bool) -> Result<()> {
     let said = log.get(before..).unwrap_or_default();
     ensure!(said.trim().is_empty(), "keepalived noticed:\n{said}");
     Ok(())
+}
+
+/// Nothing of r1 is left in the kernel but the addresses: the role goes on by what the run before wrote down. The peer
+/// with XDP probes, and is told that there will be no answers for a while.
+fn restarts_without_xdp(lab: &Lab, peer: Daemon) -> Result<()> {
+    let config = format!("global_defs {{\n    xdp_mode off\n}}\n{}", files()[0]);
+    let mut r1 = Router::start(lab, "r1", &config)?;
+    r1.says("-> MASTER", ms(5_000))?;
+    let r2 = lab.host("r2")?.start(peer, files()[1])?;
+    let ready = || match peer {
+        Daemon::Keepalived => r2.keepalived_state() == "BACKUP",
+        _ => r2.log().contains("answers probes"),
+    };
+    ha_tests::lab::wait_for(ms(5_000), || ready().then_some(())).context("r2 does not follow r1")?;
+    let quiet = Quiet { announces: true, ..Quiet::new(lab)? };
+    std::thread::sleep(ms(200));
+    let before = r2.log().len();
+    quiet.exec()?;
+    quiet.leave_and_start(&mut r1, &config)?;
+    quiet.exec()?;
+    ensure!(r1.log().contains("is still MASTER"), "the role does not go on:\n{}", r1.log());
+    ensure!(lab.host("r1")?.read("/run/xvrrp/restart").is_err(), "the file is still there");
+    let log = r2.log();
+    let said = log.get(before..).unwrap_or_default();
+    ensure!(!said.contains("MASTER") && !said.contains("unreachable"), "r2 noticed:\n{said}");
+
+    // A crash is no restart: nobody knows what has happened meanwhile.
+    r1.running.signal(Signal::SIGKILL)?;
+    ensure!(wait_for_end(&mut r1.running)?, "r1 does not end");
+    let r1 = Router::start(lab, "r1", &config)?;
+    r1.says("left by an earlier run", ms(3_000))?;
+    Ok(())
+}
+
+/// A processor takes longer for the verifier than the shortest restart window, and ten times as long as the peer is
+/// patient by the RFC's timers. The window follows the start, and somebody advertises meanwhile.
+fn slow_restart(lab: &Lab, peer: Daemon) -> Result<()> {
+    let host = lab.host("r1")?;
+    let _r1 = host.start_in(Daemon::Xvrrp, files()[0], &[], &[("XVRRP_TEST_SLOW_LOADING", "3500")])?;
+    until(host, "VI_1", "MASTER", ms(10_000))?;
+    let r2 = lab.host("r2")?.start(peer, files()[1])?;
+    let ready = || match peer {
+        Daemon::Keepalived => r2.keepalived_state() == "BACKUP",
+        _ => r2.log().contains("answers probes"),
+    };
+    ha_tests::lab::wait_for(ms(5_000), || ready().then_some(())).context("r2 does not follow r1")?;
+    let quiet = Quiet::new(lab)?;
+    std::thread::sleep(ms(200));
+    let begin = Moment::now();
+    let output = xvrrp(host, &["restart", "--run-dir", RUN_DIR])?;
+    ensure!(output.status.success(), "restart: {}", stderr(&output));
+    ha_tests::lab::wait_for(ms(20_000), || {
+        host.read("/run/lab/xvrrp.log").is_ok_and(|log| log.contains("is still MASTER")).then_some(())
+    })
+    .context("r1 does not go on with its role")?;
+    println!("resumed after {:.0} ms", Moment::now().ms_after(begin));
+    quiet.undisturbed("slow restart", begin)
 }

@@ -9,6 +9,7 @@ use ha_tests::lab::{Addresses, Change, Daemon, Lab, Moment, wait_for};
 use super::dialect::{Dialect, NAME, instance, password};
 use super::router::{Router, last_heard, off};
 use crate::harness::Test;
+use crate::punctual::allowance;
 
 const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 16, 1, 25));
 const THEIRS: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 16, 1, 26));
@@ -21,7 +22,7 @@ pub(super) fn tests() -> Vec<Test> {
     vec![
         test("s16_neighbour_with_another_password", other_password),
         test("s05_neighbour_with_another_interval_v2", other_interval_v2),
-        test("s04_neighbour_with_another_interval_v3_is_master", slow_master).timing(),
+        test("s04_neighbour_with_another_interval_v3_is_master", slow_master),
         test("s04_neighbour_with_another_interval_v3_is_backup", slow_backup),
     ]
 }
@@ -109,7 +110,9 @@ fn learned(lab: &Lab, daemons: [Daemon; 2], masters: Duration, backups: Duration
     let wanted = dialect.master_down(99, masters);
     let late = off(took, last, wanted);
     println!("figures: {} takes over {late:+.1} ms off {wanted:?}", backup.daemon.name());
-    let bound = if backup.daemon == Daemon::Xvrrp { 20.0 } else { 150.0 };
+    // A tenth of an interval; a peer that has no priority over other tests gets the time of a busy machine.
+    let grain = if backup.daemon == Daemon::Xvrrp { masters / 10 } else { masters / 2 };
+    let bound = (grain + allowance(last.plus(wanted), took)).as_secs_f64() * 1e3;
     ensure!((-1.0..bound).contains(&late), "takeover is {late:+.1} ms off {wanted:?}");
     Ok(())
 }

@@ -12,20 +12,13 @@ use ha_tests::lab::{
 use super::dialect::{Dialect, PRIORITIES};
 use super::router::{Router, last_heard, off};
 use crate::harness::Test;
+use crate::punctual::{allowance, within};
 
 /// How far from the RFC's time a daemon may take over.
 #[derive(Clone, Copy)]
 struct Tolerance {
     early: Duration,
     late: Duration,
-}
-
-/// Milliseconds from the new master's first advert to the address.
-///
-/// A peer runs beside other labs that come and go, and the kernel has one lock for changes of addresses and devices in
-/// all namespaces.
-fn usable_ms(daemon: Daemon) -> f64 {
-    if daemon == Daemon::Xvrrp { 20.0 } else { 100.0 }
 }
 
 /// When a router took over, in milliseconds.
@@ -58,20 +51,20 @@ pub(super) fn tests() -> Vec<Test> {
                 let test = Test::new(name, move |lab: &Lab| Run::new(lab, daemons, dialect)?.all());
                 let test = test.needs(daemons).needs_tool("tcpdump");
                 // Our own takeovers are judged strictly.
-                tests.push(if daemons[1] == Daemon::Xvrrp { test.timing() } else { test.long() });
+                tests.push(test.long());
             }
         }
     }
     tests
 }
 
-/// How far a daemon's takeover may be off. Peers run beside other tests, so that they get the time of a busy machine,
-/// but less than an interval, by which they would be off if they misunderstood our adverts. vrrpd counts whole
+/// How far a daemon's takeover may be off, besides what the machine was held up. Peers have no priority over other tests,
+/// so that they get the time of a busy machine, but less than an interval, by which they would be off if they misunderstood our adverts. vrrpd counts whole
 /// centiseconds and cuts fractions of them.
 fn tolerance(daemon: Daemon, dialect: Dialect) -> Tolerance {
     let busy = dialect.interval() * 3 / 4;
     match daemon {
-        Daemon::Xvrrp | Daemon::XvrrpRfc => Tolerance { early: ms(1), late: ms(20) },
+        Daemon::Xvrrp | Daemon::XvrrpRfc => Tolerance { early: ms(1), late: dialect.interval() / 10 },
         Daemon::Keepalived => Tolerance { early: ms(1), late: busy },
         Daemon::FrrVrrpd => Tolerance { early: ms(20), late: busy },
     }
@@ -132,8 +125,8 @@ impl<'a> Run<'a> {
         self.end()
     }
 
-    /// Waits until the virtual address is on router `which` and not on the other, and stays there.
-    fn alone(&mut self, which: usize) -> Result<()> {
+    /// Waits until the virtual address is on router `which` and not on the other, and stays there; since when.
+    fn alone(&mut self, which: usize) -> Result<Moment> {
         let patience = self.dialect.master_down(PRIORITIES[0], self.dialect.interval()) + ms(6_000);
         let alone = |run: &Self| -> Result<bool> {
             let holds = |which: usize| run.routers[which].holds(&run.wire, &run.addresses);
@@ -146,17 +139,20 @@ impl<'a> Run<'a> {
         });
         let name = self.routers[which].name();
         came.with_context(|| format!("the address is not on {name} alone within {patience:?}"))??;
+        let since = Moment::now();
         std::thread::sleep(self.dialect.interval() + ms(300));
         for router in &mut self.routers {
             router.check_alive()?;
         }
         ensure!(alone(self)?, "the address does not stay on {name} alone");
-        Ok(())
+        Ok(since)
     }
 
     fn start(&mut self) -> Result<()> {
-        self.alone(0)?;
-        ensure!(self.wire.unreachables().is_empty(), "ICMP unreachable: {:?}", self.wire.unreachables());
+        let since = self.alone(0)?;
+        // A host whose daemon was not up yet rightly refused unicast adverts.
+        let refused: Vec<_> = self.wire.unreachables().into_iter().filter(|seen| seen.at > since).collect();
+        ensure!(refused.is_empty(), "ICMP unreachable: {refused:?}");
         self.check_answers()?;
         self.check_adverts()?;
         self.routers.iter().try_for_each(Router::check_counters)
@@ -262,8 +258,9 @@ impl<'a> Run<'a> {
             // Make before break: it serves the address until the successor has announced it. What is lost after that
             // is the successor's: keepalived may announce an address that its kernel has not got ready yet.
             let before = report.lost_between(asked, took);
+            let more = allowance(asked, took).as_millis();
             ensure!(
-                before == 0,
+                before as u128 <= more,
                 "the planned switch lost {before} of a 1 ms stream: {}",
                 gaps(&report, asked)
             );
@@ -283,6 +280,7 @@ impl<'a> Run<'a> {
         let daemon = self.routers[1].daemon;
         let Tolerance { early, late } = tolerance(daemon, self.dialect);
         let decided = self.wire.first_advert_from("r2", from).map_or(took, |advert| advert.min(took));
+        let late = late + allowance(from.plus(wanted), decided);
         let times = Times { off: off(decided, from, wanted), usable: took.ms_after(decided) };
         ensure!(
             times.off <= late.as_secs_f64() * 1e3 && times.off >= -early.as_secs_f64() * 1e3,
@@ -290,7 +288,10 @@ impl<'a> Run<'a> {
             daemon.name(),
             decided.ms_after(from)
         );
-        ensure!(times.usable < usable_ms(daemon), "the address came {:.1} ms after the advert", times.usable);
+        // Before the next advert.
+        if daemon == Daemon::Xvrrp {
+            within("the address comes after the advert", decided, took, self.dialect.interval() / 2)?;
+        }
         Ok(times)
     }
 

@@ -26,9 +26,12 @@ pub(crate) fn tests() -> Vec<Test> {
 
 fn xdp(lab: &Lab) -> Result<()> {
     let seconds = std::env::var("XVRRP_LOAD_SECONDS").ok().and_then(|text| text.parse().ok());
-    let [_, backup] = beside_hogs(lab, None, seconds.unwrap_or(20))?;
-    ensure!(backup.percent() < 1.0, "the backup used {backup}");
-    ensure!(backup.wakeups() < 50.0, "the backup used {backup}");
+    let Outcome { spent: [master, backup], received, seconds, .. } =
+        beside_hogs(lab, None, seconds.unwrap_or(10))?;
+    // Most adverts wake nobody, and to hear them is nothing compared with sending them.
+    let each = backup.wakeups() * seconds as f64 / received as f64;
+    ensure!(each < 0.01, "the backup woke up {each:.4} times for each of {received} adverts: {backup}");
+    ensure!(backup.percent() < master.percent() / 5.0, "the backup used {backup}; the master {master}");
     Ok(())
 }
 
@@ -41,11 +44,11 @@ fn sockets(lab: &Lab) -> Result<()> {
 ///
 /// A virtual machine may itself stand still for half a second on one of its cores. A backup that takes over from a
 /// master that ran there is right, so such an attempt is worth nothing and is repeated.
-fn beside_hogs(lab: &Lab, xdp: Option<&'static str>, seconds: u64) -> Result<[Spent; 2]> {
+fn beside_hogs(lab: &Lab, xdp: Option<&'static str>, seconds: u64) -> Result<Outcome> {
     for attempt in 1..=ATTEMPTS {
         let outcome = attempt_beside_hogs(lab, xdp, seconds)?;
         match outcome.changed {
-            None => return Ok(outcome.spent),
+            None => return Ok(Outcome { changed: None, ..outcome }),
             Some(change) if outcome.silence < INTERVAL * 3 || attempt == ATTEMPTS => {
                 return Err(
                     change.context(format!("the master was silent for {:?} at most", outcome.silence))
@@ -66,6 +69,9 @@ struct Outcome {
     changed: Option<anyhow::Error>,
     /// Longest time without an advert of VRID 1, as the client saw it.
     silence: Duration,
+    /// Adverts that the backup accepted in so many seconds.
+    received: u64,
+    seconds: u64,
 }
 
 fn attempt_beside_hogs(lab: &Lab, xdp: Option<&'static str>, seconds: u64) -> Result<Outcome> {
@@ -98,10 +104,11 @@ fn attempt_beside_hogs(lab: &Lab, xdp: Option<&'static str>, seconds: u64) -> Re
     let changed = after[1].never_master().err();
     ensure!(changed.is_some() || !seen.contains("172.16.1.2 >"), "the backup sent adverts:\n{seen}");
     // A master that sends no adverts would make the rest cheap.
-    ensure!(changed.is_some() || sent > 9_800 * seconds, "only {sent} adverts in {seconds} s");
+    let due = 10_000 * seconds;
+    ensure!(changed.is_some() || sent > due / 2, "only {sent} of {due} adverts in {seconds} s");
     backup.stop()?;
     master.stop()?;
-    Ok(Outcome { spent, changed, silence })
+    Ok(Outcome { spent, changed, silence, received, seconds })
 }
 
 /// Longest time between two packets of r1 that tcpdump printed.

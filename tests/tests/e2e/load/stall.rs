@@ -75,7 +75,7 @@ fn stalled(lab: &Lab, stall: Stall) -> Result<()> {
     println!("{sent} adverts in {took:.1} s, {} takeovers from a silent master", judge.right);
     master.check_alive()?;
     ensure!(States::read(r1)?.times_master() == u64::from(ALL), "the master changed state");
-    ensure!(sent as f64 > 0.8 * 1_010.0 * took, "{sent} adverts in {took:.1} s: that proves nothing");
+    ensure!(sent as f64 > 0.5 * 1_010.0 * took, "{sent} adverts in {took:.1} s: that proves nothing");
     let mut times = 0;
     for ((host, _, _), backup) in BACKUPS.into_iter().zip(&mut backups) {
         backup.check_alive()?;

@@ -14,23 +14,23 @@ use crate::hostile::{VIP, ms};
 const CHECK: &str = "vrrp_check nginx {\n http http://127.0.0.1/\n status 200\n interval 50ms\n}\n";
 const SCRIPT: &str = "vrrp_script nginx {\n script \"/usr/bin/curl -sf -m 1 -o /dev/null http://127.0.0.1/\"\n \
                       interval 1\n timeout 2\n}\n";
-/// Longest time until the client is served by the other router: the interval, the timeout of the same length, and
-/// what a loaded machine needs.
-const LIMIT: Duration = ms(250);
+/// Until the client is served by the other router: sooner than a script of keepalived, whose shortest interval is a
+/// second, is run again.
+const LIMIT: Duration = ms(1_000);
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("track::nginx_killed_frozen_502", |lab: &Lab| move_away(lab, Daemon::Xvrrp, 3))
             .needs([Daemon::Xvrrp])
             .needs_tool("nginx")
-            .timing(),
+            .long(),
         Test::new("track::nginx_beside_keepalived_with_curl", |lab: &Lab| {
             move_away(lab, Daemon::Keepalived, 1)
         })
         .needs([Daemon::Keepalived])
         .needs_tool("nginx")
         .needs_tool("curl")
-        .timing(),
+        .long(),
     ]
 }
 

@@ -47,20 +47,25 @@ impl Place {
         self.directory.path().join("keepalived.conf").display().to_string()
     }
 
-    /// Runs doctor on the configuration, behind a command that changes what it may do.
+    /// Runs doctor on the configuration, behind a command that changes what it may do. Exit code and report.
     fn doctor_behind(&self, command: &[&str], arguments: &[&str]) -> (i32, Value) {
-        let config = self.config();
-        let all = |json: &'static [&'static str]| {
-            let words = command.iter().copied().chain([XVRRP, "doctor", "-f", &config]);
-            output(&words.chain(arguments.iter().copied()).chain(json.iter().copied()).collect::<Vec<_>>())
-        };
-        let (page, json) = (all(&[]), all(&["--json"]));
-        let code = json.status.code().expect("an exit code");
-        let report: Value = serde_json::from_slice(&json.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}{}", text(&json.stdout), text(&json.stderr)));
+        let done = self.run(command, &[arguments, &["--json"]].concat());
+        let code = done.status.code().expect("an exit code");
+        let report: Value = serde_json::from_slice(&done.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", text(&done.stdout), text(&done.stderr)));
         assert_eq!(report["exit_code"], code);
         assert_eq!(report["schema"], 1);
-        // People are told the same.
+        (code, report)
+    }
+
+    fn doctor(&self, arguments: &[&str]) -> (i32, Value) {
+        self.doctor_behind(&[], arguments)
+    }
+
+    /// The same, and people are told the same.
+    fn doctor_in_words(&self) -> (i32, Value) {
+        let (code, report) = self.doctor(&[]);
+        let page = self.run(&[], &[]);
         assert_eq!(page.status.code(), Some(code), "{}", text(&page.stdout));
         let page = text(&page.stdout);
         for finding in list(&report, "findings") {
@@ -71,12 +76,12 @@ impl Place {
         }
         let verdict = ["good:", "degraded:", "cannot run"][usize::try_from(code).expect("small")];
         assert!(page.lines().last().is_some_and(|line| line.starts_with(verdict)), "{page}");
-        println!("{page}");
         (code, report)
     }
 
-    fn doctor(&self, arguments: &[&str]) -> (i32, Value) {
-        self.doctor_behind(&[], arguments)
+    fn run(&self, command: &[&str], arguments: &[&str]) -> Output {
+        let config = self.config();
+        output(&[command, &[XVRRP, "doctor", "-f", &config], arguments].concat())
     }
 }
 
@@ -119,7 +124,7 @@ fn healthy() {
     veth();
     let place = Place::new(INSTANCE);
     let before = state();
-    let (code, report) = place.doctor(&[]);
+    let (code, report) = place.doctor_in_words();
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(report["configuration"], place.config());
     let expected = &report["interfaces"][0];
@@ -137,7 +142,7 @@ fn occupied() {
     let other = Raw::empty();
     let link = other.attach(ifindex);
     let place = Place::new(INSTANCE);
-    let (code, report) = place.doctor(&[]);
+    let (code, report) = place.doctor_in_words();
     assert_eq!(code, 1);
     let busy = finding(&report, "busy");
     assert!(busy["level"] == "warn" && word(busy, "text").contains("an XDP program with id"), "{busy}");

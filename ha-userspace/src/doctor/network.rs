@@ -35,15 +35,14 @@ pub fn findings(wanted: &Wanted, found: &Found, around: &Surroundings) -> Vec<Fi
         Found::There(facts) => facts,
     };
     let mut findings = vec![link(wanted, facts, &line), device(facts, &line)];
-    findings.extend(prospect(facts, wanted.mode).findings.iter().filter_map(|reason| {
-        // The first line says that.
-        (reason.why != Why::Down).then(|| {
-            let level = match reason.effect {
-                Effect::NoXdp if wanted.fast.enabled => Level::Warn,
-                _ => Level::Note,
-            };
-            because(line(level, reason.why.word(), reason.text.clone()), reason)
-        })
+    // That it is down says the first line.
+    let reasons = prospect(facts, wanted.mode).findings;
+    findings.extend(reasons.iter().filter(|reason| reason.why != Why::Down).map(|reason| {
+        let level = match reason.effect {
+            Effect::NoXdp if wanted.fast.enabled => Level::Warn,
+            _ => Level::Note,
+        };
+        because(line(level, reason.why.word(), reason.text.clone()), reason)
     }));
     findings.extend(programs(facts, around, &line));
     findings.extend(parameters(facts, around, &line));

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "a system call that takes a structure; each block says why it is sound")]
 
 use std::ffi::CString;
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -63,14 +64,22 @@ struct RawLinkInfo {
 }
 
 impl PinnedLink {
-    /// Opens the object that is pinned at `path`.
+    /// Opens the link that is pinned at `path`; an error where something else is.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let path = CString::new(path.as_os_str().as_bytes())?;
         let attributes = ObjectAttributes { path: path.as_ptr() as u64, descriptor: 0, flags: 0 };
         // SAFETY: the path outlives the call, which only reads.
         let descriptor = unsafe { bpf(BPF_OBJ_GET, &attributes) }?;
         // SAFETY: the kernel has just made it for us.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+        let object = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        // What the kernel says of maps and programs begins with numbers of other lists, which would be taken for those
+        // of links.
+        let about = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}"))?;
+        if about.lines().any(|line| line.starts_with("link_type:")) {
+            Ok(Self(object))
+        } else {
+            Err(io::ErrorKind::InvalidData.into())
+        }
     }
 
     /// Asks about the link; an error where it is none, or none of XDP.

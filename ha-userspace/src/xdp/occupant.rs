@@ -23,7 +23,7 @@ impl Occupant {
     /// Whether it looks like one of ours: a running daemon's, or what a killed one left.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        Variant::ALL.iter().any(|variant| self.name.as_deref() == Some(variant.program()))
+        self.name.as_deref().is_some_and(is_ours)
     }
 }
 
@@ -61,7 +61,13 @@ pub(super) fn carrier(ifindex: u32) -> Option<(u32, bool)> {
     Some((losses?, link.header.flags.contains(LinkFlags::LowerUp)))
 }
 
-fn name(id: u32) -> Option<String> {
+/// Whether a program of this name is one of ours.
+pub(super) fn is_ours(name: &str) -> bool {
+    Variant::ALL.iter().any(|variant| name == variant.program())
+}
+
+/// The name of a program; `None` where it has none, or where we may not know it.
+pub(super) fn name(id: u32) -> Option<String> {
     loaded_programs()
         .filter_map(Result::ok)
         .find(|program| program.id() == id)

@@ -16,9 +16,10 @@ use aya::pin::PinError as AyaPinError;
 use aya::programs::links::{FdLink, PinnedLink as AyaPinnedLink};
 use ha_common::layout::ABI_VERSION;
 use nix::mount::{MsFlags, mount};
+use nix::net::if_::if_nametoindex;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use super::bpf::PinnedLink;
+use super::bpf::{LinkInfo, PinnedLink};
 use super::claim::Claim;
 use super::fence::Lease;
 use super::loader::PINNED_MAPS;
@@ -31,7 +32,10 @@ const LINK: &str = "link";
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
     /// There is no BPF file system and it cannot be mounted.
-    #[error("cannot mount the BPF file system on {path}: {source}")]
+    #[error(
+        "cannot mount the BPF file system on {path}: {source}; mount it before the daemon starts (`mount -t bpf bpf \
+         {path}`), or name another one with --bpffs"
+    )]
     Mount {
         /// Where.
         path: PathBuf,
@@ -39,7 +43,7 @@ pub enum PinError {
         source: io::Error,
     },
     /// A directory cannot be made, or an old pin not removed.
-    #[error("cannot use {path}: {source}")]
+    #[error("cannot use {path}: {source}{}", hint(source))]
     Directory {
         /// Which.
         path: PathBuf,
@@ -57,6 +61,14 @@ pub enum PinError {
         /// The other interface.
         ifindex: u32,
     },
+    /// Something else's link is in the place of ours. It is left alone.
+    #[error("{path} is the link of {program}; remove it, or name another BPF file system with --bpffs")]
+    Stranger {
+        /// The pin.
+        path: PathBuf,
+        /// Whose it is.
+        program: String,
+    },
     /// The kernel does not pin the link.
     #[error("cannot pin {path}: {source}")]
     Link {
@@ -65,6 +77,15 @@ pub enum PinError {
         /// What aya says.
         source: AyaPinError,
     },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "; something else is in the place of a directory: remove it"
+        }
+        _ => "",
+    }
 }
 
 /// The pins of one interface. Removed when dropped.
@@ -93,6 +114,7 @@ impl Pins {
         for old in interfaces(&root).filter(|path| path.ends_with(&name) && *path != directory) {
             match owner(&old) {
                 Owner::Foreign(other) => return Err(PinError::Foreign { path: old, ifindex: other }),
+                Owner::Stranger(_) => {}
                 Owner::Ours(_) | Owner::Nobody => remove(&old)?,
             }
         }
@@ -101,6 +123,9 @@ impl Pins {
                 AyaPinnedLink::from_pin(directory.join(LINK)).ok().map(FdLink::from)
             }
             Owner::Foreign(other) => return Err(PinError::Foreign { path: directory, ifindex: other }),
+            Owner::Stranger(program) => {
+                return Err(PinError::Stranger { path: directory.join(LINK), program });
+            }
             Owner::Ours(_) | Owner::Nobody => None,
         };
         if link.is_none() {
@@ -171,7 +196,7 @@ pub fn left_lease(bpffs: &Path, interface: &str) -> Option<Lease> {
 pub(super) fn discard(bpffs: &Path, interface: &str) {
     let name = file_name(interface);
     for directory in interfaces(&bpffs.join("xvrrp")).filter(|path| path.ends_with(&name)) {
-        if !matches!(owner(&directory), Owner::Foreign(_)) {
+        if !matches!(owner(&directory), Owner::Foreign(_) | Owner::Stranger(_)) {
             let _ = remove(&directory);
         }
     }
@@ -187,7 +212,7 @@ pub fn remove_leftovers(bpffs: &Path, in_use: &[&str]) {
     let in_use: Vec<_> = in_use.iter().map(|name| file_name(name)).collect();
     for directory in interfaces(&bpffs.join("xvrrp")) {
         let used = in_use.iter().any(|name| directory.ends_with(name));
-        if used || matches!(owner(&directory), Owner::Foreign(_)) {
+        if used || matches!(owner(&directory), Owner::Foreign(_) | Owner::Stranger(_)) {
             continue;
         }
         // Another daemon may use it.
@@ -210,7 +235,14 @@ pub fn detach_everything(bpffs: &Path) -> Result<Vec<PathBuf>, PinError> {
     let mut failure = None;
     if is_bpffs(bpffs) {
         for directory in interfaces(&bpffs.join("xvrrp")) {
-            match remove(&directory) {
+            let removed = match owner(&directory) {
+                Owner::Stranger(program) => Err(PinError::Stranger { path: directory.join(LINK), program }),
+                Owner::Ours(_) | Owner::Foreign(_) | Owner::Nobody => {
+                    detach(&directory, |_| true);
+                    remove(&directory)
+                }
+            };
+            match removed {
                 Ok(()) => gone.push(directory),
                 Err(error) => failure = failure.or(Some(error)),
             }
@@ -225,18 +257,34 @@ enum Owner {
     Ours(u32),
     /// It is attached to one with this index in another namespace.
     Foreign(u32),
+    /// It is no program of ours, nor its like.
+    Stranger(String),
     /// It is not attached, or not there.
     Nobody,
 }
 
 fn owner(directory: &Path) -> Owner {
-    match PinnedLink::open(&directory.join(LINK)).and_then(|link| link.info()) {
-        Err(_) => Owner::Nobody,
-        Ok(info) if info.ifindex == 0 => Owner::Nobody,
-        Ok(info) if occupant::program(info.ifindex).is_some_and(|(id, _)| id == info.program) => {
-            Owner::Ours(info.ifindex)
-        }
-        Ok(info) => Owner::Foreign(info.ifindex),
+    // What is no link may go: nothing is taken off any interface with it.
+    let Ok(link) = PinnedLink::open(&directory.join(LINK)) else { return Owner::Nobody };
+    let Ok(LinkInfo { program, ifindex }) = link.info() else {
+        return Owner::Stranger("a program that is none of XDP".to_owned());
+    };
+    if let Some(name) = occupant::name(program).filter(|name| !occupant::is_ours(name)) {
+        return Owner::Stranger(format!("the XDP program {name} (id {program})"));
+    }
+    match ifindex {
+        0 => Owner::Nobody,
+        _ if occupant::program(ifindex).is_some_and(|(id, _)| id == program) => Owner::Ours(ifindex),
+        _ => Owner::Foreign(ifindex),
+    }
+}
+
+/// Takes the program off its interface, if that has one of the indexes that are meant.
+fn detach(directory: &Path, meant: impl FnOnce(u32) -> bool) {
+    if let Ok(link) = PinnedLink::open(&directory.join(LINK))
+        && link.info().is_ok_and(|info| meant(info.ifindex))
+    {
+        let _ = link.detach();
     }
 }
 
@@ -259,13 +307,12 @@ fn interfaces(root: &Path) -> impl Iterator<Item = PathBuf> + use<> {
         .into_iter()
 }
 
-/// Detaches the program, and removes an interface's directory, and its parents where they are empty then.
+/// Removes an interface's directory, and its parents where they are empty then.
 fn remove(directory: &Path) -> Result<(), PinError> {
     // The kernel gives up a link some time after its last pin has gone, and not while somebody holds it; until then
-    // nothing else can be attached. A defunct link says that it is one, and its pin goes all the same.
-    if let Ok(link) = PinnedLink::open(&directory.join(LINK)) {
-        let _ = link.detach();
-    }
+    // nothing else can be attached. A link to another interface, which somebody has put here, may be in use there.
+    let name = directory.file_name().unwrap_or_default().to_string_lossy().replace(':', ".");
+    detach(directory, |ifindex| if_nametoindex(name.as_str()) == Ok(ifindex));
     match fs::remove_dir_all(directory) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -61,6 +61,7 @@ mod ping;
 mod ping_report;
 mod process;
 mod requirements;
+mod seccomp;
 mod stall;
 mod status;
 mod stress;
@@ -90,6 +91,7 @@ pub use ping::Pinger;
 pub use ping_report::{Echo, Gap, PingReport};
 pub use process::Process;
 pub use requirements::{missing, missing_tool};
+pub use seccomp::{BPF_PROG_LOAD, refuse_bpf};
 pub use stall::{forget_stalls, longest_stall};
 pub use status::{
     InstanceStatus, InterfaceStatus, MasterStatus, PriorityChange, PriorityStatus, ProbedStatus, Status,

@@ -11,6 +11,7 @@ use std::process::Command;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{getppid, setsid};
+use seccompiler::{BpfProgram, apply_filter};
 use socket2::{SockAddr, Socket};
 
 /// Makes the kernel kill the child of `command` when the **thread** that spawns it ends, however it ends.
@@ -57,6 +58,15 @@ pub(super) fn detach(command: &mut Command) {
             setsid()?;
             Ok(())
         });
+    }
+}
+
+/// Puts the child of `command` under a system call filter.
+pub(super) fn filter_calls(command: &mut Command, filter: BpfProgram) {
+    // SAFETY: the hook runs between fork and exec and calls only prctl(2) and seccomp(2) with the filter, which was made
+    // before; both are async-signal-safe.
+    unsafe {
+        command.pre_exec(move || apply_filter(&filter).map_err(|_| io::Error::last_os_error()));
     }
 }
 

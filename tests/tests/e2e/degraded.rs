@@ -1,8 +1,12 @@
 //! What the machine withholds or takes away: interfaces, addresses, rights, BPF, a previous life. The daemon
 //! says what it lacks, is in a defined state, and goes on with what it has.
 
+#[path = "degraded_bpf.rs"]
+mod bpf;
 #[path = "degraded_interfaces.rs"]
 mod interfaces;
+#[path = "degraded_pins.rs"]
+mod pins;
 #[path = "degraded_restart.rs"]
 mod restart;
 #[path = "degraded_rights.rs"]
@@ -18,8 +22,13 @@ use crate::hostile::{VIP, json, ms, reach, state};
 use crate::punctual::on_time;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [interfaces::tests(), rights::tests(), restart::tests()].into_iter().flatten().collect()
+    [interfaces::tests(), rights::tests(), bpf::tests(), pins::tests(), restart::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
+
+pub(crate) const FILE: &str = "/etc/keepalived/keepalived.conf";
 
 /// Five adverts a second.
 pub(crate) fn config(priority: u8) -> String {

@@ -59,12 +59,12 @@ fn program_detached(lab: &Lab, victim: &str) -> Result<()> {
     sound(&mut backup, 60)
 }
 
-fn delete(host: &Host) -> Result<()> {
+pub(super) fn delete(host: &Host) -> Result<()> {
     host.output(&["ip", "link", "del", host.interface()]).map(drop)
 }
 
 /// The interface as the lab made it, with another index.
-fn make(lab: &Lab, host: &Host) -> Result<()> {
+pub(super) fn make(lab: &Lab, host: &Host) -> Result<()> {
     let (name, interface, pid) = (host.name(), host.interface(), host.holder_pid().to_string());
     let mac = host.spec().mac.map(|byte| format!("{byte:02x}")).join(":");
     lab.switch().output(&[
@@ -82,7 +82,7 @@ fn descriptors(daemon: &Running) -> Result<usize> {
 }
 
 /// Waits until adverts come in through XDP: loading a program takes a tenth of a second, and nothing waits for it.
-fn through_xdp(host: &Host) -> Result<()> {
+pub(super) fn through_xdp(host: &Host) -> Result<()> {
     let attached = || (json(host, "status").ok()?["instances"][0]["receive"] == "generic").then_some(());
     wait_for(ms(3_000), attached).with_context(|| format!("{} does not use XDP", host.name()))
 }

@@ -6,11 +6,9 @@ use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Daemon, Host, Lab, Process, RUN_DIR, wait_for};
 use serde_json::Value;
 
-use super::{config, pair, settled, takeover};
+use super::{FILE, config, pair, settled, takeover};
 use crate::harness::Test;
 use crate::hostile::{VIP, json, ms, reach, sound, text, xvrrp};
-
-const FILE: &str = "/etc/keepalived/keepalived.conf";
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();

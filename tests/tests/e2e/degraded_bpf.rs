@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use serde_json::{Value, json};
 
 use super::{FILE, config};
-use crate::harness::Test;
+use crate::harness::{Body, Test};
 use crate::hostile::{self, VIP, ms, reach, sound};
 
 const LOG: &str = "/run/lab/refused.log";
@@ -18,7 +18,7 @@ const NO_PINS: &str = "no fence when the daemon dies";
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
-    let mut add = |name: String, body: Box<dyn Fn(&Lab) -> Result<()> + Send>| {
+    let mut add = |name: String, body: Body| {
         tests.push(Test::new(format!("degraded::{name}"), body).needs([Daemon::Xvrrp]));
     };
     for errno in [Errno::EPERM, Errno::ENOSYS] {

@@ -6,12 +6,12 @@ use ha_tests::lab::{Daemon, Host, Lab, Running, wait_for};
 use serde_json::{Value, json};
 
 use super::config;
-use crate::harness::Test;
+use crate::harness::{Body, Test};
 use crate::hostile::{self, VIP, logged, ms, reach, sound};
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
-    let mut add = |name: String, body: Box<dyn Fn(&Lab) -> Result<()> + Send>| {
+    let mut add = |name: String, body: Body| {
         let test = Test::new(format!("degraded::{name}"), body);
         tests.push(test.needs([Daemon::Xvrrp]).needs_tool("bpftool"));
     };

@@ -8,7 +8,8 @@ use anyhow::{Error, Result};
 use ha_tests::lab::{self, Daemon, Lab, Moment, Topology};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-type Body = Box<dyn Fn(&Lab) -> Result<()> + Send>;
+/// What a test does.
+pub(crate) type Body = Box<dyn Fn(&Lab) -> Result<()> + Send>;
 
 /// One end-to-end test.
 pub(crate) struct Test {

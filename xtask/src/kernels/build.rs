@@ -1,6 +1,7 @@
 //! The programs that go into the guests: `/init` and xvrrp, for each architecture that is booted.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -18,8 +19,8 @@ use crate::{run, sys};
 pub(crate) fn all(jobs: &[Job]) -> Result<BTreeMap<Arch, Ours>> {
     let mut built = BTreeMap::new();
     for arch in jobs.iter().flat_map(Job::arches) {
-        if !built.contains_key(&arch) {
-            built.insert(arch, one(arch)?);
+        if let Entry::Vacant(entry) = built.entry(arch) {
+            entry.insert(one(arch)?);
         }
     }
     Ok(built)

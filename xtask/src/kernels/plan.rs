@@ -63,10 +63,10 @@ pub(crate) fn jobs(names: &[Wanted], card: Option<Card>) -> Vec<Job> {
     }
     let known = |name: &&str| name.parse::<Wanted>().ok();
     if card.is_some() {
-        return WITH_CARDS.iter().filter_map(|name| known(&name)).map(job).collect();
+        return WITH_CARDS.iter().filter_map(known).map(job).collect();
     }
-    let mut jobs: Vec<_> = WITH_VETH.iter().filter_map(|name| known(&name)).map(job).collect();
-    for wanted in WITH_CARDS.iter().filter_map(|name| known(&name)) {
+    let mut jobs: Vec<_> = WITH_VETH.iter().filter_map(known).map(job).collect();
+    for wanted in WITH_CARDS.iter().filter_map(known) {
         jobs.extend(CARDS.map(|card| Job { wanted: wanted.clone(), card: Some(card), second: None }));
     }
     for (first, second, raw) in PAIRS {

@@ -102,7 +102,13 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     // Guests end with this process, and in order.
     ctrlc::set_handler(|| watch::INTERRUPTED.store(true, Ordering::Relaxed))?;
     let limit = std::time::Duration::from_secs(args.timeout.into());
-    let settings = run::Settings { top, binaries, limit, short: args.check, test: if args.timers { "timers" } else { "smoke" } };
+    let settings = run::Settings {
+        top,
+        binaries,
+        limit,
+        short: args.check,
+        test: if args.timers { "timers" } else { "smoke" },
+    };
     let outcomes = run::all(&settings, &apt, jobs, args.jobs.into())?;
     println!("\n{}", page::table(&outcomes));
     println!("{} guests in {}", outcomes.rows.len(), sys::seconds(start.elapsed()));

@@ -52,7 +52,10 @@ fn measure(beside: &str) -> Result<()> {
         late.sort_unstable();
         let us = |at: usize| late.get(at).map_or(0, Duration::as_micros);
         let text = format!("{} / {} / {} / {}", us(0), us(ROUNDS / 2), us(ROUNDS * 99 / 100), us(ROUNDS - 1));
-        result(&format!("{kind}.{beside}"), &format!("{text} us late (min / median / 99 % / max of {ROUNDS})"));
+        result(
+            &format!("{kind}.{beside}"),
+            &format!("{text} us late (min / median / 99 % / max of {ROUNDS})"),
+        );
     }
     Ok(())
 }

@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// CI: fail)
     #[arg(long)]
     check: bool,
+    /// Only how late a real-time thread wakes up, by the kind of timer
+    #[arg(long, conflicts_with = "pair")]
+    timers: bool,
     /// Guests at a time
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
     jobs: u8,
@@ -99,11 +102,17 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     // Guests end with this process, and in order.
     ctrlc::set_handler(|| watch::INTERRUPTED.store(true, Ordering::Relaxed))?;
     let limit = std::time::Duration::from_secs(args.timeout.into());
-    let settings = run::Settings { top, binaries, limit, short: args.check };
+    let settings = run::Settings {
+        top,
+        binaries,
+        limit,
+        short: args.check,
+        test: if args.timers { "timers" } else { "smoke" },
+    };
     let outcomes = run::all(&settings, &apt, jobs, args.jobs.into())?;
     println!("\n{}", page::table(&outcomes));
     println!("{} guests in {}", outcomes.rows.len(), sys::seconds(start.elapsed()));
-    if !args.check {
+    if !args.check && !args.timers {
         let file = results_file();
         let mut kept = Outcomes::load(&file)?;
         kept.update(&outcomes);

@@ -14,6 +14,7 @@ mod outage;
 mod pair;
 mod router;
 mod smoke;
+mod timers;
 
 use std::process::ExitCode;
 
@@ -65,12 +66,16 @@ pub fn main() -> ExitCode {
     let result = match words.test.as_str() {
         "boot" => Ok(()),
         "smoke" => smoke::run(&words),
+        "timers" => timers::run(),
         "pair-first" => pair::first(&words),
         "pair-second" => pair::second(&words),
         other => Err(anyhow::anyhow!("there is no test `{other}`")),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            Line::check("test", true, "came to its end").print();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             Line::check("test", false, &format!("{error:#}")).print();
             ExitCode::FAILURE

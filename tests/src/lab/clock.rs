@@ -57,7 +57,7 @@ impl Moment {
         Self(nanos(stamp) - offset)
     }
 
-    pub(super) fn timespec(self) -> TimeSpec {
+    pub(crate) fn timespec(self) -> TimeSpec {
         TimeSpec::new(self.0 / 1_000_000_000, self.0 % 1_000_000_000)
     }
 }

@@ -100,6 +100,7 @@ pub use stress::Stress;
 pub use sweep::Sweep;
 pub use switch::Switch;
 pub use sys::die_with_parent;
+pub(crate) use sys::realtime_thread;
 pub use topology::{HostSpec, Topology};
 pub use usage::Usage;
 pub use visitor::{Visit, Visitor};

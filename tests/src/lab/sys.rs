@@ -74,7 +74,7 @@ pub(super) fn filter_calls(command: &mut Command, filter: BpfProgram) {
 ///
 /// Refused without `CAP_SYS_NICE`, or in a cgroup without a real-time share; the caller then measures with
 /// ordinary scheduling.
-pub(super) fn realtime_thread(priority: i32) -> io::Result<()> {
+pub(crate) fn realtime_thread(priority: i32) -> io::Result<()> {
     let param = libc::sched_param { sched_priority: priority };
     // SAFETY: `param` is a valid sched_param that outlives the call; pid 0 is the calling thread.
     let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &param) };

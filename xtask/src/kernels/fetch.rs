@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::apt::Apt;
 use super::modules;
 use super::name::{Arch, Kernel, Wanted};
+use super::watch;
 use crate::sys;
 
 /// A kernel that can be booted.
@@ -43,6 +45,7 @@ pub(crate) fn image(
     for kernel in candidates.iter().take(3) {
         match unpacked(apt, top, kernel, say) {
             Ok(image) => return Ok(image),
+            Err(error) if watch::INTERRUPTED.load(Ordering::Relaxed) => return Err(error),
             Err(error) => {
                 let error = error.context(format!("{wanted}: {} cannot be had", kernel.name()));
                 say(&format!("{error:#}"));

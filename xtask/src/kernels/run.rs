@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) limit: Duration,
     /// Leave out what follows from the rest, mostly.
     pub(crate) short: bool,
+    /// Which test of the guest's.
+    pub(crate) test: &'static str,
 }
 
 /// What a machine is booted with, and where its console goes. The initramfs vanishes with it.
@@ -148,7 +150,7 @@ fn boot(
     let Machine { image, initramfs, console } = &machine;
     say(&format!("booting {} ({})", image.kernel.name(), accelerator.name()));
 
-    let mut words = vec!["test=smoke".to_owned(), format!("modes={}", job.modes().join(","))];
+    let mut words = vec![format!("test={}", settings.test), format!("modes={}", job.modes().join(","))];
     if settings.short {
         words.push("short=yes".to_owned());
     }
@@ -178,6 +180,9 @@ fn follow(running: &mut Running, limit: Duration, outcome: &mut Outcome, say: &d
                 Line::Check { name, passed, found } => {
                     let verdict = if *passed { "ok    " } else { "FAILED" };
                     say(&format!("{seconds:5.1} s  {verdict} {name}: {found}"));
+                }
+                Line::Result(key, value) if value.contains(' ') => {
+                    say(&format!("{seconds:5.1} s         {key}: {value}"));
                 }
                 Line::End => ended = true,
                 _ => {}

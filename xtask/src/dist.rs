@@ -10,6 +10,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -76,19 +77,24 @@ fn archive(name: &str) -> String {
 }
 
 /// Builds the daemon and says where it is.
-fn build(target: Target) -> Result<PathBuf> {
+pub(crate) fn build(target: Target) -> Result<PathBuf> {
     let mut cargo = sys::cargo();
-    cargo.args(["build", "--release", "--package", "ha-userspace"]).env_remove("CARGO_BUILD_TARGET");
-    let directory = sys::target_dir()?;
-    // What is built for this machine is what `cargo build --release` makes anyway.
-    let directory = if Target::host() == Some(target) {
-        directory
-    } else {
-        cargo.args(["--target", target.triple()]).envs(target.environment(Processor::here()));
-        directory.join(target.triple())
-    };
+    cargo.args(["build", "--release", "--package", "ha-userspace"]);
+    let directory = place(&mut cargo, target)?;
     sys::run(&format!("Building for {}", target.triple()), &mut cargo)?;
     Ok(directory.join("release/xvrrp"))
+}
+
+/// Makes a build one for `target`, and says below which directory its results will be.
+pub(crate) fn place(build: &mut Command, target: Target) -> Result<PathBuf> {
+    build.env_remove("CARGO_BUILD_TARGET");
+    let directory = sys::target_dir()?;
+    // What is built for this machine is what `cargo build` makes anyway.
+    if Target::host() == Some(target) {
+        return Ok(directory);
+    }
+    build.args(["--target", target.triple()]).envs(target.environment(Processor::here()));
+    Ok(directory.join(target.triple()))
 }
 
 /// Puts the files into a directory of their own and packs it.

@@ -110,11 +110,14 @@ pub struct Program {
 /// The program cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Not root, or a container without CAP_BPF and CAP_NET_ADMIN.
-    #[error("no permission to load BPF programs; run as root or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")]
+    /// Not root, a container without CAP_BPF and CAP_NET_ADMIN, or a filter of system calls.
+    #[error(
+        "no permission to load BPF programs; run as root or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and where a \
+         container or a unit filters system calls, let bpf(2) through"
+    )]
     Permission,
     /// The object or a map was refused.
-    #[error("cannot load the XDP program: {0}")]
+    #[error("cannot load the XDP program: {}", chain(.0))]
     Object(#[from] EbpfError),
     /// The kernel refused the program.
     #[error("the kernel refuses the XDP program: {reason}")]
@@ -439,6 +442,21 @@ fn refused(name: &str, error: ProgramError) -> LoadError {
         None => io_error.to_string(),
     };
     LoadError::Refused { reason }
+}
+
+/// An error with all that led to it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        // Some print their cause themselves.
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// Lines of the verifier's log that are kept.

@@ -6,7 +6,7 @@
 use clap::ValueEnum;
 
 /// What a binary runs on, by the names of Rust's targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Target {
     /// x86-64 with glibc
     #[value(name = "x86_64-unknown-linux-gnu")]
@@ -85,6 +85,14 @@ impl Target {
             Self::X86Musl => "x86_64-unknown-linux-musl",
             Self::ArmGnu => "aarch64-unknown-linux-gnu",
             Self::ArmMusl => "aarch64-unknown-linux-musl",
+        }
+    }
+
+    /// The same processor with glibc.
+    pub(crate) const fn with_glibc(self) -> Self {
+        match self {
+            Self::X86Gnu | Self::X86Musl => Self::X86Gnu,
+            Self::ArmGnu | Self::ArmMusl => Self::ArmGnu,
         }
     }
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use anyhow::{Error, bail};
 
+use crate::dist::{Processor, Target};
+
 /// What a kernel is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Arch {
@@ -47,6 +49,14 @@ impl Arch {
         match self {
             Self::Amd64 => "amd64",
             Self::Arm64 => "arm64",
+        }
+    }
+
+    /// The one that a target is for.
+    pub(crate) const fn of(target: Target) -> Self {
+        match target.processor() {
+            Processor::X86 => Self::Amd64,
+            Processor::Arm => Self::Arm64,
         }
     }
 
@@ -123,6 +133,20 @@ impl Wanted {
         match self {
             Self::Newest { arch, .. } => *arch,
             Self::Exact(kernel) => kernel.arch(),
+        }
+    }
+
+    /// What its programs are built for: static ones where the C library of its distribution is older than any that
+    /// binaries are built with today.
+    pub(crate) fn target(&self) -> Target {
+        let series = match self {
+            Self::Newest { series, .. } => *series,
+            Self::Exact(kernel) => kernel.series(),
+        };
+        match self.arch() {
+            Arch::Arm64 => Target::ArmGnu,
+            Arch::Amd64 if series.is_some_and(|series| series < (6, 1)) => Target::X86Musl,
+            Arch::Amd64 => Target::X86Gnu,
         }
     }
 
@@ -258,5 +282,15 @@ mod tests {
         }
         assert_eq!("newest-arm64".parse::<Wanted>().unwrap().to_string(), "newest-arm64");
         assert_eq!("6.12".parse::<Wanted>().unwrap().with_cards().to_string(), "6.12-generic");
+    }
+
+    #[test]
+    fn old_kernels_get_static_programs() {
+        let target = |text: &str| text.parse::<Wanted>().unwrap().target();
+        assert_eq!(target("5.10"), Target::X86Musl);
+        assert_eq!(target("5.10.0-46-cloud-amd64"), Target::X86Musl);
+        assert_eq!(target("6.1"), Target::X86Gnu);
+        assert_eq!(target("newest"), Target::X86Gnu);
+        assert_eq!(target("newest-arm64"), Target::ArmGnu);
     }
 }

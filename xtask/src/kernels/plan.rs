@@ -2,6 +2,7 @@
 
 use super::name::{Arch, Kernel, Wanted};
 use super::qemu::Card;
+use crate::dist::Target;
 
 /// A guest to be booted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,12 +87,12 @@ impl Job {
         }
     }
 
-    /// Architectures of its machines.
-    pub(crate) fn arches(&self) -> Vec<Arch> {
+    /// What its machines' programs are built for.
+    pub(crate) fn targets(&self) -> Vec<Target> {
         [Some(&self.wanted), self.second.as_ref().map(|second| &second.wanted)]
             .into_iter()
             .flatten()
-            .map(Wanted::arch)
+            .map(Wanted::target)
             .collect()
     }
 

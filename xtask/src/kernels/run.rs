@@ -19,14 +19,15 @@ use super::pair;
 use super::plan::{self, Job};
 use super::qemu::{self, Accelerator, Guest, Qemu};
 use super::watch::{self, Running};
+use crate::dist::Target;
 
 /// What all guests of a run share.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// `target/kernels`.
     pub(crate) top: PathBuf,
-    /// The programs, by architecture.
-    pub(crate) binaries: BTreeMap<Arch, Ours>,
+    /// The programs, by what they are built for.
+    pub(crate) binaries: BTreeMap<Target, Ours>,
     /// A guest that takes longer is given up.
     pub(crate) limit: Duration,
     /// Leave out what follows from the rest, mostly.
@@ -61,8 +62,8 @@ const KVM_PROBE: Duration = Duration::from_secs(20);
 /// When nothing can be run, or on Ctrl-C; a guest that fails is a row of the outcome.
 pub(crate) fn all(settings: &Settings, apt: &Apt, jobs: Vec<Job>, at_a_time: usize) -> Result<Outcomes> {
     let packages = apt.names("linux-image-")?;
-    for (arch, ours) in &settings.binaries {
-        initramfs::write(&settings.top, *arch, ours, &settings.base(*arch))?;
+    for (target, ours) in &settings.binaries {
+        initramfs::write(&settings.top, Arch::of(*target), ours, &settings.base(*target))?;
     }
     let order = plan::jobs(&[], None);
     let place = |job: &Job| order.iter().position(|known| known.name() == job.name()).unwrap_or(order.len());
@@ -196,8 +197,8 @@ fn follow(running: &mut Running, limit: Duration, outcome: &mut Outcome, say: &d
 }
 
 impl Settings {
-    fn base(&self, arch: Arch) -> PathBuf {
-        self.top.join(format!("base-{}.cpio", arch.debian()))
+    fn base(&self, target: Target) -> PathBuf {
+        self.top.join(format!("base-{}.cpio", target.triple()))
     }
 
     /// Kernel, initramfs and console of a machine called `name`.
@@ -214,7 +215,7 @@ impl Settings {
         fs::create_dir_all(&directory)?;
         let file = |extension: &str| directory.join(format!("{}.{extension}", name.replace([' ', '+'], "-")));
         let machine = Machine { image, initramfs: file("initramfs"), console: file("console") };
-        let base = self.base(wanted.arch());
+        let base = self.base(wanted.target());
         let mut bytes = fs::read(&base).with_context(|| format!("reading {}", base.display()))?;
         let modules = &machine.image.modules;
         bytes.extend(fs::read(modules).with_context(|| format!("reading {}", modules.display()))?);

@@ -35,6 +35,7 @@ pub(super) struct Setup {
     pub(super) incarnation: u64,
     pub(super) bpffs: Option<PathBuf>,
     pub(super) bpf_log: Option<aya_log::Level>,
+    pub(super) tcx: bool,
 }
 
 /// How the configuration wants an interface's XDP program.

@@ -83,6 +83,7 @@ impl Wanted {
             probe_key: plan.probe_key,
             bpffs: setup.bpffs.as_deref(),
             bpf_log: setup.bpf_log,
+            tcx: setup.tcx,
             routers,
         };
         let _runtime = runtime.enter();

@@ -27,6 +27,7 @@ mod peers;
 mod pins;
 pub mod prospect;
 mod sys;
+mod tc;
 
 pub use attach::{AttachError, Attached};
 pub use driver::LinkCost;
@@ -40,3 +41,4 @@ pub use maps::{Adverts, Counters, Judged, Seen, Slot, Travel};
 pub use occupant::Occupant;
 pub use peers::{LastReply, PeerIndex, Peers, Prober, Probers};
 pub use pins::{PinError, detach_everything, left_lease, remove_leftovers};
+pub use tc::remove_filters;

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ha_common::layout::LeaseSlot;
 use ha_common::probe::Masters;
@@ -51,21 +52,27 @@ pub struct Options<'a> {
 /// The program on an interface, and its maps. Dropping it detaches the program and removes the pins.
 #[derive(Debug)]
 pub struct XdpInterface {
-    name: String,
-    ifindex: u32,
-    attached: Attached,
-    notes: Vec<String>,
+    pub(super) name: String,
+    pub(super) ifindex: u32,
+    pub(super) attached: Attached,
+    pub(super) notes: Vec<String>,
     unpinned: Option<String>,
-    variant: Variant,
-    pins: Option<Pins>,
+    pub(super) variant: Variant,
+    pub(super) vlan: u16,
+    pub(super) key: [u64; 2],
+    /// The XDP program that sees frames before ours.
+    pub(super) behind: Option<String>,
+    /// Whether that had gone when it was looked for last.
+    xdp_free: Arc<AtomicBool>,
+    pub(super) pins: Option<Pins>,
     /// Keeps the program attached.
-    attachment: Attachment,
+    pub(super) attachment: Attachment,
     /// The same, where it is pinned.
-    pinned: Option<Arc<PinnedLink>>,
+    pub(super) pinned: Option<Arc<PinnedLink>>,
     /// Nobody else uses the interface's program and pins.
     _claim: Option<Claim>,
     /// Keeps the program's live half connected.
-    _alive: Alive,
+    pub(super) alive: Alive,
     inherited: Option<Inherited>,
     /// What replies say, and until when the daemon vouches for this node. To be cloned for other threads.
     pub lease: Lease,
@@ -247,11 +254,33 @@ impl XdpInterface {
     /// may take long. `None` for a link that is not pinned.
     #[must_use]
     pub fn attachment(&self) -> Option<Box<dyn FnOnce() -> bool + Send>> {
+        let (free, ifindex) = (Arc::clone(&self.xdp_free), self.ifindex);
+        let behind = self.behind.is_some();
+        let look = move || free.store(behind && occupant::program(ifindex).is_none(), Ordering::Relaxed);
         if let Attachment::Filter(filter) = &self.attachment {
-            return Some(Box::new(filter.is_there()));
+            let is_there = filter.is_there();
+            return Some(Box::new(move || {
+                look();
+                is_there()
+            }));
         }
-        let (pinned, ifindex) = (Arc::clone(self.pinned.as_ref()?), self.ifindex);
-        Some(Box::new(move || pinned.info().is_ok_and(|info| info.ifindex == ifindex)))
+        let pinned = Arc::clone(self.pinned.as_ref()?);
+        Some(Box::new(move || {
+            look();
+            pinned.info().is_ok_and(|info| info.ifindex == ifindex)
+        }))
+    }
+
+    /// The XDP program that had the interface, where ours is in traffic control behind it.
+    #[must_use]
+    pub fn behind(&self) -> Option<&str> {
+        self.behind.as_deref()
+    }
+
+    /// Whether that program had gone when [`Self::attachment`] was asked last.
+    #[must_use]
+    pub fn is_xdp_free(&self) -> bool {
+        self.xdp_free.load(Ordering::Relaxed)
     }
 
     /// Where link and maps are pinned.
@@ -477,7 +506,11 @@ impl Running {
             counters: program.counters().map_err(failed)?,
             events,
             log: wanted.options.bpf_log.map(|_| program.log()).transpose().map_err(failed)?,
-            _alive: alive,
+            alive,
+            vlan: wanted.options.vlan,
+            key: wanted.options.fingerprint_key,
+            behind: (attached == Attached::Tc).then(|| wanted.facts.foreign_program()).flatten(),
+            xdp_free: Arc::new(AtomicBool::new(false)),
             _claim: None,
             inherited,
             lease,

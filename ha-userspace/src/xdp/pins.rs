@@ -164,17 +164,7 @@ impl Pins {
     ///
     /// [`PinError::Link`], [`PinError::Directory`]. The program is detached then.
     pub(super) fn pin(&self, link: FdLink) -> Result<FdLink, PinError> {
-        let (path, next) = (self.directory.join(LINK), self.directory.join(NEXT_LINK));
-        // Of a run that died right here.
-        let _ = fs::remove_file(&next);
-        let old = PinnedLink::open(&path);
-        let link = link.pin(&next).map_err(|source| PinError::Link { path: next.clone(), source })?;
-        fs::rename(&next, &path).map_err(|source| PinError::Directory { path, source })?;
-        if let Ok(old) = old {
-            let _ = old.detach();
-        }
-        remove_filter(&self.directory);
-        Ok(link.into())
+        pin(&self.directory, link)
     }
 
     /// Marks that the program is in a filter of the interface with this index.
@@ -237,6 +227,21 @@ pub fn left_lease(bpffs: &Path, interface: &str) -> Option<Lease> {
     }
     let map = MapData::from_pin(directory.join("HA_LEASE")).ok()?;
     Lease::map(map.fd()).ok()
+}
+
+/// See [`Pins::pin`].
+pub(super) fn pin(directory: &Path, link: FdLink) -> Result<FdLink, PinError> {
+    let (path, next) = (directory.join(LINK), directory.join(NEXT_LINK));
+    // Of a run that died right here.
+    let _ = fs::remove_file(&next);
+    let old = PinnedLink::open(&path);
+    let link = link.pin(&next).map_err(|source| PinError::Link { path: next.clone(), source })?;
+    fs::rename(&next, &path).map_err(|source| PinError::Directory { path, source })?;
+    if let Ok(old) = old {
+        let _ = old.detach();
+    }
+    remove_filter(directory);
+    Ok(link.into())
 }
 
 /// Removes what an earlier run left for one interface, of whatever version, unless it belongs to another network

@@ -35,7 +35,12 @@ pub(super) fn machine(words: &[String]) {
 
     // A process of its own: whatever becomes of it, the machine is switched off.
     let mut tests = Command::new("/proc/self/exe");
-    tests.args(words).env("PATH", "/bin").env("XVRRP_BIN", "/bin/xvrrp").env("HOME", "/root").current_dir("/");
+    tests
+        .args(words)
+        .env("PATH", "/bin")
+        .env("XVRRP_BIN", "/bin/xvrrp")
+        .env("HOME", "/root")
+        .current_dir("/");
     match tests.status() {
         Ok(status) if status.code().is_some() => {}
         Ok(status) => Line::check("test", false, &format!("the tests ended with {status}")).print(),

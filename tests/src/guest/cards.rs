@@ -18,7 +18,8 @@ pub(super) fn lab(card: Option<&str>) -> Result<Lab> {
     }
     for (n, host) in ["r1", "r2"].into_iter().enumerate() {
         let find = |mac: String| {
-            Switch::card_of_machine(&mac).with_context(|| format!("the machine has no card {mac}: no driver?"))
+            Switch::card_of_machine(&mac)
+                .with_context(|| format!("the machine has no card {mac}: no driver?"))
         };
         let router = find(format!("02:00:00:00:00:0{}", n + 1))?;
         let port = find(format!("52:54:00:00:00:1{}", n + 1))?;

@@ -49,7 +49,8 @@ impl Officer {
 
 /// Carries out orders inside `host` until one makes `carry_out` return nothing.
 pub(super) fn obey(host: &Host, mut carry_out: impl FnMut(&str) -> Option<String>) -> Result<()> {
-    let socket = host.inside(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)))?.context("socket for orders")?;
+    let socket =
+        host.inside(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)))?.context("socket for orders")?;
     let mut last = (String::new(), String::new());
     loop {
         let mut order = [0; 1024];

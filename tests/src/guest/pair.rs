@@ -54,7 +54,9 @@ pub(super) fn first(words: &Words) -> Result<()> {
     for change in addresses.history() {
         Line::Log("r1".into(), format!("address: {change:?}")).print();
     }
-    for line in router.iter().flat_map(|router| router.daemon.log().lines().map(str::to_owned).collect::<Vec<_>>()) {
+    for line in
+        router.iter().flat_map(|router| router.daemon.log().lines().map(str::to_owned).collect::<Vec<_>>())
+    {
         Line::Log("r1".into(), line).print();
     }
     Ok(())
@@ -67,7 +69,9 @@ fn obey<'a>(lab: &'a Lab, config: &str, router: &mut Option<Router<'a>>, word: &
         ("kill", Some(router)) => router.daemon.kill9()?,
         ("stop", Some(router)) => drop(router.daemon.stop()?.context("it had to be killed")?),
         ("mode", Some(router)) => return Ok(router.interface()?.xdp.unwrap_or_else(|| "none".to_owned())),
-        ("release", _) => return Ok(std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned()),
+        ("release", _) => {
+            return Ok(std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned());
+        }
         ("end", _) => {}
         _ => bail!("cannot {word} now"),
     }
@@ -150,7 +154,8 @@ impl Pair<'_> {
         let takeovers = self.addresses.history().into_iter().skip(before).filter(taken).count();
         result(&format!("{key}.takeovers"), &takeovers.to_string());
         // The other machine's router is no host of this lab.
-        let text = format!("{}, r2 took over {takeovers} times", outage.text()).replace("02:00:00:00:00:01", "r1");
+        let text =
+            format!("{}, r2 took over {takeovers} times", outage.text()).replace("02:00:00:00:00:01", "r1");
         Ok((outage, text))
     }
 
@@ -168,9 +173,8 @@ impl Pair<'_> {
     }
 
     fn kill(&mut self) -> Result<String> {
-        let (outage, text) = self.watch("kill", Duration::from_secs(6), |pair| {
-            pair.officer.order("kill", ORDER).map(drop)
-        })?;
+        let (outage, text) =
+            self.watch("kill", Duration::from_secs(6), |pair| pair.officer.order("kill", ORDER).map(drop))?;
         if self.raw {
             return Ok(format!("{text}; there is no fence without XDP"));
         }
@@ -187,9 +191,8 @@ impl Pair<'_> {
     }
 
     fn stop(&mut self) -> Result<String> {
-        let (outage, text) = self.watch("stop", Duration::from_secs(4), |pair| {
-            pair.officer.order("stop", ORDER).map(drop)
-        })?;
+        let (outage, text) =
+            self.watch("stop", Duration::from_secs(4), |pair| pair.officer.order("stop", ORDER).map(drop))?;
         ensure!(outage.answers == ["r2"], "{text}; r2 alone should answer");
         Ok(text)
     }

@@ -105,7 +105,8 @@ impl<'a> Router<'a> {
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
         let [own] = versions.as_slice() else { bail!("not one version is pinned: {versions:?}") };
-        let number: i32 = own.strip_prefix('v').and_then(|number| number.parse().ok()).context("no version")?;
+        let number: i32 =
+            own.strip_prefix('v').and_then(|number| number.parse().ok()).context("no version")?;
         let other = format!("v{}", number + by);
         fs::rename(top.join(own), top.join(&other)).with_context(|| format!("renaming {own} to {other}"))?;
         Ok(format!("{other} to {own}"))

@@ -122,7 +122,9 @@ impl Smoke<'_> {
             let [resident, anonymous, locked] = router.memory()?.map(|kb| kb as f64 / 1e3);
             let name = router.host.name();
             result(&format!("{name}.rss"), &format!("{resident:.1}"));
-            texts.push(format!("{name} {resident:.1} MB resident ({anonymous:.1} anonymous, {locked:.1} locked)"));
+            texts.push(format!(
+                "{name} {resident:.1} MB resident ({anonymous:.1} anonymous, {locked:.1} locked)"
+            ));
         }
         Ok(texts.join(", "))
     }
@@ -172,7 +174,11 @@ impl Smoke<'_> {
     fn back(&mut self, silenced: bool) -> Result<String> {
         let key = if silenced { "host-back" } else { "cable-back" };
         let outage = self.watch(key, AFTER, |s| {
-            if silenced { s.lab.switch().restore("r1")? } else { s.lab.switch().plug("r1")? }
+            if silenced {
+                s.lab.switch().restore("r1")?
+            } else {
+                s.lab.switch().plug("r1")?
+            }
             s.r1.until_holds(true)?;
             s.r2.until_holds(false)
         })?;
@@ -195,7 +201,10 @@ impl Smoke<'_> {
             return Ok(format!("{}; there is no fence without XDP", outage.text()));
         }
         self.r2.until_holds(true)?;
-        ensure!(self.r1.holds()?, "the address of the killed daemon is gone, so this says nothing of the fence");
+        ensure!(
+            self.r1.holds()?,
+            "the address of the killed daemon is gone, so this says nothing of the fence"
+        );
         judged(&outage, BY_PROBE, "r2")
     }
 
@@ -271,11 +280,8 @@ impl Smoke<'_> {
     }
 
     fn bpftool(&mut self) -> Result<String> {
-        let fields = [
-            ("HA_ADVERTS", "last_seen_ns"),
-            ("HA_COUNTERS", "stamped"),
-            ("HA_LEASE", "lease_until_ns"),
-        ];
+        let fields =
+            [("HA_ADVERTS", "last_seen_ns"), ("HA_COUNTERS", "stamped"), ("HA_LEASE", "lease_until_ns")];
         for (map, field) in fields {
             let dump = self.r2.dump(map)?;
             ensure!(dump.contains(&format!("\"{field}\"")), "the dump of {map} does not name {field}");

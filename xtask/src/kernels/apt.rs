@@ -125,7 +125,9 @@ impl Apt {
         let mut files = Vec::new();
         for package in packages {
             let file = find_deb(directory, package);
-            files.push(file.with_context(|| format!("apt has not left {package} in {}", directory.display()))?);
+            files.push(
+                file.with_context(|| format!("apt has not left {package} in {}", directory.display()))?,
+            );
         }
         Ok(files)
     }

@@ -34,7 +34,9 @@ pub(crate) fn image(
 ) -> Result<Image> {
     let candidates = wanted.choose(packages);
     if candidates.is_empty() {
-        bail!("{wanted}: the mirror's lists have no such kernel (`cargo xtask kernels --list` shows what there is)");
+        bail!(
+            "{wanted}: the mirror's lists have no such kernel (`cargo xtask kernels --list` shows what there is)"
+        );
     }
     let mut last = None;
     // A list may name packages that the mirror has not got any more.

@@ -40,14 +40,16 @@ pub(crate) struct Ours {
 /// When a program is missing.
 pub(crate) fn write(top: &Path, arch: Arch, ours: &Ours, file: &Path) -> Result<()> {
     let mut archive = Archive::default();
-    for directory in ["proc", "sys", "dev", "run", "tmp", "root", "var", "etc/keepalived", "usr/lib", "lib64"] {
+    for directory in ["proc", "sys", "dev", "run", "tmp", "root", "var", "etc/keepalived", "usr/lib", "lib64"]
+    {
         archive.directory(directory);
     }
     archive.link("var/run", "/run");
     archive.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
     archive.file("etc/group", 0o644, b"root:x:0:\n");
     archive.file("etc/hosts", 0o644, b"127.0.0.1 localhost\n");
-    let mut programs = vec![("init".to_owned(), ours.guest.clone()), ("bin/xvrrp".to_owned(), ours.xvrrp.clone())];
+    let mut programs =
+        vec![("init".to_owned(), ours.guest.clone()), ("bin/xvrrp".to_owned(), ours.xvrrp.clone())];
     let mut libraries = BTreeSet::new();
     if Arch::host() == Some(arch) {
         for (name, package) in PROGRAMS {
@@ -60,7 +62,8 @@ pub(crate) fn write(top: &Path, arch: Arch, ours: &Ours, file: &Path) -> Result<
             libraries.extend(linked(path)?.into_iter().map(|path| (path.clone(), path)));
         }
     } else {
-        let packages: BTreeSet<_> = PROGRAMS.iter().map(|(_, package)| *package).chain(["libgcc-s1"]).collect();
+        let packages: BTreeSet<_> =
+            PROGRAMS.iter().map(|(_, package)| *package).chain(["libgcc-s1"]).collect();
         let root = fetch::foreign_root(top, arch, &packages.into_iter().collect::<Vec<_>>())?;
         for (name, package) in PROGRAMS {
             let directories = ["bin", "sbin", "usr/bin", "usr/sbin"];
@@ -97,7 +100,8 @@ fn linked(program: &Path) -> Result<Vec<PathBuf>> {
 fn all_libraries(root: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     let mut found = Vec::new();
     for top in ["lib", "usr/lib"] {
-        let directories = fs::read_dir(root.join(top)).into_iter().flatten().flatten().map(|entry| entry.path());
+        let directories =
+            fs::read_dir(root.join(top)).into_iter().flatten().flatten().map(|entry| entry.path());
         let inner: Vec<_> = directories.filter(|path| path.is_dir()).collect();
         for directory in [root.join(top)].into_iter().chain(inner) {
             for file in fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.path()) {

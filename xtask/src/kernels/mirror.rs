@@ -23,8 +23,7 @@ struct Entry {
 }
 
 /// Debian's releases; a repository of somebody else has suites of other names, mostly.
-const RELEASES: [&str; 8] =
-    ["bullseye", "bookworm", "trixie", "forky", "duke", "sid", "stable", "testing"];
+const RELEASES: [&str; 8] = ["bullseye", "bookworm", "trixie", "forky", "duke", "sid", "stable", "testing"];
 
 impl Mirror {
     /// The mirror of this machine's apt; none where its sources are not Debian's.
@@ -80,7 +79,8 @@ fn deb822(text: &str) -> Vec<Entry> {
             }
         }
         let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let words = |name: &str| field(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        let words =
+            |name: &str| field(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
         let off = field("enabled").is_some_and(|value| value.eq_ignore_ascii_case("no"));
         let binary = field("types").is_some_and(|types| types.split_whitespace().any(|kind| kind == "deb"));
         if binary && !off {
@@ -152,13 +152,19 @@ Suites: sid
                     deb [arch=amd64 signed-by=/k.gpg] http://mirror.example/debian trixie main\n\
                     deb http://mirror.example/security trixie-security main\n";
         let mirror = choose(&one_line(list)).unwrap();
-        assert_eq!((mirror.main.as_str(), mirror.signed_by.as_deref()), ("http://mirror.example/debian", Some("/k.gpg")));
+        assert_eq!(
+            (mirror.main.as_str(), mirror.signed_by.as_deref()),
+            ("http://mirror.example/debian", Some("/k.gpg"))
+        );
         assert_eq!(mirror.security.as_deref(), Some("http://mirror.example/security"));
     }
 
     #[test]
     fn sources_of_others_are_no_mirror() {
-        assert_eq!(choose(&one_line("deb http://a.example/ubuntu noble main\ndeb [oops http://b.example x\n")), None);
+        assert_eq!(
+            choose(&one_line("deb http://a.example/ubuntu noble main\ndeb [oops http://b.example x\n")),
+            None
+        );
         assert_eq!(choose(&deb822("nonsense\n: :\n\n\n")), None);
     }
 }

@@ -140,8 +140,7 @@ impl Wanted {
     pub(crate) fn choose(&self, packages: &[String]) -> Vec<Kernel> {
         let fits = |kernel: &Kernel| match self {
             Self::Newest { series, flavour, .. } => {
-                kernel.flavour() == *flavour
-                    && series.is_none_or(|series| kernel.series() == Some(series))
+                kernel.flavour() == *flavour && series.is_none_or(|series| kernel.series() == Some(series))
             }
             Self::Exact(exact) => kernel == exact,
         };
@@ -163,7 +162,9 @@ impl FromStr for Wanted {
                 let numbers = series.split_once('.');
                 let parsed = numbers.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
                 if parsed.is_none() {
-                    bail!("`{text}`: a kernel is called 6.12, 6.12-generic, 6.12-rt, newest-arm64 or by Debian's full name");
+                    bail!(
+                        "`{text}`: a kernel is called 6.12, 6.12-generic, 6.12-rt, newest-arm64 or by Debian's full name"
+                    );
                 }
                 parsed
             }

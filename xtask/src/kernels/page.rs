@@ -42,7 +42,10 @@ pub(crate) fn table(outcomes: &Outcomes) -> String {
     }
     if !pairs.is_empty() {
         text += "\nTwo machines, r1 in the first; freezes of the first:\n\n";
-        let titles = ["r1's kernel + r2's"].into_iter().chain(PAIR_COLUMNS.map(|(title, _)| title)).chain(["verdict", "s"]);
+        let titles = ["r1's kernel + r2's"]
+            .into_iter()
+            .chain(PAIR_COLUMNS.map(|(title, _)| title))
+            .chain(["verdict", "s"]);
         text += &aligned(titles.map(str::to_owned).collect(), pairs.into_iter().map(pair_cells));
     }
     text

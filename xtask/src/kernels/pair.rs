@@ -62,11 +62,13 @@ pub(crate) fn boot(
     let sockets = Sockets::new();
     let [first, second] = machines;
     let raw = if raw { "raw=yes" } else { "raw=no" };
-    let mut devices = card(&format!("server=on,addr.type=unix,addr.path={}", sockets.cable.display()), ROUTER_MACS[0]);
+    let mut devices =
+        card(&format!("server=on,addr.type=unix,addr.path={}", sockets.cable.display()), ROUTER_MACS[0]);
     devices.extend(["-qmp".to_owned(), format!("unix:{},server=on,wait=off", sockets.monitor.display())]);
     let mut one = start(first, devices, &["test=pair-first", raw])?;
     let mut monitor = Monitor::connect(&sockets.monitor, &mut one)?;
-    let devices = card(&format!("server=off,addr.type=unix,addr.path={}", sockets.cable.display()), PORT_MACS[0]);
+    let devices =
+        card(&format!("server=off,addr.type=unix,addr.path={}", sockets.cable.display()), PORT_MACS[0]);
     let mut other = start(second, devices, &["test=pair-second"])?;
     say(&format!(
         "booting {} and {} ({})",
@@ -83,9 +85,14 @@ pub(crate) fn boot(
 }
 
 fn card(wire: &str, mac: &str) -> Vec<String> {
-    ["-netdev", &format!("stream,id=cable,{wire}"), "-device", &format!("virtio-net-pci,romfile=,netdev=cable,mac={mac}")]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "-netdev",
+        &format!("stream,id=cable,{wire}"),
+        "-device",
+        &format!("virtio-net-pci,romfile=,netdev=cable,mac={mac}"),
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 fn start(machine: &Machine, devices: Vec<String>, words: &[&str]) -> Result<Running> {
@@ -164,7 +171,8 @@ impl Monitor {
         self.reader.get_mut().write_all(format!("{{\"execute\":\"{command}\"}}\n").as_bytes())?;
         loop {
             let mut line = String::new();
-            if self.reader.read_line(&mut line).with_context(|| format!("{command}: no answer of QEMU"))? == 0 {
+            if self.reader.read_line(&mut line).with_context(|| format!("{command}: no answer of QEMU"))? == 0
+            {
                 bail!("{command}: QEMU has ended");
             }
             let answer: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
@@ -180,7 +188,8 @@ impl Monitor {
     /// `freeze MILLISECONDS`: stops the machine whole for that long.
     fn freeze(&mut self, order: &str) -> Result<()> {
         let ms = order.strip_prefix("freeze ").and_then(|ms| ms.parse().ok());
-        let ms = ms.with_context(|| format!("the guest asks for `{order}`, which is nothing that can be done"))?;
+        let ms =
+            ms.with_context(|| format!("the guest asks for `{order}`, which is nothing that can be done"))?;
         self.execute("stop")?;
         std::thread::sleep(Duration::from_millis(ms));
         self.execute("cont")

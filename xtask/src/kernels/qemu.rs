@@ -140,12 +140,20 @@ impl Qemu {
         command.args(["-machine", machine, "-cpu", processor]);
         match guest.accelerator {
             Accelerator::Kvm => command.args(["-accel", "kvm"]),
-            Accelerator::TcgCounted => {
-                command.args(["-accel", "tcg", "-icount", "shift=1,sleep=off"])
-            }
+            Accelerator::TcgCounted => command.args(["-accel", "tcg", "-icount", "shift=1,sleep=off"]),
             Accelerator::Tcg => command.args(["-accel", "tcg"]),
         };
-        command.args(["-smp", "2", "-m", "768", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        command.args([
+            "-smp",
+            "2",
+            "-m",
+            "768",
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ]);
         command.arg("-serial").arg(file_option("file:", guest.console));
         command.arg("-kernel").arg(&guest.image.vmlinuz).arg("-initrd").arg(guest.initramfs);
         command.args(&guest.devices);

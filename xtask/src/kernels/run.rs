@@ -139,7 +139,8 @@ fn boot(
     let machine = settings.machine(apt, packages, &job.wanted, &job.name(), say)?;
     if let Some(second) = &job.second {
         Accelerator::Tcg.name().clone_into(&mut outcome.accelerator);
-        let other = settings.machine(apt, packages, &second.wanted, &format!("{} second", job.name()), say)?;
+        let other =
+            settings.machine(apt, packages, &second.wanted, &format!("{} second", job.name()), say)?;
         return pair::boot(settings, [&machine, &other], second.raw, outcome, say);
     }
     let accelerator = settings.accelerator(&qemu, job, &machine, say)?;
@@ -268,4 +269,3 @@ fn boots(mut running: Running) -> Result<bool> {
         }
     }
 }
-

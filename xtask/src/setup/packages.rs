@@ -41,7 +41,12 @@ const PROGRAMS: [Program; 13] = [
     Program { name: "tcpdump", package: "tcpdump", need: Need::Test, use_: "packets as others decode them" },
     Program { name: "nginx", package: "nginx", need: Need::Test, use_: "a service to be checked" },
     Program { name: "nft", package: "nftables", need: Need::Test, use_: "cutting a network in two" },
-    Program { name: "ethtool", package: "ethtool", need: Need::Kernels, use_: "drivers of the cards in a guest" },
+    Program {
+        name: "ethtool",
+        package: "ethtool",
+        need: Need::Kernels,
+        use_: "drivers of the cards in a guest",
+    },
     Program {
         name: "qemu-system-x86_64",
         package: "qemu-system-x86",

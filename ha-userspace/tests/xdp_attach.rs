@@ -38,6 +38,7 @@ const OPTIONS: Options<'_> = Options {
     probe_key: None,
     bpffs: None,
     bpf_log: None,
+    tcx: true,
     routers: &[],
 };
 

@@ -58,6 +58,7 @@ fn options(bpffs: &Path, incarnation: u64) -> Options<'_> {
         probe_key: None,
         bpffs: Some(bpffs),
         bpf_log: None,
+        tcx: true,
         routers: &[],
     }
 }

@@ -48,6 +48,8 @@ mod routes;
 mod services;
 #[path = "e2e/services_cli.rs"]
 mod services_cli;
+#[path = "e2e/tc.rs"]
+mod tc;
 #[path = "e2e/timers.rs"]
 mod timers;
 #[path = "e2e/track.rs"]
@@ -85,6 +87,7 @@ fn main() -> std::process::ExitCode {
         groups::tests(),
         ah::tests(),
         attach::tests(),
+        tc::tests(),
         corpus::tests(),
     ])
 }

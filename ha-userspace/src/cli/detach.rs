@@ -33,7 +33,13 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match xdp::detach_everything(&args.bpffs) {
+    let detached = xdp::detach_everything(&args.bpffs);
+    let filters = xdp::remove_filters();
+    for interface in &filters {
+        println!("removed the filter of {interface}");
+    }
+    match detached {
+        Ok(removed) if removed.is_empty() && !filters.is_empty() => {}
         Ok(removed) if removed.is_empty() => println!("nothing was left below {}", args.bpffs.display()),
         Ok(removed) => removed.iter().for_each(|path| println!("removed {}", path.display())),
         Err(error) => {

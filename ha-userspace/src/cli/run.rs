@@ -35,6 +35,9 @@ pub struct Args {
     /// Let the XDP program itself log, at this level: error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", value_parser = bpf_level)]
     bpf_log: Option<aya_log::Level>,
+    /// Use filters of clsact for traffic control, as on kernels before 6.6.
+    #[arg(long, hide = true)]
+    no_tcx: bool,
     /// Level of the log: error, warn, info, debug or trace [default: info].
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -73,6 +76,7 @@ pub fn run(args: &Args) -> ExitCode {
         run_dir: args.run_dir.clone(),
         bpffs: args.bpffs.clone(),
         bpf_log: args.bpf_log,
+        tcx: !args.no_tcx,
         log: logging::Options {
             level: args.log_level.clone(),
             syslog: args.syslog,

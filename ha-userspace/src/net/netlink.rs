@@ -128,6 +128,12 @@ impl Socket {
         answers
     }
 
+    /// Has one thing done.
+    pub(crate) fn order(&mut self, message: RouteNetlinkMessage) -> nix::Result<()> {
+        let answers = self.exchange(&write(std::iter::once((message, 0))));
+        answers.iter().find_map(Answer::errno).map_or(Ok(()), Err)
+    }
+
     /// Messages without an answer went well: only the last one is always answered.
     fn exchange_one(&mut self, chunk: &Chunk, answers: &mut [Answer]) -> nix::Result<()> {
         self.socket.send_to(&chunk.bytes, &SocketAddr::new(0, 0), 0).map_err(to_errno)?;

@@ -89,6 +89,10 @@ impl Daemon {
             else {
                 continue;
             };
+            if !urgent {
+                // Some router here sends adverts.
+                self.interfaces[at].say_deaf();
+            }
             if self.interfaces[at].lost_program(&self.inspector, urgent, now) {
                 tracing::error!(
                     "{}: somebody has detached the XDP program; it is attached again",

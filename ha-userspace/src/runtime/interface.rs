@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,14 +17,14 @@ use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
 use super::inspector::{Inspector, Pending};
-use super::loading::{Loader, Loading};
+use super::loading::{Loader, Loading, Rise};
 use crate::config::model::XdpMode;
 use crate::lost::{self, Lost};
 use crate::net::advert_rx::{AdvertRx, Membership};
 use crate::net::advert_tx::AdvertTx;
 use crate::net::error::SendFailure;
 use crate::net::monitor::Link;
-use crate::xdp::{AttachError, Variant, XdpInterface};
+use crate::xdp::{AttachError, Attached, Variant, XdpInterface};
 
 /// Frames that are taken from one interface in one go. More than the ring of the XDP program holds.
 const DRAIN_LIMIT: usize = 8192;
@@ -35,6 +36,7 @@ pub(super) struct Setup {
     pub(super) incarnation: u64,
     pub(super) bpffs: Option<PathBuf>,
     pub(super) bpf_log: Option<aya_log::Level>,
+    pub(super) tcx: bool,
 }
 
 /// How the configuration wants an interface's XDP program.
@@ -106,6 +108,11 @@ pub(super) struct Interface {
     receive: Receive,
     /// The program that is to take the sockets' place.
     loading: Option<Loading>,
+    /// Its program is on the way from traffic control to XDP.
+    rising: Option<Receiver<Rise>>,
+    /// Frames of VRRP that were counted before the program was attached, and whether it was said that none came since.
+    before: u64,
+    said_deaf: bool,
     /// It has just been attached: nothing of the configuration is in its maps yet.
     fresh: bool,
     members: Vec<(Family, Membership)>,
@@ -140,6 +147,9 @@ impl Interface {
             complaint: String::new(),
             receive: Receive::Nothing,
             loading: None,
+            rising: None,
+            before: 0,
+            said_deaf: false,
             fresh: false,
             members: Vec::new(),
             member_authenticated: None,
@@ -200,7 +210,8 @@ impl Interface {
                 let notes: Vec<_> = interface.notes().iter().chain(&unpinned).cloned().collect();
                 self.why = notes.join("; ");
                 let mode = interface.attached().word();
-                tracing::info!("{}: adverts are read through XDP ({mode})", self.name);
+                let place = if interface.attached() == Attached::Tc { "traffic control" } else { "XDP" };
+                tracing::info!("{}: adverts are read through {place} ({mode})", self.name);
                 for note in interface.notes() {
                     tracing::info!("{note}");
                 }
@@ -216,6 +227,8 @@ impl Interface {
                 }
                 self.receive = Receive::Xdp(Box::new(interface));
                 self.fresh = true;
+                self.before = self.heard();
+                self.said_deaf = false;
             }
             Some(Ok(Err(error))) => {
                 self.why = error.to_string();
@@ -225,6 +238,71 @@ impl Interface {
             }
         }
         self.fresh
+    }
+
+    /// Begins to go from traffic control to XDP, if the program is there.
+    pub(super) fn rise(&mut self, loader: &Loader, mode: XdpMode) {
+        if self.rising.is_none() {
+            self.rising = self.xdp().and_then(|xdp| xdp.raise(mode)).map(|raise| loader.raise(raise));
+        }
+    }
+
+    /// Goes on with the program in XDP, where it is there by now.
+    pub(super) fn take_rise(&mut self) {
+        let outcome = match self.rising.as_ref().map(Receiver::try_recv) {
+            None | Some(Err(TryRecvError::Empty)) => return,
+            Some(outcome) => outcome,
+        };
+        self.rising = None;
+        match (outcome, &mut self.receive) {
+            (Ok(Ok(Some(raised))), Receive::Xdp(interface)) => {
+                interface.install(raised);
+                self.why = interface.notes().join("; ");
+                // It is about the program that has gone.
+                self.inspection = None;
+                let mode = interface.attached().word();
+                tracing::info!("{}: XDP is free: adverts are read through it ({mode})", self.name);
+            }
+            (Ok(Err(reason)), _) => tracing::info!("{reason}"),
+            _ => {}
+        }
+    }
+
+    /// Frames of VRRP that were heard, ever.
+    fn heard(&self) -> u64 {
+        self.counters().into_iter().map(|(_, value)| value).sum()
+    }
+
+    /// The XDP program that may keep VRRP from us: ours is behind it and has heard nothing.
+    pub(super) fn deafened_by(&self) -> Option<String> {
+        let program = self.xdp()?.behind()?;
+        (self.heard() == self.before).then(|| {
+            format!(
+                "{}: nothing of VRRP has been heard since the start; {program} runs first and may drop it (IP protocol \
+                 112 must pass)",
+                self.name
+            )
+        })
+    }
+
+    /// Says that, once.
+    pub(super) fn say_deaf(&mut self) {
+        if !self.said_deaf
+            && let Some(warning) = self.deafened_by()
+        {
+            tracing::warn!("{warning}");
+            self.said_deaf = true;
+        }
+    }
+
+    /// Why adverts are not received through XDP in native mode, for `status`.
+    pub(super) fn reason(&self) -> String {
+        match self.xdp() {
+            Some(xdp) if xdp.is_xdp_free() => {
+                format!("{}; that program has gone: `xvrrp reload` brings ours to XDP", self.why)
+            }
+            _ => self.why.clone(),
+        }
     }
 
     /// Says what is lost and why. Where nobody wants it, or somebody `chose` to go without, it is no complaint.
@@ -417,6 +495,10 @@ impl Interface {
     /// Whether somebody else has detached the program, which then sees no adverts and answers no probes. Asked at most
     /// once a second, unless it is `urgent`.
     pub(super) fn lost_program(&mut self, inspector: &Inspector, urgent: bool, now: Time) -> bool {
+        // Its place changes just now.
+        if self.rising.is_some() {
+            return false;
+        }
         if self.inspection.is_none() && (urgent || now.span_since(self.asked) >= Span::SECOND) {
             self.asked = now;
             self.inspection = self.xdp().and_then(|xdp| inspector.ask(xdp));

@@ -21,7 +21,7 @@ use super::fence;
 use super::interface::{Plan, Setup};
 use super::resume::LONGEST_WINDOW;
 use crate::net::{clock, process};
-use crate::xdp::{AttachError, Options, Slot, Travel, XdpInterface};
+use crate::xdp::{AttachError, Options, Raise, Raised, Slot, Travel, XdpInterface};
 
 /// How long a start waits for a program, so that a role that an earlier run left is found before anything else is
 /// decided. A host whose processors are taken by real-time work for longer starts with sockets.
@@ -39,6 +39,9 @@ const SLOW: &str = "XVRRP_TEST_SLOW_LOADING";
 
 /// What became of an order.
 type Outcome = Result<XdpInterface, AttachError>;
+
+/// What became of the way from traffic control to XDP.
+pub(super) type Rise = Result<Option<Raised>, String>;
 
 /// A program that is being loaded. Dropping it detaches the program again.
 #[derive(Debug)]
@@ -61,6 +64,7 @@ impl Loading {
 enum Order {
     Attach(Box<Wanted>),
     Detach(Box<XdpInterface>),
+    Raise(Raise, Sender<Rise>),
 }
 
 struct Wanted {
@@ -83,6 +87,7 @@ impl Wanted {
             probe_key: plan.probe_key,
             bpffs: setup.bpffs.as_deref(),
             bpf_log: setup.bpf_log,
+            tcx: setup.tcx,
             routers,
         };
         let _runtime = runtime.enter();
@@ -120,6 +125,10 @@ impl Loader {
                         told.notify_one();
                     }
                     Order::Detach(interface) => drop(interface),
+                    Order::Raise(raise, reply) => {
+                        let _ = reply.send(raise.attempt());
+                        told.notify_one();
+                    }
                 }
             }
         })?;
@@ -146,6 +155,13 @@ impl Loader {
         self.order(Order::Detach(interface));
     }
 
+    /// Puts a program from traffic control into XDP, where that is free.
+    pub(super) fn raise(&self, raise: Raise) -> Receiver<Rise> {
+        let (reply, outcome) = channel();
+        self.order(Order::Raise(raise, reply));
+        outcome
+    }
+
     /// Waits until some order for a program has been carried out.
     pub(super) fn done(&self) -> impl Future<Output = ()> + use<'_> {
         self.done.notified()
@@ -169,11 +185,22 @@ impl Drop for Loader {
 }
 
 impl Daemon {
+    /// A reload: programs in traffic control go to XDP where that is free by now.
+    pub(super) fn raise_programs(&mut self) {
+        for at in 0..self.interfaces.len() {
+            let mode = self.xdp_mode(at);
+            self.interfaces[at].rise(&self.loader, mode);
+        }
+    }
+
     /// Puts programs to use that have been attached meanwhile.
     pub(super) fn programs_loaded(&mut self) {
         let now = clock::now();
         // What the sockets still hold would go with them.
         self.judge_frames(now);
+        for interface in &mut self.interfaces {
+            interface.take_rise();
+        }
         let taken: Vec<_> =
             (0..self.interfaces.len()).filter(|&at| self.interfaces[at].take_program(None)).collect();
         if taken.is_empty() {

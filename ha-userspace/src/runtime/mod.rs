@@ -92,6 +92,8 @@ pub struct Options {
     pub bpffs: Option<PathBuf>,
     /// Level of the XDP program's own messages.
     pub bpf_log: Option<aya_log::Level>,
+    /// Traffic control may be used by tcx links ([`crate::xdp::Options::tcx`]).
+    pub tcx: bool,
     /// Called once, when all is set up.
     pub ready: fn(),
     /// When the program began.
@@ -175,6 +177,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             fingerprint_key: random_key().context("/dev/urandom cannot be read")?,
             bpffs: options.bpffs,
             bpf_log: options.bpf_log,
+            tcx: options.tcx,
         };
         let mut daemon = Daemon {
             config_file: options.config_file,

@@ -101,6 +101,7 @@ impl Daemon {
         self.notifier.apply(&self.config);
         self.regroup(now);
         self.listen_to_unknown();
+        self.raise_programs();
         let herald = self.resuming.then(|| self.herald()).flatten();
         self.reconsider();
         if herald.is_some() {

@@ -1,5 +1,7 @@
 //! What `xvrrp status` and `xvrrp counters` show.
 
+use std::collections::BTreeSet;
+
 use ha_common::counter::Counter;
 use ha_common::machine::State;
 use ha_common::time::{Span, Time};
@@ -151,7 +153,10 @@ impl Daemon {
     /// What was refused at start, and what interfaces lack now.
     fn all_warnings(&self) -> Vec<String> {
         let lacking = self.used_interfaces().filter_map(|(_, interface)| interface.complaint());
-        self.warnings.iter().cloned().chain(lacking.map(str::to_owned)).collect()
+        let masters = self.routers.iter().filter(|router| router.machine.state() == State::Master);
+        let alone: BTreeSet<_> = masters.map(|router| router.interface).collect();
+        let deaf = alone.into_iter().filter_map(|at| self.interfaces[at].deafened_by());
+        self.warnings.iter().cloned().chain(lacking.map(str::to_owned)).chain(deaf).collect()
     }
 
     /// Those of the configuration in force.
@@ -247,7 +252,7 @@ fn interface_status(interface: &Interface) -> InterfaceStatus {
         index: interface.index.unwrap_or(0),
         up: interface.up,
         xdp: interface.xdp().map_or("none", |xdp| xdp.attached().word()).to_owned(),
-        xdp_reason: interface.why.clone(),
+        xdp_reason: interface.reason(),
         lost: interface.lost().iter().map(|lost| lost.word().to_owned()).collect(),
         ..InterfaceStatus::default()
     }

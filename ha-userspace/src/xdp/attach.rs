@@ -9,7 +9,9 @@ use aya::programs::{ProgramError, XdpError, XdpMode as AyaMode};
 use super::facts::Facts;
 use super::loader::{LoadError, Program};
 use super::occupant;
+use super::pins::Leftover;
 use super::prospect::{Finding, Prospect, Why};
+use super::tc::{self, Attachment};
 
 /// How the program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub enum Attached {
     Native,
     /// In the kernel's stack, on any driver.
     Generic,
+    /// In traffic control, behind another XDP program.
+    Tc,
 }
 
 impl Attached {
@@ -27,13 +31,15 @@ impl Attached {
         match self {
             Self::Native => "native",
             Self::Generic => "generic",
+            Self::Tc => "tc",
         }
     }
 
+    /// How aya calls the modes of XDP.
     const fn aya(self) -> AyaMode {
         match self {
             Self::Native => AyaMode::Driver,
-            Self::Generic => AyaMode::Skb,
+            Self::Generic | Self::Tc => AyaMode::Skb,
         }
     }
 }
@@ -88,9 +94,7 @@ pub enum AttachError {
         occupant: String,
     },
     /// The kernel lets us load programs, but not attach them.
-    #[error(
-        "{interface}: no permission to attach an XDP program; run as root or with CAP_BPF and CAP_NET_ADMIN"
-    )]
+    #[error("{interface}: no permission to attach a program; run as root or with CAP_BPF and CAP_NET_ADMIN")]
     Permission {
         /// Interface.
         interface: String,
@@ -104,7 +108,7 @@ pub enum AttachError {
         source: Box<LoadError>,
     },
     /// The kernel or the driver refuses.
-    #[error("{interface}: cannot attach the XDP program in {mode} mode: {reason}", mode = mode.word())]
+    #[error("{interface}: cannot attach the program in {mode} mode: {reason}", mode = mode.word())]
     Refused {
         /// Interface.
         interface: String,
@@ -150,13 +154,18 @@ pub(super) fn attach_in_order(
     name: &str,
     ifindex: u32,
     attempts: &[Attached],
+    tcx: bool,
     program: &mut Program,
     notes: &mut Vec<String>,
-) -> Result<(Attached, FdLink), AttachError> {
+) -> Result<(Attached, Attachment), AttachError> {
     let mut last = AttachError::Off { interface: name.to_owned() };
     for &mode in attempts {
         let before = occupant::carrier(ifindex);
-        match attach_once(name, ifindex, mode, program) {
+        let attached = match mode {
+            Attached::Tc => attach_tc(name, ifindex, tcx, program),
+            Attached::Native | Attached::Generic => attach_once(name, ifindex, mode, program),
+        };
+        match attached {
             Ok(link) => {
                 notes.extend(cost(before, occupant::carrier(ifindex)).map(|cost| format!("{name}: {cost}")));
                 return Ok((mode, link));
@@ -197,7 +206,7 @@ fn attach_once(
     ifindex: u32,
     mode: Attached,
     program: &mut Program,
-) -> Result<FdLink, AttachError> {
+) -> Result<Attachment, AttachError> {
     let interface = || name.to_owned();
     let refused = |reason| AttachError::Refused { interface: interface(), mode, reason };
     let xdp = program
@@ -218,7 +227,20 @@ fn attach_once(
                 _ => refused(error.to_string()),
             }
         })?;
-    FdLink::try_from(link).map_err(|error| refused(error.to_string()))
+    FdLink::try_from(link).map(Attachment::Link).map_err(|error| refused(error.to_string()))
+}
+
+/// Into traffic control.
+fn attach_tc(name: &str, ifindex: u32, tcx: bool, program: &mut Program) -> Result<Attachment, AttachError> {
+    let interface = || name.to_owned();
+    let classifier = program
+        .tc()
+        .map_err(|error| AttachError::Load { interface: interface(), source: Box::new(error) })?;
+    tc::attach(classifier, name, ifindex, tcx).map_err(|error| match tc::errno(&error) {
+        Some(libc::EPERM | libc::EACCES) => AttachError::Permission { interface: interface() },
+        Some(libc::ENODEV) => AttachError::NoInterface { interface: interface() },
+        _ => AttachError::Refused { interface: interface(), mode: Attached::Tc, reason: error.to_string() },
+    })
 }
 
 fn is_gone(ifindex: u32) -> bool {
@@ -235,18 +257,36 @@ fn os_error(error: &ProgramError) -> Option<i32> {
 }
 
 /// Puts the program in the place of the one that an earlier run left, without a moment between them.
-pub(super) fn replace(name: &str, program: &mut Program, link: FdLink) -> Result<FdLink, AttachError> {
+pub(super) fn replace(
+    name: &str,
+    ifindex: u32,
+    program: &mut Program,
+    leftover: Leftover,
+) -> Result<Attachment, AttachError> {
     let interface = || name.to_owned();
-    let refused = |reason| AttachError::Refused { interface: interface(), mode: Attached::Generic, reason };
-    let xdp = program
-        .xdp()
-        .map_err(|error| AttachError::Load { interface: interface(), source: Box::new(error) })?;
-    let link = XdpLink::try_from(link).map_err(|error| refused(error.to_string()))?;
-    let link = xdp
-        .attach_to_link(link)
-        .and_then(|id| xdp.take_link(id))
-        .map_err(|error| refused(error.to_string()))?;
-    FdLink::try_from(link).map_err(|error| refused(error.to_string()))
+    let refused = |mode, reason| AttachError::Refused { interface: interface(), mode, reason };
+    let in_xdp = |reason: String| refused(Attached::Generic, reason);
+    let in_tc = |error: ProgramError| refused(Attached::Tc, error.to_string());
+    let missing = |error| AttachError::Load { interface: interface(), source: Box::new(error) };
+    match leftover {
+        Leftover::Xdp(link) => {
+            let xdp = program.xdp().map_err(missing)?;
+            let link = XdpLink::try_from(link).map_err(|error| in_xdp(error.to_string()))?;
+            let link = xdp
+                .attach_to_link(link)
+                .and_then(|id| xdp.take_link(id))
+                .map_err(|error| in_xdp(error.to_string()))?;
+            FdLink::try_from(link).map(Attachment::Link).map_err(|error| in_xdp(error.to_string()))
+        }
+        Leftover::Tcx(link) => {
+            tc::replace_link(program.tc().map_err(missing)?, link).map(Attachment::Link).map_err(in_tc)
+        }
+        Leftover::Filter { made_qdisc } => {
+            tc::replace_filter(program.tc().map_err(missing)?, name, ifindex, made_qdisc)
+                .map(Attachment::Filter)
+                .map_err(in_tc)
+        }
+    }
 }
 
 #[cfg(test)]

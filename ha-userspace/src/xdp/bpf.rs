@@ -15,14 +15,18 @@ const BPF_LINK_DETACH: libc::c_int = 34;
 
 /// `BPF_LINK_TYPE_XDP`.
 const LINK_TYPE_XDP: u32 = 6;
+/// `BPF_LINK_TYPE_TCX`.
+const LINK_TYPE_TCX: u32 = 11;
 
 /// A link that is pinned somewhere.
 #[derive(Debug)]
 pub(super) struct PinnedLink(OwnedFd);
 
-/// What the kernel says of an XDP link.
+/// What the kernel says of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkInfo {
+    /// It is a tcx link, and not one of XDP.
+    pub(super) tcx: bool,
     /// Id of the attached program.
     pub(super) program: u32,
     /// Index of the interface, in whatever network namespace it is; 0 once the interface has gone.
@@ -51,7 +55,7 @@ struct DetachAttributes {
     descriptor: u32,
 }
 
-/// `struct bpf_link_info` as far as it concerns XDP.
+/// `struct bpf_link_info` as far as it concerns XDP and tcx, which have the interface in the same place.
 #[repr(C)]
 #[derive(Default)]
 struct RawLinkInfo {
@@ -82,7 +86,7 @@ impl PinnedLink {
         }
     }
 
-    /// Asks about the link; an error where it is none, or none of XDP.
+    /// Asks about the link; an error where it is none, or none of XDP and tcx.
     pub(super) fn info(&self) -> io::Result<LinkInfo> {
         let mut info = RawLinkInfo::default();
         let attributes = InfoAttributes {
@@ -92,10 +96,10 @@ impl PinnedLink {
         };
         // SAFETY: the kernel writes `len` bytes at most to `info`, which outlives the call.
         unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &attributes) }?;
-        if info.kind != LINK_TYPE_XDP {
+        if info.kind != LINK_TYPE_XDP && info.kind != LINK_TYPE_TCX {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        Ok(LinkInfo { program: info.program, ifindex: info.ifindex })
+        Ok(LinkInfo { tcx: info.kind == LINK_TYPE_TCX, program: info.program, ifindex: info.ifindex })
     }
 
     /// Detaches the program, whoever else holds the link.

@@ -3,8 +3,8 @@
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use aya::programs::links::FdLink;
 use ha_common::layout::LeaseSlot;
 use ha_common::probe::Masters;
 use ha_common::time::Time;
@@ -21,8 +21,9 @@ use super::log::BpfLog;
 use super::maps::{Adverts, Counters, Judged, Slot, Travel};
 use super::occupant;
 use super::peers::{Peers, Probers};
-use super::pins::{self, Pins};
+use super::pins::{self, Leftover, PinError, Pins};
 use super::prospect::{Prospect, prospect};
+use super::tc::{self, Attachment};
 use crate::config::model::XdpMode;
 use crate::lost::Lost;
 use crate::net::clock;
@@ -42,6 +43,8 @@ pub struct Options<'a> {
     pub bpffs: Option<&'a Path>,
     /// Level of the program's own messages (`--bpf-log`).
     pub bpf_log: Option<aya_log::Level>,
+    /// Traffic control may be used by tcx links; otherwise by filters of clsact, as on kernels before 6.6.
+    pub tcx: bool,
     /// The virtual routers of the interface, so that no advert for them finds a program that does not know them.
     pub routers: &'a [(Slot, Travel)],
 }
@@ -49,21 +52,27 @@ pub struct Options<'a> {
 /// The program on an interface, and its maps. Dropping it detaches the program and removes the pins.
 #[derive(Debug)]
 pub struct XdpInterface {
-    name: String,
-    ifindex: u32,
-    attached: Attached,
-    notes: Vec<String>,
+    pub(super) name: String,
+    pub(super) ifindex: u32,
+    pub(super) attached: Attached,
+    pub(super) notes: Vec<String>,
     unpinned: Option<String>,
-    variant: Variant,
-    pins: Option<Pins>,
-    /// Keeps the program attached. A kernel link, so that it can be pinned.
-    _link: FdLink,
+    pub(super) variant: Variant,
+    pub(super) vlan: u16,
+    pub(super) key: [u64; 2],
+    /// The XDP program that sees frames before ours.
+    pub(super) behind: Option<String>,
+    /// Whether that had gone when it was looked for last.
+    xdp_free: Arc<AtomicBool>,
+    pub(super) pins: Option<Pins>,
+    /// Keeps the program attached.
+    pub(super) attachment: Attachment,
     /// The same, where it is pinned.
-    pinned: Option<Arc<PinnedLink>>,
+    pub(super) pinned: Option<Arc<PinnedLink>>,
     /// Nobody else uses the interface's program and pins.
     _claim: Option<Claim>,
     /// Keeps the program's live half connected.
-    _alive: Alive,
+    pub(super) alive: Alive,
     inherited: Option<Inherited>,
     /// What replies say, and until when the daemon vouches for this node. To be cloned for other threads.
     pub lease: Lease,
@@ -119,7 +128,8 @@ impl Inherited {
 impl XdpInterface {
     /// Loads the program and attaches it. Must be called inside a tokio runtime.
     ///
-    /// In mode `auto` the attempts are native, where the driver is known to be good for it, then generic.
+    /// In mode `auto` the attempts are native, where the driver is known to be good for it, then generic; where another
+    /// program has XDP, traffic control.
     ///
     /// # Errors
     ///
@@ -152,6 +162,7 @@ impl XdpInterface {
             if let Some(bpffs) = options.bpffs {
                 pins::discard(bpffs, name);
             }
+            tc::remove(ifindex, false);
             Err(error)
         };
         let facts = Facts::of(name).map_err(|error| no_driver(name, &error))?;
@@ -168,8 +179,8 @@ impl XdpInterface {
         let Some((pins, leftover)) = pins else {
             return wanted.fresh(None, notes);
         };
-        if let Some(link) = leftover {
-            match wanted.take_over(&pins, link) {
+        if let Some(leftover) = leftover {
+            match wanted.take_over(&pins, leftover, &mut notes) {
                 Ok(taken) => return taken.finish(wanted, Some(pins), notes),
                 Err(reason) => {
                     notes.lines.push(format!("{name}: what an earlier run left is replaced: {reason}"));
@@ -228,19 +239,48 @@ impl XdpInterface {
 
     /// Ends this run's part, but leaves the program attached and the pins in place for the next run: for a planned
     /// restart, after [`Lease::open_restart_window`].
-    pub fn leave(mut self) {
-        if let Some(pins) = self.pins.take() {
+    pub fn leave(self) {
+        let Self { pins, attachment, .. } = self;
+        if let Some(pins) = pins {
             pins.keep();
+            if let Attachment::Filter(filter) = attachment {
+                filter.keep();
+            }
         }
     }
 
     /// A question for another thread: it says false once somebody else has detached the program (`bpftool link
-    /// detach`), of which the kernel tells nobody. The kernel answers under its lock of links, which may take long.
-    /// `None` where nothing is pinned.
+    /// detach`, `tc filter del`), of which the kernel tells nobody. The kernel answers under its lock of links, which
+    /// may take long. `None` for a link that is not pinned.
     #[must_use]
-    pub fn attachment(&self) -> Option<impl FnOnce() -> bool + Send + use<>> {
-        let (pinned, ifindex) = (Arc::clone(self.pinned.as_ref()?), self.ifindex);
-        Some(move || pinned.info().is_ok_and(|info| info.ifindex == ifindex))
+    pub fn attachment(&self) -> Option<Box<dyn FnOnce() -> bool + Send>> {
+        let (free, ifindex) = (Arc::clone(&self.xdp_free), self.ifindex);
+        let behind = self.behind.is_some();
+        let look = move || free.store(behind && occupant::program(ifindex).is_none(), Ordering::Relaxed);
+        if let Attachment::Filter(filter) = &self.attachment {
+            let is_there = filter.is_there();
+            return Some(Box::new(move || {
+                look();
+                is_there()
+            }));
+        }
+        let pinned = Arc::clone(self.pinned.as_ref()?);
+        Some(Box::new(move || {
+            look();
+            pinned.info().is_ok_and(|info| info.ifindex == ifindex)
+        }))
+    }
+
+    /// The XDP program that had the interface, where ours is in traffic control behind it.
+    #[must_use]
+    pub fn behind(&self) -> Option<&str> {
+        self.behind.as_deref()
+    }
+
+    /// Whether that program had gone when [`Self::attachment`] was asked last.
+    #[must_use]
+    pub fn is_xdp_free(&self) -> bool {
+        self.xdp_free.load(Ordering::Relaxed)
     }
 
     /// Where link and maps are pinned.
@@ -275,9 +315,11 @@ struct Running {
     program: Program,
     alive: Alive,
     lease: Lease,
-    link: FdLink,
+    attachment: Attachment,
     attached: Attached,
     inherited: Option<Inherited>,
+    /// What keeps it attached is pinned already.
+    pinned: bool,
 }
 
 impl Wanted<'_> {
@@ -285,10 +327,11 @@ impl Wanted<'_> {
         AttachError::Load { interface: self.name.to_owned(), source: Box::new(error) }
     }
 
-    fn load(&self, pins: Option<&Pins>) -> Result<(Program, Alive, Lease), LoadError> {
+    fn load(&self, attempts: &[Attached], pins: Option<&Pins>) -> Result<(Program, Alive, Lease), LoadError> {
         let Options { vlan, fingerprint_key, bpf_log, .. } = self.options;
+        let variants = if attempts.contains(&Attached::Tc) { &[Variant::Tc] } else { Variant::XDP };
         let mut program =
-            Program::load_pinned(Variant::XDP, vlan, fingerprint_key, bpf_log, pins.map(Pins::directory))?;
+            Program::load_pinned(variants, vlan, fingerprint_key, bpf_log, pins.map(Pins::directory))?;
         let alive = program.alive()?;
         let lease = program.lease()?;
         Ok((program, alive, lease))
@@ -311,37 +354,84 @@ impl Wanted<'_> {
 
     /// Attaches a program with maps of its own, pinned where `pins` says so.
     fn fresh(self, pins: Option<Pins>, mut notes: Notes) -> Result<XdpInterface, AttachError> {
-        let (mut program, alive, lease) = match self.load(pins.as_ref()) {
+        let attempts = &self.prospect.attempts;
+        let (running, pins) = match self.attach_fresh(attempts, pins, &mut notes) {
+            // Somebody was faster.
+            (Err(AttachError::Busy { occupant, .. }), pins) if self.mode == XdpMode::Auto => {
+                notes.lines.push(format!("{}: {occupant} has been attached meanwhile", self.name));
+                self.attach_fresh(&[Attached::Tc], pins, &mut notes)
+            }
+            result => result,
+        };
+        running?.finish(self, pins, notes)
+    }
+
+    /// The same in one of these modes. The pins come back.
+    fn attach_fresh(
+        &self,
+        attempts: &[Attached],
+        pins: Option<Pins>,
+        notes: &mut Notes,
+    ) -> (Result<Running, AttachError>, Option<Pins>) {
+        let (mut program, alive, lease) = match self.load(attempts, pins.as_ref()) {
             Err(LoadError::Object(error)) if pins.is_some() => {
                 // A file system that takes no pins is no reason to go without XDP.
                 notes.unpinned = Some(error.to_string());
                 drop(pins);
-                return self.fresh(None, notes);
+                return self.attach_fresh(attempts, None, notes);
             }
-            loaded => loaded.map_err(|error| self.failed(error))?,
+            Err(error) => return (Err(self.failed(error)), pins),
+            Ok(loaded) => loaded,
         };
         self.configure(&lease);
-        self.introduce(&mut program).map_err(|error| self.failed(error))?;
-        let attempts = &self.prospect.attempts;
-        let (attached, link) =
-            attach_in_order(self.name, self.ifindex, attempts, &mut program, &mut notes.lines)?;
-        Running { program, alive, lease, link, attached, inherited: None }.finish(self, pins, notes)
+        let attached = self
+            .introduce(&mut program)
+            .map_err(|error| self.failed(error))
+            .and_then(|()| self.attach_program(attempts, &mut program, notes));
+        let running = attached.map(|(attached, attachment)| Running {
+            program,
+            alive,
+            lease,
+            attachment,
+            attached,
+            inherited: None,
+            pinned: false,
+        });
+        (running, pins)
     }
 
-    /// Puts a program with the maps of an earlier run into its place.
-    fn take_over(&self, pins: &Pins, link: FdLink) -> Result<Running, String> {
-        let Some((_, attached)) = occupant::program(self.ifindex) else {
+    fn attach_program(
+        &self,
+        attempts: &[Attached],
+        program: &mut Program,
+        notes: &mut Notes,
+    ) -> Result<(Attached, Attachment), AttachError> {
+        attach_in_order(self.name, self.ifindex, attempts, self.options.tcx, program, &mut notes.lines)
+    }
+
+    /// Puts a program with the maps of an earlier run into the place of that run's. Where it belongs elsewhere now, from
+    /// traffic control to XDP or back, it is attached there first.
+    fn take_over(&self, pins: &Pins, leftover: Leftover, notes: &mut Notes) -> Result<Running, String> {
+        let attached = match leftover {
+            Leftover::Xdp(_) => occupant::program(self.ifindex).map(|(_, attached)| attached),
+            Leftover::Tcx(_) | Leftover::Filter { .. } => Some(Attached::Tc),
+        };
+        let Some(attached) = attached else {
             return Err("its program is not attached any more".to_owned());
         };
-        let unwanted = match self.mode {
-            XdpMode::Native => attached != Attached::Native,
-            XdpMode::Generic => attached != Attached::Generic,
-            XdpMode::Auto | XdpMode::Off => false,
-        };
+        let attempts = &self.prospect.attempts;
+        let stays = attempts.contains(&Attached::Tc) == (attached == Attached::Tc);
+        let unwanted = stays
+            && match self.mode {
+                XdpMode::Native => attached != Attached::Native,
+                XdpMode::Generic => attached != Attached::Generic,
+                XdpMode::Auto | XdpMode::Tc | XdpMode::Off => false,
+            };
         if unwanted {
             return Err(format!("it is attached in {} mode", attached.word()));
         }
-        let (mut program, alive, lease) = self.load(Some(pins)).map_err(|error| error.to_string())?;
+        let (mut program, alive, lease) =
+            self.load(attempts, Some(pins)).map_err(|error| error.to_string())?;
         let inherited = Inherited { lease: lease.snapshot(), at: clock::now() };
         // Nobody is sure of being master any more, unless the peers were told to wait.
         if !inherited.is_unbroken() {
@@ -352,8 +442,14 @@ impl Wanted<'_> {
         program.peers().map_err(|error| error.to_string())?.reset();
         self.configure(&lease);
         self.introduce(&mut program).map_err(|error| error.to_string())?;
-        let link = replace(self.name, &mut program, link).map_err(|error| error.to_string())?;
-        Ok(Running { program, alive, lease, link, attached, inherited: Some(inherited) })
+        let (attached, attachment) = if stays {
+            replace(self.name, self.ifindex, &mut program, leftover).map(|new| (attached, new))
+        } else {
+            self.attach_program(attempts, &mut program, notes)
+        }
+        .map_err(|error| error.to_string())?;
+        let inherited = Some(inherited);
+        Ok(Running { program, alive, lease, attachment, attached, inherited, pinned: stays })
     }
 }
 
@@ -364,7 +460,7 @@ impl Running {
         pins: Option<Pins>,
         mut notes: Notes,
     ) -> Result<XdpInterface, AttachError> {
-        let Self { mut program, alive, lease, link, attached, inherited } = self;
+        let Self { mut program, alive, lease, attachment, attached, inherited, pinned } = self;
         let failed = |error| wanted.failed(error);
         let about = wanted.prospect.notes(attached);
         notes.lines.extend(about.iter().map(|note| format!("{}: {note}", wanted.name)));
@@ -376,15 +472,18 @@ impl Running {
                 Lost::MultiBuffer.text()
             ));
         }
-        let link = match &pins {
-            // It is pinned already.
-            Some(_) if inherited.is_some() => link,
-            Some(pins) => pins.pin(link).map_err(|error| AttachError::Refused {
-                interface: wanted.name.to_owned(),
-                mode: attached,
-                reason: error.to_string(),
-            })?,
-            None => link,
+        let failed_to_pin = |error: PinError| AttachError::Refused {
+            interface: wanted.name.to_owned(),
+            mode: attached,
+            reason: error.to_string(),
+        };
+        let attachment = match (attachment, pins.as_ref().filter(|_| !pinned)) {
+            (Attachment::Link(link), Some(pins)) => Attachment::Link(pins.pin(link).map_err(failed_to_pin)?),
+            (Attachment::Filter(filter), Some(pins)) => {
+                pins.mark(wanted.ifindex, filter.made_qdisc).map_err(failed_to_pin)?;
+                Attachment::Filter(filter)
+            }
+            (attachment, None) => attachment,
         };
         let pinned = pins.as_ref().and_then(|pins| pins.link().ok()).map(Arc::new);
         // What an earlier run has not taken out any more is older than `inherited`, and was hashed under its key.
@@ -397,7 +496,7 @@ impl Running {
             variant,
             unpinned: notes.unpinned,
             pins,
-            _link: link,
+            attachment,
             pinned,
             vips: program.vips().map_err(failed)?,
             peers: program.peers().map_err(failed)?,
@@ -407,7 +506,11 @@ impl Running {
             counters: program.counters().map_err(failed)?,
             events,
             log: wanted.options.bpf_log.map(|_| program.log()).transpose().map_err(failed)?,
-            _alive: alive,
+            alive,
+            vlan: wanted.options.vlan,
+            key: wanted.options.fingerprint_key,
+            behind: (attached == Attached::Tc).then(|| wanted.facts.foreign_program()).flatten(),
+            xdp_free: Arc::new(AtomicBool::new(false)),
             _claim: None,
             inherited,
             lease,

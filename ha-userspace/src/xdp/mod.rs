@@ -26,7 +26,9 @@ mod occupant;
 mod peers;
 mod pins;
 pub mod prospect;
+mod raise;
 mod sys;
+mod tc;
 
 pub use attach::{AttachError, Attached};
 pub use driver::LinkCost;
@@ -40,3 +42,5 @@ pub use maps::{Adverts, Counters, Judged, Seen, Slot, Travel};
 pub use occupant::Occupant;
 pub use peers::{LastReply, PeerIndex, Peers, Prober, Probers};
 pub use pins::{PinError, detach_everything, left_lease, remove_leftovers};
+pub use raise::{Raise, Raised};
+pub use tc::remove_filters;

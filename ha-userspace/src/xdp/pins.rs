@@ -5,7 +5,8 @@
 //!
 //! `bpftool link show` lists the link (type xdp, the interface's index), `bpftool link show pinned PATH/link` shows
 //! it; removing `PATH/link` (and the rest of the directory) detaches the program once no daemon runs, and
-//! [`detach_everything`] does so at once.
+//! [`detach_everything`] does so at once. A filter of traffic control cannot be pinned and needs no pin to stay; the
+//! empty directory `filter:<index>` says that there is one, and `clsact` that its qdisc is ours.
 
 use std::fs;
 use std::io;
@@ -23,10 +24,18 @@ use super::bpf::{LinkInfo, PinnedLink};
 use super::claim::Claim;
 use super::fence::Lease;
 use super::loader::PINNED_MAPS;
-use super::occupant;
+use super::{occupant, tc};
 
 /// Name of the link's pin.
 const LINK: &str = "link";
+/// Name of a link's pin until it takes the place of another.
+const NEXT_LINK: &str = "link:next";
+/// What comes before the interface's index in the name of the mark for a filter.
+const FILTER: &str = "filter:";
+/// Name of the mark for a qdisc that we made.
+const QDISC: &str = "clsact";
+/// The map by which a program is known as one of a directory's.
+const LEASE: &str = "HA_LEASE";
 
 /// Nothing is pinned, so nothing is left when the daemon dies.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +97,20 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
+/// What an earlier run left attached.
+#[derive(Debug)]
+pub(super) enum Leftover {
+    /// An XDP link.
+    Xdp(FdLink),
+    /// A tcx link.
+    Tcx(FdLink),
+    /// A filter of clsact.
+    Filter {
+        /// The qdisc is ours too.
+        made_qdisc: bool,
+    },
+}
+
 /// The pins of one interface. Removed when dropped.
 #[derive(Debug)]
 pub(super) struct Pins {
@@ -96,7 +119,7 @@ pub(super) struct Pins {
 
 impl Pins {
     /// Makes the interface's directory below `bpffs`, which is mounted where it is not. What an earlier run left
-    /// there is returned where it can be taken over: its link, while its maps stay where they are. Otherwise, and
+    /// there is returned where it can be taken over: what is attached, while its maps stay where they are. Otherwise, and
     /// where it is of another version, it is detached and removed.
     ///
     /// # Errors
@@ -106,7 +129,7 @@ impl Pins {
         bpffs: &Path,
         interface: &str,
         ifindex: u32,
-    ) -> Result<(Self, Option<FdLink>), PinError> {
+    ) -> Result<(Self, Option<Leftover>), PinError> {
         mount_bpffs(bpffs)?;
         let root = bpffs.join("xvrrp");
         let name = file_name(interface);
@@ -118,32 +141,47 @@ impl Pins {
                 Owner::Ours(_) | Owner::Nobody => remove(&old)?,
             }
         }
-        let link = match owner(&directory) {
-            Owner::Ours(at) if at == ifindex && maps_fit(&directory) => {
-                AyaPinnedLink::from_pin(directory.join(LINK)).ok().map(FdLink::from)
-            }
+        let leftover = match owner(&directory) {
+            Owner::Ours(at) if at == ifindex && maps_fit(&directory) => leftover(&directory),
             Owner::Foreign(other) => return Err(PinError::Foreign { path: directory, ifindex: other }),
             Owner::Stranger(program) => {
                 return Err(PinError::Stranger { path: directory.join(LINK), program });
             }
             Owner::Ours(_) | Owner::Nobody => None,
         };
-        if link.is_none() {
+        if leftover.is_none() {
             remove(&directory)?;
         }
         fs::create_dir_all(&directory)
             .map_err(|source| PinError::Directory { path: directory.clone(), source })?;
-        Ok((Self { directory }, link))
+        Ok((Self { directory }, leftover))
     }
 
-    /// Pins the link of a program that has just been attached.
+    /// Pins the link of a program that has just been attached, in the place of what an earlier run left, which goes
+    /// then.
     ///
     /// # Errors
     ///
-    /// [`PinError::Link`]. The program is detached then.
+    /// [`PinError::Link`], [`PinError::Directory`]. The program is detached then.
     pub(super) fn pin(&self, link: FdLink) -> Result<FdLink, PinError> {
-        let path = self.directory.join(LINK);
-        link.pin(&path).map(FdLink::from).map_err(|source| PinError::Link { path, source })
+        pin(&self.directory, link)
+    }
+
+    /// Marks that the program is in a filter of the interface with this index.
+    ///
+    /// # Errors
+    ///
+    /// [`PinError::Directory`].
+    pub(super) fn mark(&self, ifindex: u32, made_qdisc: bool) -> Result<(), PinError> {
+        let names = [Some(format!("{FILTER}{ifindex}")), made_qdisc.then(|| QDISC.to_owned())];
+        for path in names.iter().flatten().map(|name| self.directory.join(name)) {
+            fs::create_dir_all(&path).map_err(|source| PinError::Directory { path, source })?;
+        }
+        if let Ok(old) = self.link() {
+            let _ = old.detach();
+            let _ = fs::remove_file(self.directory.join(LINK));
+        }
+        Ok(())
     }
 
     /// Removes everything, and makes the empty directory again.
@@ -189,6 +227,21 @@ pub fn left_lease(bpffs: &Path, interface: &str) -> Option<Lease> {
     }
     let map = MapData::from_pin(directory.join("HA_LEASE")).ok()?;
     Lease::map(map.fd()).ok()
+}
+
+/// See [`Pins::pin`].
+pub(super) fn pin(directory: &Path, link: FdLink) -> Result<FdLink, PinError> {
+    let (path, next) = (directory.join(LINK), directory.join(NEXT_LINK));
+    // Of a run that died right here.
+    let _ = fs::remove_file(&next);
+    let old = PinnedLink::open(&path);
+    let link = link.pin(&next).map_err(|source| PinError::Link { path: next.clone(), source })?;
+    fs::rename(&next, &path).map_err(|source| PinError::Directory { path, source })?;
+    if let Ok(old) = old {
+        let _ = old.detach();
+    }
+    remove_filter(directory);
+    Ok(link.into())
 }
 
 /// Removes what an earlier run left for one interface, of whatever version, unless it belongs to another network
@@ -237,6 +290,10 @@ pub fn detach_everything(bpffs: &Path) -> Result<Vec<PathBuf>, PinError> {
         for directory in interfaces(&bpffs.join("xvrrp")) {
             let removed = match owner(&directory) {
                 Owner::Stranger(program) => Err(PinError::Stranger { path: directory.join(LINK), program }),
+                // A link can be detached from anywhere; a filter only where it is.
+                Owner::Foreign(ifindex) if marked(&directory).is_some() => {
+                    Err(PinError::Foreign { path: directory.clone(), ifindex })
+                }
                 Owner::Ours(_) | Owner::Foreign(_) | Owner::Nobody => {
                     detach(&directory, |_| true);
                     remove(&directory)
@@ -265,16 +322,23 @@ enum Owner {
 
 fn owner(directory: &Path) -> Owner {
     // What is no link may go: nothing is taken off any interface with it.
-    let Ok(link) = PinnedLink::open(&directory.join(LINK)) else { return Owner::Nobody };
-    let Ok(LinkInfo { program, ifindex }) = link.info() else {
+    let Ok(link) = PinnedLink::open(&directory.join(LINK)) else { return filter_owner(directory) };
+    let Ok(LinkInfo { tcx, program, ifindex }) = link.info() else {
         return Owner::Stranger("a program that is none of XDP".to_owned());
     };
     if let Some(name) = occupant::name(program).filter(|name| !occupant::is_ours(name)) {
         return Owner::Stranger(format!("the XDP program {name} (id {program})"));
     }
+    let is_here = |ifindex| {
+        if tcx {
+            tc::has_tcx(ifindex, program)
+        } else {
+            occupant::program(ifindex).is_some_and(|(id, _)| id == program)
+        }
+    };
     match ifindex {
         0 => Owner::Nobody,
-        _ if occupant::program(ifindex).is_some_and(|(id, _)| id == program) => Owner::Ours(ifindex),
+        _ if is_here(ifindex) => Owner::Ours(ifindex),
         _ => Owner::Foreign(ifindex),
     }
 }
@@ -286,6 +350,50 @@ fn detach(directory: &Path, meant: impl FnOnce(u32) -> bool) {
     {
         let _ = link.detach();
     }
+}
+
+/// The same for a filter: its program is one of those that use the pinned maps.
+fn filter_owner(directory: &Path) -> Owner {
+    let (Some(ifindex), Ok(lease)) = (marked(directory), MapInfo::from_pin(directory.join(LEASE))) else {
+        return Owner::Nobody;
+    };
+    let users = tc::users(lease.id());
+    match tc::find(ifindex) {
+        Some(found) if users.contains(&found.program) => Owner::Ours(ifindex),
+        _ if users.is_empty() => Owner::Nobody,
+        _ => Owner::Foreign(ifindex),
+    }
+}
+
+/// The index of the interface whose filter a directory is about.
+fn marked(directory: &Path) -> Option<u32> {
+    let names = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| name.to_str()?.strip_prefix(FILTER)?.parse().ok()).next()
+}
+
+/// What is attached and belongs to the pins of a directory.
+fn leftover(directory: &Path) -> Option<Leftover> {
+    let path = directory.join(LINK);
+    match PinnedLink::open(&path).and_then(|link| link.info()) {
+        Ok(info) => {
+            let link = AyaPinnedLink::from_pin(path).ok().map(FdLink::from)?;
+            Some(if info.tcx { Leftover::Tcx(link) } else { Leftover::Xdp(link) })
+        }
+        Err(_) => {
+            marked(directory)?;
+            Some(Leftover::Filter { made_qdisc: directory.join(QDISC).exists() })
+        }
+    }
+}
+
+/// Removes the filter that a directory is about, where it is in this network namespace, and its marks.
+fn remove_filter(directory: &Path) {
+    let Some(ifindex) = marked(directory) else { return };
+    if matches!(filter_owner(directory), Owner::Ours(_)) || tc::find(ifindex).is_none() {
+        tc::remove(ifindex, directory.join(QDISC).exists());
+    }
+    let _ = fs::remove_dir(directory.join(format!("{FILTER}{ifindex}")));
+    let _ = fs::remove_dir(directory.join(QDISC));
 }
 
 /// Whether all maps are there and laid out as this build lays them out, whatever the directory's name says.
@@ -313,6 +421,7 @@ fn remove(directory: &Path) -> Result<(), PinError> {
     // nothing else can be attached. A link to another interface, which somebody has put here, may be in use there.
     let name = directory.file_name().unwrap_or_default().to_string_lossy().replace(':', ".");
     detach(directory, |ifindex| if_nametoindex(name.as_str()) == Ok(ifindex));
+    remove_filter(directory);
     match fs::remove_dir_all(directory) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -51,6 +51,8 @@ impl fmt::Display for Finding {
 pub enum Effect {
     /// XDP is not used on the interface.
     NoXdp,
+    /// Traffic control is used instead of XDP.
+    Tc,
     /// Native mode is not tried.
     NoNative,
     /// Native mode is tried, and will probably be refused.
@@ -137,11 +139,12 @@ impl Prospect {
     pub fn notes(&self, attached: Attached) -> Vec<String> {
         let matters = |finding: &&Finding| match (finding.effect, attached) {
             _ if finding.why == Why::Down => false,
+            (Effect::Tc, attached) => attached == Attached::Tc,
             // A program that is there disproves a doubt; where nothing can be done, nothing needs to be said.
             (Effect::NoNative | Effect::NativeDoubtful, Attached::Generic) => finding.advice.is_some(),
             (Effect::NoXdp | Effect::NoNative | Effect::NativeDoubtful, _) => false,
             (Effect::Note, Attached::Native) => true,
-            (Effect::Note, Attached::Generic) => !finding.why.is_about_native(),
+            (Effect::Note, Attached::Generic | Attached::Tc) => !finding.why.is_about_native(),
         };
         self.findings.iter().filter(matters).map(Finding::to_string).collect()
     }
@@ -174,6 +177,8 @@ pub fn prospect(facts: &Facts, mode: XdpMode) -> Prospect {
         XdpMode::Off => &[],
         XdpMode::Native => &[Attached::Native],
         XdpMode::Generic => &[Attached::Generic],
+        XdpMode::Tc => &[Attached::Tc],
+        XdpMode::Auto if worst == Effect::Tc => &[Attached::Tc],
         XdpMode::Auto => &[Attached::Native, Attached::Generic],
     };
     let attempts: Vec<_> = wanted
@@ -183,7 +188,7 @@ pub fn prospect(facts: &Facts, mode: XdpMode) -> Prospect {
             Effect::NoXdp => false,
             // What the configuration asks for is tried.
             Effect::NoNative => attempt != Attached::Native || mode == XdpMode::Native,
-            Effect::NativeDoubtful | Effect::Note => true,
+            Effect::Tc | Effect::NativeDoubtful | Effect::Note => true,
         })
         .collect();
     let works = |attempt: &Attached| *attempt != Attached::Native || worst == Effect::Note;
@@ -203,6 +208,10 @@ impl Findings {
         let name = &facts.interface;
         // Whoever names a mode wants it in spite of doubts.
         let unless_named = if mode == XdpMode::Auto { Effect::NoXdp } else { Effect::Note };
+        let busy = match mode {
+            XdpMode::Auto | XdpMode::Tc => Effect::Tc,
+            XdpMode::Native | XdpMode::Generic | XdpMode::Off => Effect::NoXdp,
+        };
         if mode == XdpMode::Off {
             self.push(Why::Off, Effect::NoXdp, "XDP is switched off by xdp_mode", None);
         }
@@ -210,10 +219,20 @@ impl Findings {
             self.push(Why::NotEthernet, Effect::NoXdp, "it is not an Ethernet interface", None);
         }
         for program in facts.programs.iter().filter(|program| !program.is_ours()) {
-            let advice = format!(
-                "detach it with `ip link set dev {name} xdp off` (or `bpftool link detach`), or set `xdp_mode off`"
-            );
-            self.push(Why::Busy, Effect::NoXdp, format!("{program} is attached already"), Some(advice));
+            let detach = format!("`ip link set dev {name} xdp off` (or `bpftool link detach`)");
+            let (text, advice) = match busy {
+                Effect::Tc => (
+                    format!(
+                        "{program} has the interface: it runs first, and what it drops or redirects is not seen"
+                    ),
+                    format!("for XDP detach it with {detach}"),
+                ),
+                _ => (
+                    format!("{program} is attached already"),
+                    format!("detach it with {detach}, or set `xdp_mode` to auto, tc or off"),
+                ),
+            };
+            self.push(Why::Busy, busy, text, Some(advice));
         }
         match &facts.controller {
             Some(Controller { kind: kind @ (Kind::Bond | Kind::Team), name: controller }) => self.push(
@@ -239,7 +258,7 @@ impl Findings {
         if !facts.vlans.is_empty() && facts.offloads.rx_vlan.is_some_and(|offload| offload.on) {
             self.push(
                 Why::HiddenVlans,
-                unless_named,
+                if mode == XdpMode::Auto { Effect::Tc } else { Effect::Note },
                 "there are VLANs on it, and their tags are taken off before XDP sees the frames, so that adverts from \
                  a VLAN look like its own",
                 Some(format!("`ethtool -K {name} rxvlan off` leaves them on")),

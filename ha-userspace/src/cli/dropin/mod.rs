@@ -174,6 +174,7 @@ fn run(line: &CommandLine) -> ExitCode {
         run_dir: None,
         bpffs: None,
         bpf_log: None,
+        tcx: true,
         log: logging::Options {
             level: line.has(Opt::Debug).then(|| "debug".to_owned()),
             syslog: !console,

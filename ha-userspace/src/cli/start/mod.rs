@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) bpffs: Option<PathBuf>,
     /// Level of the XDP program's messages.
     pub(crate) bpf_log: Option<aya_log::Level>,
+    /// Traffic control may be used by tcx links.
+    pub(crate) tcx: bool,
     /// Logging.
     pub(crate) log: logging::Options,
     /// No probes, no fence.
@@ -115,6 +117,7 @@ pub(crate) fn start(plan: Plan) -> Outcome {
             run_dir,
             bpffs: Some(plan.bpffs.clone().unwrap_or_else(|| bpffs(&identity))),
             bpf_log: plan.bpf_log,
+            tcx: plan.tcx,
             ready,
             began,
         };

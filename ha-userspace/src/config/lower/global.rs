@@ -182,16 +182,17 @@ pub(super) fn version(stmt: &Statement, diags: &mut Diagnostics) -> Option<Versi
     }
 }
 
-/// `auto|native|generic|off`.
+/// `auto|native|generic|tc|off`.
 pub(super) fn xdp_mode(stmt: &Statement, diags: &mut Diagnostics) -> Option<XdpMode> {
     let word = value::one(stmt, diags)?;
     Some(match &*word.bytes {
         b"auto" => XdpMode::Auto,
         b"native" => XdpMode::Native,
         b"generic" => XdpMode::Generic,
+        b"tc" => XdpMode::Tc,
         b"off" => XdpMode::Off,
         _ => {
-            value::bad_word(word, &["auto", "native", "generic", "off"], "xdp_mode is ignored", diags);
+            value::bad_word(word, &["auto", "native", "generic", "tc", "off"], "xdp_mode is ignored", diags);
             return None;
         }
     })

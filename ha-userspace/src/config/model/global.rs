@@ -161,6 +161,8 @@ pub enum XdpMode {
     Native,
     /// Generic (SKB).
     Generic,
+    /// Traffic control, whether or not XDP is free.
+    Tc,
     /// Raw sockets only.
     Off,
 }

@@ -33,6 +33,7 @@ const ON: Option<Offload> = Some(Offload { on: true, fixed: false });
 const BOTH: &[Attached] = &[Attached::Native, Attached::Generic];
 const NATIVE: &[Attached] = &[Attached::Native];
 const GENERIC: &[Attached] = &[Attached::Generic];
+const TC: &[Attached] = &[Attached::Tc];
 const NONE: &[Attached] = &[];
 
 /// What is on the interface, the mode that is configured; what is tried, what will work, the first finding.
@@ -40,7 +41,7 @@ type Case = (Facts, XdpMode, &'static [Attached], Option<Attached>, Option<Why>)
 
 #[test]
 fn modes_follow_from_the_facts() {
-    use XdpMode::{Auto, Generic, Native, Off};
+    use XdpMode::{Auto, Generic, Native, Off, Tc};
     let port =
         |kind| Facts { controller: Some(Controller { kind, name: "up0".to_owned() }), ..card("vmxnet3") };
     let bond = |drivers: &[&str], features| Facts {
@@ -63,6 +64,7 @@ fn modes_follow_from_the_facts() {
     let gro_hw = |fixed| Offloads { gro_hw: Some(Offload { on: true, fixed }), ..Offloads::default() };
     let queues =
         |max_combined, combined| Some(QueueCounts { max_combined, combined, ..QueueCounts::default() });
+    let taken = Facts { programs: vec![theirs], ..card("virtio_net") };
     let old = |driver| Facts { features: None, ..card(driver) };
     let sg = Some(Features(Features::BASIC.0 | Features::RX_SG.0));
     let cases: &[Case] = &[
@@ -173,7 +175,7 @@ fn modes_follow_from_the_facts() {
         ),
         (bond(&["virtio_net"], None), Auto, BOTH, Some(Attached::Generic), Some(Why::UnknownDriver)),
         // Tags are gone before XDP.
-        (vlans.clone(), Auto, NONE, None, Some(Why::HiddenVlans)),
+        (vlans.clone(), Auto, TC, Some(Attached::Tc), Some(Why::HiddenVlans)),
         (vlans.clone(), Generic, GENERIC, Some(Attached::Generic), Some(Why::HiddenVlans)),
         (
             Facts { offloads: Offloads::default(), ..vlans },
@@ -183,7 +185,11 @@ fn modes_follow_from_the_facts() {
             Some(Why::QueueRestart),
         ),
         // Programs that are there.
-        (Facts { programs: vec![theirs], ..card("virtio_net") }, Auto, NONE, None, Some(Why::Busy)),
+        (taken.clone(), Auto, TC, Some(Attached::Tc), Some(Why::Busy)),
+        (taken.clone(), Tc, TC, Some(Attached::Tc), Some(Why::Busy)),
+        (taken.clone(), Generic, NONE, None, Some(Why::Busy)),
+        (Facts { ethernet: false, ..taken }, Auto, NONE, None, Some(Why::NotEthernet)),
+        (card("virtio_net"), Tc, TC, Some(Attached::Tc), None),
         (Facts { programs: vec![ours], ..card("virtio_net") }, Auto, BOTH, Some(Attached::Native), None),
     ];
     for (facts, mode, attempts, expected, first) in cases {

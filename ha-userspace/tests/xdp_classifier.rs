@@ -277,7 +277,7 @@ fn compare(vlan: u16) {
     let mut loaded = Loaded::new(vlan);
     let mut seen = std::collections::HashSet::new();
     let frames: Vec<_> = corpus().into_iter().filter(|frame| takes(variant(), frame)).collect();
-    assert!(frames.len() >= FRAMES * 9 / 10, "{} frames", frames.len());
+    assert!(frames.len() >= FRAMES / 2, "{} frames", frames.len());
     for frame in &frames {
         seen.insert(match explain(frame, || loaded.check(frame, vlan)) {
             Verdict::NotVrrp => "not VRRP",

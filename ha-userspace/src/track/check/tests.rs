@@ -113,7 +113,8 @@ fn servers_that_misbehave_fail_within_the_timeout() {
     let silent = server(|_stream| std::thread::sleep(SILENCE));
     let drips = server(|mut stream| {
         let _ = stream.read(&mut [0; 2048]);
-        while stream.write_all(b"H").is_ok() {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX-Slow: ");
+        while stream.write_all(b"x").is_ok() {
             std::thread::sleep(Duration::from_millis(5));
         }
     });

@@ -384,7 +384,8 @@ fn foreign() {
         remove_leftovers(lab.bpffs(), &[]);
         let xdp = attach(lab.bpffs(), 2);
         assert!(xdp.pin_directory().is_none());
-        assert!(xdp.notes()[0].contains("another network namespace"), "{:?}", xdp.notes());
+        let unpinned = xdp.unpinned().unwrap_or_default();
+        assert!(unpinned.contains("another network namespace"), "{unpinned}");
         assert!(lab.directory().join("link").exists(), "the other's");
     });
     assert_eq!(detach_everything(lab.bpffs()).expect("removable"), [lab.directory()]);

@@ -12,8 +12,10 @@ use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 use ha_userspace::config::model::XdpMode;
 use ha_userspace::xdp::{
-    AttachError, Attached, Options, Program, Slot, Travel, XdpInterface, remove_leftovers,
+    AttachError, Attached, Options, Program, Slot, Travel, Variant, XdpInterface, detach_everything,
+    remove_leftovers,
 };
+use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 use xdp_support::{Sender, advert, ethernet, ipv4, run, veth};
 
@@ -24,6 +26,8 @@ fn main() -> ExitCode {
         ("a_flood_does_not_hide_the_tracked_source", flood),
         ("bpftool_shows_named_fields_that_move", bpftool),
         ("another_program_is_named_and_left_alone", busy),
+        ("another_program_leaves_traffic_control_by_tcx", || traffic_control(true)),
+        ("another_program_leaves_traffic_control_by_clsact", || traffic_control(false)),
         ("modes_follow_the_driver_and_the_configuration", modes),
         ("stale_pins_are_replaced_and_pins_go_with_the_interface", pins),
         ("messages_come_when_asked_for", messages),
@@ -226,6 +230,81 @@ fn busy() {
         assert!(!run("ip link show ens160").contains("xdp"));
         attach(ifindex, OPTIONS);
     });
+}
+
+/// Somebody has XDP: adverts are stamped in traffic control, from run to run, until XDP is free.
+fn traffic_control(tcx: bool) {
+    let ifindex = veth();
+    let bpffs = tempfile::tempdir().expect("a directory");
+    let options = Options { bpffs: Some(bpffs.path()), tcx, ..OPTIONS };
+    block_on(async {
+        let mut other = Program::load_variant(Variant::Linear, 0, [1, 2]).expect("loaded");
+        let xdp = other.xdp().expect("in the object");
+        let link = xdp.attach("ens160", aya::programs::XdpMode::Skb).expect("attached");
+
+        let mut first = attach(ifindex, options);
+        assert_eq!(first.attached(), Attached::Tc);
+        assert!(first.notes()[0].contains("the XDP program ha_xdp_linear (id "), "{:?}", first.notes());
+        let sender = Sender::new("far").expect("a socket");
+        track(&mut first, &sender).await;
+        sender.send(&frame(1, 51, 100));
+        assert!(fingerprints(&mut first).await.is_empty());
+        assert_eq!(first.adverts.last_seen(slot()).count, 1);
+        let attachment = || first.attachment().expect("something to ask")();
+        assert!(attachment());
+        assert_eq!(run("tc filter show dev ens160 ingress").contains("ha_tc"), !tcx);
+
+        // The next run puts its program into the same place, with the same maps.
+        first.leave();
+        let second = attach(ifindex, options);
+        assert_eq!((second.attached(), second.inherited().is_some()), (Attached::Tc, true));
+        assert_eq!(second.counters.read().expect("readable").stamped, 1);
+        assert!(second.attachment().expect("something to ask")());
+        assert_eq!(
+            run("tc filter show dev ens160 ingress").matches("handle 0x70").count(),
+            usize::from(!tcx)
+        );
+        second.leave();
+
+        // XDP is free: the third goes there, and nothing is left behind.
+        other.xdp().expect("in the object").detach(link).expect("detached");
+        let third = attach(ifindex, options);
+        assert_eq!((third.attached(), third.inherited().is_some()), (Attached::Generic, true));
+        assert_eq!(third.counters.read().expect("readable").stamped, 1);
+        assert!(!run("tc qdisc show dev ens160").contains("clsact"));
+        third.leave();
+
+        // And back, because somebody wants it so.
+        let fourth = XdpInterface::attach("ens160", ifindex, XdpMode::Tc, options).expect("attached");
+        assert_eq!((fourth.attached(), fourth.inherited().is_some()), (Attached::Tc, true));
+        assert!(!run("ip link show ens160").contains("xdp"));
+
+        // Pins that belong to another network namespace stay, whatever keeps the program there.
+        fourth.leave();
+        std::thread::scope(|scope| {
+            let elsewhere = || {
+                unshare(CloneFlags::CLONE_NEWNET).expect("another namespace");
+                let ifindex = veth();
+                block_on(async {
+                    remove_leftovers(bpffs.path(), &[]);
+                    let xdp =
+                        XdpInterface::attach("ens160", ifindex, XdpMode::Tc, options).expect("attached");
+                    assert!(xdp.pin_directory().is_none());
+                    let unpinned = xdp.unpinned().expect("the pins are others'").to_owned();
+                    assert!(unpinned.contains("another network namespace"), "{unpinned}");
+                });
+                assert!(!run("tc qdisc show dev ens160").contains("clsact"));
+                assert_eq!(detach_everything(bpffs.path()).is_err(), !tcx);
+            };
+            scope.spawn(elsewhere).join().expect("no panic");
+        });
+        if !tcx {
+            assert!(run("tc filter show dev ens160 ingress").contains("ha_tc"));
+        }
+        detach_everything(bpffs.path()).expect("removable");
+        assert!(!run("tc qdisc show dev ens160").contains("clsact"));
+    });
+    nix::mount::umount(bpffs.path()).expect("mounted by the first");
 }
 
 fn modes() {

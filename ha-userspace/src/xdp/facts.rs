@@ -174,12 +174,6 @@ impl Features {
 const VLANS: &str = "/proc/net/vlan/config";
 
 impl Facts {
-    /// An XDP program on it that is not ours, in words.
-    #[must_use]
-    pub fn foreign_program(&self) -> Option<String> {
-        self.programs.iter().find(|program| !program.is_ours()).map(ToString::to_string)
-    }
-
     /// Asks the kernel about the interface of this name.
     ///
     /// # Errors

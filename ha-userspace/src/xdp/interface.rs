@@ -180,7 +180,7 @@ impl XdpInterface {
             return wanted.fresh(None, notes);
         };
         if let Some(leftover) = leftover {
-            match wanted.take_over(&pins, leftover, &mut notes) {
+            match wanted.take_over(&prospect.attempts, &pins, leftover, &mut notes) {
                 Ok(taken) => return taken.finish(wanted, Some(pins), notes),
                 Err(reason) => {
                     notes.lines.push(format!("{name}: what an earlier run left is replaced: {reason}"));
@@ -411,7 +411,13 @@ impl Wanted<'_> {
 
     /// Puts a program with the maps of an earlier run into the place of that run's. Where it belongs elsewhere now, from
     /// traffic control to XDP or back, it is attached there first.
-    fn take_over(&self, pins: &Pins, leftover: Leftover, notes: &mut Notes) -> Result<Running, String> {
+    fn take_over(
+        &self,
+        attempts: &[Attached],
+        pins: &Pins,
+        leftover: Leftover,
+        notes: &mut Notes,
+    ) -> Result<Running, String> {
         let attached = match leftover {
             Leftover::Xdp(_) => occupant::program(self.ifindex).map(|(_, attached)| attached),
             Leftover::Tcx(_) | Leftover::Filter { .. } => Some(Attached::Tc),
@@ -419,7 +425,6 @@ impl Wanted<'_> {
         let Some(attached) = attached else {
             return Err("its program is not attached any more".to_owned());
         };
-        let attempts = &self.prospect.attempts;
         let stays = attempts.contains(&Attached::Tc) == (attached == Attached::Tc);
         let unwanted = stays
             && match self.mode {
@@ -442,12 +447,18 @@ impl Wanted<'_> {
         program.peers().map_err(|error| error.to_string())?.reset();
         self.configure(&lease);
         self.introduce(&mut program).map_err(|error| error.to_string())?;
-        let (attached, attachment) = if stays {
+        let placed = if stays {
             replace(self.name, self.ifindex, &mut program, leftover).map(|new| (attached, new))
         } else {
-            self.attach_program(attempts, &mut program, notes)
-        }
-        .map_err(|error| error.to_string())?;
+            match self.attach_program(attempts, &mut program, notes) {
+                // Somebody was faster; what is in traffic control stays there.
+                Err(AttachError::Busy { .. }) if self.mode == XdpMode::Auto && attached == Attached::Tc => {
+                    return self.take_over(&[Attached::Tc], pins, leftover, notes);
+                }
+                placed => placed,
+            }
+        };
+        let (attached, attachment) = placed.map_err(|error| error.to_string())?;
         let inherited = Some(inherited);
         Ok(Running { program, alive, lease, attachment, attached, inherited, pinned: stays })
     }
@@ -509,7 +520,10 @@ impl Running {
             alive,
             vlan: wanted.options.vlan,
             key: wanted.options.fingerprint_key,
-            behind: (attached == Attached::Tc).then(|| wanted.facts.foreign_program()).flatten(),
+            behind: (attached == Attached::Tc)
+                .then(|| occupant::find(wanted.ifindex))
+                .flatten()
+                .map(|occupant| occupant.to_string()),
             xdp_free: Arc::new(AtomicBool::new(false)),
             _claim: None,
             inherited,

@@ -13,7 +13,7 @@ use crate::config::model::{Config, Fast, Global, Instance, XdpMode};
 use crate::lost::{self, Lost};
 use crate::xdp::Attached;
 use crate::xdp::facts::Facts;
-use crate::xdp::prospect::{Effect, Prospect, Why, prospect};
+use crate::xdp::prospect::{Effect, Finding, Prospect, Why, prospect};
 
 use super::Level;
 use super::kernel::Kernel;
@@ -125,7 +125,7 @@ pub struct Expectation {
     pub interface: String,
     /// How good it is.
     pub level: Level,
-    /// `native`, `generic`, `raw-socket`, or `none` where the interface does not exist.
+    /// `native`, `generic`, `tc`, `raw-socket`, or `none` where the interface does not exist.
     pub mode: &'static str,
     /// The configuration wants fast failover.
     pub fast_failover: bool,
@@ -201,7 +201,7 @@ pub fn expect(wanted: &Wanted, found: &Found, kernel: &Kernel, privileged: bool)
             expected.fence = "armed";
             expected.detection_ms = wanted.fast.enabled.then(|| ms(wanted.detection()));
             expected.better = better(&prospect, attached);
-            expected.reason = why_not_native(&prospect, attached);
+            expected.reason = why_not_better(&prospect, attached);
             if let Some(reason) = kernel.no_pins().filter(|_| privileged) {
                 expected.fence = "not pinned";
                 expected.lost = vec![Lost::FenceAfterDeath];
@@ -221,18 +221,22 @@ pub fn expect(wanted: &Wanted, found: &Found, kernel: &Kernel, privileged: bool)
     expected
 }
 
-/// The first thing that can be done for native mode.
+/// The first thing that can be done for a better mode than the one that is expected.
 fn better(prospect: &Prospect, attached: Attached) -> Option<String> {
-    let hinders = |effect| matches!(effect, Effect::NoNative | Effect::NativeDoubtful);
-    let mut findings = prospect.findings.iter().filter(|finding| hinders(finding.effect));
-    let advice = findings.find_map(|finding| finding.advice.clone());
-    advice.filter(|_| attached == Attached::Generic)
+    hindrances(prospect, attached).find_map(|finding| finding.advice.clone())
 }
 
-fn why_not_native(prospect: &Prospect, attached: Attached) -> Option<String> {
-    let hinders = |effect| matches!(effect, Effect::NoNative | Effect::NativeDoubtful);
-    let finding = prospect.findings.iter().find(|finding| hinders(finding.effect))?;
-    (attached == Attached::Generic).then(|| finding.text.clone())
+fn why_not_better(prospect: &Prospect, attached: Attached) -> Option<String> {
+    hindrances(prospect, attached).next().map(|finding| finding.text.clone())
+}
+
+/// What keeps an interface from a better mode than this one.
+fn hindrances(prospect: &Prospect, attached: Attached) -> impl Iterator<Item = &Finding> {
+    prospect.findings.iter().filter(move |finding| match attached {
+        Attached::Native => false,
+        Attached::Generic => matches!(finding.effect, Effect::NoNative | Effect::NativeDoubtful),
+        Attached::Tc => finding.effect == Effect::Tc,
+    })
 }
 
 impl Expectation {
@@ -240,15 +244,16 @@ impl Expectation {
     #[must_use]
     pub fn text(&self) -> String {
         let rfc = time(self.rfc_ms);
+        let how = if self.mode == "tc" { "traffic control".to_owned() } else { format!("{} XDP", self.mode) };
         let mut text = match (self.mode, self.detection_ms) {
             ("none", _) => String::from("nothing"),
             ("raw-socket", _) => format!("raw sockets, a dead master is replaced after {rfc}"),
-            (mode, Some(detection)) => format!(
-                "{mode} XDP, a dead master is noticed within {} (after {rfc} where it does not run xvrrp), fence {}",
+            (_, Some(detection)) => format!(
+                "{how}, a dead master is noticed within {} (after {rfc} where it does not run xvrrp), fence {}",
                 time(detection),
                 self.fence
             ),
-            (mode, None) => format!("{mode} XDP, a dead master is replaced after {rfc}"),
+            (_, None) => format!("{how}, a dead master is replaced after {rfc}"),
         };
         if !self.fast_failover && self.mode != "none" {
             text.push_str(" (fast_failover is off)");

@@ -69,8 +69,13 @@ fn without_xdp_the_rfc_s_timers_count_and_the_reason_is_said() {
     let busy = Facts { programs: vec![occupant], ..card("virtio_net") };
     let off = Wanted { mode: XdpMode::Off, ..wanted() };
     let (new, old) = (new_kernel(), refused(libc::EPERM));
+    let native = Wanted { mode: XdpMode::Native, ..wanted() };
+    let beside = expect(&wanted(), &on(&busy), &new, true);
+    assert_eq!((beside.level, beside.mode, beside.fence), (Level::Ok, "tc", "armed"));
+    assert!(beside.text().contains("traffic control") && beside.text().contains("xdp_filter"), "{beside:?}");
+    assert!(beside.better.is_some_and(|better| better.contains("xdp off")));
     for (wanted, facts, kernel, reason, better) in [
-        (&wanted(), &busy, &new, "xdp_filter", Some("xdp off")),
+        (&native, &busy, &new, "xdp_filter", Some("xdp off")),
         (&off, &card("virtio_net"), &new, "xdp_mode", Some("xdp_mode off")),
         (&wanted(), &card("virtio_net"), &old, "bpf(2) is refused", Some("CAP_BPF")),
         (&wanted(), &Facts { ethernet: false, ..card("") }, &new, "Ethernet", None),

@@ -144,6 +144,8 @@ pub type Vrids = [u64; 4];
 
 /// The one entry of `HA_LEASE`: what this node says of itself in replies, and when its fence closes.
 ///
+/// The first three words are the same in every version, so that an upgrade knows of a restart window.
+///
 /// What ordinary traffic is passed by is in the first cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
@@ -285,6 +287,7 @@ const _: () = assert!(size_of::<AdvertSlot>() == 64);
 const _: () = assert!(size_of::<EventHeader>() == 32);
 const _: () = assert!(size_of::<LeaseSlot>() == 784);
 const _: () = assert!(size_of::<VipSlot>() == 4);
+const _: () = assert!(core::mem::offset_of!(LeaseSlot, restart_until_ns) == 16);
 const _: () = assert!(core::mem::offset_of!(LeaseSlot, superseded) == 48);
 const _: () = assert!(core::mem::offset_of!(LeaseSlot, key) == 64);
 const _: () = assert!(size_of::<PeerSlot>() == 192);

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     xdp_support::main(&[
         ("s39_a_killed_daemon_stops_answering_while_it_is_probed", killed),
         ("a_planned_restart_keeps_the_fence_open", restarted),
+        ("an_upgrade_across_versions_of_the_maps_is_a_restart_too", upgraded),
         ("leftovers_that_do_not_fit_are_replaced", replaced),
         ("everything_can_be_detached_by_hand", detached),
         ("pins_of_another_namespace_are_left_alone", foreign),
@@ -308,6 +309,37 @@ fn restarted() {
         let reply = lab.probe().expect("answered");
         assert!(reply.flags == 0 && reply.masters.has(vrid()));
         assert!(lab.is_answered());
+    });
+    assert!(!lab.is_attached());
+    lab.unmount();
+}
+
+fn upgraded() {
+    let lab = Lab::new();
+    let version = |name: &str| lab.bpffs().join("xvrrp").join(name);
+    let link = || {
+        let shown = run(&format!("bpftool -j link show pinned {}", lab.directory().join("link").display()));
+        let shown: Value = serde_json::from_str(&shown).expect("JSON");
+        shown.get("id").or_else(|| shown[0].get("id")).expect("an id").clone()
+    };
+    inside_runtime(|| {
+        let mut xdp = attach(lab.bpffs(), 1);
+        xdp.vips.set([vip()]).expect("room");
+        xdp.lease.set_master(Family::V4, vrid(), true);
+        let until = clock::now().after(Span::from_secs(20));
+        xdp.lease.open_restart_window(until);
+        xdp.leave();
+        let before = link();
+        std::fs::rename(version("v3"), version("v2")).expect("movable");
+
+        let xdp = attach(lab.bpffs(), 2);
+        assert!(xdp.inherited().is_none(), "maps of another version are not understood");
+        assert_eq!(link(), before, "the program was replaced, and never missing");
+        assert!(!version("v2").exists());
+        assert_eq!(xdp.lease.restart_until(), until);
+        let reply = lab.probe().expect("answered");
+        assert_eq!((reply.flags, reply.responder), (RESTARTING, 2), "peers go on waiting");
+        assert!(lab.is_answered(), "the fence is open");
     });
     assert!(!lab.is_attached());
     lab.unmount();

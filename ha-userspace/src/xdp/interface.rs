@@ -21,7 +21,7 @@ use super::log::BpfLog;
 use super::maps::{Adverts, Counters, Judged, Slot, Travel};
 use super::occupant;
 use super::peers::{Peers, Probers};
-use super::pins::{self, Leftover, PinError, Pins};
+use super::pins::{self, Left, Leftover, PinError, Pins};
 use super::prospect::{Prospect, prospect};
 use super::tc::{self, Attachment};
 use crate::config::model::XdpMode;
@@ -176,11 +176,11 @@ impl XdpInterface {
             Pins::prepare(bpffs, name, ifindex).map_err(|error| notes.unpinned = Some(error.to_string())).ok()
         });
         let wanted = Wanted { name, ifindex, mode, options, facts: &facts, prospect: &prospect };
-        let Some((pins, leftover)) = pins else {
+        let Some((pins, left)) = pins else {
             return wanted.fresh(None, notes);
         };
-        if let Some(leftover) = leftover {
-            match wanted.take_over(&prospect.attempts, &pins, leftover, &mut notes) {
+        if let Some(left) = left {
+            match wanted.take_over(&prospect.attempts, &pins, left, &mut notes) {
                 Ok(taken) => return taken.finish(wanted, Some(pins), notes),
                 Err(reason) => {
                     notes.lines.push(format!("{name}: what an earlier run left is replaced: {reason}"));
@@ -415,9 +415,10 @@ impl Wanted<'_> {
         &self,
         attempts: &[Attached],
         pins: &Pins,
-        leftover: Leftover,
+        left: Left,
         notes: &mut Notes,
     ) -> Result<Running, String> {
+        let Left { attached: leftover, of_other_version } = left;
         let attached = match leftover {
             Leftover::Xdp(_) => occupant::program(self.ifindex).map(|(_, attached)| attached),
             Leftover::Tcx(_) | Leftover::Filter { .. } => Some(Attached::Tc),
@@ -437,9 +438,16 @@ impl Wanted<'_> {
         }
         let (mut program, alive, lease) =
             self.load(attempts, Some(pins)).map_err(|error| error.to_string())?;
-        let inherited = Inherited { lease: lease.snapshot(), at: clock::now() };
+        let inherited = match of_other_version {
+            None => Some(Inherited { lease: lease.snapshot(), at: clock::now() }),
+            // These maps are new. Peers that wait for a restart go on waiting, until it is known what becomes of the roles.
+            Some(until) => {
+                lease.open_restart_window(until);
+                None
+            }
+        };
         // Nobody is sure of being master any more, unless the peers were told to wait.
-        if !inherited.is_unbroken() {
+        if inherited.as_ref().is_some_and(|inherited| !inherited.is_unbroken()) {
             lease.clear_masters();
         }
         // The new run knows none of the adverts that the old one followed, and answers to none of its probes.
@@ -453,13 +461,13 @@ impl Wanted<'_> {
             match self.attach_program(attempts, &mut program, notes) {
                 // Somebody was faster; what is in traffic control stays there.
                 Err(AttachError::Busy { .. }) if self.mode == XdpMode::Auto && attached == Attached::Tc => {
-                    return self.take_over(&[Attached::Tc], pins, leftover, notes);
+                    let left = Left { attached: leftover, of_other_version };
+                    return self.take_over(&[Attached::Tc], pins, left, notes);
                 }
                 placed => placed,
             }
         };
         let (attached, attachment) = placed.map_err(|error| error.to_string())?;
-        let inherited = Some(inherited);
         Ok(Running { program, alive, lease, attachment, attached, inherited, pinned: stays })
     }
 }

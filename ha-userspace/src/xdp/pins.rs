@@ -16,6 +16,7 @@ use aya::maps::{MapData, MapInfo};
 use aya::pin::PinError as AyaPinError;
 use aya::programs::links::{FdLink, PinnedLink as AyaPinnedLink};
 use ha_common::layout::ABI_VERSION;
+use ha_common::time::Time;
 use nix::mount::{MsFlags, mount};
 use nix::net::if_::if_nametoindex;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
@@ -25,6 +26,9 @@ use super::claim::Claim;
 use super::fence::Lease;
 use super::loader::PINNED_MAPS;
 use super::{occupant, tc};
+
+/// Bytes of the part of `HA_LEASE` that is the same in every version: incarnation, lease, restart window.
+const LEASE_HEAD: u32 = 24;
 
 /// Name of the link's pin.
 const LINK: &str = "link";
@@ -111,6 +115,16 @@ pub(super) enum Leftover {
     },
 }
 
+/// What an earlier run left of an interface.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// What is attached.
+    pub(super) attached: Leftover,
+    /// Until when peers wait for a restart, where that run's maps were of another version: they are not taken over, and
+    /// their program is replaced by one with maps of this version.
+    pub(super) of_other_version: Option<Time>,
+}
+
 /// The pins of one interface. Removed when dropped.
 #[derive(Debug)]
 pub(super) struct Pins {
@@ -119,8 +133,9 @@ pub(super) struct Pins {
 
 impl Pins {
     /// Makes the interface's directory below `bpffs`, which is mounted where it is not. What an earlier run left
-    /// there is returned where it can be taken over: what is attached, while its maps stay where they are. Otherwise, and
-    /// where it is of another version, it is detached and removed.
+    /// there is returned where it can be taken over: what is attached, while its maps stay where they are. The link of
+    /// another version moves here, so that an upgrade has no moment without a program. Otherwise it is detached and
+    /// removed.
     ///
     /// # Errors
     ///
@@ -129,32 +144,40 @@ impl Pins {
         bpffs: &Path,
         interface: &str,
         ifindex: u32,
-    ) -> Result<(Self, Option<Leftover>), PinError> {
+    ) -> Result<(Self, Option<Left>), PinError> {
         mount_bpffs(bpffs)?;
         let root = bpffs.join("xvrrp");
         let name = file_name(interface);
         let directory = root.join(version()).join(&name);
+        let mut others = Vec::new();
         for old in interfaces(&root).filter(|path| path.ends_with(&name) && *path != directory) {
             match owner(&old) {
                 Owner::Foreign(other) => return Err(PinError::Foreign { path: old, ifindex: other }),
                 Owner::Stranger(_) => {}
+                Owner::Ours(at) if at == ifindex => others.push(old),
                 Owner::Ours(_) | Owner::Nobody => remove(&old)?,
             }
         }
-        let leftover = match owner(&directory) {
-            Owner::Ours(at) if at == ifindex && maps_fit(&directory) => leftover(&directory),
+        let left = match owner(&directory) {
+            Owner::Ours(at) if at == ifindex && maps_fit(&directory) => {
+                leftover(&directory).map(|attached| Left { attached, of_other_version: None })
+            }
             Owner::Foreign(other) => return Err(PinError::Foreign { path: directory, ifindex: other }),
             Owner::Stranger(program) => {
                 return Err(PinError::Stranger { path: directory.join(LINK), program });
             }
             Owner::Ours(_) | Owner::Nobody => None,
         };
-        if leftover.is_none() {
+        if left.is_none() {
             remove(&directory)?;
         }
         fs::create_dir_all(&directory)
             .map_err(|source| PinError::Directory { path: directory.clone(), source })?;
-        Ok((Self { directory }, leftover))
+        let left = left.or_else(|| others.iter().find_map(|old| move_link(old, &directory)));
+        for old in others {
+            remove(&old)?;
+        }
+        Ok((Self { directory }, left))
     }
 
     /// Pins the link of a program that has just been attached, in the place of what an earlier run left, which goes
@@ -227,6 +250,18 @@ pub fn left_lease(bpffs: &Path, interface: &str) -> Option<Lease> {
     }
     let map = MapData::from_pin(directory.join("HA_LEASE")).ok()?;
     Lease::map(map.fd()).ok()
+}
+
+/// Takes the link of another version's directory into an empty one, and what its lease says of a restart.
+fn move_link(old: &Path, directory: &Path) -> Option<Left> {
+    let lease = MapData::from_pin(old.join("HA_LEASE")).ok().filter(|map| {
+        // Every version begins with the same words.
+        map.info().is_ok_and(|info| info.max_entries() == 1 && info.value_size() >= LEASE_HEAD)
+    });
+    let until =
+        lease.and_then(|map| Lease::map(map.fd()).ok()).map_or(Time(0), |lease| lease.restart_until());
+    fs::rename(old.join(LINK), directory.join(LINK)).ok()?;
+    Some(Left { attached: leftover(directory)?, of_other_version: Some(until) })
 }
 
 /// See [`Pins::pin`].

@@ -2,7 +2,7 @@
 //!
 //! Every address that the daemon adds carries [`MARK`] in `IFA_PROTO` (Linux 5.18), so that leftovers of an earlier
 //! run are known after kill -9, and nothing is removed that another program added. Older kernels ignore the mark; there
-//! what was added is remembered on file ([`memory`]). Which of the two it is, the kernel's own list tells: one that keeps
+//! what was added is remembered on file (`memory`). Which of the two it is, the kernel's own list tells: one that keeps
 //! marks has one on the loopback address, or else on the first address of ours.
 //!
 //! Removing an IPv4 address that came first in its subnet makes the kernel drop the others of that subnet too, unless

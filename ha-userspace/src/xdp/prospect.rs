@@ -1,7 +1,7 @@
 //! What can be expected of XDP on an interface: which modes are tried, which of them works, and what would get a better
 //! one. Pure.
 //!
-//! [`super::facts`] asks the kernel, [`super::driver`] knows the drivers. `xvrrp check`, `xvrrp doctor` and attaching
+//! [`super::facts`] asks the kernel, `driver` knows the drivers. `xvrrp check`, `xvrrp doctor` and attaching
 //! itself all ask [`prospect`], so that they say the same.
 
 use std::fmt;

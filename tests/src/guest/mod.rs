@@ -1,7 +1,7 @@
 //! The first process of a virtual machine that tries xvrrp on a kernel, and the tests that it runs there.
 //!
 //! `cargo xtask kernels` boots the machine with the program `xvrrp-guest` as `/init`. As process 1 it mounts what the
-//! lab needs, loads modules ([`boot`]), runs itself again for the tests, and switches the machine off. The tests use the
+//! lab needs, loads modules (`boot`), runs itself again for the tests, and switches the machine off. The tests use the
 //! lab as every other test does; what they find goes to the console as lines ([`Line`]), which xtask reads there.
 
 mod boot;

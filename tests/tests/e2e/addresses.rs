@@ -53,6 +53,7 @@ fn mute(lab: &Lab) -> Result<()> {
     std::thread::sleep(ms(300));
     let silent = Moment::now();
     lab.switch().silence("r1")?;
+    let gone = Moment::now();
     // Nobody is left to resolve the address but the backup. The question goes out at once and once a second.
     client.output(&["ip", "-6", "neigh", "flush", "dev", "ens160"])?;
     let vip6 = VIP6.to_string();
@@ -69,7 +70,7 @@ fn mute(lab: &Lab) -> Result<()> {
         let asked = samples.iter().filter(move |s| s.asked >= from && s.asked.plus(ms(20)) < to);
         asked.flat_map(|s| s.answers.clone()).collect::<Vec<_>>()
     };
-    let (before, during) = (answers(Moment::from_boot(), silent), answers(silent.plus(ms(50)), taken));
+    let (before, during) = (answers(Moment::from_boot(), silent), answers(gone, taken));
     let after = answers(taken.plus(ms(20)), Moment::now());
     ensure!(before.len() > 5 && before.iter().all(|who| who == "r1"), "before: {before:?}");
     ensure!(during.is_empty(), "a backup answers ARP: {during:?}");

@@ -179,8 +179,9 @@ fn reload(lab: &Lab) -> Result<()> {
         output.status.success().then_some(())
     };
     wait_for(ms(3_000), reloaded).context("a good file is not taken any more")?;
-    let adverts = wire.filter(|s| s.is_advert_from("r1"));
-    let times: Vec<_> = adverts.iter().map(|seen| seen.at).collect();
+    let adverts = || wire.filter(|s| s.is_advert_from("r1"));
+    wait_for(ms(3_000), || (adverts().len() >= 2).then_some(()));
+    let times: Vec<_> = adverts().iter().map(|seen| seen.at).collect();
     steady("adverts of the master", &times, ms(1_000) * 6 / 5)?;
     let moves: Vec<_> = addresses.history().into_iter().filter(|change| change.host == "r2").collect();
     ensure!(state(r2, "VI_1") == "BACKUP", "r2: {moves:?}");

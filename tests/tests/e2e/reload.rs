@@ -148,6 +148,7 @@ fn addresses(lab: &Lab) -> Result<()> {
     let after = instance(r1, "VI_1")?;
     ensure!(after.state == "MASTER" && after.since_ms >= before.since_ms, "{before:?} {after:?}");
     ensure!(after.vips == ["172.16.1.25/32", "172.16.1.27/24"], "{:?}", after.vips);
+    wait_for(ms(1_000), || (adverts(&wire, "r1", 25, from).len() >= 3).then_some(()));
     let times: Vec<_> = adverts(&wire, "r1", 25, from).iter().map(|advert| advert.at).collect();
     steady("adverts", &times, INTERVAL * 4 / 3).map(drop)
 }

@@ -57,6 +57,7 @@ fn s08(lab: &Lab) -> Result<()> {
         let after = Moment::now();
         let first = await_advert(&wire, "r1", 25, after, |_| true)?;
         ensure!(first.priority == priority, "first advert after the reload: {first:?}, wanted {priority}");
+        wait_for(ms(1_000), || (adverts(&wire, "r1", 25, before).len() >= 2).then_some(()));
         let times: Vec<_> = adverts(&wire, "r1", 25, before).iter().map(|a| a.at).collect();
         steady("an advert around the reload", &times, INTERVAL * 5 / 4)?;
     }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::initramfs::Ours;
 use super::plan::Job;
 use crate::dist::{self, Target};
-use crate::{run, setup, sys};
+use crate::{setup, sys};
 
 /// Builds what `jobs` need.
 ///
@@ -27,9 +27,6 @@ pub(crate) fn all(jobs: &[Job]) -> Result<BTreeMap<Target, Ours>> {
 fn one(target: Target) -> Result<Ours> {
     // The guest's first process needs nothing that a machine of this architecture may not have.
     let with_libc = target.with_glibc();
-    if Target::host() == Some(target) {
-        run::build()?;
-    }
     setup::ensure_targets(&[target, with_libc])?;
     let mut build = sys::cargo();
     build.args(["build", "--quiet", "--package", "ha-tests", "--bin", "xvrrp-guest"]);

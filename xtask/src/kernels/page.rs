@@ -156,7 +156,7 @@ another version meanwhile), the names of fields in `bpftool map dump`, `xvrrp de
 and that the kernel's log has no complaint.
 
 With TCG and the instruction clock, an instruction takes 2 ns of the guest's time: about a tenth of the speed of a
-processor of today, and the same figures on every machine. Each takeover takes at least the window of 2.5 ms
+processor of today. Each takeover takes at least the window of 2.5 ms
 ([liveness.md](liveness.md)); a frozen daemon's lease runs for 100 ms first.
 
 Two machines have no clock in common, and whatever stalls the host that runs both stalls them: their gaps are figures of

@@ -138,10 +138,13 @@ impl Session {
         }
     }
 
-    /// Holds the session down until [`Session::enable`]: the neighbour is told that this is no failure.
+    /// Holds the session down until [`Session::enable`]: the neighbour is told that this is no failure, at once however
+    /// short ago the last packet was, since there may be no later; and again at each call.
     pub fn disable(&mut self) {
         self.diagnostic = Diagnostic::ADMINISTRATIVE;
         self.go(State::AdminDown);
+        self.urgent = true;
+        self.sent = None;
     }
 
     /// Lets the session come up again.

@@ -142,6 +142,23 @@ fn administrative_down_is_told_and_is_no_failure() {
     assert_eq!(pair.states(), [State::Up; 2]);
 }
 
+/// Who stops sends once more and is gone: what had to wait for the next packet's turn would never be sent.
+#[test]
+fn administrative_down_is_told_right_after_another_packet() {
+    let mut pair = Pair::new(settings(10, 10, 3), settings(10, 10, 3));
+    pair.run(500);
+    let session = &mut pair.ends[0];
+    let mut now = at(500);
+    while session.poll_transmit(now, 0).is_none() {
+        now = now.after(Span::from_millis(1));
+    }
+    for _ in 0..2 {
+        session.disable();
+        let told = session.poll_transmit(now, 0).map(|packet| (packet.state, packet.diagnostic));
+        assert_eq!(told, Some((State::AdminDown, Diagnostic::ADMINISTRATIVE)));
+    }
+}
+
 #[test]
 fn other_intervals_are_agreed_on_by_a_poll_without_a_flap() {
     let mut pair = Pair::new(settings(10, 10, 3), settings(10, 10, 3));

@@ -110,8 +110,7 @@ impl Worker {
             self.peers.push(peer);
         }
         for mut peer in old {
-            peer.session.disable();
-            peer.send(now, 0);
+            peer.leave(now);
         }
         let families =
             [true, false].map(|v4| self.peers.iter().any(|peer| peer.spec.neighbor.is_ipv4() == v4));
@@ -282,12 +281,27 @@ impl Peer {
     fn send(&mut self, now: Time, jitter: u8) {
         while let Some(packet) = self.session.poll_transmit(now, jitter) {
             let Some(socket) = &self.socket else { continue };
-            match socket.send_to(&packet.emit(), &socket::destination(self.spec.neighbor)) {
+            let (bytes, to) = (packet.emit(), socket::destination(self.spec.neighbor));
+            let refused = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+            // An ICMP message about an earlier packet, of when the neighbour did not listen: this one was not sent.
+            let sent = match socket.send_to(&bytes, &to) {
+                Err(error) if refused(&error) => socket.send_to(&bytes, &to),
+                sent => sent,
+            };
+            match sent {
                 Ok(_) => self.failure = None,
-                // An ICMP message about an earlier packet: the neighbour does not listen yet.
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+                Err(error) if refused(&error) => {}
                 Err(error) => self.fail(now, &error),
             }
+        }
+    }
+
+    /// The session ends, which is no failure. Nobody will be here to say so again if the packet is lost (RFC 5880 section
+    /// 6.8.16 has it sent for a detection time), so it goes out as often as the neighbour may miss one.
+    fn leave(&mut self, now: Time) {
+        for _ in 0..self.spec.multiplier.max(1) {
+            self.session.disable();
+            self.send(now, 0);
         }
     }
 

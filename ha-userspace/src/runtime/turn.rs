@@ -261,10 +261,16 @@ impl Daemon {
         }
     }
 
-    /// Adverts first: the old master must let go before hosts learn the new MAC address.
+    /// Adverts first: the old master must let go before hosts learn the new MAC address. Where the address moves with a
+    /// virtual MAC address, the switch learns from the advert: the addresses come first, or packets would arrive that a
+    /// router then forwards, and the question that it asks for that is answered by the old master, to whom the switch
+    /// then turns back.
     fn carry_out(&mut self) {
+        let virtual_mac =
+            |router: &Router| router.holding && !router.complete && router.virtual_mac.is_some();
+        let early = if self.routers.iter().any(virtual_mac) { self.install() } else { None };
         self.send_adverts();
-        let taken = self.install();
+        let taken = early.or_else(|| self.install());
         self.announce();
         self.install_static_addresses();
         self.install_routes();
@@ -345,22 +351,15 @@ impl Daemon {
         if !specs.is_empty() {
             // A reload may have moved an address to another instance that holds it now.
             let holders = self.routers.iter().filter(|router| router.holding && router.installed);
-            let held: HashSet<_> = holders
-                .flat_map(|router| router_specs(router, links, |_| {}))
-                .map(|spec| spec.key())
-                .collect();
+            let held: Vec<_> = holders.flat_map(|router| router_specs(router, links, |_| {})).collect();
+            self.links.disable_ipv6(&held);
+            let held: HashSet<_> = held.iter().map(AddressSpec::key).collect();
             specs.retain(|spec| !held.contains(&spec.key()));
             for removal in self.addresses.remove(&specs) {
                 if let Removal::Failed(error) = removal {
                     self.notes.push(Note::NotRemoved { error });
                 }
             }
-        }
-        if self.links.has_ipv6() {
-            let links = self.monitor.links();
-            let holders = self.routers.iter().filter(|router| router.holding && router.installed);
-            let held: Vec<_> = holders.flat_map(|router| router_specs(router, links, |_| {})).collect();
-            self.links.disable_ipv6(&held);
         }
         self.released(&released);
     }

@@ -65,8 +65,9 @@ impl VirtualLinks {
         }
     }
 
-    /// Switches IPv6 off where no address in `held` needs it: after the others were removed, and before the kernel has
-    /// told the network of it from the virtual MAC address.
+    /// Switches IPv6 off where no address in `held` needs it, which takes the others away without a word. It comes before
+    /// their removal: after that the kernel says farewell to their multicast groups from the virtual MAC address, a
+    /// moment later, and the switch then sends the new master's packets here.
     pub(super) fn disable_ipv6(&mut self, held: &[AddressSpec]) {
         for ready in self.ready.iter_mut().filter(|ready| ready.silent && ready.ipv6) {
             if !held.iter().any(|spec| spec.ifindex == ready.index && spec.address.is_ipv6()) {
@@ -74,11 +75,6 @@ impl VirtualLinks {
                 ready.ipv6 = false;
             }
         }
-    }
-
-    /// Whether IPv6 is on anywhere.
-    pub(super) fn has_ipv6(&self) -> bool {
-        self.ready.iter().any(|ready| ready.silent && ready.ipv6)
     }
 
     /// Kernel parameters without which the interface below answers for addresses of those above, or packets for them

@@ -22,7 +22,7 @@ use crate::{
     sys,
 };
 use leftovers::Leftovers;
-use tally::{Counts, Failures, Line, read_line};
+use tally::{Counts, Failures, Line, read_line, shortened};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -54,6 +54,8 @@ struct Step {
     slowest: Vec<String>,
     /// Attempts that were repeated because the machine stood still meanwhile.
     void: u32,
+    /// What failed beside other tests and was judged by an attempt alone: which, and why.
+    beside: Vec<String>,
     /// What went wrong besides failed tests: a build error, a crash.
     broken: Option<String>,
 }
@@ -204,6 +206,7 @@ fn tests(name: &'static str, args: &Args, cargo_args: &[&str], daemon: Option<&P
             Line::Result(more) => step.counts += more,
             Line::Took(test) => step.slowest.push(test),
             Line::Void => step.void += 1,
+            Line::Beside(told) => step.beside.push(shortened(&told)),
             _ => {}
         }
     });
@@ -254,12 +257,19 @@ fn summary(steps: &[Step]) -> Counts {
             (Some(why), true) => format!("{}; {why}", step.counts),
         };
         let void = if step.void > 0 { format!("; {} attempts void", step.void) } else { String::new() };
-        println!("  {:<12} {:>12}   {text}{void}", step.name, sys::seconds(step.took));
+        let beside = match step.beside.len() {
+            0 => String::new(),
+            count => format!("; {count} failed beside others, see below"),
+        };
+        println!("  {:<12} {:>12}   {text}{void}{beside}", step.name, sys::seconds(step.took));
         total += step.counts;
         total.failed += u64::from(step.broken.is_some());
     }
     let took = steps.iter().map(|step| step.took).sum();
     println!("  {:<12} {:>12}\n", "total", sys::seconds(took));
+    for told in steps.iter().flat_map(|step| &step.beside) {
+        println!("failed beside others, judged by a run alone: {told}");
+    }
     for step in steps {
         print!("{}", step.failures);
     }

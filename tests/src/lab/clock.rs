@@ -50,6 +50,12 @@ impl Moment {
         Self(self.0.saturating_add(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
     }
 
+    /// This moment, earlier by `by`.
+    #[must_use]
+    pub fn minus(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
     /// Converts a kernel packet timestamp (`SO_TIMESTAMPNS`). It is right as long as the wall clock is not
     /// stepped between the packet and this call.
     pub(super) fn from_packet_stamp(stamp: TimeSpec) -> Self {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -116,8 +117,17 @@ impl Host {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).with_context(context)?;
         }
+        if mode & 0o111 != 0 {
+            return install(content.as_ref(), &path, mode).with_context(context);
+        }
         fs::write(&path, content).with_context(context)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).with_context(context)
+    }
+
+    /// Copies a program of the machine into the host, where everybody may run it.
+    pub fn install(&self, outside: &Path, inside: &str) -> Result<()> {
+        let content = fs::read(outside).with_context(|| format!("reading {}", outside.display()))?;
+        self.write(inside, content, 0o755)
     }
 
     /// Reads a text file of the host; bytes that are not UTF-8 are replaced.
@@ -165,4 +175,18 @@ pub(super) fn set_sysctl(namespace: &Namespace, name: &str, value: &str) -> Resu
     let path = format!("/proc/sys/{}", name.replace('.', "/"));
     let value = value.to_owned();
     namespace.inside(move || fs::write(&path, value).with_context(|| format!("setting {path}")))?
+}
+
+/// Writes a program by a process of its own. What this process has open for writing, a program that another test starts
+/// at that moment has open as well until it runs, and what somebody has open for writing cannot be run (`ETXTBSY`).
+fn install(content: &[u8], path: &Path, mode: u32) -> Result<()> {
+    let mut command = Command::new("install");
+    command.arg("-m").arg(format!("{mode:o}")).arg("/dev/stdin").arg(path);
+    let mut child = command.stdin(Stdio::piped()).spawn().context("cannot start install")?;
+    child.stdin.take().context("no pipe")?.write_all(content)?;
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("install: {status}");
+    }
+    Ok(())
 }

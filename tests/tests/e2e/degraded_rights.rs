@@ -27,9 +27,9 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A copy of the binary that everybody in the host can run.
-fn public_binary(host: &Host) -> Result<&'static str> {
-    std::fs::copy(ha_tests::lab::xvrrp_binary()?, host.path("/run/xvrrp-copy"))?;
-    host.output(&["chmod", "755", "/run/xvrrp-copy", "/run"])?;
+pub(super) fn public_binary(host: &Host) -> Result<&'static str> {
+    host.install(&ha_tests::lab::xvrrp_binary()?, "/run/xvrrp-copy")?;
+    host.output(&["chmod", "755", "/run"])?;
     Ok("/run/xvrrp-copy")
 }
 

@@ -1,6 +1,7 @@
 //! How end-to-end tests are listed, skipped with a reason, serialised, and explained when they fail.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -81,9 +82,12 @@ impl Test {
 
     /// Runs the test, beside others unless it wants the machine alone. An attempt that fails while the machine itself
     /// stopped, or had no processor for ordinary work, is void: it is told in full, and repeated with nothing beside it.
+    /// One that fails beside others is told in full as well, and is judged by another one alone: what else is tested at
+    /// that moment is no part of what a test shows. There are few of them in a run, or it fails.
     fn run(&self) -> Result<()> {
+        let mut beside = !self.timing;
         for number in 1..=ATTEMPTS {
-            let _turn = Turn::take(self.timing || number > 1);
+            let _turn = Turn::take(!beside);
             lab::forget_stalls();
             let start = Moment::now();
             let result = self.attempt();
@@ -93,8 +97,14 @@ impl Test {
                 (Err(error), Some(excuse)) if number < ATTEMPTS => {
                     println!("void: {}: {excuse}: {:#}", self.name, error.root_cause());
                 }
+                (Err(error), None)
+                    if beside && DISTURBED.fetch_add(1, Ordering::Relaxed) < MOST_DISTURBED =>
+                {
+                    println!("beside others: {}: {:#}\n{error}", self.name, error.root_cause());
+                }
                 (result, _) => return result,
             }
+            beside = false;
         }
         Ok(())
     }
@@ -113,6 +123,9 @@ const LANES: usize = 5;
 const STOPPED: Duration = Duration::from_millis(5);
 /// The last one counts, whatever the machine does.
 const ATTEMPTS: usize = 3;
+/// So many failures beside others are looked at once more: two in a hundred tests.
+const MOST_DISTURBED: usize = 5;
+static DISTURBED: AtomicUsize = AtomicUsize::new(0);
 /// Where ordinary work waited for this part of an attempt, programs start seconds late.
 const STARVED: f64 = 0.25;
 

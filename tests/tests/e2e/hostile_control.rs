@@ -97,9 +97,8 @@ fn root_alone(lab: &Lab) -> Result<()> {
     let mut master = r1.start(Daemon::XvrrpRfc, MASTER)?;
     reach(r1, "VI_1", "MASTER", ms(8_000))?;
     // The binary itself may lie where others cannot reach it.
-    let binary = ha_tests::lab::xvrrp_binary()?;
-    std::fs::copy(&binary, r1.path("/run/xvrrp-copy"))?;
-    r1.output(&["chmod", "755", "/run/xvrrp-copy", "/run"])?;
+    r1.install(&ha_tests::lab::xvrrp_binary()?, "/run/xvrrp-copy")?;
+    r1.output(&["chmod", "755", "/run"])?;
     for command in ["status", "reload"] {
         let output = r1.run(&[
             "setpriv",

@@ -42,6 +42,8 @@ pub(super) enum Line {
     Took(String),
     /// An attempt that was repeated because the machine stood still.
     Void,
+    /// A test that failed beside others and was judged by an attempt alone: its name and the cause.
+    Beside(String),
     /// Anything else, without colours.
     Other(String),
 }
@@ -63,6 +65,9 @@ pub(super) fn read_line(line: &str) -> Line {
     }
     if plain.starts_with("void: ") {
         return Line::Void;
+    }
+    if let Some(told) = plain.strip_prefix("beside others: ") {
+        return Line::Beside(told.to_owned());
     }
     let verdict = plain.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
     match verdict {
@@ -126,7 +131,7 @@ impl Failures {
             Line::Result(_) => self.reading = None,
             Line::Other(text) if ASIDES.iter().any(|aside| text.starts_with(aside)) => self.reading = None,
             Line::Other(text) => self.cause(text),
-            Line::Took(_) | Line::Void => {}
+            Line::Took(_) | Line::Void | Line::Beside(_) => {}
         }
     }
 
@@ -152,7 +157,7 @@ impl Failures {
     }
 }
 
-fn shortened(line: &str) -> String {
+pub(super) fn shortened(line: &str) -> String {
     match line.char_indices().nth(CAUSE_CHARS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),

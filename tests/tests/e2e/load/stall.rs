@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 
 use super::routers::{States, instance, reach};
 use crate::harness::Test;
+use crate::punctual::allowance;
 
 /// Receives adverts through XDP, or from a socket.
 const BACKUPS: [(&str, &str, &str); 2] = [("r2", "generic", "generic"), ("r3", "off", "raw-socket")];
@@ -20,6 +21,8 @@ const BACKUPS: [(&str, &str, &str); 2] = [("r2", "generic", "generic"), ("r3", "
 /// The first ten virtual routers have an interval of 10 ms, the other ten of 1 s.
 const FAST: u8 = 10;
 const ALL: u8 = 20;
+/// What a claim takes from the decision to the switch.
+const ON_ITS_WAY: Duration = Duration::from_millis(1);
 
 pub(crate) fn tests() -> Vec<Test> {
     let test = |name: &str, stall: Stall| {
@@ -141,8 +144,10 @@ impl Judge<'_> {
             if previous.is_some_and(|previous| claim.at.since(previous) < interval * 20) {
                 continue;
             }
+            // What came in while the claim was on its way came too late to keep it back.
+            let on_its_way = ON_ITS_WAY + allowance(claim.at.minus(interval), claim.at);
             let heard = self.wire.last(|s| {
-                s.at <= claim.at
+                claim.at.since(s.at) > on_its_way
                     && s.host == claim.host
                     && s.direction == Direction::Delivered
                     && s.source_mac == self.master

@@ -355,9 +355,8 @@ impl Machine {
             return;
         }
         if heard.at <= sent {
-            // Our advert answered it, but whoever claimed the addresses while nobody ran this router has announced
-            // them too.
-            if self.reason == Reason::Resumed && heard.at <= self.since && heard.priority > 0 {
+            // Our advert answered it, but whoever claims the addresses announces them too.
+            if heard.priority > 0 {
                 self.actions.push(Action::Contested);
             }
             return;

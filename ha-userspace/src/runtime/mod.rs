@@ -4,7 +4,6 @@
 //! not: protocol decisions (`ha-common`), system calls ([`crate::net`], [`crate::xdp`]).
 
 mod announcements;
-mod bursts;
 mod changes;
 mod daemon;
 mod delays;

@@ -11,7 +11,6 @@ use ha_common::time::{Span, Time};
 use ha_common::types::ADVERT_TTL;
 use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate};
 
-use super::bursts::{Bursts, Settings};
 use super::devices;
 use super::routes::RouteSet;
 use crate::config::model::{Garp, Instance, Trackers};
@@ -19,6 +18,7 @@ use crate::control::protocol::InstanceStats;
 use crate::logging::limit::Limiter;
 use crate::track::priority::Effective;
 use crate::xdp::{Slot, Travel};
+use ha_common::announce::{Bursts, Settings};
 
 /// The longest PDU: VRRPv3 with 255 IPv6 addresses.
 pub(super) const MAX_PDU: usize = 8 + 255 * 16;
@@ -353,14 +353,17 @@ fn params(config: &Instance) -> Params {
     let defaults = Params::new(config.vrid, config.family, config.version);
     // The switch sends packets for a virtual MAC address to whoever has sent from it last: once the successor has
     // advertised, an answer from here takes them away from it.
-    let handover = if devices::advert_mac(config).is_some() { FAST_HANDOVER } else { defaults.handover };
+    let virtual_mac = devices::advert_mac(config).is_some();
+    let handover = if virtual_mac { FAST_HANDOVER } else { defaults.handover };
     Params {
         handover,
         interval: config.interval.span(),
         preempt: config.preempt,
         preempt_delay: span(config.preempt_delay),
         lower_prio_no_advert: config.lower_prio_no_advert,
-        higher_prio_send_advert: config.higher_prio_send_advert,
+        // Hosts have learned our MAC address, and the winner may not know: it announces when it hears of us. Where the MAC
+        // address is the virtual one, they have learned nothing, and an answer would turn the switch back to us.
+        higher_prio_send_advert: config.higher_prio_send_advert || !virtual_mac,
         down_timer_adverts: config.down_timer_adverts,
         ..defaults
     }

@@ -52,6 +52,9 @@ pub const MAX_GAP: Span = Span::from_secs(10);
 /// How often a peer is probed that is no longer followed but orphaned, expired, or still master for something: its
 /// fence closes, and stays closed, only while it is probed once a second.
 pub const GUARD: Span = Span::from_millis(250);
+/// How long a peer that says that it is being restarted may be silent: it replaces its program, which some network cards
+/// stop for, and a slow processor has no time for anything else while it looks the new one over.
+pub const RESTART_WINDOW: Span = Span::from_millis(250);
 /// First pause of the verdicts after a wrong one; each further one doubles it.
 pub const PAUSE: Span = Span::from_secs(10);
 /// The longest. After as long without a wrong verdict the next pause is short again.
@@ -157,6 +160,17 @@ impl PeerJudge {
             promised: Time::NEVER,
             events: Queue::default(),
         }
+    }
+
+    /// The number of the latest probe.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Goes on counting after the probe of this number, for a judge that takes another's place.
+    pub const fn continue_after(&mut self, sequence: u64) {
+        self.sequence = sequence;
     }
 
     /// Other settings, by a reload.

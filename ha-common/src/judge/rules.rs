@@ -2,7 +2,7 @@
 
 use super::{
     Answered, DISCOVERY, EXPIRED, Event, GUARD, MAX_GAP, MAX_PAUSE, ORPHANED, PAUSE, Pace, PeerJudge,
-    RESTARTING, USER_SPACE, Verdict, WRONG_WITHIN,
+    RESTART_WINDOW, RESTARTING, USER_SPACE, Verdict, WRONG_WITHIN,
 };
 use crate::time::{Span, Time};
 
@@ -99,6 +99,7 @@ impl PeerJudge {
             Some(latest) if latest.flags & USER_SPACE != 0 => {
                 self.settings.window.max(self.settings.user_space_window)
             }
+            Some(latest) if latest.flags & RESTARTING != 0 => self.settings.window.max(RESTART_WINDOW),
             Some(_) | None => self.settings.window,
         };
         // The prober's own lateness is no silence of the peer.

@@ -412,6 +412,17 @@ fn a_daemon_that_answers_itself_gets_more_patience() {
 }
 
 #[test]
+fn a_peer_that_is_restarted_may_be_silent_for_longer() {
+    let mut rig = Rig::fast();
+    rig.reply.flags = RESTARTING;
+    rig.pass(3 * MS);
+    rig.answering = false;
+    let last = rig.reply.at;
+    rig.pass(300 * MS);
+    assert_eq!(rig.verdicts()[0], (last.after(RESTART_WINDOW), Verdict::Unreachable));
+}
+
+#[test]
 fn a_daemon_that_answers_itself_is_silent_while_it_is_restarted() {
     let mut rig = Rig::fast();
     rig.reply.flags = USER_SPACE | RESTARTING;

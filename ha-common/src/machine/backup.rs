@@ -32,7 +32,7 @@ pub(super) const MAX_LOSSES: u8 = 3;
 pub(super) const STALE: Span = Span::from_millis(20);
 
 /// A master that advertises at least this often is given the time until its next advert when probes do not reach it.
-pub(super) const SOON: Span = Span::from_millis(100);
+pub const SOON: Span = Span::from_millis(100);
 
 /// An advert may be later than this, or than an eighth of its interval, without being late.
 const ADVERT_LATE: Span = Span::from_millis(1);
@@ -120,6 +120,13 @@ impl Backup {
             loss: None,
             ripe: None,
         }
+    }
+
+    /// The watch of a master that has just resigned without knowing for whom.
+    pub(super) const fn after_resignation(now: Time) -> Self {
+        let mut backup = Self::new(now);
+        backup.wait = Wait::Skew;
+        backup
     }
 
     /// The watch of a master that has just yielded to `heard`.

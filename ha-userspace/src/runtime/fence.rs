@@ -83,7 +83,9 @@ impl Daemon {
             let probed = ran_out && xdp.lease.last_probe().is_some_and(|probe| probe.after(PROBED) > until);
             let concerned = |router: &Router| {
                 let (family, vrid) = (router.config.family, router.config.vrid);
-                holds(router, at) && (probed || superseded && xdp.lease.is_superseded(family, vrid))
+                holds(router, at)
+                    && (probed && xdp.lease.is_wanted(family, vrid)
+                        || superseded && xdp.lease.is_superseded(family, vrid))
             };
             let lost: Vec<_> = (0..self.routers.len()).filter(|&n| concerned(&self.routers[n])).collect();
             if ran_out {
@@ -164,6 +166,7 @@ pub(super) fn show(router: &Router, interface: &Interface) {
     let master = enabled && router.machine.state() == State::Master;
     if master && let Some(source) = router.source {
         xdp.adverts.own(router.slot(), source);
+        router.describe(&xdp.adverts);
     }
     if enabled && router.has_addresses() {
         lease.set_held(family, vrid, true);

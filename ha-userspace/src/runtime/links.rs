@@ -229,7 +229,7 @@ impl Daemon {
                     all_slots().for_each(|slot| xdp.adverts.configure(slot, Some(Travel::Multicast)));
                 }
                 for router in self.routers.iter().filter(|router| router.interface == at) {
-                    xdp.adverts.configure(router.slot(), Some(router.travel()));
+                    router.describe(&xdp.adverts);
                 }
             }
         }

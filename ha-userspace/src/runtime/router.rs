@@ -4,7 +4,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ha_common::announce::{Bursts, Settings};
 use ha_common::counter::Counter;
+use ha_common::layout::CLAIM_PEER_SLOTS;
 use ha_common::machine::{FAST_HANDOVER, Input, Machine, Params, State};
 use ha_common::packet::{Advert, Auth, Endpoints, ah};
 use ha_common::time::{Span, Time};
@@ -17,8 +19,7 @@ use crate::config::model::{Garp, Instance, Trackers};
 use crate::control::protocol::InstanceStats;
 use crate::logging::limit::Limiter;
 use crate::track::priority::Effective;
-use crate::xdp::{Slot, Travel};
-use ha_common::announce::{Bursts, Settings};
+use crate::xdp::{Adverts, ClaimRule, Slot, Travel};
 
 /// The longest PDU: VRRPv3 with 255 IPv6 addresses.
 pub(super) const MAX_PDU: usize = 8 + 255 * 16;
@@ -92,6 +93,8 @@ pub(super) struct Router {
     pub(super) noted: Noted,
     addresses: Vec<IpAddr>,
     peers: Vec<Peer>,
+    /// Whose adverts were accepted, the newest first.
+    known: Vec<IpAddr>,
     /// Highest sequence number of an authentication header, heard or sent.
     ah_latest: u32,
 }
@@ -162,6 +165,7 @@ impl Router {
             noted: Noted::default(),
             addresses: Vec::new(),
             peers: Vec::new(),
+            known: Vec::new(),
             ah_latest: 0,
             config,
         };
@@ -203,6 +207,46 @@ impl Router {
     /// Whether some of its addresses may be on the interface.
     pub(super) const fn has_addresses(&self) -> bool {
         self.holding || self.installed || self.leftover
+    }
+
+    /// Tells the program what it needs to know of this router's adverts.
+    pub(super) fn describe(&self, adverts: &Adverts) {
+        let slot = self.slot();
+        adverts.configure(slot, Some(self.travel()));
+        let auth = match self.config.auth {
+            Auth::None => Some((0, [0; 8])),
+            Auth::Password(password) => Some((1, password)),
+            // What comes with an authentication header is another protocol.
+            Auth::Header(_) => None,
+        };
+        let strict = self.config.unicast.as_ref().is_some_and(|unicast| unicast.check_source);
+        let peers_only = strict && self.peers.len() <= CLAIM_PEER_SLOTS;
+        adverts.judge_claims(
+            slot,
+            &ClaimRule {
+                version: self.config.version,
+                auth,
+                priority: self.effective.priority,
+                peers_only,
+                addresses: !self.config.skip_check_adv_addr,
+            },
+        );
+        let peers: Vec<_> = if self.peers.is_empty() {
+            self.known.clone()
+        } else {
+            self.peers.iter().map(|peer| peer.address).collect()
+        };
+        adverts.know(slot, &peers);
+    }
+
+    /// An advert of this router was accepted. Whether that is news.
+    pub(super) fn know(&mut self, source: IpAddr) -> bool {
+        if self.known.contains(&source) {
+            return false;
+        }
+        self.known.insert(0, source);
+        self.known.truncate(CLAIM_PEER_SLOTS);
+        true
     }
 
     /// How its adverts travel.

@@ -114,6 +114,11 @@ impl Daemon {
             }
         };
         on.count(Counter::Accepted);
+        if router.know(judged.source)
+            && let Some(xdp) = on.xdp()
+        {
+            router.describe(&xdp.adverts);
+        }
         if judged.advert.priority == 0 {
             on.count(Counter::PriorityZero);
         }

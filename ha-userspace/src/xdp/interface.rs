@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ha_common::layout::LeaseSlot;
-use ha_common::probe::Masters;
+use ha_common::probe::{Masters, Secret};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
@@ -38,7 +38,7 @@ pub struct Options<'a> {
     /// Random id of this run for liveness probes and replies; zero where probes are not answered here.
     pub incarnation: u64,
     /// Key of the tags of probes and replies ([`ha_common::probe::key`]).
-    pub probe_key: Option<[u64; 2]>,
+    pub probe_key: Option<Secret>,
     /// Mount point of the BPF file system, or `None` for no pins: then there is no fence for a daemon that dies.
     pub bpffs: Option<&'a Path>,
     /// Level of the program's own messages (`--bpf-log`).
@@ -122,6 +122,16 @@ impl Inherited {
             Family::V6 => self.lease.masters_v6,
         };
         Masters(bytemuck::cast(words)).has(vrid)
+    }
+
+    /// Whether a router that probed would have taken it over.
+    #[must_use]
+    pub fn was_wanted(&self, family: Family, vrid: Vrid) -> bool {
+        let words = match family {
+            Family::V4 => [self.lease.wanted_v4, self.lease.earlier_v4],
+            Family::V6 => [self.lease.wanted_v6, self.lease.earlier_v6],
+        };
+        words.into_iter().any(|words| Masters(bytemuck::cast(words)).has(vrid))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::judge::Verdict;
-use crate::machine::Reason;
+use crate::machine::{Reason, skew_time};
 
 const WAIT: Span = Span::from_micros(1_500);
 
@@ -215,7 +215,12 @@ fn an_own_expired_lease_steps_down() {
     assert_eq!(states(&actions), [(State::Master, State::Backup)]);
     assert_eq!(rig.machine.reason(), Reason::LeaseExpired);
     assert!(rig.feed(Input::StepDown).is_empty(), "a backup has nothing to step down from");
-    assert!(rig.remaining() > Span::from_millis(300), "it waits like any backup");
+    assert_eq!(rig.remaining(), skew_time(Version::V3, prio(100), params().interval), "as its successors do");
+    // Whoever took over has been asked, and says so.
+    rig.pass(1);
+    rig.hear(20, 50);
+    rig.hear(30, 100);
+    assert!(rig.remaining() > Span::from_millis(300));
 
     let mut leaving = Rig::master(params(), 100);
     leaving.feed(Input::Stop);

@@ -31,7 +31,8 @@ impl Daemon {
             let name = interface.name.clone();
             let Some(xdp) = interface.xdp_mut() else { continue };
             let fenced = routers.iter().filter(|router| router.config.fast.enabled && !router.retired);
-            let on_it = fenced.flat_map(|router| {
+            let runs_on = |device: &str| fenced.clone().any(|router| router.config.interface == device);
+            let on_it = fenced.clone().flat_map(|router| {
                 let config = &router.config;
                 // What is said of a virtual router is in the map of the interface that it runs on.
                 let mut slot = if config.interface == name {
@@ -45,7 +46,11 @@ impl Daemon {
                     slot.flags |= VIP_NO_ACCEPT;
                 }
                 vips(config)
-                    .filter(|vip| links.base(vip.device.as_deref().unwrap_or(&config.interface)) == name)
+                    .filter(|vip| {
+                        let device = links.base(vip.device.as_deref().unwrap_or(&config.interface));
+                        // An address on an interface without a program, such as `lo`, also answers on this one.
+                        device == name || config.interface == name && !runs_on(device)
+                    })
                     .map(move |vip| (vip.address, slot))
             });
             // At start the addresses that an earlier run added are still there.

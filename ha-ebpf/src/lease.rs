@@ -6,9 +6,10 @@ use ha_common::counter::Counter;
 use ha_common::fence::{Ban, Guard, virtual_mac, wanted_address};
 use ha_common::frame::Frame;
 use ha_common::layout::{
-    InterfaceConfig, LeaseSlot, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VIP_NO_ACCEPT, VipSlot, Vrids,
+    InterfaceConfig, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VIP_NO_ACCEPT, VipSlot,
+    Vrids,
 };
-use ha_common::probe::{Answer, Masters};
+use ha_common::probe::{Answer, Masters, TAKES_NO_PART};
 use ha_common::types::Family;
 
 use crate::maps::{HA_LEASE, HA_VIPS, fields};
@@ -132,7 +133,7 @@ impl Lease {
             Family::V6 => self.masters_v6(),
         };
         Answer {
-            flags: guard.flags(now_ns),
+            flags: if self.special() & SPECIAL_APART == 0 { guard.flags(now_ns) } else { TAKES_NO_PART },
             responder: self.incarnation(),
             lease_ns: guard.lease_left_ns(now_ns),
             // As they lie in memory.
@@ -185,7 +186,7 @@ pub(crate) fn keeps_out(frame: &impl Frame, config: &InterfaceConfig) -> Option<
     let lease = lease()?;
     let closed = lease.is_closed();
     let superseded = lease.superseded() != 0;
-    let special = lease.special();
+    let special = lease.special() & (SPECIAL_MUTED | SPECIAL_NO_ACCEPT);
     let muted = special & SPECIAL_MUTED != 0;
     let refused = special & SPECIAL_NO_ACCEPT != 0;
     if !closed && !superseded && special == 0 {

@@ -84,6 +84,7 @@ impl Wanted {
             vlan: 0,
             fingerprint_key: setup.fingerprint_key,
             incarnation: setup.incarnation,
+            apart: !plan.fast,
             probe_key: plan.probe_key,
             bpffs: setup.bpffs.as_deref(),
             bpf_log: setup.bpf_log,

@@ -242,6 +242,7 @@ fn peer(peer: &liveness::PeerStatus, now: Time) -> PeerStatus {
         verdict: peer.verdict.map(|(verdict, _)| verdict.word().to_owned()),
         paused_ms: peer.paused_until.map(|until| millis(until.span_since(now))),
         user_space: peer.user_space,
+        apart: peer.apart,
         sent: peer.counts.sent,
         answered: peer.counts.answered,
         verdicts: peer.counts.verdicts,

@@ -37,6 +37,8 @@ pub struct Options<'a> {
     pub fingerprint_key: [u64; 2],
     /// Random id of this run for liveness probes and replies; zero where probes are not answered here.
     pub incarnation: u64,
+    /// None of the virtual routers takes part in fast failover, which replies say.
+    pub apart: bool,
     /// Key of the tags of probes and replies ([`ha_common::probe::key`]).
     pub probe_key: Option<[u64; 2]>,
     /// Mount point of the BPF file system, or `None` for no pins: then there is no fence for a daemon that dies.
@@ -340,6 +342,7 @@ impl Wanted<'_> {
     fn configure(&self, lease: &Lease) {
         lease.set_mac(self.facts.mac);
         lease.set_key(self.options.probe_key);
+        lease.set_apart(self.options.apart);
         lease.set_incarnation(NonZeroU64::new(self.options.incarnation));
     }
 

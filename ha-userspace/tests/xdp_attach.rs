@@ -45,6 +45,7 @@ const OPTIONS: Options<'_> = Options {
     bpf_log: None,
     tcx: true,
     routers: &[],
+    roles: &[],
 };
 
 fn slot() -> Slot {

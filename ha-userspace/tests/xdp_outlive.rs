@@ -62,6 +62,7 @@ fn options(bpffs: &Path, incarnation: u64) -> Options<'_> {
         bpf_log: None,
         tcx: true,
         routers: &[],
+        roles: &[],
     }
 }
 

@@ -49,6 +49,9 @@ pub struct Options<'a> {
     pub tcx: bool,
     /// The virtual routers of the interface, so that no advert for them finds a program that does not know them.
     pub routers: &'a [(Slot, Travel)],
+    /// Those that an earlier run was master for when it left for a restart, as far as it wrote that down: for a program of
+    /// another version, whose maps say it in words that are not understood.
+    pub roles: &'a [(Family, Vrid)],
 }
 
 /// The program on an interface, and its maps. Dropping it detaches the program and removes the pins.
@@ -446,6 +449,13 @@ impl Wanted<'_> {
             // These maps are new. Peers that wait for a restart go on waiting, until it is known what becomes of the roles.
             Some(until) => {
                 lease.open_restart_window(until);
+                // Whoever probes would take a reply without them for a resignation.
+                if until > clock::now() {
+                    self.options
+                        .roles
+                        .iter()
+                        .for_each(|&(family, vrid)| lease.set_master(family, vrid, true));
+                }
                 None
             }
         };

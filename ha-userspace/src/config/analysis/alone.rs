@@ -77,7 +77,9 @@ pub(crate) fn unfenced<'a>(
 /// Once for each interface: who has many addresses there knows them.
 fn unfenced_addresses(config: &Config, instance: &Instance, outline: &Outline, diags: &mut Diagnostics) {
     for (address, device) in unfenced(&config.instances, instance, |device| device) {
-        let line = outline.instance(&instance.name, &["virtual_ipaddress"]);
+        let excluded = !instance.vips.iter().any(|vip| vip.address == address);
+        let block = if excluded { "virtual_ipaddress_excluded" } else { "virtual_ipaddress" };
+        let line = outline.instance(&instance.name, &[block]);
         let Some(span) = line else { continue };
         let message = format!("{address} of `{}` is on {device}, which has no fence", instance.name);
         diags.push(

@@ -64,6 +64,10 @@ pub const SPECIAL_MUTED: u32 = 1;
 /// Bit of [`LeaseSlot::special`]: an address in `HA_VIPS` has [`VIP_NO_ACCEPT`].
 pub const SPECIAL_NO_ACCEPT: u32 = 2;
 
+/// Bit of [`LeaseSlot::special`]: no virtual router here has fast failover, and replies say so. It concerns no other
+/// frames.
+pub const SPECIAL_APART: u32 = 4;
+
 /// Bit of [`VipSlot::flags`]: this host takes no packets for the address for itself (`no_accept`).
 pub const VIP_NO_ACCEPT: u16 = 1;
 
@@ -206,7 +210,8 @@ pub struct LeaseSlot {
     pub authenticated: u32,
     /// Set to 1 by XDP after one of `superseded_v4` or `superseded_v6`; cleared by user space when none is left.
     pub superseded: u32,
-    /// Written by user space: [`SPECIAL_MUTED`], [`SPECIAL_NO_ACCEPT`]: frames for virtual addresses need a look.
+    /// Written by user space: [`SPECIAL_MUTED`], [`SPECIAL_NO_ACCEPT`]: frames for virtual addresses need a look;
+    /// [`SPECIAL_APART`].
     pub special: u32,
     /// Written by user space: the interface's own MAC address.
     pub mac: [u8; 6],

@@ -39,6 +39,12 @@ pub const EXPIRED: u8 = 2;
 pub const RESTARTING: u8 = 4;
 /// Flag: the daemon itself answered, for lack of XDP. It needs more patience, and has no fence.
 pub const USER_SPACE: u8 = 8;
+/// Flag: the responder takes no part in fast failover (`fast_failover off`), whatever it did before. It is not judged,
+/// and its silence means nothing. It goes with [`RESTARTING`] and [`USER_SPACE`], which tell the same to a prober that
+/// does not know it.
+pub const APART: u8 = 16;
+/// The flags of a responder that takes no part.
+pub const TAKES_NO_PART: u8 = APART | RESTARTING | USER_SPACE;
 
 /// Offset of version and type.
 pub const AT_TYPE: usize = 0;

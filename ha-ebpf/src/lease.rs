@@ -6,10 +6,10 @@ use ha_common::counter::Counter;
 use ha_common::fence::{Ban, Guard, PROBED_NS, virtual_mac, wanted_address};
 use ha_common::frame::Frame;
 use ha_common::layout::{
-    AUTHENTICATED_NEW, InterfaceConfig, LeaseSlot, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VIP_NO_ACCEPT, VipSlot,
-    Vrids,
+    AUTHENTICATED_NEW, InterfaceConfig, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED, SPECIAL_NO_ACCEPT,
+    VIP_NO_ACCEPT, VipSlot, Vrids,
 };
-use ha_common::probe::{Addresses, Answer, FIRST_FORMAT, Masters};
+use ha_common::probe::{Addresses, Answer, FIRST_FORMAT, Masters, TAKES_NO_PART};
 use ha_common::types::Family;
 
 use crate::maps::{HA_LEASE, HA_VIPS, fields};
@@ -191,7 +191,11 @@ impl Lease {
             Family::V6 => self.masters_v6(),
         };
         Answer {
-            flags: guard.flags(now_ns, known),
+            flags: if self.special() & SPECIAL_APART == 0 {
+                guard.flags(now_ns, known)
+            } else {
+                TAKES_NO_PART
+            },
             responder: self.incarnation(),
             lease_ns: guard.lease_left_ns(now_ns),
             // As they lie in memory.
@@ -244,7 +248,7 @@ pub(crate) fn keeps_out(frame: &impl Frame, config: &InterfaceConfig) -> Option<
     let lease = lease()?;
     let closed = lease.is_closed();
     let superseded = lease.superseded() != 0;
-    let special = lease.special();
+    let special = lease.special() & (SPECIAL_MUTED | SPECIAL_NO_ACCEPT);
     let muted = special & SPECIAL_MUTED != 0;
     let refused = special & SPECIAL_NO_ACCEPT != 0;
     if !closed && !superseded && special == 0 {

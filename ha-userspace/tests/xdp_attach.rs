@@ -39,11 +39,13 @@ const OPTIONS: Options<'_> = Options {
     vlan: 0,
     fingerprint_key: [1, 2],
     incarnation: 0,
+    apart: false,
     probe_key: None,
     bpffs: None,
     bpf_log: None,
     tcx: true,
     routers: &[],
+    roles: &[],
 };
 
 fn slot() -> Slot {

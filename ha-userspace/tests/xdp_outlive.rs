@@ -57,11 +57,13 @@ fn options(bpffs: &Path, incarnation: u64) -> Options<'_> {
         vlan: 0,
         fingerprint_key: [incarnation, 2],
         incarnation,
+        apart: false,
         probe_key: None,
         bpffs: Some(bpffs),
         bpf_log: None,
         tcx: true,
         routers: &[],
+        roles: &[],
     }
 }
 

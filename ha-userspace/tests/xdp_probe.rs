@@ -10,7 +10,7 @@ use ha_common::counter::XdpCounters;
 use ha_common::layout::RATE_PROBES;
 use ha_common::probe::{
     AT_LEASE, AT_SEQUENCE, Addresses, Answer, Body, EXPIRED, FORMAT, Key, Masters, ORPHANED, Probe,
-    ProbeFrame, RESTARTING, Reply, Secret, number, seal, turn_round,
+    ProbeFrame, RESTARTING, Reply, Secret, TAKES_NO_PART, number, seal, turn_round,
 };
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
@@ -196,6 +196,10 @@ fn flags() {
     std::thread::sleep(std::time::Duration::from_millis(1100));
     assert_eq!(flags(&loaded), (ORPHANED | EXPIRED, false));
     loaded.lease.open_restart_window(clock::now().after(Span::SECOND));
+    assert_eq!(flags(&loaded), (RESTARTING, false));
+    loaded.lease.set_apart(true);
+    assert_eq!(flags(&loaded), (TAKES_NO_PART, false), "whatever else is true");
+    loaded.lease.set_apart(false);
     assert_eq!(flags(&loaded), (RESTARTING, false));
 }
 

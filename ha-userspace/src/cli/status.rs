@@ -162,6 +162,7 @@ fn liveness(peer: &PeerStatus) -> String {
     match (&peer.verdict, peer.paused_ms) {
         (_, Some(ms)) => format!("RFC timers for {}, after a wrong verdict", span(ms)),
         (Some(verdict), None) => verdict.clone(),
+        (None, None) if peer.apart => "RFC timers, it has fast_failover off".to_owned(),
         (None, None) if peer.fast && peer.user_space => "fast, answers from user space".to_owned(),
         (None, None) if peer.fast => "fast".to_owned(),
         (None, None) if peer.answered == 0 => "RFC timers, answers no probes".to_owned(),

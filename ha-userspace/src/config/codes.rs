@@ -88,6 +88,7 @@ codes! {
     STRICT_UNPINGABLE = "XV0702", "vrrp_strict makes the addresses unreachable.";
     SCRIPT_OVERLAPS = "XV0703", "A check may take longer than its interval.";
     OWN_PEER = "XV0704", "A unicast peer is the instance's own address.";
+    VIP_UNFENCED = "XV0705", "A virtual address is on an interface without a fence.";
     VIP_OFF_LINK = "XV0801", "A virtual address lies in no network of its interface.";
     TIMER_TOO_SHORT = "XV0802", "This host cannot hold a timer.";
     NO_REALTIME = "XV0803", "Short timers without real-time scheduling.";

@@ -266,6 +266,8 @@ pub struct PeerStatus {
     pub paused_ms: Option<u64>,
     /// It answers from user space, for lack of XDP.
     pub user_space: bool,
+    /// It says that it takes no part in fast failover (`fast_failover off`).
+    pub apart: bool,
     /// Probes sent.
     pub sent: u64,
     /// Replies read; of several between two readings only the latest is.

@@ -116,6 +116,8 @@ pub struct PeerStatus {
     pub last_reply: Option<Time>,
     /// The responder answers from user space.
     pub user_space: bool,
+    /// It says that it takes no part in fast failover.
+    pub apart: bool,
 }
 
 /// What the main loop tells the thread.

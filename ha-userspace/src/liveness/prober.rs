@@ -137,6 +137,7 @@ impl Prober {
             lateness: self.judge.lateness(),
             last_reply: latest.map(|reply| reply.at),
             user_space: latest.is_some_and(|reply| reply.flags & USER_SPACE != 0),
+            apart: self.judge.is_apart(),
         }
     }
 }

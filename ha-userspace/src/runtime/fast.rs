@@ -187,7 +187,7 @@ impl Daemon {
         let Some(liveness) = &self.fast.liveness else { return };
         let leases = (0..self.interfaces.len()).filter_map(|at| {
             let xdp = self.interfaces[at].xdp()?;
-            let needed = self.routers.iter().any(|router| holds(router, at));
+            let needed = !xdp.lease.is_apart() && self.routers.iter().any(|router| holds(router, at));
             let ifindex = self.interfaces[at].index?;
             let told = Arc::new(AtomicU64::new(xdp.lease.resumed().0));
             let (lease, length) = (xdp.lease.clone(), self.lease_length(at));
@@ -242,6 +242,7 @@ impl Daemon {
                 | Event::Discovered { .. }
                 | Event::Unanswered
                 | Event::Restarting { .. }
+                | Event::Apart { .. }
                 | Event::Paused { .. } => {
                     continue;
                 }
@@ -267,14 +268,15 @@ impl Daemon {
     /// There is no fence without XDP; but a daemon that is dead or frozen answers no probes either.
     pub(super) fn answer_probe(&mut self, interface: usize, frame: &Frame) -> bool {
         let Some(body) = frame.pdu.as_array::<{ probe::LEN }>() else { return false };
-        let routers =
-            self.routers.iter().filter(|router| router.interface == interface && router.config.fast.enabled);
+        let routers = self.routers.iter().filter(|router| router.interface == interface);
         let family = frame.endpoints.family();
         let mut masters = Masters::NONE;
         let secret = self.probe_key(interface);
-        let mut asked = false;
+        // Who takes no part says so: its silence would be judged, if it took part before.
+        let (mut asked, mut apart) = (false, true);
         for router in routers {
             asked = true;
+            apart &= !router.config.fast.enabled;
             if router.config.family == family && router.machine.state() == State::Master {
                 masters.set(router.config.vrid, true);
             }
@@ -302,7 +304,11 @@ impl Daemon {
         let lease_ns = self.lease_length(interface).0;
         let responder = self.setup.incarnation;
         let restarting = matches!(self.ending, Some(End::Left | End::Replace));
-        let flags = probe::USER_SPACE | if restarting { probe::RESTARTING } else { 0 };
+        let flags = match (apart, restarting) {
+            (true, _) => probe::TAKES_NO_PART,
+            (false, true) => probe::USER_SPACE | probe::RESTARTING,
+            (false, false) => probe::USER_SPACE,
+        };
         probe::turn_round(&mut reply, &Answer { flags, responder, lease_ns, masters });
         probe::seal(&mut reply, key, &addresses.swapped());
         let on = &mut self.interfaces[interface];

@@ -199,7 +199,8 @@ impl Daemon {
                 interface.close(&self.loader);
                 let routers = on_it().map(|router| (router.slot(), router.travel())).collect();
                 let name = interface.name.clone();
-                let program = self.loader.attach(name, link.index, plan, routers, self.setup.clone());
+                let roles = self.handover.as_ref().map(|left| left.on(&name)).unwrap_or_default();
+                let program = self.loader.attach(name, link.index, plan, routers, roles, self.setup.clone());
                 interface.begin(link.index, program, plan);
                 if self.resuming {
                     let restarted = self.handover.is_some();

@@ -226,6 +226,9 @@ fn liveness(interface: &str, source: IpAddr, event: Event, keyed: bool) {
         Event::Lost { verdict, .. } => warn!("{interface}: {source} is {verdict}"),
         Event::Resigned { .. } => info!("{interface}: {source} has resigned"),
         Event::Restarting { .. } => info!("{interface}: {source} is being restarted, its role stays"),
+        Event::Apart { .. } => info!(
+            "{interface}: {source} takes no part in fast failover (fast_failover off), so only the RFC's timers count for it"
+        ),
         Event::Alive { .. } => info!("{interface}: {source} is alive"),
         Event::Paused { until } => warn!(
             "{interface}: the verdict on {source} was wrong; only the RFC's timers count for it for {} s",

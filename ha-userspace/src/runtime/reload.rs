@@ -174,10 +174,10 @@ impl Daemon {
     /// What probes on an interface are authenticated by: `fast_key`, or what follows from the secret of the adverts, where
     /// all of its virtual routers have the same.
     pub(super) fn probe_key(&self, interface: usize) -> Option<Secret> {
-        let mut routers = self
-            .routers
-            .iter()
-            .filter(|router| router.interface == interface && router.config.fast.enabled && !router.retired);
+        let on_it = || self.routers.iter().filter(|router| router.interface == interface && !router.retired);
+        // Where none takes part, their peers are told so under the same key.
+        let apart = on_it().all(|router| !router.config.fast.enabled);
+        let mut routers = on_it().filter(|router| apart || router.config.fast.enabled);
         let first = routers.next()?;
         if let Some(key) = first.config.fast.key {
             return Some(Secret::Configured(key.0));

@@ -13,6 +13,7 @@ use super::interface::Interface;
 use super::links::vips;
 use super::reload::same;
 use super::router::Router;
+use crate::config::analysis::alone;
 use crate::control::dump;
 use crate::control::protocol::{
     CounterValue, Counters, FORMAT, FenceStatus, GroupStatus, InstanceStats, InstanceStatus,
@@ -152,11 +153,21 @@ impl Daemon {
 impl Daemon {
     /// What was refused at start, and what interfaces lack now.
     fn all_warnings(&self) -> Vec<String> {
+        let unfenced = self.config.instances.iter().flat_map(|instance| {
+            let below = |device| self.links.base(device);
+            let name = &instance.name;
+            alone::unfenced(&self.config.instances, instance, below).into_iter().map(move |(address, device)| {
+                format!(
+                    "({name}) {address} on {device}: no fence, because no virtual router with fast failover runs there; \
+                     this host goes on answering for it when the daemon dies"
+                )
+            })
+        });
         let lacking = self.used_interfaces().filter_map(|(_, interface)| interface.complaint());
         let masters = self.routers.iter().filter(|router| router.machine.state() == State::Master);
         let alone: BTreeSet<_> = masters.map(|router| router.interface).collect();
         let deaf = alone.into_iter().filter_map(|at| self.interfaces[at].deafened_by());
-        self.warnings.iter().cloned().chain(lacking.map(str::to_owned)).chain(deaf).collect()
+        self.warnings.iter().cloned().chain(lacking.map(str::to_owned)).chain(deaf).chain(unfenced).collect()
     }
 
     /// Those of the configuration in force.
@@ -231,6 +242,7 @@ fn peer(peer: &liveness::PeerStatus, now: Time) -> PeerStatus {
         verdict: peer.verdict.map(|(verdict, _)| verdict.word().to_owned()),
         paused_ms: peer.paused_until.map(|until| millis(until.span_since(now))),
         user_space: peer.user_space,
+        apart: peer.apart,
         sent: peer.counts.sent,
         answered: peer.counts.answered,
         verdicts: peer.counts.verdicts,

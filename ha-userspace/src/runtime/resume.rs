@@ -82,7 +82,7 @@ impl Daemon {
             router.announce_again(now);
         }
         if let Some(xdp) = interface.xdp()
-            && router.config.fast.enabled
+            && !xdp.lease.is_apart()
         {
             xdp.lease.renew(now.after(span(router.config.fast.lease)));
         }

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use aya::maps::{HashMap, MapData, MapError};
 use ha_common::fence::Guard;
 use ha_common::layout::{
-    AUTHENTICATED, AUTHENTICATED_NEW, AddressKey, LeaseSlot, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VipSlot,
-    address_key,
+    AUTHENTICATED, AUTHENTICATED_NEW, AddressKey, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED, SPECIAL_NO_ACCEPT,
+    VipSlot, address_key,
 };
 use ha_common::probe::Secret;
 use ha_common::time::Time;
@@ -123,6 +123,23 @@ impl Lease {
         } else {
             special.fetch_and(!SPECIAL_NO_ACCEPT, Ordering::SeqCst);
         }
+    }
+
+    /// Says in replies that no virtual router of the interface takes part in fast failover, or that some do. One thread
+    /// calls this.
+    pub fn set_apart(&self, apart: bool) {
+        let special = self.memory.u32(offset_of!(LeaseSlot, special));
+        if apart {
+            special.fetch_or(SPECIAL_APART, Ordering::SeqCst);
+        } else {
+            special.fetch_and(!SPECIAL_APART, Ordering::SeqCst);
+        }
+    }
+
+    /// See [`Lease::set_apart`].
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        self.memory.u32(offset_of!(LeaseSlot, special)).load(Ordering::SeqCst) & SPECIAL_APART != 0
     }
 
     /// Whether another router has taken over a virtual router while nobody vouched for this node: its fence is closed

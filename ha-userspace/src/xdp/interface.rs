@@ -37,6 +37,8 @@ pub struct Options<'a> {
     pub fingerprint_key: [u64; 2],
     /// Random id of this run for liveness probes and replies; zero where probes are not answered here.
     pub incarnation: u64,
+    /// None of the virtual routers takes part in fast failover, which replies say.
+    pub apart: bool,
     /// Key of the tags of probes and replies ([`ha_common::probe::key`]).
     pub probe_key: Option<Secret>,
     /// Mount point of the BPF file system, or `None` for no pins: then there is no fence for a daemon that dies.
@@ -47,6 +49,9 @@ pub struct Options<'a> {
     pub tcx: bool,
     /// The virtual routers of the interface, so that no advert for them finds a program that does not know them.
     pub routers: &'a [(Slot, Travel)],
+    /// Those that an earlier run was master for when it left for a restart, as far as it wrote that down: for a program of
+    /// another version, whose maps say it in words that are not understood.
+    pub roles: &'a [(Family, Vrid)],
 }
 
 /// The program on an interface, and its maps. Dropping it detaches the program and removes the pins.
@@ -350,6 +355,7 @@ impl Wanted<'_> {
     fn configure(&self, lease: &Lease) {
         lease.set_mac(self.facts.mac);
         lease.set_key(self.options.probe_key);
+        lease.set_apart(self.options.apart);
         lease.set_incarnation(NonZeroU64::new(self.options.incarnation));
     }
 
@@ -453,6 +459,13 @@ impl Wanted<'_> {
             // These maps are new. Peers that wait for a restart go on waiting, until it is known what becomes of the roles.
             Some(until) => {
                 lease.open_restart_window(until);
+                // Whoever probes would take a reply without them for a resignation.
+                if until > clock::now() {
+                    self.options
+                        .roles
+                        .iter()
+                        .for_each(|&(family, vrid)| lease.set_master(family, vrid, true));
+                }
                 None
             }
         };

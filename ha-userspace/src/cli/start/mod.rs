@@ -9,6 +9,7 @@ pub(crate) mod namespace;
 pub(crate) mod pidfile;
 
 use std::ffi::OsString;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -20,6 +21,7 @@ use crate::control::runlock::RunLock;
 use crate::logging::{self, Logging};
 use crate::net::clock;
 use crate::runtime::{self, End};
+use crate::trust;
 use pidfile::{Identity, PidFile};
 
 /// What a command line asks for.
@@ -251,7 +253,10 @@ fn bpffs(identity: &Identity) -> PathBuf {
     }
     // The BPF file system refuses dots in names.
     let own = base.join(format!("xvrrp-{}", own.to_string_lossy().replace('/', "-").replace('.', ":")));
-    if std::fs::create_dir_all(&own).is_ok() { own } else { base.to_owned() }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&own);
+    // Somebody else may have put something of that name there; the pins themselves tell namespaces apart.
+    let ours = made.is_ok() && matches!(trust::directory(&own), Ok(Some(())));
+    if ours { own } else { base.to_owned() }
 }
 
 /// The first lines of the log.

@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::types::{Family, Vrid};
 
 /// Version of everything in this module.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Entries of `HA_ADVERTS`: 256 VRIDs for each of two families.
 pub const ADVERT_SLOTS: u32 = 512;

@@ -123,7 +123,7 @@ impl Lab {
     }
 
     fn directory(&self) -> PathBuf {
-        self.bpffs().join("xvrrp/v3/ens160")
+        self.bpffs().join("xvrrp/v4/ens160")
     }
 
     fn spawn(&self) -> Daemon {
@@ -330,7 +330,7 @@ fn upgraded() {
         xdp.lease.open_restart_window(until);
         xdp.leave();
         let before = link();
-        std::fs::rename(version("v3"), version("v2")).expect("movable");
+        std::fs::rename(version("v4"), version("v2")).expect("movable");
 
         let xdp = attach(lab.bpffs(), 2);
         assert!(xdp.inherited().is_none(), "maps of another version are not understood");
@@ -351,7 +351,7 @@ fn replaced() {
     inside_runtime(|| {
         // Of another version.
         lab.spawn().kill();
-        std::fs::rename(version("v3"), version("v2")).expect("movable");
+        std::fs::rename(version("v4"), version("v2")).expect("movable");
         let xdp = attach(lab.bpffs(), 2);
         assert!(xdp.inherited().is_none() && xdp.notes().is_empty(), "{:?}", xdp.notes());
         assert!(lab.directory().join("link").exists() && !version("v2").exists());

@@ -17,7 +17,8 @@ impl Sequence {
     pub const fn at(unix_ns: u64) -> Self {
         const NS: u64 = 1_000_000_000;
         let (seconds, rest) = (unix_ns / NS, unix_ns % NS);
-        Self((seconds & 0xffff_ffff) << 32 | (rest << 16) / NS << 16)
+        let fraction = (rest << 16) / NS;
+        Self((seconds & 0xffff_ffff) << 32 | fraction << 16)
     }
 
     /// RFC 1982: whether this one comes after `other`.
@@ -32,7 +33,6 @@ impl Sequence {
         self.seconds().wrapping_sub(other.seconds()).cast_signed()
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half of 64 bits fits 32")]
     const fn seconds(self) -> u32 {
         (self.0 >> 32) as u32
     }
@@ -48,6 +48,15 @@ pub enum AntiReplay {
 }
 
 impl AntiReplay {
+    /// Whether a difference between two clocks uses up more than half of the window: time to look after them.
+    #[must_use]
+    pub const fn is_near_edge(self, skew_s: i32) -> bool {
+        match self {
+            Self::Time(window) => skew_s.unsigned_abs() * 2 > window as u32,
+            Self::Monotonic => false,
+        }
+    }
+
     /// Whether a sequence is within the window of the moment `now`.
     const fn covers(self, sequence: Sequence, now: Sequence) -> bool {
         match self {

@@ -56,7 +56,7 @@ fn trailer(bytes: &[u8]) -> &[u8; LEN] {
 fn keepalived_is_believed_and_spoken_to() {
     let vip: IpAddr = Ipv4Addr::new(10, 9, 0, 25).into();
     let vip6: IpAddr = Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 0x25).into();
-    let cases: [(&[u8], u8, Endpoints, Advert, IpAddr, u64); 3] = [
+    let cases: [(&[u8], _, _, _, _, _); 3] = [
         (&V2, 1, FROM_V4, advert(Version::V2, Family::V4, 100), vip, 0x6b0b_4349_b4cc_0000),
         (&V3, 7, FROM_V4, advert(Version::V3, Family::V4, 50), vip, 0x6b0b_435f_f6a0_0000),
         (&V6, 1, FROM_V6, advert(Version::V3, Family::V6, 100), vip6, 0x6b0b_4361_9e0d_0000),

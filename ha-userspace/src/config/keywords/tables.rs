@@ -167,6 +167,7 @@ const GLOBAL: &[(&str, Status)] = &[
     ("vmac_prefix", Implemented),
     ("vrrp_check_unicast_src", Implemented),
     ("vrrp_cpu_affinity", Implemented),
+    ("vrrp_delay_after_boot", Implemented),
     ("vrrp_down_timer_adverts", Implemented),
     ("vrrp_garp_extra_if", Implemented),
     ("vrrp_garp_interval", Implemented),
@@ -220,6 +221,7 @@ const SCRIPT: &[(&str, Status)] = &[
 const INSTANCE: &[(&str, Status)] = &[
     ("accept", Implemented),
     ("advert_int", Implemented),
+    ("auth_hmac", Implemented),
     ("authentication", Implemented),
     ("check_unicast_src", Implemented),
     ("debug", DEBUG),
@@ -292,6 +294,14 @@ const INSTANCE: &[(&str, Status)] = &[
 ];
 
 const AUTHENTICATION: &[(&str, Status)] = &[("auth_pass", Implemented), ("auth_type", Implemented)];
+
+const AUTH_HMAC: &[(&str, Status)] = &[
+    ("active_key", Implemented),
+    ("anti_replay", Implemented),
+    ("key", Implemented),
+    ("mode", Implemented),
+    ("time_window", Implemented),
+];
 
 const SYNC_GROUP: &[(&str, Status)] = &[
     ("global_tracking", Implemented),
@@ -380,6 +390,7 @@ pub const CONTEXTS: &[(Context, &[(&str, Status)])] = &[
     (Context::Script, SCRIPT),
     (Context::Instance, INSTANCE),
     (Context::Authentication, AUTHENTICATION),
+    (Context::AuthHmac, AUTH_HMAC),
     (Context::SyncGroup, SYNC_GROUP),
     (Context::TrackFile, TRACK_FILE),
     (Context::TrackProcess, TRACK_PROCESS),

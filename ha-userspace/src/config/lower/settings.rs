@@ -9,7 +9,7 @@ use crate::config::lexer::Word;
 use crate::config::model::{Global, Process};
 use crate::config::tree::Statement;
 
-/// Longest `vrrp_startup_delay` in microseconds.
+/// Longest `vrrp_startup_delay` and `vrrp_delay_after_boot` in microseconds.
 const MAX_DELAY: u64 = 3_600_000_000;
 /// Processors that can be named.
 const MAX_CPU: i64 = 4095;
@@ -35,6 +35,12 @@ pub(super) fn setting(stmt: &Statement, global: &mut Global, diags: &mut Diagnos
             if let Some(word) = value::one(stmt, diags) {
                 let delay = value::seconds(word, "vrrp_startup_delay", 0..=MAX_DELAY, "ignored", diags);
                 global.startup_delay = delay.unwrap_or(global.startup_delay);
+            }
+        }
+        b"vrrp_delay_after_boot" => {
+            if let Some(word) = value::one(stmt, diags) {
+                let delay = value::seconds(word, "vrrp_delay_after_boot", 0..=MAX_DELAY, "ignored", diags);
+                global.delay_after_boot = delay.unwrap_or(global.delay_after_boot);
             }
         }
         b"metrics" => {

@@ -35,6 +35,8 @@ pub struct Global {
     pub use_pid_dir: bool,
     /// `vrrp_startup_delay`: no instance starts sooner after the daemon's start.
     pub startup_delay: Duration,
+    /// `vrrp_delay_after_boot`: no instance starts sooner after the machine's.
+    pub delay_after_boot: Duration,
     /// `log_unknown_vrids`.
     pub log_unknown_vrids: bool,
     /// `vmac_prefix`: names of virtual MAC interfaces that have none of their own; `vrrp` where absent.

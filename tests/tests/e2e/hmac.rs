@@ -273,13 +273,15 @@ fn strangers(lab: &Lab) -> Result<()> {
     }
     // The backup hears its master's adverts again, while it lives and after it died.
     let injector = client.injector()?;
-    let replay = || -> Result<()> { recorded.iter().try_for_each(|frame| injector.send(frame)) };
-    replay()?;
+    let replay = |frames: &[Vec<u8>]| frames.iter().try_for_each(|frame| injector.send(frame));
+    replay(&recorded)?;
     counted(pair.hosts[1], "hmac_replay")?;
+    // The very last one too, which the backup has just accepted.
+    let recorded = record(client, 2)?;
     lab.switch().silence("r1")?;
     let died = Moment::now();
     let taken = wait_for(ms(5_000), || {
-        let _ = replay();
+        let _ = replay(&recorded);
         std::thread::sleep(ms(20));
         addresses.first("r2", ha_tests::lab::Change::Added(VIP.into()), died)
     });

@@ -319,14 +319,8 @@ impl Daemon {
     /// `vrrp_startup_delay` and `vrrp_delay_after_boot`, the longer of them: nothing starts sooner, except what goes on
     /// from an earlier run. `uptime` is that of the machine.
     pub(super) fn delay_start(&mut self, global: &Global, uptime: Duration) {
-        let after_boot = global.delay_after_boot.saturating_sub(uptime);
-        let delay = global.startup_delay.max(after_boot);
+        let (delay, keyword) = global.start_delay(uptime);
         if !delay.is_zero() {
-            let keyword = if after_boot > global.startup_delay {
-                "vrrp_delay_after_boot"
-            } else {
-                "vrrp_startup_delay"
-            };
             tracing::info!("{keyword}: instances start in {delay:.1?}");
             self.start_at = Some(self.started.after(super::router::span(delay)));
         }

@@ -26,6 +26,9 @@ const FILES: Status = Status::NoEffect("the configuration is read once and kept 
 const CHECKED: Status = Status::NoEffect("a file that cannot run never replaces the running one");
 const LINK: Status = Status::NoEffect("link state is always read from netlink");
 const CSUM: Status = Status::NoEffect("both checksum forms are always accepted");
+const LATE: Status = Status::NoEffect(
+    "a router that runs late judges first what it missed, and steps down where another has taken over",
+);
 const DEBUG: Status = Status::NoEffect("keepalived ignores it too");
 
 const TOP: &[(&str, Status)] = &[
@@ -158,6 +161,7 @@ const GLOBAL: &[(&str, Status)] = &[
     ("startup_script", Implemented),
     ("startup_script_timeout", Implemented),
     ("state_dump_file", Implemented),
+    ("stats_dump_file", Implemented),
     ("stats_file", Implemented),
     ("tmp_config_directory", FILES),
     ("umask", Implemented),
@@ -267,6 +271,7 @@ const INSTANCE: &[(&str, Status)] = &[
     ("smtp_alert", Implemented),
     ("state", Implemented),
     ("strict_mode", Implemented),
+    ("timer_expired_backup", LATE),
     ("track_bfd", Implemented),
     ("track_check", Implemented),
     ("track_file", Implemented),

@@ -67,6 +67,20 @@ pub struct Global {
     pub group6: Option<IpAddr>,
 }
 
+impl Global {
+    /// How long instances wait at the start of the daemon, and the word of the file that makes them: the longer of
+    /// `vrrp_startup_delay` and what is left of `vrrp_delay_after_boot` after `uptime` of the machine.
+    #[must_use]
+    pub fn start_delay(&self, uptime: Duration) -> (Duration, &'static str) {
+        let after_boot = self.delay_after_boot.saturating_sub(uptime);
+        if after_boot > self.startup_delay {
+            (after_boot, "vrrp_delay_after_boot")
+        } else {
+            (self.startup_delay, "vrrp_startup_delay")
+        }
+    }
+}
+
 /// `nftables [TABLE]`, `nftables_priority` and `nftables_counters`: how `no_accept` is done where XDP is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Firewall {

@@ -53,3 +53,29 @@ pub fn text(snapshot: &Snapshot) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::protocol::{HmacStatus, InstanceStats, InstanceStatus, Status};
+
+    #[test]
+    fn the_lines_of_auth_hmac_are_those_of_keepalived_2_4() {
+        let stats = InstanceStats { auth_ext_missing: 1, auth_ext_replay: 2, ..InstanceStats::default() };
+        let plain = InstanceStatus { name: "V1".to_owned(), stats, ..InstanceStatus::default() };
+        let signed = InstanceStatus { hmac: Some(HmacStatus::default()), ..plain.clone() };
+        let text = |instance: InstanceStatus| {
+            text(&Snapshot {
+                status: Status { instances: vec![instance], ..Status::default() },
+                config: crate::config::model::Config::default(),
+                sources: Vec::new(),
+                groups: Vec::new(),
+                at: std::time::UNIX_EPOCH,
+            })
+        };
+        let lines = "  Authentication Extension Errors:\n    Missing: 1\n    Malformed: 0\n    Unknown Key: 0\n    \
+                     Invalid HMAC: 0\n    Stale: 0\n    Replay: 2\n  Priority Zero:\n";
+        assert!(text(signed).contains(lines));
+        assert!(!text(plain).contains("Extension"));
+    }
+}

@@ -110,9 +110,9 @@ fn snippet<'a>(
 /// Everything from the value on to a brace or the end of the line becomes asterisks, but for a `file:`.
 fn hide_secrets(line: &[u8]) -> Vec<u8> {
     let mut shown = line.to_vec();
-    let mut words = line.split(|byte| byte.is_ascii_whitespace() || matches!(byte, b'{' | b'}'));
+    let words = line.split(|byte| byte.is_ascii_whitespace() || matches!(byte, b'{' | b'}'));
     let (mut at, mut hide_after) = (0, None);
-    while let Some(word) = words.next() {
+    for word in words {
         let begin = at;
         at += word.len() + 1;
         if word.is_empty() {

@@ -408,12 +408,13 @@ fn cause(router: &Router, reason: Reason) -> String {
 }
 
 fn track(router: &Router, interface: &Interface, frame: Option<&Frame>) {
+    let (Some(frame), Some(xdp)) = (frame, interface.xdp()) else { return };
+    let source = frame.endpoints.source();
     // Two signed adverts are never alike, and what looks like one before is a replay: the program has nothing to compare.
-    let unsigned = router.config.hmac.on().is_none();
-    if let Some(frame) = frame.filter(|frame| unsigned && frame.fingerprint != 0)
-        && let Some(xdp) = interface.xdp()
-    {
-        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, frame.endpoints.source());
+    if router.config.hmac.on().is_some() || frame.authenticated.is_some() {
+        xdp.adverts.follow(router.slot(), frame.at, source);
+    } else if frame.fingerprint != 0 {
+        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, source);
     }
 }
 

@@ -20,6 +20,7 @@ mod lanes;
 mod links;
 mod loading;
 mod note;
+mod noted;
 mod reload;
 mod reload_file;
 mod reload_time;

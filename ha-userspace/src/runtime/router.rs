@@ -14,10 +14,10 @@ use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, 
 
 use super::bursts::{Bursts, Settings};
 use super::devices;
+use super::noted::Noted;
 use super::routes::RouteSet;
 use crate::config::model::{Garp, HmacSetting, Instance, Trackers};
 use crate::control::protocol::InstanceStats;
-use crate::logging::limit::Limiter;
 use crate::net::clock;
 use crate::track::priority::Effective;
 use crate::xdp::{Slot, Travel};
@@ -110,44 +110,6 @@ pub(super) struct Accepted {
     pub(super) unsigned: bool,
     /// Seconds that the sender's clock is ahead of ours, where that is more than half of `time_window`.
     pub(super) skew: Option<i32>,
-}
-
-/// What has been logged and is not logged again until it changes.
-#[derive(Debug)]
-pub(super) struct Noted {
-    pub(super) addresses_differ: Option<IpAddr>,
-    pub(super) interval_differs: Option<(IpAddr, u16)>,
-    /// Whose adverts come without a trailer, and whose clock is off.
-    pub(super) unsigned: Option<IpAddr>,
-    pub(super) skewed: Option<IpAddr>,
-    pub(super) duplicate: bool,
-    /// Rejected packets: at most a few lines a minute, whatever arrives.
-    pub(super) rejected: Option<(IpAddr, Counter)>,
-    pub(super) rejections: Limiter,
-    pub(super) send_failure: Option<nix::errno::Errno>,
-    pub(super) fault: Vec<String>,
-    /// It is fit itself: another member of its sync group is not.
-    pub(super) held_back: bool,
-    /// When a lower-priority advert was last told of.
-    pub(super) lower_priority: Option<Time>,
-}
-
-impl Default for Noted {
-    fn default() -> Self {
-        Self {
-            addresses_differ: None,
-            interval_differs: None,
-            unsigned: None,
-            skewed: None,
-            duplicate: false,
-            rejected: None,
-            rejections: Limiter::new(5, Span::from_secs(60)),
-            send_failure: None,
-            fault: Vec::new(),
-            held_back: false,
-            lower_priority: None,
-        }
-    }
 }
 
 impl Router {

@@ -123,6 +123,20 @@ counters! {
         AuthTypeMismatch = auth_type_mismatch,
         /// VRRPv2 password or authentication header does not match.
         AuthFailure = auth_failure,
+        /// No trailer, where `auth_hmac` wants one.
+        HmacMissing = hmac_missing,
+        /// A trailer of another form.
+        HmacMalformed = hmac_malformed,
+        /// A trailer with a key id that is not configured.
+        HmacUnknownKey = hmac_unknown_key,
+        /// A trailer with another HMAC: another key, or something was changed on the way.
+        HmacInvalid = hmac_invalid,
+        /// A trailer from outside of `time_window`.
+        HmacStale = hmac_stale,
+        /// A trailer whose sequence its sender has used before.
+        HmacReplay = hmac_replay,
+        /// No trailer, accepted all the same: `auth_hmac` is in a mode for migration.
+        HmacUnsigned = hmac_unsigned,
         /// CARP, which uses protocol 112 and 224.0.0.18 too.
         Carp = carp,
         /// Multicast advert for a unicast instance.

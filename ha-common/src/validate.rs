@@ -107,6 +107,19 @@ pub struct Judged {
 /// # Errors
 /// The reason for which the advert is dropped.
 pub fn validate(rules: &Rules<'_>, meta: &Meta, pdu: &[u8]) -> Result<Judged, Counter> {
+    validate_with_trailer(rules, meta, pdu, &[])
+}
+
+/// The same for a PDU that was taken off an authentication trailer (`packet::hmac`), which is the caller's to check.
+///
+/// # Errors
+/// The reason for which the advert is dropped.
+pub fn validate_with_trailer(
+    rules: &Rules<'_>,
+    meta: &Meta,
+    pdu: &[u8],
+    trailer: &[u8],
+) -> Result<Judged, Counter> {
     let [first, vrid, ..] = *pdu else { return Err(Counter::BadLength) };
     if is_carp(meta, pdu) {
         return Err(Counter::Carp);
@@ -123,7 +136,7 @@ pub fn validate(rules: &Rules<'_>, meta: &Meta, pdu: &[u8]) -> Result<Judged, Co
         return Err(Counter::BadVersion);
     }
     let packet = Packet::new_checked(pdu, rules.family)?;
-    let checksum = packet.checksum_form(&meta.endpoints).ok_or(Counter::BadChecksum)?;
+    let checksum = packet.checksum_form_with(&meta.endpoints, trailer).ok_or(Counter::BadChecksum)?;
     if packet.version() == Version::V2 {
         check_auth(rules.auth, &packet)?;
     }

@@ -385,10 +385,10 @@ fn pins() {
         drop(second);
         assert!(!directory.exists());
         drop(third);
-        assert!(!xvrrp.join("v3").exists());
+        assert!(!xvrrp.join("v4").exists());
 
         // Of an interface that is not used any more.
-        std::fs::create_dir_all(xvrrp.join("v3/eth9")).expect("writable");
+        std::fs::create_dir_all(xvrrp.join("v4/eth9")).expect("writable");
         remove_leftovers(bpffs.path(), &[]);
         assert!(!xvrrp.exists());
 

@@ -22,6 +22,8 @@ mod fast;
 mod groups;
 #[path = "e2e/harness.rs"]
 mod harness;
+#[path = "e2e/hmac.rs"]
+mod hmac;
 #[path = "e2e/hostile.rs"]
 mod hostile;
 #[path = "e2e/interfaces.rs"]
@@ -86,6 +88,7 @@ fn main() -> std::process::ExitCode {
         notify::tests(),
         groups::tests(),
         ah::tests(),
+        hmac::tests(),
         attach::tests(),
         tc::tests(),
         corpus::tests(),

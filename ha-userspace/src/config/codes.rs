@@ -76,6 +76,8 @@ codes! {
     GROUP_MEMBER = "XV0521", "A group and its members do not fit.";
     LINK_CONFLICT = "XV0522", "Virtual MAC or ipvlan settings that do not fit.";
     NOT_TRACKED = "XV0523", "A route, a rule or an interface is not tracked as written.";
+    HMAC_UNUSABLE = "XV0541", "auth_hmac cannot be used as it is written.";
+    KEY_FILE_OPEN = "XV0542", "Others than the daemon can read or change a key file.";
     SCRIPT_INCOMPLETE = "XV0601", "A script block names no script.";
     SCRIPT_UNKNOWN = "XV0602", "A tracker names an unknown script.";
     SCRIPT_INSECURE = "XV0603", "Scripts without enable_script_security.";

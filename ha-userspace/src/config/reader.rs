@@ -303,7 +303,7 @@ fn file_code(error: &FileError) -> codes::Code {
     match error {
         FileError::Io(_) | FileError::Kind(_) => codes::FILE_UNREADABLE,
         FileError::Binary(_) => codes::FILE_NOT_TEXT,
-        FileError::TooBig => codes::FILE_TOO_BIG,
+        FileError::TooBig | FileError::NoKey => codes::FILE_TOO_BIG,
     }
 }
 

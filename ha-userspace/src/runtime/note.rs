@@ -42,6 +42,15 @@ pub(super) enum Note {
         source: IpAddr,
         interval: Centis,
     },
+    Unsigned {
+        router: usize,
+        source: IpAddr,
+    },
+    ClockSkew {
+        router: usize,
+        source: IpAddr,
+        skew: i32,
+    },
     Duplicate {
         router: usize,
     },
@@ -150,6 +159,16 @@ impl Note {
                 u32::from(interval.get()) * 10,
                 routers.get(router).map_or(0, |router| u32::from(router.config.interval.get()) * 10)
             ),
+            Self::Unsigned { router, source } => info!(
+                "({}) {source} does not sign its adverts; they are accepted until mode is enforce",
+                name(router)
+            ),
+            Self::ClockSkew { router, source, skew } => warn!(
+                "({}) the clock of {source} is {} s {} ours, more than half of time_window; compare NTP on both",
+                name(router),
+                skew.unsigned_abs(),
+                if skew < 0 { "behind" } else { "ahead of" }
+            ),
             Self::Duplicate { router } => {
                 error!("({}) another router sends adverts from this router's own address", name(router));
             }
@@ -244,6 +263,21 @@ fn explain(reason: Counter) -> String {
             "the password differs; is it a neighbour's virtual router with the same VRID?"
         }
         Counter::AuthTypeMismatch => "one side has authentication and the other has not, or another kind",
+        Counter::BadLength => {
+            "the length does not fit the number of addresses; has one side an auth_hmac and the other none?"
+        }
+        Counter::HmacMissing => {
+            "it is not signed, and auth_hmac wants it to be; in a migration, begin with mode receive-only"
+        }
+        Counter::HmacMalformed => "its trailer is of another kind, such as that of keepalived before 2.4.2",
+        Counter::HmacUnknownKey => "it is signed under a key number that is not in auth_hmac here",
+        Counter::HmacInvalid => {
+            "it is signed under another key of the same number, by keepalived before 2.4.2, or was changed on the way"
+        }
+        Counter::HmacStale => {
+            "the clocks differ by more than time_window, or it is an old one; compare NTP on both"
+        }
+        Counter::HmacReplay => "its sender has sent a newer one: it was repeated, or overtaken on the way",
         Counter::BadTtl => "the TTL is not 255, so it may have come through a router",
         Counter::BadVersion => {
             "it is of the other VRRP version; compare vrrp_version or version of both routers"

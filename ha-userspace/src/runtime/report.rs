@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ha_common::counter::Counter;
 use ha_common::machine::State;
+use ha_common::packet::hmac::AntiReplay;
 use ha_common::time::{Span, Time};
 use ha_common::types::Family;
 
@@ -14,9 +15,10 @@ use super::links::vips;
 use super::reload::same;
 use super::router::Router;
 use crate::config::analysis::alone;
+use crate::config::model::Hmac;
 use crate::control::dump;
 use crate::control::protocol::{
-    CounterValue, Counters, FORMAT, FenceStatus, GroupStatus, InstanceStats, InstanceStatus,
+    CounterValue, Counters, FORMAT, FenceStatus, GroupStatus, HmacStatus, InstanceStats, InstanceStatus,
     InterfaceCounters, InterfaceStatus, MasterStatus, MemberStatus, PeerStatus, PriorityChange,
     PriorityStatus, Status, TrackerStatus,
 };
@@ -86,6 +88,7 @@ impl Daemon {
             }),
             vips: vips(config).map(|vip| format!("{}/{}", vip.address, vip.prefix)).collect(),
             receive: on.receives().to_owned(),
+            hmac: config.hmac.on().map(|settings| hmac(settings, router.unsigned)),
             stats,
         }
     }
@@ -213,6 +216,21 @@ impl Daemon {
             status
         };
         self.used_interfaces().map(|(at, interface)| on(at, interface)).collect()
+    }
+}
+
+fn hmac(settings: &Hmac, unsigned: u64) -> HmacStatus {
+    let (anti_replay, time_window_s) = match settings.anti_replay {
+        AntiReplay::Time(window) => ("time", Some(window)),
+        AntiReplay::Monotonic => ("monotonic", None),
+    };
+    HmacStatus {
+        mode: settings.mode.word().to_owned(),
+        active_key: settings.active.0,
+        keys: settings.keys.iter().map(|(id, _)| *id).collect(),
+        anti_replay: anti_replay.to_owned(),
+        time_window_s,
+        unsigned,
     }
 }
 

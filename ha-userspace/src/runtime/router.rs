@@ -8,21 +8,23 @@ use ha_common::announce::{Bursts, Settings};
 use ha_common::counter::Counter;
 use ha_common::layout::CLAIM_PEER_SLOTS;
 use ha_common::machine::{FAST_HANDOVER, Input, Machine, Params, State};
+use ha_common::packet::hmac::{self, Receiver, Sender};
 use ha_common::packet::{Advert, Auth, Endpoints, ah};
 use ha_common::time::{Span, Time};
 use ha_common::types::ADVERT_TTL;
-use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate};
+use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate_with_trailer};
 
 use super::devices;
+use super::noted::Noted;
 use super::routes::RouteSet;
-use crate::config::model::{Garp, Instance, Trackers};
+use crate::config::model::{Garp, HmacSetting, Instance, Trackers};
 use crate::control::protocol::InstanceStats;
-use crate::logging::limit::Limiter;
+use crate::net::clock;
 use crate::track::priority::Effective;
 use crate::xdp::{Adverts, ClaimRule, Slot, Travel};
 
-/// The longest PDU: VRRPv3 with 255 IPv6 addresses.
-pub(super) const MAX_PDU: usize = 8 + 255 * 16;
+/// The longest PDU, VRRPv3 with 255 IPv6 addresses, and a trailer behind it.
+pub(super) const MAX_PDU: usize = 8 + 255 * 16 + hmac::LEN;
 
 /// The longest VRRPv2 packet with an authentication header: 255 IPv4 addresses.
 const MAX_AH_PACKET: usize = 20 + ah::LEN + 8 + 255 * 4 + 8;
@@ -97,39 +99,20 @@ pub(super) struct Router {
     known: Vec<IpAddr>,
     /// Highest sequence number of an authentication header, heard or sent.
     ah_latest: u32,
+    /// Sequences of authentication trailers, sent and heard.
+    hmac_sender: Sender,
+    hmac_receiver: Receiver,
+    /// Adverts that were taken without a trailer.
+    pub(super) unsigned: u64,
 }
 
-/// What has been logged and is not logged again until it changes.
-#[derive(Debug)]
-pub(super) struct Noted {
-    pub(super) addresses_differ: Option<IpAddr>,
-    pub(super) interval_differs: Option<(IpAddr, u16)>,
-    pub(super) duplicate: bool,
-    /// Rejected packets: at most a few lines a minute, whatever arrives.
-    pub(super) rejected: Option<(IpAddr, Counter)>,
-    pub(super) rejections: Limiter,
-    pub(super) send_failure: Option<nix::errno::Errno>,
-    pub(super) fault: Vec<String>,
-    /// It is fit itself: another member of its sync group is not.
-    pub(super) held_back: bool,
-    /// When a lower-priority advert was last told of.
-    pub(super) lower_priority: Option<Time>,
-}
-
-impl Default for Noted {
-    fn default() -> Self {
-        Self {
-            addresses_differ: None,
-            interval_differs: None,
-            duplicate: false,
-            rejected: None,
-            rejections: Limiter::new(5, Span::from_secs(60)),
-            send_failure: None,
-            fault: Vec::new(),
-            held_back: false,
-            lower_priority: None,
-        }
-    }
+/// What [`Router::judge`] adds to an accepted advert.
+pub(super) struct Accepted {
+    pub(super) judged: Judged,
+    /// It had no trailer, and `auth_hmac` is in a mode for migration.
+    pub(super) unsigned: bool,
+    /// Seconds that the sender's clock is ahead of ours, where that is more than half of `time_window`.
+    pub(super) skew: Option<i32>,
 }
 
 impl Router {
@@ -167,6 +150,9 @@ impl Router {
             peers: Vec::new(),
             known: Vec::new(),
             ah_latest: 0,
+            hmac_sender: Sender::default(),
+            hmac_receiver: Receiver::default(),
+            unsigned: 0,
             config,
         };
         router.derive();
@@ -174,7 +160,11 @@ impl Router {
     }
 
     /// Takes new settings, keeping state, timers and statistics. The caller feeds the machine.
-    pub(super) fn configure(&mut self, config: Instance) {
+    pub(super) fn configure(&mut self, mut config: Instance) {
+        // Without a key that can be used, those that are in use are better than none.
+        if config.hmac == HmacSetting::Unusable && self.config.hmac.on().is_some() {
+            config.hmac = self.config.hmac.clone();
+        }
         self.arp.configure(burst_settings(&config.garp));
         self.na.configure(burst_settings(&config.garp));
         self.noted = Noted { fault: std::mem::take(&mut self.noted.fault), ..Noted::default() };
@@ -260,14 +250,16 @@ impl Router {
     }
 
     /// Judges a packet that is for this VRID and family. `own` are the addresses of the interface; `authenticated` is
-    /// [`super::interface::Frame::authenticated`].
+    /// [`super::interface::Frame::authenticated`]. `arrived_unix_ns` tells when it arrived, in nanoseconds since 1970;
+    /// it is asked only where there is a trailer.
     pub(super) fn judge(
         &mut self,
         meta: &Meta,
         pdu: &[u8],
         own: &[IpAddr],
         authenticated: Option<&[u8]>,
-    ) -> Result<Judged, Counter> {
+        arrived_unix_ns: impl FnOnce() -> u64,
+    ) -> Result<Accepted, Counter> {
         let transport = match &self.config.unicast {
             Some(unicast) => Transport::Unicast { peers: &self.peers, check_source: unicast.check_source },
             None => Transport::Multicast { group: standard_group(self.config.family) },
@@ -282,8 +274,16 @@ impl Router {
             addresses: &self.addresses,
             own_addresses: own,
         };
+        // Whoever has no keys takes no trailer for one: the advert is too long, as for any router without the extension.
+        let hmac = self.config.hmac.on();
+        let (pdu, trailer) = match hmac {
+            Some(_) => hmac::split(pdu, self.config.family),
+            None => (pdu, None),
+        };
+        let covered: &[u8] = trailer.map_or(&[], |trailer| trailer.as_slice());
         let latest = self.ah_latest;
-        let judged = validate(&rules, meta, pdu).and_then(|judged| {
+        let receiver = &mut self.hmac_receiver;
+        let judged = validate_with_trailer(&rules, meta, pdu, covered).and_then(|judged| {
             let latest = match (self.config.auth, authenticated) {
                 (Auth::Header(key), Some(packet)) => {
                     ah::check(&key, packet, latest).map_err(|_| Counter::AuthFailure)?
@@ -292,14 +292,25 @@ impl Router {
                 (_, Some(_)) => return Err(Counter::AuthFailure),
                 (_, None) => latest,
             };
-            Ok((judged, latest))
+            let (unsigned, skew) = match (hmac, trailer) {
+                (None, _) => (false, None),
+                (Some(hmac), None) if hmac.mode.wants_trailer() => return Err(Counter::HmacMissing),
+                (Some(_), None) => (true, None),
+                (Some(hmac), Some(trailer)) => {
+                    let sequence = hmac::check(&hmac.keys, judged.source, pdu, trailer)?;
+                    let rule = hmac.anti_replay;
+                    let skew = receiver.accept(rule, judged.source, sequence, arrived_unix_ns())?;
+                    (false, rule.is_near_edge(skew).then_some(skew))
+                }
+            };
+            Ok((Accepted { judged, unsigned, skew }, latest))
         });
         let judged = judged.map(|(judged, latest)| {
             self.ah_latest = latest;
             judged
         });
         match &judged {
-            Ok(judged) => {
+            Ok(Accepted { judged, .. }) => {
                 self.stats.advert_rcvd += 1;
                 self.stats.addr_list_err += u64::from(!judged.addresses_match);
                 self.stats.pri_zero_rcvd += u64::from(judged.advert.priority == 0);
@@ -318,6 +329,12 @@ impl Router {
             Counter::InvalidAuthType => &mut self.stats.invalid_authtype,
             Counter::AuthTypeMismatch => &mut self.stats.authtype_mismatch,
             Counter::AuthFailure => &mut self.stats.auth_failure,
+            Counter::HmacMissing => &mut self.stats.auth_ext_missing,
+            Counter::HmacMalformed => &mut self.stats.auth_ext_malformed,
+            Counter::HmacUnknownKey => &mut self.stats.auth_ext_unknown_key,
+            Counter::HmacInvalid => &mut self.stats.auth_ext_invalid_hmac,
+            Counter::HmacStale => &mut self.stats.auth_ext_stale,
+            Counter::HmacReplay => &mut self.stats.auth_ext_replay,
             _ => return,
         };
         *field += 1;
@@ -330,6 +347,13 @@ impl Router {
             // Ahead of what an earlier run of this daemon can have used: adverts are a second apart.
             self.ah_latest = self.ah_latest.saturating_add(1).max(seconds_since_1970());
         }
+        // One sequence for all copies of an advert, as in keepalived: they are one advert.
+        let signed = self
+            .config
+            .hmac
+            .on()
+            .filter(|hmac| hmac.mode.signs())
+            .map(|hmac| (hmac.active, self.hmac_sender.next(hmac.anti_replay, clock::realtime_ns())));
         let advert = Advert {
             vrid: self.config.vrid,
             priority,
@@ -343,6 +367,11 @@ impl Router {
             let (auth, form) = (self.config.auth, self.config.checksum);
             // A configuration that was checked never leads to an error here, and there is nobody to tell in this path.
             if let Ok(len) = advert.emit(&self.addresses, auth, form, &endpoints, &mut buffer) {
+                let len = match &signed {
+                    Some((key, sequence)) => hmac::seal(key, *sequence, &endpoints, &mut buffer, len),
+                    None => Some(len),
+                };
+                let Some(len) = len else { return };
                 let pdu = &buffer[..len];
                 match (auth, endpoints) {
                     (Auth::Header(key), Endpoints::V4 { source, destination }) => {

@@ -19,7 +19,7 @@ use super::fence;
 use super::interface::{Frame, Interface};
 use super::links::vips;
 use super::note::Note;
-use super::router::{Outgoing, Router};
+use super::router::{Accepted, Outgoing, Router};
 use super::tell;
 use crate::config::model::Vip;
 use crate::net::addresses::{AddressSpec, Outcome, Removal};
@@ -98,10 +98,12 @@ impl Daemon {
         let judged = if !is_multicast(destination) && !monitor.links().hold(destination) {
             Err(Counter::OtherDestination)
         } else {
-            router.judge(&meta, &frame.pdu, &on.own, frame.authenticated.as_deref())
+            // When it arrived counts, not when this loop comes to it: a stall here makes nobody's advert stale.
+            let arrived = || clock::realtime_ns().saturating_sub(clock::now().span_since(frame.at).0);
+            router.judge(&meta, &frame.pdu, &on.own, frame.authenticated.as_deref(), arrived)
         };
-        let judged = match judged {
-            Ok(judged) => judged,
+        let Accepted { judged, unsigned, skew } = match judged {
+            Ok(accepted) => accepted,
             Err(reason) => {
                 on.count(reason);
                 let source = frame.endpoints.source();
@@ -124,6 +126,20 @@ impl Daemon {
         }
         if !judged.addresses_match {
             on.count(Counter::AddressListMismatch);
+        }
+        if unsigned {
+            on.count(Counter::HmacUnsigned);
+            router.unsigned += 1;
+        }
+        let unsigned = unsigned.then_some(judged.source);
+        if std::mem::replace(&mut router.noted.unsigned, unsigned) != unsigned && unsigned.is_some() {
+            notes.push(Note::Unsigned { router: n, source: judged.source });
+        }
+        let skewed = skew.map(|_| judged.source);
+        if std::mem::replace(&mut router.noted.skewed, skewed) != skewed
+            && let Some(skew) = skew
+        {
+            notes.push(Note::ClockSkew { router: n, source: judged.source, skew });
         }
         let differs = (!judged.addresses_match).then_some(judged.source);
         if std::mem::replace(&mut router.noted.addresses_differ, differs) != differs && differs.is_some() {
@@ -397,10 +413,13 @@ fn cause(router: &Router, reason: Reason) -> String {
 }
 
 fn track(router: &Router, interface: &Interface, frame: Option<&Frame>) {
-    if let Some(frame) = frame.filter(|frame| frame.fingerprint != 0)
-        && let Some(xdp) = interface.xdp()
-    {
-        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, frame.endpoints.source());
+    let (Some(frame), Some(xdp)) = (frame, interface.xdp()) else { return };
+    let source = frame.endpoints.source();
+    // Two signed adverts are never alike, and what looks like one before is a replay: the program has nothing to compare.
+    if router.config.hmac.on().is_some() || frame.authenticated.is_some() {
+        xdp.adverts.follow(router.slot(), frame.at, source);
+    } else if frame.fingerprint != 0 {
+        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, source);
     }
 }
 

@@ -18,6 +18,9 @@ use ha_common::types::{Family, Priority, Version, Vrid};
 
 use super::sys::Mapping;
 
+/// A fingerprint that no advert has, but for one in 2^64, and nobody who does not know the key can look for it.
+const UNLIKE_ANY: u64 = u64::MAX;
+
 /// Index of a virtual router in `HA_ADVERTS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u32);
@@ -139,6 +142,12 @@ impl Adverts {
     pub fn own(&self, slot: Slot, source: IpAddr) {
         self.untrack(slot);
         self.set_source(slot, source);
+    }
+
+    /// The master's adverts come from `source`, and no two of them are alike, so that each is judged in user space: they
+    /// have the budget of a tracked master, which no flood under other addresses uses up.
+    pub fn follow(&self, slot: Slot, at: Time, source: IpAddr) {
+        self.track(slot, UNLIKE_ANY, at, source);
     }
 
     /// From now on the program stamps adverts with this fingerprint. `at` is when the accepted one came.

@@ -26,7 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A VRRPv3 advert of `from` for one address, every 300 ms according to itself.
-fn advert(from: &HostSpec, vrid: u8, priority: u8, vip: IpAddr) -> Result<Vec<u8>> {
+pub(crate) fn advert(from: &HostSpec, vrid: u8, priority: u8, vip: IpAddr) -> Result<Vec<u8>> {
     let endpoints = Endpoints::V4 { source: from.v4, destination: MULTICAST_V4 };
     let advert = Advert {
         vrid: Vrid::new(vrid).ok_or_else(|| anyhow!("VRID 0"))?,

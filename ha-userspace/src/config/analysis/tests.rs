@@ -102,6 +102,45 @@ fn what_makes_two_masters_is_an_error() {
 }
 
 #[test]
+fn two_auth_hmac_understand_each_other_or_not() {
+    let keys = |lines: &str| {
+        let one = format!("key 1 {}", "a".repeat(32));
+        let two = format!("key 2 {}", "b".repeat(32));
+        let lines = lines.replace("ONE", &one).replace("TWO", &two);
+        format!("version 3\nauth_hmac {{\n{lines}\n}}")
+    };
+    let (old, both, new) = ("ONE\nactive_key 1", "ONE\nTWO\nactive_key 1", "ONE\nTWO\nactive_key 2");
+    let receives = "ONE\nactive_key 1\nmode receive-only";
+    let permits = "ONE\nactive_key 1\nmode permissive";
+    let cases = [
+        (old, old, ""),
+        (old, both, "note"),
+        (both, new, "note"),
+        (old, new, "error"),
+        (new, old, "error"),
+        (old, receives, "error"),
+        (receives, permits, "note"),
+        (permits, old, "note"),
+        (receives, "", "note"),
+        (permits, "", "error"),
+        ("", old, "error"),
+    ];
+    for (here, there, severity) in cases {
+        let text = |priority, lines: &str| {
+            router(priority, &if lines.is_empty() { "version 3".to_owned() } else { keys(lines) })
+        };
+        let loaded = compared(&text(101, here), &text(99, there));
+        let found: Vec<_> = found(&loaded).into_iter().filter(|one| one.contains("XV0904")).collect();
+        match found.as_slice() {
+            [] => assert!(severity.is_empty(), "{here} | {there}"),
+            [one] => assert!(!severity.is_empty() && one.starts_with(severity), "{here} | {there}: {one}"),
+            more => panic!("{more:?}"),
+        }
+        assert!(!loaded.diagnostics.render(false).contains("aaaa"), "a key is shown");
+    }
+}
+
+#[test]
 fn peers_must_name_each_other() {
     let here = router(101, "unicast_src_ip 10.0.0.1\nunicast_peer {\n10.0.0.2\n}");
     // Copied, and only half adapted.

@@ -8,6 +8,7 @@ use ha_common::types::{Priority, Version, Vrid};
 
 use super::fast::{self, FastDraft};
 use super::garp::{self, GarpDraft};
+use super::hmac::{self, HmacDraft};
 use super::keyword::{self, Action};
 use super::link::{self, LinkDraft};
 use super::names::Names;
@@ -47,6 +48,7 @@ pub(super) struct Draft {
     pub(super) auth_type: Option<Word>,
     pub(super) auth_pass: Option<Word>,
     pub(super) auth: Option<Span>,
+    pub(super) hmac: Option<HmacDraft>,
     pub(super) vips: Vec<Placed<Vip>>,
     pub(super) excluded: Vec<Placed<Vip>>,
     pub(super) mcast_source: Option<Placed<IpAddr>>,
@@ -158,6 +160,7 @@ impl Draft {
                 }
             }
             b"authentication" => self.authentication(stmt, diags),
+            b"auth_hmac" => hmac::block(stmt, &mut self.hmac, diags),
             b"virtual_ipaddress" => vips(stmt, &mut self.vips, diags),
             b"virtual_ipaddress_excluded" => vips(stmt, &mut self.excluded, diags),
             b"mcast_dst_ip" => self.group = global::other_group(stmt, diags),

@@ -8,7 +8,7 @@ use ha_common::types::{Centis, Family, Priority, Version};
 use super::draft::{Draft, Placed, World};
 use super::global::Globals;
 use super::track::TrackDraft;
-use super::{addresses, fast, garp, value};
+use super::{addresses, fast, garp, hmac, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::model::{Instance, NotifyScript};
@@ -61,6 +61,7 @@ fn finish(
     let version = version(&draft, family, globals, at, diags);
     let interval = interval(&draft, version, diags);
     let auth = auth(&draft, version, strict, &name, diags);
+    let hmac = hmac::finish(draft.hmac.take(), interval, strict, &name, diags);
     addresses::check(&mut draft, family, &name, at, diags);
     let unicast = addresses::unicast(&mut draft, family, globals, diags);
     let source = addresses::source(&draft, family, unicast.is_some(), diags);
@@ -102,6 +103,7 @@ fn finish(
         starts_as_master: draft.master,
         interval,
         auth,
+        hmac,
         checksum,
         vips,
         excluded,
@@ -265,6 +267,9 @@ fn auth(
         diags.push(Diagnostic::warning(codes::AUTH_IGNORED, at, message).cause(cause).help(help));
         Some(Auth::None)
     };
+    if draft.hmac.is_some() {
+        return ignored("there is an auth_hmac, which takes its place, as in keepalived", "remove the block");
+    }
     if version == Version::V3 {
         return ignored("VRRP version 3 has none", "remove the block, or use version 2");
     }

@@ -12,6 +12,7 @@ mod file;
 mod garp;
 mod global;
 mod group;
+mod hmac;
 mod instance;
 mod keyword;
 mod link;

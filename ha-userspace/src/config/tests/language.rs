@@ -296,6 +296,7 @@ fn every_keyword_table_is_sorted_and_lowered() {
         include_str!("../lower/garp.rs"),
         include_str!("../lower/global.rs"),
         include_str!("../lower/group.rs"),
+        include_str!("../lower/hmac.rs"),
         include_str!("../lower/link.rs"),
         include_str!("../lower/mail.rs"),
         include_str!("../lower/notify.rs"),

@@ -291,3 +291,23 @@ fn fast_settings_have_units_ranges_and_a_place_of_their_own() {
         assert_eq!(complaints(&loaded), [code], "{line}");
     }
 }
+
+#[test]
+fn the_longer_delay_counts_and_a_restart_long_after_boot_has_none() {
+    for (startup, after_boot, uptime, expected) in [
+        ("0", "0", 5, (Duration::ZERO, "vrrp_startup_delay")),
+        ("5", "15.5", 4, (Duration::from_millis(11_500), "vrrp_delay_after_boot")),
+        ("5", "15.5", 12, (Duration::from_secs(5), "vrrp_startup_delay")),
+        ("0", "4294", 5000, (Duration::ZERO, "vrrp_startup_delay")),
+    ] {
+        let loaded = loaded(&format!(
+            "global_defs {{\nvrrp_startup_delay {startup}\nvrrp_delay_after_boot {after_boot}\n}}\n"
+        ));
+        let global = &loaded.config.global;
+        assert_eq!(
+            global.start_delay(Duration::from_secs(uptime)),
+            expected,
+            "{startup} {after_boot} {uptime}"
+        );
+    }
+}

@@ -143,6 +143,15 @@ fn topology(lines: &mut Lines, snapshot: &Snapshot, instance: &Instance, status:
             Auth::Header(_) => "IPSEC_AH",
         },
     );
+    if let Some(hmac) = &status.hmac {
+        lines.line(3, "Authentication extension", "HMAC-SHA256-128");
+        lines.text(5, format_args!("Keys = {}, active key id = {}", hmac.keys.len(), hmac.active_key));
+        lines.line(5, "Mode", &hmac.mode);
+        match hmac.time_window_s {
+            Some(window) => lines.text(5, format_args!("Anti replay = time, window = {window} sec")),
+            None => lines.line(5, "Anti replay", &hmac.anti_replay),
+        }
+    }
     addresses(lines, "Virtual IP", &instance.vips, instance, status);
     addresses(lines, "Virtual IP Excluded", &instance.excluded, instance, status);
     if !instance.track_scripts.is_empty() {

@@ -2,6 +2,8 @@
 //!
 //! `keepalived -t` says nothing about them, so this is a note. The scripts of trackers are the loader's business.
 
+use std::ffi::{OsStr, OsString};
+
 use crate::config::diag::Diagnostic;
 use crate::config::model::{Global, NotifyScript};
 use crate::config::{Loaded, codes};
@@ -35,7 +37,7 @@ pub(super) fn check(loaded: &mut Loaded) {
 
 fn usable(script: &NotifyScript, global: &Global) -> Result<(), Unusable> {
     let user = exec::identity(script.user.as_ref().or(global.script_user.as_ref()))?;
-    let name = script.argv.first().map_or("", String::as_str);
+    let name = script.argv.first().map_or(OsStr::new(""), OsString::as_os_str);
     let path = std::env::var("PATH").unwrap_or_default();
     let program = security::find(&RealFiles, name, &path)?;
     Ok(security::check(&RealFiles, &program, &user, global.script_security)?)

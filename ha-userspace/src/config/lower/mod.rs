@@ -357,7 +357,7 @@ fn security(
             running.get_or_insert(*span);
             continue;
         };
-        let program = script.argv.first().map_or("", String::as_str);
+        let program = script.program();
         let message = format!("`{program}` would not run: {}", refused.message);
         diags.push(
             Diagnostic::warning(codes::SCRIPT_REFUSED, *span, message)

@@ -3,19 +3,79 @@
 use std::fs;
 
 use super::*;
-use crate::config::lexer;
 use crate::config::report::{Verdict, verdict};
 
+/// What a script line makes of its command; `None` where nothing is run.
+fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let text = [b"vrrp_script t {\nscript ".as_slice(), line, b"\n}\n"].concat();
+    let loaded = load_str("x", &text, &options());
+    let argv = &loaded.config.scripts.first()?.argv;
+    Some(argv.iter().map(|word| word.as_encoded_bytes().to_vec()).collect())
+}
+
+/// Lines as a test against the real one wrote and recorded them; see `notify::words` of the end-to-end tests.
 #[test]
-fn commands_are_split_as_in_a_shell() {
-    let split = |text: &str| {
-        let words = lexer::command(text.as_bytes());
-        words.into_iter().map(|word| String::from_utf8(word).expect("UTF-8")).collect::<Vec<_>>()
-    };
-    assert_eq!(split("/bin/a  b 'c d' \"e f\""), ["/bin/a", "b", "c d", "e f"]);
-    assert_eq!(split(r"a\ b \x41\102\t \cA ''"), ["a b", "AB\t", "\u{1}", ""]);
-    assert_eq!(split("$HOME | cat"), ["$HOME", "|", "cat"]);
-    assert_eq!(split("  "), Vec::<String>::new());
+fn commands_have_the_words_that_keepalived_passes() {
+    let mut seen = 0;
+    for pair in include_str!("commands.txt").lines().filter(|line| !line.starts_with('#')) {
+        let mut fields = pair.split('\t').map(unescaped);
+        let line = fields.next().expect("a line");
+        let expected: Vec<_> = fields.collect();
+        let expected = (expected != [b"-".to_vec()]).then_some(expected);
+        let shown = |words: &Option<Vec<Vec<u8>>>| {
+            words.as_ref().map(|words| words.iter().map(|w| w.escape_ascii().to_string()).collect::<Vec<_>>())
+        };
+        let ours = words(&line);
+        assert_eq!(shown(&ours), shown(&expected), "{}", String::from_utf8_lossy(&line));
+        seen += 1;
+    }
+    assert!(seen >= 500, "{seen}");
+}
+
+/// The inverse of `escape_ascii`.
+fn unescaped(text: &str) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((&first, tail)) = rest.split_first() {
+        let (byte, used) = match (first, tail.first()) {
+            (b'\\', Some(b'x')) => {
+                let digits = std::str::from_utf8(&tail[1..3]).expect("two digits");
+                (u8::from_str_radix(digits, 16).expect("hexadecimal digits"), 3)
+            }
+            (b'\\', Some(b't')) => (b'\t', 1),
+            (b'\\', Some(b'n')) => (b'\n', 1),
+            (b'\\', Some(b'r')) => (b'\r', 1),
+            (b'\\', Some(other)) => (*other, 1),
+            _ => (first, 0),
+        };
+        out.push(byte);
+        rest = &tail[used..];
+    }
+    out
+}
+
+#[test]
+fn a_command_without_an_end_is_not_run_and_says_why() {
+    for (line, text) in [
+        (r#""/bin/x it's""#, "error[XV0201]: a ' in the command of `script` is not closed"),
+        (r#""/bin/x \"a b""#, "error[XV0201]: a \" in the command of `script` is not closed"),
+        (r#"'/bin/x a # b'"#, "error[XV0201]: a ' in the command of `script` is not closed"),
+        (r#""/bin/x a\\""#, "error[XV0201]: the command of `script` ends with a backslash"),
+    ] {
+        assert_eq!(words(line.as_bytes()), None, "{line}");
+        let config = format!("vrrp_script t {{\nscript {line}\n}}\n");
+        let found = findings(&loaded(&config));
+        assert!(found.iter().any(|finding| finding.contains(text)), "{line}: {found:?}");
+    }
+}
+
+#[test]
+fn braces_in_the_quotes_of_a_command_are_no_block() {
+    for line in ["'/bin/x {a}'", r#""/bin/x \"{ a; }\"""#, r#""/bin/x '{a}'""#] {
+        assert_eq!(words(line.as_bytes()).map_or(0, |words| words.len()), 2, "{line}");
+    }
+    // An apostrophe that nothing closes hides none.
+    let second = words(b"/bin/it's } vrrp_script u { script /bin/y");
+    assert_eq!(second, Some(vec![b"/bin/y".to_vec()]));
 }
 
 #[test]

@@ -202,7 +202,7 @@ fn scripts_and_trackers() {
 fn a_script_that_the_host_refuses_is_reported_at_its_line() {
     let mut options = options();
     options.script_check = Some(Box::new(|script, _| {
-        Err(Refused { message: format!("{} is missing", script.argv[0]), help: None })
+        Err(Refused { message: format!("{} is missing", script.argv[0].display()), help: None })
     }));
     let text = format!("global_defs {{\nenable_script_security\n}}\n{SCRIPT}");
     let loaded = load_str("x", text.as_bytes(), &options);

@@ -190,7 +190,7 @@ fn notify(lines: &mut Lines, notify: &Notify) {
     ];
     for (label, script) in scripts {
         if let Some(script) = script {
-            lines.line(3, &format!("{label} state transition script"), quoted(script));
+            lines.line(3, &format!("{label} state transition script"), quoted(&script.argv));
         }
     }
     lines.line(3, "Notify priority changes", notify.priority_changes);
@@ -211,8 +211,7 @@ fn groups(lines: &mut Lines, snapshot: &Snapshot) {
 
 fn scripts(lines: &mut Lines, snapshot: &Snapshot, script: &Script) {
     lines.line(1, "VRRP Script", &script.name);
-    let words: Vec<String> = script.argv.iter().map(|word| format!("'{word}'")).collect();
-    lines.line(3, "Command", words.join(" "));
+    lines.line(3, "Command", quoted(&script.argv));
     lines.line(3, "Interval", format_args!("{} sec", script.interval.as_secs_f64()));
     lines.line(3, "Timeout", format_args!("{} sec", script.timeout.as_secs_f64()));
     lines.line(3, "Weight", script.weight.value);

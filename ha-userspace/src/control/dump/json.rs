@@ -1,9 +1,11 @@
 //! The JSON dump: keepalived's names for what it shows of each instance, without its file descriptors and timers.
 
+use std::ffi::OsString;
+
 use serde_json::{Value, json};
 
 use super::Snapshot;
-use crate::config::model::{Config, Instance, NotifyScript, VirtualLink};
+use crate::config::model::{Config, Instance, VirtualLink};
 use crate::control::protocol::InstanceStatus;
 
 /// The text of `keepalived.json`: an array of instances, or, with `json_version 2`, an object that has it as `vrrp`.
@@ -73,7 +75,7 @@ fn data(snapshot: &Snapshot, config: &Config, instance: &Instance, status: &Inst
     if let Some(fields) = data.as_object_mut() {
         for (name, script) in scripts {
             if let Some(script) = script {
-                fields.insert(name.to_owned(), Value::from(quoted(script)));
+                fields.insert(name.to_owned(), Value::from(quoted(&script.argv)));
             }
         }
         if let Some(group) = config.sync_groups.iter().find(|group| group.members.contains(&instance.name)) {
@@ -101,7 +103,7 @@ fn number(state: &str) -> i32 {
 }
 
 /// A command line, each word in quotes.
-pub(super) fn quoted(script: &NotifyScript) -> String {
-    let words: Vec<String> = script.argv.iter().map(|word| format!("'{word}'")).collect();
+pub(super) fn quoted(argv: &[OsString]) -> String {
+    let words: Vec<String> = argv.iter().map(|word| format!("'{}'", word.to_string_lossy())).collect();
     words.join(" ")
 }

@@ -80,6 +80,10 @@ pub(super) struct Router {
     /// When they were last added, and which of them, on which interface, the kernel has not told of since.
     pub(super) installed_at: Time,
     pub(super) untold: Vec<(u32, IpAddr)>,
+    /// All that were added then.
+    pub(super) placed: Vec<(u32, IpAddr)>,
+    /// Those of them that somebody has removed since, to be put back.
+    pub(super) lost: Vec<(u32, IpAddr)>,
     /// Its routes and rules.
     pub(super) routes: RouteSet,
     pub(super) arp: Bursts,
@@ -153,6 +157,8 @@ impl Router {
             complete: false,
             installed_at: now,
             untold: Vec::new(),
+            placed: Vec::new(),
+            lost: Vec::new(),
             routes: RouteSet::default(),
             arp: Bursts::new(burst_settings(&config.garp)),
             na: Bursts::new(burst_settings(&config.garp)),
@@ -226,7 +232,10 @@ impl Router {
     ) -> Result<Judged, Counter> {
         let transport = match &self.config.unicast {
             Some(unicast) => Transport::Unicast { peers: &self.peers, check_source: unicast.check_source },
-            None => Transport::Multicast { group: standard_group(self.config.family) },
+            None => Transport::Multicast {
+                group: standard_group(self.config.family),
+                sources: &self.config.check_source,
+            },
         };
         let rules = Rules {
             vrid: self.config.vrid,
@@ -236,6 +245,7 @@ impl Router {
             auth: self.config.auth,
             transport,
             addresses: &self.addresses,
+            any_addresses: self.config.skip_check_adv_addr,
             own_addresses: own,
         };
         let latest = self.ah_latest;
@@ -274,6 +284,7 @@ impl Router {
             Counter::InvalidAuthType => &mut self.stats.invalid_authtype,
             Counter::AuthTypeMismatch => &mut self.stats.authtype_mismatch,
             Counter::AuthFailure => &mut self.stats.auth_failure,
+            Counter::AddressListMismatch => &mut self.stats.addr_list_err,
             _ => return,
         };
         *field += 1;

@@ -221,6 +221,7 @@ const INSTANCE: &[(&str, Status)] = &[
     ("accept", Implemented),
     ("advert_int", Implemented),
     ("authentication", Implemented),
+    ("check_source", Implemented),
     ("check_unicast_src", Implemented),
     ("debug", DEBUG),
     ("dont_track_primary", Implemented),

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use super::keyword::{self, Action};
-use super::{global, track, value};
+use super::{global, shell, track, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::keywords::Context;
@@ -46,14 +46,16 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
         init_fail: false,
         place: diags.sources.place(name.span),
     };
-    let (mut timeout, mut command) = (None, None);
+    let (mut timeout, mut command, mut reported) = (None, None, false);
     for stmt in statements {
         if keyword::check(Context::Script, stmt, diags) == Action::Skip {
             continue;
         }
         match &*stmt.keyword().bytes {
             b"script" => {
-                if let Some((argv, span)) = argv(stmt, diags) {
+                let read = argv(stmt, diags);
+                reported |= read.is_none();
+                if let Some((argv, span)) = read.flatten() {
                     script.argv = argv;
                     command = Some(span);
                 }
@@ -76,6 +78,9 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
         }
     }
     let Some(command) = command else {
+        if reported {
+            return None;
+        }
         let message = format!("vrrp_script `{}` names no script", name.text());
         diags.push(
             Diagnostic::error(codes::SCRIPT_INCOMPLETE, name.span, message)
@@ -126,7 +131,11 @@ pub(super) fn command(stmt: &Statement, diags: &mut Diagnostics) -> Option<Optio
         return None;
     }
     let argv: Vec<_> = parts.into_iter().map(|part| OsString::from_vec(part.bytes)).collect();
-    Some(argv.first().is_some_and(|program| !program.is_empty()).then_some((argv, word.span)))
+    if argv.first().is_none_or(|program| program.is_empty()) {
+        return Some(None);
+    }
+    shell::check(&argv, word.span, diags);
+    Some(Some((argv, word.span)))
 }
 
 /// Say that a quote or an escape of a command has no end.
@@ -153,16 +162,18 @@ fn unfinished(stmt: &Statement, word: &Word, flaw: Option<Flaw>, why: &str, diag
 }
 
 /// Program and arguments. Only the first word counts, quoted or not: keepalived 2.2.7 ignores the rest (tried).
-fn argv(stmt: &Statement, diags: &mut Diagnostics) -> Option<(Vec<OsString>, Span)> {
+/// `Some(None)` where there is none: keepalived goes on without the script.
+fn argv(stmt: &Statement, diags: &mut Diagnostics) -> Option<Option<(Vec<OsString>, Span)>> {
     value::no_block(stmt, diags);
-    // keepalived goes on without the script.
-    let word = stmt.args().first()?;
+    let Some(word) = stmt.args().first() else { return Some(None) };
     if let (Some(first), Some(last)) = (stmt.args().get(1), stmt.args().last()) {
         let message = "words are left behind the script";
-        let help = if word.quoted {
-            "write `#` before a comment; arguments belong inside the quotes"
-        } else {
-            "put quotes round script and arguments: script \"/path/to/script argument\""
+        let help = match value::several(stmt.args().get(1..).unwrap_or_default()) {
+            Some(several) => several,
+            None if word.quoted => {
+                "write `#` before a comment; arguments belong inside the quotes".to_owned()
+            }
+            None => "put quotes round script and arguments: script \"/path/to/script argument\"".to_owned(),
         };
         diags.push(
             Diagnostic::warning(codes::EXTRA_WORDS, first.span.to(last.span), message)
@@ -170,7 +181,7 @@ fn argv(stmt: &Statement, diags: &mut Diagnostics) -> Option<(Vec<OsString>, Spa
                 .help(help),
         );
     }
-    command(stmt, diags)?
+    command(stmt, diags)
 }
 
 /// Whole seconds as keepalived has them, or a fraction of at least 10 ms, which only xvrrp takes.

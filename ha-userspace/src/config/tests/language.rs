@@ -381,3 +381,68 @@ fn every_keyword_table_is_sorted_and_lowered() {
         }
     }
 }
+
+#[test]
+fn a_byte_order_mark_is_passed_over_and_named() {
+    let loaded = loaded(
+        "\u{feff}vrrp_instance VI {\ninterface eth0\nvirtual_router_id 9\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n",
+    );
+    assert_eq!(loaded.config.instances.len(), 1);
+    let found = findings(&loaded);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("test.conf:1:1: warning[XV0209]: the file begins with a byte order mark"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn characters_that_nobody_sees_are_named_with_their_place() {
+    for (line, place, name) in [
+        ("priority\u{a0}150", "7:9", "a no-break space (U+00A0) stands in `priority\u{a0}150`"),
+        ("notify_master \u{201c}/bin/x\u{201d}", "7:15", "a typographic quote (U+201C)"),
+        ("notify_master \"/bin/x\u{200b} a\"", "7:22", "a zero-width space (U+200B)"),
+        ("priority \u{2013}1", "7:10", "a typographic dash (U+2013)"),
+    ] {
+        let found = findings(&instance_with(line));
+        let wanted = format!("test.conf:{place}: note[XV0209]: {name}");
+        assert!(found.iter().any(|finding| finding.contains(&wanted)), "{line}: {found:?}");
+    }
+    // Nobody is told of letters, nor of what stands in a comment.
+    assert_eq!(
+        findings(&instance_with("nopreempt # \u{201c}d\u{e9}j\u{e0}\u{a0}vu\u{201d}")),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn settings_that_share_a_line_are_told_apart() {
+    for (text, setting) in [
+        ("vrrp_script c { script \"/bin/true\" interval 2 weight 2 }\n", "interval"),
+        ("vrrp_instance V { interface eth0 virtual_router_id 9 priority 150 }\n", "virtual_router_id"),
+        ("global_defs { router_id R vrrp_version 3 }\n", "vrrp_version"),
+    ] {
+        let loaded = loaded(text);
+        let help: Vec<_> = loaded.diagnostics.iter().filter_map(|finding| finding.help.clone()).collect();
+        let wanted = format!("write one setting on a line: `{setting}` begins the next one");
+        assert!(help.iter().any(|help| help.starts_with(&wanted)), "{text}: {help:?}");
+    }
+}
+
+#[test]
+fn a_block_that_lacks_its_braces_is_said_once_and_shown() {
+    for (line, shown) in [
+        ("track_script chk", "write `track_script { chk }`"),
+        (
+            "virtual_ipaddress_excluded 10.0.0.2 dev eth1",
+            "write `virtual_ipaddress_excluded { 10.0.0.2 dev eth1 }`",
+        ),
+        ("authentication", "write `authentication { \u{2026} }`"),
+    ] {
+        let loaded = instance_with(line);
+        let help: Vec<_> =
+            loaded.diagnostics.iter().map(|finding| finding.help.clone().unwrap_or_default()).collect();
+        assert_eq!(help.len(), 1, "{line}: {help:?}");
+        assert!(help[0].starts_with(shown), "{line}: {help:?}");
+    }
+}

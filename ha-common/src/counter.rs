@@ -147,11 +147,11 @@ counters! {
         OtherGroup = other_group,
         /// Unicast advert for an address that this host does not have: a switch floods what it knows no port for.
         OtherDestination = other_destination,
-        /// Source is not among `unicast_peer`, where `check_unicast_src` is set.
+        /// Source is not among `unicast_peer`, where `check_unicast_src` is set, or not among `check_source`.
         UnknownPeer = unknown_peer,
         /// Our own advert came back (a bridge loop, or a mirrored port).
         OwnPacket = own_packet,
-        /// Address list differs from ours: accepted all the same, counted once per advert judged.
+        /// Address list differs from ours. Accepted all the same, unless the two have no address in common.
         AddressListMismatch = address_list_mismatch,
         /// VRRPv3 interval differs from ours: accepted and learned.
         IntervalLearned = interval_learned,

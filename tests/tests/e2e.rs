@@ -18,6 +18,8 @@ mod degraded;
 mod dropin;
 #[path = "e2e/fast.rs"]
 mod fast;
+#[path = "e2e/field.rs"]
+mod field;
 #[path = "e2e/groups.rs"]
 mod groups;
 #[path = "e2e/harness.rs"]
@@ -72,6 +74,7 @@ fn main() -> std::process::ExitCode {
         addresses::tests(),
         degraded::tests(),
         dropin::tests(),
+        field::tests(),
         hostile::tests(),
         interfaces::tests(),
         interop::tests(),

@@ -340,6 +340,8 @@ pub struct ScriptStatus {
     pub failures: u64,
     /// Starts that were left out because the run before was still going.
     pub skipped: u64,
+    /// Whether a run is going on.
+    pub running: bool,
 }
 
 /// One tracked thing that is no script.

@@ -83,7 +83,7 @@ pub(super) enum Note {
         added: usize,
         took: Span,
     },
-    /// A route, a rule or a static address that somebody removed; `router` is `None` for what is static.
+    /// An address, a route or a rule that somebody removed; `router` is `None` for what is static.
     PutBack {
         router: Option<usize>,
         entry: String,
@@ -288,7 +288,10 @@ fn explain(reason: Counter) -> String {
         Counter::MulticastAtUnicast => "it is multicast, and this router has unicast_peer",
         Counter::UnicastAtMulticast => "it is unicast, and this router has no unicast_peer",
         Counter::OtherDestination => "it is addressed to another host",
-        Counter::UnknownPeer => "the sender is not among unicast_peer",
+        Counter::UnknownPeer => "the sender is not among unicast_peer or check_source",
+        Counter::AddressListMismatch => {
+            "none of its addresses is one of ours: another service with this VRID; skip_check_adv_addr takes it"
+        }
         Counter::OwnPacket => "it has our own source address: a loop, or another host with our address",
         _ => return reason.word().to_owned(),
     };

@@ -83,6 +83,10 @@ pub(super) struct Router {
     /// When they were last added, and which of them, on which interface, the kernel has not told of since.
     pub(super) installed_at: Time,
     pub(super) untold: Vec<(u32, IpAddr)>,
+    /// All that were added then.
+    pub(super) placed: Vec<(u32, IpAddr)>,
+    /// Those of them that somebody has removed since, to be put back.
+    pub(super) lost: Vec<(u32, IpAddr)>,
     /// Its routes and rules.
     pub(super) routes: RouteSet,
     pub(super) arp: Bursts,
@@ -139,6 +143,8 @@ impl Router {
             complete: false,
             installed_at: now,
             untold: Vec::new(),
+            placed: Vec::new(),
+            lost: Vec::new(),
             routes: RouteSet::default(),
             arp: Bursts::new(burst_settings(&config.garp)),
             na: Bursts::new(burst_settings(&config.garp)),
@@ -209,8 +215,16 @@ impl Router {
             // What comes with an authentication header is another protocol.
             Auth::Header(_) => None,
         };
-        let strict = self.config.unicast.as_ref().is_some_and(|unicast| unicast.check_source);
-        let peers_only = strict && self.peers.len() <= CLAIM_PEER_SLOTS;
+        // Configured: the peers of unicast, or `check_source`.
+        let listed: Vec<_> = match &self.config.unicast {
+            Some(_) => self.peers.iter().map(|peer| peer.address).collect(),
+            None => self.config.check_source.clone(),
+        };
+        let strict = match &self.config.unicast {
+            Some(unicast) => unicast.check_source,
+            None => !listed.is_empty(),
+        };
+        let peers_only = strict && listed.len() <= CLAIM_PEER_SLOTS;
         adverts.judge_claims(
             slot,
             &ClaimRule {
@@ -221,12 +235,7 @@ impl Router {
                 addresses: !self.config.skip_check_adv_addr,
             },
         );
-        let peers: Vec<_> = if self.peers.is_empty() {
-            self.known.clone()
-        } else {
-            self.peers.iter().map(|peer| peer.address).collect()
-        };
-        adverts.know(slot, &peers);
+        adverts.know(slot, if listed.is_empty() { &self.known } else { &listed });
     }
 
     /// An advert of this router was accepted. Whether that is news.
@@ -262,7 +271,10 @@ impl Router {
     ) -> Result<Accepted, Counter> {
         let transport = match &self.config.unicast {
             Some(unicast) => Transport::Unicast { peers: &self.peers, check_source: unicast.check_source },
-            None => Transport::Multicast { group: standard_group(self.config.family) },
+            None => Transport::Multicast {
+                group: standard_group(self.config.family),
+                sources: &self.config.check_source,
+            },
         };
         let rules = Rules {
             vrid: self.config.vrid,
@@ -272,6 +284,7 @@ impl Router {
             auth: self.config.auth,
             transport,
             addresses: &self.addresses,
+            any_addresses: self.config.skip_check_adv_addr,
             own_addresses: own,
         };
         // Whoever has no keys takes no trailer for one: the advert is too long, as for any router without the extension.
@@ -335,6 +348,7 @@ impl Router {
             Counter::HmacInvalid => &mut self.stats.auth_ext_invalid_hmac,
             Counter::HmacStale => &mut self.stats.auth_ext_stale,
             Counter::HmacReplay => &mut self.stats.auth_ext_replay,
+            Counter::AddressListMismatch => &mut self.stats.addr_list_err,
             _ => return,
         };
         *field += 1;

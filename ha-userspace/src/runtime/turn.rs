@@ -332,6 +332,7 @@ impl Daemon {
                     notes.push(Note::NoDevice { router: n, device: missing.to_owned() });
                 });
                 router.untold = wanted.iter().map(|spec| (spec.ifindex, spec.address)).collect();
+                router.placed.clone_from(&router.untold);
                 specs.extend(wanted);
                 owners.resize(specs.len(), n);
             }
@@ -346,7 +347,13 @@ impl Daemon {
         let mut added = 0;
         for ((outcome, spec), n) in outcomes.into_iter().zip(&specs).zip(owners) {
             match outcome {
-                Outcome::Added => added += 1,
+                Outcome::Added => match routers.get_mut(n) {
+                    Some(router) if router.lost.contains(&(spec.ifindex, spec.address)) => {
+                        let entry = format!("{}/{}", spec.address, spec.prefix);
+                        notes.push(Note::PutBack { router: Some(n), entry });
+                    }
+                    _ => added += 1,
+                },
                 Outcome::AlreadyThere { ours: true } => {}
                 Outcome::AlreadyThere { ours: false } => {
                     notes.push(Note::ForeignAddress { router: n, address: spec.address });
@@ -354,6 +361,7 @@ impl Daemon {
                 Outcome::Failed(error) => notes.push(Note::Address { router: n, error }),
             }
         }
+        routers.iter_mut().for_each(|router| router.lost.clear());
         (added > 0).then_some(Note::Installed { added, took })
     }
 

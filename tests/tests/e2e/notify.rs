@@ -10,6 +10,8 @@ mod dumps;
 mod settings;
 #[path = "notify/sink.rs"]
 mod sink;
+#[path = "notify/words.rs"]
+mod words;
 
 use std::net::IpAddr;
 
@@ -22,7 +24,10 @@ use crate::harness::Test;
 use crate::hostile::frames::Packet;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [calls::tests(), delay::tests(), dumps::tests(), settings::tests()].into_iter().flatten().collect()
+    [calls::tests(), delay::tests(), dumps::tests(), settings::tests(), words::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A VRRPv3 advert of `from` for one address, every 300 ms according to itself.

@@ -116,7 +116,10 @@ fn refused(instance: &Instance, global: &Global, received: &Received) -> Option<
     };
     let transport = match &instance.unicast {
         Some(unicast) => Transport::Unicast { peers: &peers, check_source: unicast.check_source },
-        None => Transport::Multicast { group: group.unwrap_or(validate::standard_group(instance.family)) },
+        None => Transport::Multicast {
+            group: group.unwrap_or(validate::standard_group(instance.family)),
+            sources: &instance.check_source,
+        },
     };
     let rules = Rules {
         vrid: instance.vrid,
@@ -126,6 +129,7 @@ fn refused(instance: &Instance, global: &Global, received: &Received) -> Option<
         auth: instance.auth,
         transport,
         addresses: &addresses,
+        any_addresses: instance.skip_check_adv_addr,
         own_addresses: &[],
     };
     let meta = Meta { endpoints: received.endpoints, ttl: received.ttl };

@@ -137,7 +137,7 @@ pub(crate) fn start(plan: Plan) -> Outcome {
     match ended {
         Ok(End::Stopped | End::Left) => Outcome::Stopped,
         Ok(End::Replace) => again.exec(plan.service.is_some_and(|service| service.background)),
-        Err(Failure::Running(_)) => Outcome::Running,
+        Err(Failure::Running(_) | Failure::Keepalived { .. }) => Outcome::Running,
         Err(Failure::Other(_)) => Outcome::Failed,
     }
 }
@@ -147,6 +147,11 @@ pub(crate) fn start(plan: Plan) -> Outcome {
 enum Failure {
     #[error("daemon is already running as pid {0}")]
     Running(u32),
+    #[error(
+        "keepalived (pid {pid}, {}) runs here: two daemons on one configuration fight for its addresses; stop it \
+         first: systemctl disable --now keepalived", file.display()
+    )]
+    Keepalived { pid: u32, file: PathBuf },
     #[error("{0}")]
     Other(String),
 }
@@ -164,6 +169,10 @@ fn prepare(
     }
     if let Some(name) = &identity.namespace {
         namespace::enter(name).map_err(|error| other(&error))?;
+    }
+    let [_, vrrp] = pid_files.cloned().unwrap_or_else(|| identity.pid_files());
+    if let Some(pid) = pidfile::keepalived_beside(&vrrp) {
+        return Err(Failure::Keepalived { pid, file: vrrp });
     }
     if plan.service.as_ref().is_some_and(|service| service.background) {
         // What can be told to the terminal is told now.

@@ -90,6 +90,7 @@ fn sample() -> Status {
             runs: 30,
             failures: 4,
             skipped: 0,
+            running: false,
         }],
         trackers: vec![
             TrackerStatus {

@@ -216,6 +216,7 @@ fn host_with(addresses: &[(&str, u8)]) -> Host {
         resolution: Some(Duration::from_nanos(1)),
         no_realtime: None,
         processors: 2,
+        firewall: None,
     }
 }
 
@@ -321,9 +322,10 @@ fn timers_that_a_host_cannot_hold_are_noted() {
         .map(|id| {
             fast.replace("VI_1", &format!("VI_{id}"))
                 .replace("virtual_router_id 9", &format!("virtual_router_id {id}"))
+                .replace("172.16.1.", &format!("172.16.{id}."))
         })
         .collect();
-    let one = Host { processors: 1, ..fits };
+    let one = Host { processors: 1, ..host_with(&[("172.16.1.1", 16)]) };
     only(&on(&one, &many), "note XV0802 a.conf", "255 instances send 25500 adverts a second");
 }
 
@@ -369,4 +371,38 @@ fn who_is_heard_is_explained() {
     // Somebody else's business.
     let other = Heard { vrid: Vrid::new(8).expect("not zero"), ..heard("172.16.1.2", 150, &vips) };
     only(&listening(&[other]), "note XV1005", "nobody was heard");
+}
+
+#[test]
+fn a_firewall_that_drops_adverts_is_named() {
+    use crate::doctor::netfilter::{Action, Chain, Hook, Rule, Ruleset, Test, Words};
+    let chain = |hook, tests: Vec<Test>| {
+        let rule = Rule { tests, action: Action::Drop, name: "handle 7".to_owned() };
+        Chain {
+            table: "inet filter".to_owned(),
+            family: "inet".to_owned(),
+            name: "vrrp".to_owned(),
+            hook: Some(hook),
+            rules: vec![rule],
+            ..Chain::default()
+        }
+    };
+    let protocol = || Test::Protocol(Words { known: vec!["vrrp".to_owned()], others: false });
+    let host = |chain| Host { firewall: Some(Ruleset(vec![chain])), ..host_with(&[("172.16.1.1", 24)]) };
+    let stranger = Test::Unknown;
+    let config = router(100, "");
+    let named = router(100, "check_source {\n172.16.1.2\n}");
+    let dropped = host(chain(Hook::Input, vec![protocol()]));
+    only(
+        &on(&dropped, &config),
+        "note XV0810 a.conf",
+        "inet filter vrrp (handle 7) drops adverts that come in through `eth0`",
+    );
+    let some = host(chain(Hook::Input, vec![protocol(), stranger]));
+    only(&on(&some, &config), "note XV0810 a.conf", "may drop adverts that come in");
+    assert_eq!(on(&some, &named), [] as [&str; 0]);
+    let out = host(chain(Hook::Output, vec![protocol()]));
+    only(&on(&out, &config), "note XV0810 a.conf", "drops the adverts of `VI_1`");
+    let other = Test::Protocol(Words { known: vec!["tcp".to_owned()], others: false });
+    assert_eq!(on(&host(chain(Hook::Input, vec![other])), &config), [] as [&str; 0]);
 }

@@ -227,6 +227,7 @@ const INSTANCE: &[(&str, Status)] = &[
     ("advert_int", Implemented),
     ("auth_hmac", Implemented),
     ("authentication", Implemented),
+    ("check_source", Implemented),
     ("check_unicast_src", Implemented),
     ("debug", DEBUG),
     ("dont_track_primary", Implemented),

@@ -101,6 +101,8 @@ pub struct Instance {
     pub owner_ignore_adverts: bool,
     /// `skip_check_adv_addr`, or else `vrrp_skip_check_adv_addr`.
     pub skip_check_adv_addr: bool,
+    /// `check_source`: adverts of others are dropped; empty where everybody on the link is heard. Multicast only.
+    pub check_source: Vec<IpAddr>,
     /// `xdp_mode` of the instance, or else the global one. Instances of one interface share one program.
     pub xdp_mode: XdpMode,
     /// Where the instance was defined, for messages.

@@ -27,9 +27,18 @@ fuzz_target!(|input: (u8, u8, u8, &[u8])| {
     let Some(endpoints) = Endpoints::new(source, group) else { return };
     let Some(interval) = Centis::new(100) else { return };
     let auth = if kind & 0x80 == 0 { Auth::None } else { Auth::Password(*b"12345\0\0\0") };
-    let transport = Transport::Multicast { group };
-    let rules =
-        Rules { vrid, family, version, interval, auth, transport, addresses: &[group], own_addresses: &[] };
+    let transport = Transport::Multicast { group, sources: &[] };
+    let rules = Rules {
+        vrid,
+        family,
+        version,
+        interval,
+        auth,
+        transport,
+        addresses: &[group],
+        any_addresses: true,
+        own_addresses: &[],
+    };
     let meta = Meta { endpoints, ttl };
     let judged = validate(&rules, &meta, pdu);
     assert_eq!(judged, validate(&rules, &meta, pdu));

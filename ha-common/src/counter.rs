@@ -123,6 +123,20 @@ counters! {
         AuthTypeMismatch = auth_type_mismatch,
         /// VRRPv2 password or authentication header does not match.
         AuthFailure = auth_failure,
+        /// No trailer, where `auth_hmac` wants one.
+        HmacMissing = hmac_missing,
+        /// A trailer of another form.
+        HmacMalformed = hmac_malformed,
+        /// A trailer with a key id that is not configured.
+        HmacUnknownKey = hmac_unknown_key,
+        /// A trailer with another HMAC: another key, or something was changed on the way.
+        HmacInvalid = hmac_invalid,
+        /// A trailer from outside of `time_window`.
+        HmacStale = hmac_stale,
+        /// A trailer whose sequence its sender has used before.
+        HmacReplay = hmac_replay,
+        /// No trailer, accepted all the same: `auth_hmac` is in a mode for migration.
+        HmacUnsigned = hmac_unsigned,
         /// CARP, which uses protocol 112 and 224.0.0.18 too.
         Carp = carp,
         /// Multicast advert for a unicast instance.
@@ -133,11 +147,11 @@ counters! {
         OtherGroup = other_group,
         /// Unicast advert for an address that this host does not have: a switch floods what it knows no port for.
         OtherDestination = other_destination,
-        /// Source is not among `unicast_peer`, where `check_unicast_src` is set.
+        /// Source is not among `unicast_peer`, where `check_unicast_src` is set, or not among `check_source`.
         UnknownPeer = unknown_peer,
         /// Our own advert came back (a bridge loop, or a mirrored port).
         OwnPacket = own_packet,
-        /// Address list differs from ours: accepted all the same, counted once per advert judged.
+        /// Address list differs from ours. Accepted all the same, unless the two have no address in common.
         AddressListMismatch = address_list_mismatch,
         /// VRRPv3 interval differs from ours: accepted and learned.
         IntervalLearned = interval_learned,

@@ -15,6 +15,33 @@ const V3_ADVERT: u8 = 0x31;
 /// How long after a probe somebody is taken to be there who can take over.
 pub const PROBED_NS: u64 = 1_000_000_000;
 
+/// How steadily a router has probed that is known: its probes count for the fence.
+pub const KNOWN: u32 = 100;
+
+/// A pause that undoes one probe.
+const FADES_IN_NS: u64 = 100_000_000;
+
+/// Who probes again after such a pause may have been master meanwhile, and hosts may send to it.
+pub const RESUMED_NS: u64 = 20_000_000;
+
+/// How steadily a router has probed, after one more probe that came `pause_ns` after the one before. It grows only while
+/// somebody runs this node: whoever first turns up when the daemon is dead, or sends a probe now and then, closes no
+/// fence.
+#[must_use]
+#[inline(always)]
+pub const fn steadiness(before: u32, pause_ns: u64, attended: bool) -> u32 {
+    if !attended {
+        return before;
+    }
+    let faded = pause_ns / FADES_IN_NS;
+    if faded >= before as u64 {
+        return 1;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "less than `before`")]
+    let left = before - faded as u32;
+    if left >= 2 * KNOWN { left } else { left + 1 }
+}
+
 /// What decides, as it lies in [`crate::layout::LeaseSlot`]. All times are `CLOCK_MONOTONIC`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Guard {
@@ -36,15 +63,16 @@ impl Guard {
         self.lease_until_ns.saturating_sub(now_ns)
     }
 
-    /// The flags of a reply that is sent now.
+    /// The flags of a reply that is sent now to a router that is `known`. For any other the fence does not close, so it
+    /// is told nothing that would make it take over.
     #[must_use]
     #[inline(always)]
-    pub const fn flags(&self, now_ns: u64) -> u8 {
+    pub const fn flags(&self, now_ns: u64, known: bool) -> u8 {
         let expired = self.lease_until_ns <= now_ns;
         if !self.orphaned && !expired {
             return 0;
         }
-        if self.restart_until_ns > now_ns {
+        if self.restart_until_ns > now_ns || !known {
             return RESTARTING;
         }
         (if self.orphaned { ORPHANED } else { 0 }) | (if expired { EXPIRED } else { 0 })
@@ -64,8 +92,8 @@ impl Guard {
         self.unattended(now_ns) && self.restart_until_ns <= now_ns
     }
 
-    /// Whether traffic for all virtual addresses of the interface is dropped: nobody vouches for this node, and
-    /// somebody who probes is there to take over.
+    /// Whether traffic for virtual addresses is dropped that somebody who probes would take over: nobody vouches for this
+    /// node.
     #[must_use]
     #[inline(always)]
     pub const fn closed(&self, now_ns: u64) -> bool {
@@ -76,9 +104,23 @@ impl Guard {
     }
 }
 
-/// An advert that an unattended node hears, as far as the fence looks at it. Nobody is there to judge it.
+/// An advert that an unattended node hears, as far as the fence looks at it: what its daemon has left behind decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
+    /// Version and type that this virtual router's adverts have; 0 for any.
+    pub kind: u8,
+    /// It proves what the adverts of this virtual router prove: the authentication type, and the password.
+    pub proven: bool,
+    /// Its sender is known: a configured peer, or a router whose adverts were accepted.
+    pub known: bool,
+    /// Only configured peers count.
+    pub peers_only: bool,
+    /// One of its first addresses is one of this virtual router's, or that does not matter.
+    pub ours: bool,
+    /// A planned restart is under way: peers that know of it wait.
+    pub restarting: bool,
+    /// The priority of this node as master.
+    pub priority: u8,
     /// Whose: its source is not the one of our own adverts.
     pub foreign: bool,
     /// It was sent to a group.
@@ -90,10 +132,9 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Whether it says that its sender answers for the virtual addresses: an advert of the other router's, in the
-    /// form in which adverts are sent here, that is no resignation. Checksum, password and interval stay unjudged: to
-    /// believe a wrong one costs this node, which nobody runs, its addresses; not to believe a right one makes two
-    /// answer.
+    /// Whether it says that its sender answers for the virtual addresses: an advert of another router, in the form and
+    /// with the secret that adverts have here, that is no resignation. In a planned restart, a stranger that would have to
+    /// yield has not taken over: the next run judges it. Checksum and interval stay unjudged.
     #[must_use]
     #[inline(always)]
     pub const fn is_master(&self, packet: &Packet) -> bool {
@@ -106,6 +147,11 @@ impl Claim {
         let rest = if kind == V2_ADVERT { 16 } else { 8 };
         self.foreign
             && (kind == V2_ADVERT || kind == V3_ADVERT)
+            && (self.kind == 0 || kind == self.kind)
+            && self.proven
+            && self.ours
+            && (self.known || !self.peers_only)
+            && (self.known || !self.restarting || priority >= self.priority)
             && priority != 0
             && self.multicast != self.unicast_router
             && (!self.multicast || packet.ttl == ADVERT_TTL)
@@ -118,7 +164,7 @@ impl Claim {
 /// How a frame for a virtual address is treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ban {
-    /// [`Guard::closed`].
+    /// [`Guard::closed`], and a router that probes would take over its virtual router.
     pub closed: bool,
     /// Another router has taken its virtual router over while this node was unattended. That holds until a daemon has
     /// removed the addresses, however often this node is probed or vouched for.

@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::types::{Family, Vrid};
 
 /// Version of everything in this module.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Entries of `HA_ADVERTS`: 256 VRIDs for each of two families.
 pub const ADVERT_SLOTS: u32 = 512;
@@ -52,11 +52,21 @@ pub const ROUTER_CONFIGURED: u32 = 1;
 /// Bit of [`AdvertSlot::configured`]: its adverts are unicast.
 pub const ROUTER_UNICAST: u32 = 2;
 
+/// [`LeaseSlot::authenticated`]: probes and replies of all formats have tags.
+pub const AUTHENTICATED: u32 = 1;
+
+/// The same: those of the first format have none.
+pub const AUTHENTICATED_NEW: u32 = 2;
+
 /// Bit of [`LeaseSlot::special`]: a bit of `muted_v4` or `muted_v6` is set.
 pub const SPECIAL_MUTED: u32 = 1;
 
 /// Bit of [`LeaseSlot::special`]: an address in `HA_VIPS` has [`VIP_NO_ACCEPT`].
 pub const SPECIAL_NO_ACCEPT: u32 = 2;
+
+/// Bit of [`LeaseSlot::special`]: no virtual router here has fast failover, and replies say so. It concerns no other
+/// frames.
+pub const SPECIAL_APART: u32 = 4;
 
 /// Bit of [`VipSlot::flags`]: this host takes no packets for the address for itself (`no_accept`).
 pub const VIP_NO_ACCEPT: u16 = 1;
@@ -98,7 +108,7 @@ pub struct InterfaceConfig {
     pub abi_version: u32,
 }
 
-/// One virtual router's entry in `HA_ADVERTS`, 64 bytes: one cache line.
+/// One virtual router's entry in `HA_ADVERTS`, two cache lines, of which adverts of the tracked master need the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct AdvertSlot {
@@ -119,6 +129,40 @@ pub struct AdvertSlot {
     /// Written by user space: address of the tracked master, or our own while this node is master; IPv4 in the first
     /// four bytes.
     pub source: [u8; 16],
+    /// Written by user space, as all that follows, for adverts that come while nobody judges them: the password of
+    /// `auth_type PASS` as it lies in the packet.
+    pub claim_password: [u8; 8],
+    /// Version and type of this virtual router's adverts, as in their first byte; 0 where every version counts.
+    pub claim_kind: u8,
+    /// Authentication type of its VRRPv2 adverts; 0xff where it says nothing.
+    pub claim_auth: u8,
+    /// Its priority while it is master.
+    pub claim_priority: u8,
+    /// [`CLAIM_PEERS`], [`CLAIM_ADDRESSES`].
+    pub claim_flags: u8,
+    /// Zero.
+    pub reserved: u32,
+    /// Routers whose adverts were accepted, or the configured peers; each as [`folded`], 0 for none.
+    pub claim_peers: [u32; CLAIM_PEER_SLOTS],
+    /// Zero.
+    pub reserved_2: [u64; 2],
+}
+
+/// Routers that an entry of `HA_ADVERTS` knows.
+pub const CLAIM_PEER_SLOTS: usize = 8;
+
+/// Bit of [`AdvertSlot::claim_flags`]: adverts of others than `claim_peers` say nothing.
+pub const CLAIM_PEERS: u8 = 1;
+
+/// Bit of [`AdvertSlot::claim_flags`]: an advert whose first addresses are none of this virtual router's says nothing.
+pub const CLAIM_ADDRESSES: u8 = 2;
+
+/// An address in one word, for telling a few from each other; never 0.
+#[must_use]
+#[inline(always)]
+pub const fn folded([a, b, c, d]: [u32; 4]) -> u32 {
+    let word = a ^ b.rotate_left(8) ^ c.rotate_left(16) ^ d.rotate_left(24);
+    if word == 0 { 1 } else { word }
 }
 
 /// What precedes the frame in a record of `HA_EVENTS`.
@@ -156,17 +200,18 @@ pub struct LeaseSlot {
     pub lease_until_ns: u64,
     /// Written by user space: until when a planned restart keeps the fence open, `CLOCK_MONOTONIC`.
     pub restart_until_ns: u64,
-    /// Written by XDP: when a probe was last answered, `CLOCK_MONOTONIC`; 0 for never.
+    /// Written by XDP: when a known router's probe was last answered, `CLOCK_MONOTONIC`; 0 for never.
     pub last_probe_ns: u64,
     /// Written by XDP: the tick of the kernel's clock in which the fence was last found to be open for a while.
     pub open_tick: u64,
     /// Written by XDP: 1 once it found that nobody runs it, until somebody does again.
     pub orphaned: u32,
-    /// Written by user space: 1 where `key` is in force.
+    /// Written by user space: [`AUTHENTICATED`] or [`AUTHENTICATED_NEW`] where `key` is in force.
     pub authenticated: u32,
     /// Set to 1 by XDP after one of `superseded_v4` or `superseded_v6`; cleared by user space when none is left.
     pub superseded: u32,
-    /// Written by user space: [`SPECIAL_MUTED`], [`SPECIAL_NO_ACCEPT`]: frames for virtual addresses need a look.
+    /// Written by user space: [`SPECIAL_MUTED`], [`SPECIAL_NO_ACCEPT`]: frames for virtual addresses need a look;
+    /// [`SPECIAL_APART`].
     pub special: u32,
     /// Written by user space: the interface's own MAC address.
     pub mac: [u8; 6],
@@ -188,6 +233,25 @@ pub struct LeaseSlot {
     pub muted_v4: Vrids,
     /// Written by user space: the same over IPv6.
     pub muted_v6: Vrids,
+    /// Written by XDP: the VRIDs that known routers would take over, over IPv4, as their probes since `wanted_since_ns`
+    /// said. Several CPUs may write at once; what one loses, the next probe sets again.
+    pub wanted_v4: Vrids,
+    /// Written by XDP: the same over IPv6.
+    pub wanted_v6: Vrids,
+    /// Written by XDP: what was wanted over IPv4 before `wanted_since_ns`.
+    pub earlier_v4: Vrids,
+    /// Written by XDP: the same over IPv6.
+    pub earlier_v6: Vrids,
+    /// Written by XDP: when `wanted_v4` and `wanted_v6` were last empty, `CLOCK_MONOTONIC`.
+    pub wanted_since_ns: u64,
+    /// Written by user space: the address to which IPv6 probes must be sent, or zeros for any.
+    pub own_v6: [u64; 2],
+    /// Written by user space: the address to which IPv4 probes must be sent, or zeros for any.
+    pub own_v4: [u8; 4],
+    /// Zero.
+    pub reserved_2: u32,
+    /// Written by XDP: when a known router last probed again after a pause, `CLOCK_MONOTONIC`; 0 for never.
+    pub resumed_ns: u64,
     /// Set to 1 by XDP, cleared by user space, by VRID: another router has taken over while nobody vouched for this
     /// node. Bytes, because both sides and several CPUs write, and eBPF in Rust can set no bit at once.
     pub superseded_v4: [u8; 256],
@@ -278,14 +342,14 @@ pub struct ProberSlot {
     pub count: u64,
     /// Probes answered in the current window.
     pub window_used: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// How steadily it has probed while a daemon ran: [`crate::fence::steadiness`].
+    pub steady: u32,
 }
 
 const _: () = assert!(size_of::<InterfaceConfig>() == 24);
-const _: () = assert!(size_of::<AdvertSlot>() == 64);
+const _: () = assert!(size_of::<AdvertSlot>() == 128);
 const _: () = assert!(size_of::<EventHeader>() == 32);
-const _: () = assert!(size_of::<LeaseSlot>() == 784);
+const _: () = assert!(size_of::<LeaseSlot>() == 952);
 const _: () = assert!(size_of::<VipSlot>() == 4);
 const _: () = assert!(core::mem::offset_of!(LeaseSlot, restart_until_ns) == 16);
 const _: () = assert!(core::mem::offset_of!(LeaseSlot, superseded) == 48);

@@ -9,6 +9,7 @@
 
 #![no_std]
 
+pub mod announce;
 pub mod arp;
 pub mod bfd;
 pub mod checksum;

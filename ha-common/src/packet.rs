@@ -25,6 +25,8 @@ use crate::types::{Centis, Family, IPPROTO_VRRP, Version, Vrid};
 #[cfg(any(test, feature = "user"))]
 pub mod ah;
 mod emit;
+#[cfg(any(test, feature = "user"))]
+pub mod hmac;
 pub mod ipv4;
 
 pub use emit::EmitError;
@@ -295,6 +297,14 @@ impl<'a> Packet<'a> {
     /// (RFC 9568 section 5.2.8). VRRPv3 over IPv4 exists in both forms and either is taken.
     #[must_use]
     pub fn checksum_form(&self, endpoints: &Endpoints) -> Option<ChecksumForm> {
+        self.checksum_form_with(endpoints, &[])
+    }
+
+    /// The same for a packet with an authentication trailer behind it, which the checksum covers over IPv6.
+    #[must_use]
+    pub fn checksum_form_with(&self, endpoints: &Endpoints, trailer: &[u8]) -> Option<ChecksumForm> {
+        let trailer = if self.family == Family::V6 { trailer } else { &[] };
+        let len = self.whole.len() + trailer.len();
         let forms: &[ChecksumForm] = match (self.version, self.family) {
             (Version::V2, _) => &[ChecksumForm::MessageOnly],
             (Version::V3, Family::V4) => &[ChecksumForm::PseudoHeader, ChecksumForm::MessageOnly],
@@ -303,7 +313,7 @@ impl<'a> Packet<'a> {
         forms
             .iter()
             .copied()
-            .find(|form| start(*form, endpoints, self.whole.len()).with(self.whole).is_valid())
+            .find(|form| start(*form, endpoints, len).with(self.whole).with(trailer).is_valid())
     }
 }
 

@@ -24,8 +24,10 @@ pub const PROBE: u8 = 0x3e;
 pub const REPLY: u8 = 0x3f;
 /// The VRID of every probe and reply, which no router may use.
 pub const VRID: u8 = 0;
-/// The format that this module knows.
-pub const FORMAT: u8 = 1;
+/// The newest format: a probe says which VRIDs its sender would take over.
+pub const FORMAT: u8 = 2;
+/// The oldest: a probe says nothing of that, and is taken for a wish for everything.
+pub const FIRST_FORMAT: u8 = 1;
 /// The only TTL or hop limit that is answered or believed.
 pub const HOP_LIMIT: u8 = 255;
 
@@ -37,6 +39,12 @@ pub const EXPIRED: u8 = 2;
 pub const RESTARTING: u8 = 4;
 /// Flag: the daemon itself answered, for lack of XDP. It needs more patience, and has no fence.
 pub const USER_SPACE: u8 = 8;
+/// Flag: the responder takes no part in fast failover (`fast_failover off`), whatever it did before. It is not judged,
+/// and its silence means nothing. It goes with [`RESTARTING`] and [`USER_SPACE`], which tell the same to a prober that
+/// does not know it.
+pub const APART: u8 = 16;
+/// The flags of a responder that takes no part.
+pub const TAKES_NO_PART: u8 = APART | RESTARTING | USER_SPACE;
 
 /// Offset of version and type.
 pub const AT_TYPE: usize = 0;
@@ -58,7 +66,7 @@ pub const AT_PROBER: usize = 16;
 pub const AT_RESPONDER: usize = 24;
 /// Offset of what is left of the responder's lease, eight bytes.
 pub const AT_LEASE: usize = 32;
-/// Offset of the bitmap, [`MASTERS_LEN`] bytes.
+/// Offset of the bitmap, [`MASTERS_LEN`] bytes: what the responder is master for, in a probe what the prober would take.
 pub const AT_MASTERS: usize = 40;
 /// Offset of the tag, eight bytes.
 pub const AT_TAG: usize = 72;
@@ -71,14 +79,16 @@ pub type Key = [u64; 2];
 /// Probe or reply as it lies in the packet.
 pub type Body = [u8; LEN];
 
-/// For which VRIDs a responder is master: bit `n % 8` of byte `n / 8`.
+/// A set of VRIDs, those that a responder is master for or that a prober would take: bit `n % 8` of byte `n / 8`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Masters(pub [u8; MASTERS_LEN]);
 
 impl Masters {
-    /// Master for nothing.
+    /// No VRID.
     pub const NONE: Self = Self([0; MASTERS_LEN]);
+    /// Every VRID.
+    pub const ALL: Self = Self([0xff; MASTERS_LEN]);
 
     /// Whether the bit is set.
     #[must_use]
@@ -198,12 +208,21 @@ pub fn masters(body: &Body) -> Masters {
 #[inline(always)]
 pub const fn is_probe(body: &Body) -> bool {
     let mut blank = number(body, AT_RESPONDER) | number(body, AT_LEASE);
-    let mut index = 0;
-    while index < MASTERS_LEN {
-        blank |= number(body, AT_MASTERS + index);
-        index += 8;
+    if body[AT_FORMAT] == FIRST_FORMAT {
+        let mut index = 0;
+        while index < MASTERS_LEN {
+            blank |= number(body, AT_MASTERS + index);
+            index += 8;
+        }
     }
     is_form(body, PROBE) && body[AT_FLAGS] == 0 && blank == 0
+}
+
+/// The VRIDs that the sender of a probe would take over if this node were gone.
+#[must_use]
+#[inline(always)]
+pub fn wanted(body: &Body) -> Masters {
+    if body[AT_FORMAT] == FIRST_FORMAT { Masters::ALL } else { masters(body) }
 }
 
 /// Whether this is a reply in the form that is believed. Whose it is and whether it is new is another question.
@@ -219,7 +238,7 @@ const fn is_form(body: &Body, first: u8) -> bool {
     let [kind, vrid, format, _, _, _, reserved @ ..] = word(body, 0);
     kind == first
         && vrid == VRID
-        && format == FORMAT
+        && (format == FORMAT || format == FIRST_FORMAT)
         && u16::from_ne_bytes(reserved) == 0
         && number(body, AT_SEQUENCE) != 0
         && number(body, AT_PROBER) != 0
@@ -294,9 +313,14 @@ pub fn turn_round(body: &mut Body, answer: &Answer) {
     body[AT_FLAGS] = answer.flags;
     put(body, AT_RESPONDER, answer.responder);
     put(body, AT_LEASE, answer.lease_ns);
+    put_bitmap(body, &answer.masters);
+}
+
+#[inline(always)]
+fn put_bitmap(body: &mut Body, bitmap: &Masters) {
     let mut at = 0;
     while at < MASTERS_LEN {
-        body.as_chunks_mut::<8>().0[(AT_MASTERS + at) / 8] = answer.masters.0.as_chunks::<8>().0[at / 8];
+        body.as_chunks_mut::<8>().0[(AT_MASTERS + at) / 8] = bitmap.0.as_chunks::<8>().0[at / 8];
         at += 8;
     }
 }
@@ -310,6 +334,10 @@ pub struct Probe {
     pub sequence: u64,
     /// The prober's incarnation id, never 0.
     pub prober: u64,
+    /// [`FORMAT`] or [`FIRST_FORMAT`].
+    pub format: u8,
+    /// The VRIDs that the prober would take over; [`Masters::ALL`] in the first format, which cannot say it.
+    pub wanted: Masters,
 }
 
 impl Probe {
@@ -318,21 +346,30 @@ impl Probe {
     pub fn emit(&self, key: Option<Key>, addresses: &Addresses) -> Body {
         let mut body = [0; LEN];
         body[AT_TYPE] = PROBE;
-        body[AT_FORMAT] = FORMAT;
+        body[AT_FORMAT] = self.format;
         [body[AT_SLOT], body[AT_SLOT + 1]] = self.slot.to_be_bytes();
         put(&mut body, AT_SEQUENCE, self.sequence);
         put(&mut body, AT_PROBER, self.prober);
+        if self.format != FIRST_FORMAT {
+            put_bitmap(&mut body, &self.wanted);
+        }
         seal(&mut body, key, addresses);
         body
     }
 
     /// `None` where the body is not a probe in exactly the form that is answered. Does not look at the tag.
     #[must_use]
-    pub const fn parse(body: &Body) -> Option<Self> {
+    pub fn parse(body: &Body) -> Option<Self> {
         if !is_probe(body) {
             return None;
         }
-        Some(Self { slot: slot(body), sequence: number(body, AT_SEQUENCE), prober: number(body, AT_PROBER) })
+        Some(Self {
+            slot: slot(body),
+            sequence: number(body, AT_SEQUENCE),
+            prober: number(body, AT_PROBER),
+            format: body[AT_FORMAT],
+            wanted: wanted(body),
+        })
     }
 }
 
@@ -345,6 +382,8 @@ pub struct Reply {
     pub sequence: u64,
     /// As in the probe.
     pub prober: u64,
+    /// As in the probe.
+    pub format: u8,
     /// [`ORPHANED`], [`EXPIRED`], [`RESTARTING`], [`USER_SPACE`]; unknown flags are kept.
     pub flags: u8,
     /// The responder's incarnation id, never 0.
@@ -359,7 +398,13 @@ impl Reply {
     /// The bytes behind the IP header of a packet from and to `addresses`.
     #[must_use]
     pub fn emit(&self, key: Option<Key>, addresses: &Addresses) -> Body {
-        let probe = Probe { slot: self.slot, sequence: self.sequence, prober: self.prober };
+        let probe = Probe {
+            slot: self.slot,
+            sequence: self.sequence,
+            prober: self.prober,
+            format: self.format,
+            wanted: Masters::NONE,
+        };
         let mut body = probe.emit(None, addresses);
         let Self { flags, responder, lease, masters, .. } = *self;
         turn_round(&mut body, &Answer { flags, responder, lease_ns: lease.0, masters });
@@ -377,12 +422,58 @@ impl Reply {
             slot: slot(body),
             sequence: number(body, AT_SEQUENCE),
             prober: number(body, AT_PROBER),
+            format: body[AT_FORMAT],
             flags: body[AT_FLAGS],
             responder: number(body, AT_RESPONDER),
             lease: Span(number(body, AT_LEASE)),
             masters: masters(body),
         })
     }
+}
+
+/// Where the key of tags comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Secret {
+    /// `fast_key`: every packet has a tag.
+    Configured(Key),
+    /// The secret of the adverts. Packets of the first format have no tag, because who sends them knows of no such key.
+    Derived(Key),
+}
+
+impl Secret {
+    /// The key of packets in a format; `None` where their tag is zero.
+    #[must_use]
+    pub const fn key(self, format: u8) -> Option<Key> {
+        match self {
+            Self::Configured(key) => Some(key),
+            Self::Derived(_) if format == FIRST_FORMAT => None,
+            Self::Derived(key) => Some(key),
+        }
+    }
+}
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Configured(_) => "Configured(…)",
+            Self::Derived(_) => "Derived(…)",
+        })
+    }
+}
+
+/// The key that follows from the secret of adverts, where there is no `fast_key`: of the kind of authentication (`PASS` or
+/// `AH`) and the secret, padded with zeros to eight bytes.
+#[must_use]
+pub fn derived_key(kind: [u8; 4], secret: [u8; 8]) -> Key {
+    let mut text = *b"xvrrp probe         ";
+    if let Some(end) = text.last_chunk_mut::<8>() {
+        *end = secret;
+    }
+    let mut whole = [0; 24];
+    for (byte, from) in whole.iter_mut().zip(text.into_iter().chain(kind)) {
+        *byte = from;
+    }
+    key(&whole)
 }
 
 /// The key that `fast_key` stands for: SipHash-2-4 of its bytes under the keys (0, 0) and (1, 0).

@@ -39,6 +39,8 @@ pub struct Rules<'a> {
     pub transport: Transport<'a>,
     /// The addresses that the instance's own adverts list, each once, in any order.
     pub addresses: &'a [IpAddr],
+    /// Take adverts whose addresses have nothing in common with these (`skip_check_adv_addr`).
+    pub any_addresses: bool,
     /// The addresses that this node sends adverts from.
     pub own_addresses: &'a [IpAddr],
 }
@@ -50,6 +52,8 @@ pub enum Transport<'a> {
     Multicast {
         /// [`standard_group`], unless the configuration names another.
         group: IpAddr,
+        /// Drop adverts of others than these (`check_source`); empty where everybody on the link is heard.
+        sources: &'a [IpAddr],
     },
     /// Sent to this node.
     Unicast {
@@ -88,7 +92,8 @@ pub struct Judged {
     pub advert: Advert,
     /// Who sent it.
     pub source: IpAddr,
-    /// False where the addresses differ from the instance's: accepted all the same, to be logged and counted.
+    /// False where the addresses differ from the instance's, but not all of them, or the rules take any: accepted all the
+    /// same, to be logged and counted.
     pub addresses_match: bool,
     /// True where a VRRPv3 interval differs from the instance's: accepted and learned. Never true in VRRPv2.
     pub interval_differs: bool,
@@ -101,12 +106,29 @@ pub struct Judged {
 /// What comes from one of our own addresses is [`Counter::OwnPacket`], whatever it says: a loop in the network, or a
 /// second router with our address.
 ///
+/// An advert of which no address is one of ours is another service's that happens to use the same VRID: whichever of
+/// the two has the higher priority would put the other one out of service. RFC 3768 section 7.1 leaves lists that differ
+/// to the receiver; one that overlaps is the same service in the middle of a change.
+///
 /// VRRPv3 over IPv4 is accepted with either form of checksum. The price is that a damaged packet of one form can,
 /// for about one pair of endpoints in 65,536 and one change each, pass as the other form.
 ///
 /// # Errors
 /// The reason for which the advert is dropped.
 pub fn validate(rules: &Rules<'_>, meta: &Meta, pdu: &[u8]) -> Result<Judged, Counter> {
+    validate_with_trailer(rules, meta, pdu, &[])
+}
+
+/// The same for a PDU that was taken off an authentication trailer (`packet::hmac`), which is the caller's to check.
+///
+/// # Errors
+/// The reason for which the advert is dropped.
+pub fn validate_with_trailer(
+    rules: &Rules<'_>,
+    meta: &Meta,
+    pdu: &[u8],
+    trailer: &[u8],
+) -> Result<Judged, Counter> {
     let [first, vrid, ..] = *pdu else { return Err(Counter::BadLength) };
     if is_carp(meta, pdu) {
         return Err(Counter::Carp);
@@ -123,11 +145,15 @@ pub fn validate(rules: &Rules<'_>, meta: &Meta, pdu: &[u8]) -> Result<Judged, Co
         return Err(Counter::BadVersion);
     }
     let packet = Packet::new_checked(pdu, rules.family)?;
-    let checksum = packet.checksum_form(&meta.endpoints).ok_or(Counter::BadChecksum)?;
+    let checksum = packet.checksum_form_with(&meta.endpoints, trailer).ok_or(Counter::BadChecksum)?;
     if packet.version() == Version::V2 {
         check_auth(rules.auth, &packet)?;
     }
     let interval = check_interval(rules, &packet)?;
+    let addresses_match = same_addresses(rules.addresses, &packet);
+    if !addresses_match && !rules.any_addresses && nothing_in_common(rules.addresses, &packet) {
+        return Err(Counter::AddressListMismatch);
+    }
     Ok(Judged {
         advert: Advert {
             vrid: packet.vrid(),
@@ -137,7 +163,7 @@ pub fn validate(rules: &Rules<'_>, meta: &Meta, pdu: &[u8]) -> Result<Judged, Co
             family: packet.family(),
         },
         source,
-        addresses_match: same_addresses(rules.addresses, &packet),
+        addresses_match,
         interval_differs: interval != rules.interval,
         checksum,
     })
@@ -189,10 +215,13 @@ fn check_transport(transport: &Transport<'_>, meta: &Meta) -> Result<(), Counter
     let destination = meta.endpoints.destination();
     match *transport {
         Transport::Multicast { .. } if !is_multicast(destination) => Err(Counter::UnicastAtMulticast),
-        Transport::Multicast { group } if destination != group => Err(Counter::OtherGroup),
+        Transport::Multicast { group, .. } if destination != group => Err(Counter::OtherGroup),
         // RFC 9568 section 7.1: what was forwarded by a router did not come from this link.
         Transport::Multicast { .. } if meta.ttl != ADVERT_TTL => Err(Counter::BadTtl),
-        Transport::Multicast { .. } => Ok(()),
+        Transport::Multicast { sources, .. } => {
+            let known = sources.is_empty() || sources.contains(&meta.endpoints.source());
+            if known { Ok(()) } else { Err(Counter::UnknownPeer) }
+        }
         Transport::Unicast { .. } if is_multicast(destination) => Err(Counter::MulticastAtUnicast),
         Transport::Unicast { peers, check_source } => {
             let source = meta.endpoints.source();
@@ -246,4 +275,9 @@ fn same_addresses(ours: &[IpAddr], packet: &Packet<'_>) -> bool {
     }
     packet.addresses().eq(ours.iter().copied())
         || ours.iter().all(|address| packet.addresses().any(|received| received == *address))
+}
+
+/// Whether no address of the packet is one of `ours`. A list that is empty belongs to nobody else.
+fn nothing_in_common(ours: &[IpAddr], packet: &Packet<'_>) -> bool {
+    !ours.is_empty() && !packet.addresses().any(|received| ours.contains(&received))
 }

@@ -6,7 +6,9 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::bpf_ringbuf_output;
 use ha_common::classify::{FingerprintHash, Packet, PacketWords, fingerprint, header_intact};
 use ha_common::counter::Counter;
-use ha_common::layout::{AdvertSlot, EVENT_DATA, EVENT_HEADERS, EventHeader, InterfaceConfig, advert_slot};
+use ha_common::layout::{
+    AdvertSlot, CLAIM_PEER_SLOTS, EVENT_DATA, EVENT_HEADERS, EventHeader, InterfaceConfig, advert_slot,
+};
 use ha_common::rate::Window;
 use ha_common::types::Family;
 
@@ -63,7 +65,9 @@ pub(crate) fn slot_at(index: u32) -> Option<Slot> {
 
 impl Slot {
     fields! {
-        read fingerprint: u64, configured: u32, count: u64, window_start_ns: u64, window_used: u32;
+        read fingerprint: u64, configured: u32, count: u64, window_start_ns: u64, window_used: u32, claim_kind: u8,
+            claim_auth: u8, claim_priority: u8, claim_flags: u8, claim_password: [u8; 8],
+            claim_peers: [u32; CLAIM_PEER_SLOTS];
         write set_last_seen_ns last_seen_ns: u64, set_count count: u64, set_last_other_ns last_other_ns: u64,
             set_window_start_ns window_start_ns: u64, set_window_used window_used: u32;
     }
@@ -111,9 +115,9 @@ pub(crate) struct Scratch {
     hash: [u64; 4],
 }
 
-/// This CPU's scratch memory. Called once per run.
+/// This CPU's scratch memory.
 #[inline(always)]
-fn scratch() -> Option<&'static mut Scratch> {
+pub(crate) fn scratch() -> Option<&'static mut Scratch> {
     // SAFETY: the entry lives as long as the map, and nobody else on this CPU runs before this program has ended.
     HA_SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
 }
@@ -121,7 +125,7 @@ fn scratch() -> Option<&'static mut Scratch> {
 impl Scratch {
     /// Copies the IP packet in. False where the frame does not have it.
     #[inline(always)]
-    fn load<F: Received>(&mut self, frame: &F, packet: &Packet) -> bool {
+    pub(crate) fn load<F: Received>(&mut self, frame: &F, packet: &Packet) -> bool {
         // One check, of the number that the helper's argument is made of: old verifiers do not connect two.
         let less_one = opaque(packet.ip_len.wrapping_sub(1));
         if less_one >= EVENT_DATA {
@@ -129,6 +133,12 @@ impl Scratch {
         }
         let len = less_one + 1;
         frame.copy(packet.ip_at, (&raw mut self.packet).cast(), len)
+    }
+
+    /// Word `n` of the packet as it lies in memory, for `n` below 512.
+    #[inline(always)]
+    pub(crate) const fn word(&self, n: usize) -> u32 {
+        self.packet[n & 511]
     }
 
     /// Whether the packet comes from the tracked master's address.

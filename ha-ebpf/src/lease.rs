@@ -3,12 +3,13 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use ha_common::counter::Counter;
-use ha_common::fence::{Ban, Guard, virtual_mac, wanted_address};
+use ha_common::fence::{Ban, Guard, PROBED_NS, virtual_mac, wanted_address};
 use ha_common::frame::Frame;
 use ha_common::layout::{
-    InterfaceConfig, LeaseSlot, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VIP_NO_ACCEPT, VipSlot, Vrids,
+    AUTHENTICATED_NEW, InterfaceConfig, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED, SPECIAL_NO_ACCEPT,
+    VIP_NO_ACCEPT, VipSlot, Vrids,
 };
-use ha_common::probe::{Answer, Masters};
+use ha_common::probe::{Addresses, Answer, FIRST_FORMAT, Masters, TAKES_NO_PART};
 use ha_common::types::Family;
 
 use crate::maps::{HA_LEASE, HA_VIPS, fields};
@@ -27,6 +28,11 @@ fn pick<T>(family: Family, v4: *mut T, v6: *mut T) -> *mut T {
     }
 }
 
+#[inline(always)]
+const fn both([a, b, c, d]: Vrids, [e, f, g, h]: Vrids) -> Vrids {
+    [a | e, b | f, c | g, d | h]
+}
+
 /// The lease; the map has it.
 #[inline(always)]
 pub(crate) fn lease() -> Option<Lease> {
@@ -37,9 +43,58 @@ impl Lease {
     fields! {
         read incarnation: u64, lease_until_ns: u64, restart_until_ns: u64, last_probe_ns: u64, open_tick: u64, orphaned: u32,
             authenticated: u32, superseded: u32, special: u32, key: [u64; 2], mac: [u8; 6], masters_v4: Vrids,
-            masters_v6: Vrids;
+            masters_v6: Vrids, wanted_v4: Vrids, wanted_v6: Vrids, wanted_since_ns: u64, own_v4: [u8; 4],
+            own_v6: [u64; 2];
         write set_last_probe_ns last_probe_ns: u64, set_open_tick open_tick: u64, set_orphaned orphaned: u32,
-            set_superseded superseded: u32;
+            set_superseded superseded: u32, set_wanted_v4 wanted_v4: Vrids, set_wanted_v6 wanted_v6: Vrids,
+            set_earlier_v4 earlier_v4: Vrids, set_earlier_v6 earlier_v6: Vrids, set_wanted_since_ns wanted_since_ns: u64,
+            set_resumed_ns resumed_ns: u64;
+    }
+
+    /// Whether a probe was sent to where our adverts come from, by a single host.
+    #[inline(always)]
+    pub(crate) fn is_own(&self, addresses: &Addresses) -> bool {
+        match addresses {
+            Addresses::V4 { source, destination } => {
+                let own = u32::from_ne_bytes(self.own_v4());
+                source[0] < 224 && (own == 0 || own == u32::from_ne_bytes(*destination))
+            }
+            Addresses::V6 { source, destination } => {
+                let own = self.own_v6();
+                source[0] != 0xff && (own == [0, 0] || own == bytemuck::cast::<_, [u64; 2]>(*destination))
+            }
+        }
+    }
+
+    /// A known router has probed, and would take `vrids` over. What nobody has wanted for a while is wanted no more.
+    #[inline(always)]
+    pub(crate) fn note_probe(&self, family: Family, vrids: Vrids, now_ns: u64) {
+        if now_ns.saturating_sub(self.wanted_since_ns()) >= PROBED_NS {
+            self.set_earlier_v4(self.wanted_v4());
+            self.set_earlier_v6(self.wanted_v6());
+            self.set_wanted_v4([0; 4]);
+            self.set_wanted_v6([0; 4]);
+            self.set_wanted_since_ns(now_ns);
+        }
+        match family {
+            Family::V4 => self.set_wanted_v4(both(self.wanted_v4(), vrids)),
+            Family::V6 => self.set_wanted_v6(both(self.wanted_v6(), vrids)),
+        }
+        self.set_last_probe_ns(now_ns);
+    }
+
+    /// Whether a router that probes would take over the virtual router of this address. Of one that runs on another
+    /// interface that is not known here.
+    #[inline(always)]
+    fn is_wanted(&self, vip: VipSlot) -> bool {
+        // SAFETY: the fields are inside the entry; nothing is read yet.
+        let [v4, v6] = unsafe { [&raw mut (*self.0).wanted_v4, &raw mut (*self.0).wanted_v6] };
+        // SAFETY: as above.
+        let [old_v4, old_v6] = unsafe { [&raw mut (*self.0).earlier_v4, &raw mut (*self.0).earlier_v6] };
+        let family = vip.family();
+        vip.vrid == 0
+            || self.has(vip.vrid, pick(family, v4, v6))
+            || self.has(vip.vrid, pick(family, old_v4, old_v6))
     }
 
     /// The program learns here whether somebody runs it. Ordinary frames only see what was learnt from the last
@@ -117,22 +172,30 @@ impl Lease {
         }
     }
 
-    /// The key of tags, where there is one.
+    /// The key of tags in packets of a format, where there is one.
     #[inline(always)]
-    pub(crate) fn tag_key(&self) -> Option<[u64; 2]> {
-        if self.authenticated() == 0 { None } else { Some(self.key()) }
+    pub(crate) fn tag_key(&self, format: u8) -> Option<[u64; 2]> {
+        match self.authenticated() {
+            0 => None,
+            AUTHENTICATED_NEW if format == FIRST_FORMAT => None,
+            _ => Some(self.key()),
+        }
     }
 
-    /// What a reply of this moment says.
+    /// What a reply of this moment says to a router that is `known`, or is not.
     #[inline(always)]
-    pub(crate) fn answer(&self, family: Family, now_ns: u64) -> Answer {
+    pub(crate) fn answer(&self, family: Family, now_ns: u64, known: bool) -> Answer {
         let guard = self.guard();
         let masters = match family {
             Family::V4 => self.masters_v4(),
             Family::V6 => self.masters_v6(),
         };
         Answer {
-            flags: guard.flags(now_ns),
+            flags: if self.special() & SPECIAL_APART == 0 {
+                guard.flags(now_ns, known)
+            } else {
+                TAKES_NO_PART
+            },
             responder: self.incarnation(),
             lease_ns: guard.lease_left_ns(now_ns),
             // As they lie in memory.
@@ -185,7 +248,7 @@ pub(crate) fn keeps_out(frame: &impl Frame, config: &InterfaceConfig) -> Option<
     let lease = lease()?;
     let closed = lease.is_closed();
     let superseded = lease.superseded() != 0;
-    let special = lease.special();
+    let special = lease.special() & (SPECIAL_MUTED | SPECIAL_NO_ACCEPT);
     let muted = special & SPECIAL_MUTED != 0;
     let refused = special & SPECIAL_NO_ACCEPT != 0;
     if !closed && !superseded && special == 0 {
@@ -196,7 +259,7 @@ pub(crate) fn keeps_out(frame: &impl Frame, config: &InterfaceConfig) -> Option<
     // SAFETY: user space replaces whole entries, which are one word.
     let vip = unsafe { HA_VIPS.get_ptr(wanted.address)?.read_volatile() };
     let ban = Ban {
-        closed,
+        closed: closed && lease.is_wanted(vip),
         superseded: superseded && lease.is_superseded(vip),
         muted: muted && lease.is_muted(vip),
         // What is for the address while it is elsewhere is passing through. Of a router on another interface nothing is

@@ -3,10 +3,11 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use ha_common::classify::ProbeAt;
 use ha_common::counter::Counter;
+use ha_common::fence::{KNOWN, RESUMED_NS, steadiness};
 use ha_common::layout::{PEER_SLOTS, PeerSlot, ProberSlot};
 use ha_common::probe::{
     self, AT_LEASE, AT_PROBER, AT_RESPONDER, AT_SEQUENCE, Addresses, Body, HOP_LIMIT, is_probe, is_reply,
-    is_sealed, seal, turn_round,
+    is_sealed, seal, turn_round, wanted,
 };
 use ha_common::rate;
 use ha_common::types::Family;
@@ -109,7 +110,7 @@ pub(crate) fn take<F: Received>(frame: F, at: &ProbeAt, lease: &Lease, orphaned:
         return (F::PASS, Counter::ProbeRejected);
     }
     let addresses = image.addresses(at.family);
-    let key = lease.tag_key();
+    let key = lease.tag_key(body[probe::AT_FORMAT]);
     if !is_sealed(&body, key, &addresses) {
         return (F::PASS, Counter::ProbeTag);
     }
@@ -117,13 +118,22 @@ pub(crate) fn take<F: Received>(frame: F, at: &ProbeAt, lease: &Lease, orphaned:
     if is_reply {
         return if orphaned { (F::PASS, Counter::Unattended) } else { believe::<F>(&body, from, now_ns) };
     }
-    if !admit(from, now_ns) {
-        return (F::DROP, Counter::ProbeRateLimited);
+    if !lease.is_own(&addresses) {
+        return (F::PASS, Counter::ProbeRejected);
     }
-
-    // Before the reply is sent: when it says that the fence is closed, it is.
-    lease.set_last_probe_ns(now_ns);
-    turn_round(&mut body, &lease.answer(at.family, now_ns));
+    let Some((steady, pause_ns)) = admit(from, now_ns, !lease.guard().unattended(now_ns)) else {
+        return (F::DROP, Counter::ProbeRateLimited);
+    };
+    // Who has the key is known at once.
+    let known = key.is_some() || steady >= KNOWN;
+    if known {
+        // Before the reply is sent: when it says that the fence is closed, it is.
+        lease.note_probe(at.family, bytemuck::cast(wanted(&body).0), now_ns);
+        if pause_ns >= RESUMED_NS {
+            lease.set_resumed_ns(now_ns);
+        }
+    }
+    turn_round(&mut body, &lease.answer(at.family, now_ns, known));
     seal(&mut body, key, &addresses.swapped());
     image.body = bytemuck::cast(body);
     image.swap_addresses(at.family);
@@ -140,23 +150,25 @@ fn image() -> Option<&'static mut Image> {
     HA_IMAGE.get_ptr_mut(0).map(|image| unsafe { &mut *image })
 }
 
-/// Whether one more probe of this router is answered.
+/// How steadily this router has probed, and its pause before this probe; `None` where one more probe of it is not answered.
 #[inline(always)]
-fn admit(from: [u64; 2], now_ns: u64) -> bool {
+fn admit(from: [u64; 2], now_ns: u64, attended: bool) -> Option<(u32, u64)> {
     let Some(prober) = HA_PROBERS.get_ptr_mut(from).map(Prober) else {
-        let first =
-            ProberSlot { last_ns: now_ns, window_start_ns: now_ns, count: 1, window_used: 1, reserved: 0 };
-        return HA_PROBERS.insert(from, first, 0).is_ok();
+        let steady = steadiness(0, 0, attended);
+        let first = ProberSlot { last_ns: now_ns, window_start_ns: now_ns, count: 1, window_used: 1, steady };
+        return HA_PROBERS.insert(from, first, 0).is_ok().then_some((steady, 0));
     };
     let window = rate::Window { start_ns: prober.window_start_ns(), used: prober.window_used() };
-    let Some(window) = window.admit_probe(now_ns) else {
-        return false;
-    };
+    let window = window.admit_probe(now_ns)?;
     prober.set_window_start_ns(window.start_ns);
     prober.set_window_used(window.used);
+    // Another CPU may have answered a probe after `now_ns` was read.
+    let pause_ns = now_ns.saturating_sub(prober.last_ns());
+    let steady = steadiness(prober.steady(), pause_ns, attended);
+    prober.set_steady(steady);
     prober.set_last_ns(now_ns);
     prober.set_count(prober.count() + 1);
-    true
+    Some((steady, pause_ns))
 }
 
 /// Writes a reply down if it answers a probe that is on its way.
@@ -217,8 +229,8 @@ struct Prober(*mut ProberSlot);
 
 impl Prober {
     fields! {
-        read window_start_ns: u64, window_used: u32, count: u64;
+        read window_start_ns: u64, window_used: u32, last_ns: u64, count: u64, steady: u32;
         write set_window_start_ns window_start_ns: u64, set_window_used window_used: u32, set_last_ns last_ns: u64,
-            set_count count: u64;
+            set_count count: u64, set_steady steady: u32;
     }
 }

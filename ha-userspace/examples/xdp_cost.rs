@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 use aya::{TestRun as _, TestRunOptions};
 use ha_common::classify::{Verdict, classify, fingerprint};
 use ha_common::layout::{RATE_PROBES, RATE_WINDOW_NS};
-use ha_common::probe::{Probe, ProbeFrame};
+use ha_common::probe::{FORMAT, Masters, Probe, ProbeFrame};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 use ha_userspace::net::clock;
@@ -58,7 +58,7 @@ fn paths() -> Vec<Path> {
 
 fn probe() -> Vec<u8> {
     let ips = ([172, 16, 1, 2].into(), [172, 16, 1, 1].into());
-    let probe = Probe { slot: 0, sequence: 1, prober: 1 };
+    let probe = Probe { slot: 0, sequence: 1, prober: 1, format: FORMAT, wanted: Masters::ALL };
     ProbeFrame::new((PEER_MAC, OWN_MAC), ips, probe, None).expect("one family").bytes().to_vec()
 }
 

@@ -15,4 +15,5 @@ pub mod notify;
 pub mod runtime;
 mod signals;
 pub mod track;
+pub mod trust;
 pub mod xdp;

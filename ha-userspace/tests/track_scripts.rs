@@ -83,7 +83,7 @@ impl Bench {
 fn script(name: &str, program: &Path) -> Script {
     Script {
         name: name.to_owned(),
-        argv: vec![program.display().to_string()],
+        argv: vec![program.into()],
         interval: Duration::from_millis(30),
         timeout: Duration::from_secs(5),
         weight: Weight::default(),
@@ -307,7 +307,7 @@ async fn a_script_gets_a_clean_process() {
     );
     let user = Some(ScriptUser { user: "nobody".to_owned(), group: None });
     let mut chk = Script { user, ..script("chk", &program) };
-    chk.argv.extend(["a b".to_owned(), "$HOME;reboot".to_owned()]);
+    chk.argv.extend(["a b".into(), "$HOME;reboot".into()]);
     bench.apply(&[chk]);
     assert_eq!(bench.state().await, Good);
     let all = bench.read("out/all");
@@ -334,7 +334,7 @@ async fn a_file_that_names_no_interpreter_is_the_shells() {
     std::fs::set_permissions(bench.file("bare"), std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::rename(bench.file("bare"), &program).unwrap();
     let mut chk = script("chk", &program);
-    chk.argv.push("a b".to_owned());
+    chk.argv.push("a b".into());
     bench.apply(&[chk]);
     assert_eq!(bench.event().await, ("chk".to_owned(), Bad, "exit 7".to_owned()));
 }
@@ -375,7 +375,7 @@ async fn a_reload_keeps_what_did_not_change() {
     slow.weight.value = 9;
     slow.place.line = 99;
     let three = bench.write("three", "exit 0");
-    let changed = Script { fall: 9, argv: vec!["false".to_owned()], ..script("two", &two) };
+    let changed = Script { fall: 9, argv: vec!["false".into()], ..script("two", &two) };
     bench.apply(&[script("three", &three), slow.clone(), changed]);
     assert_eq!((bench.runner.state("one"), bench.runner.state("three")), (Good, Pending));
     let mut told = [bench.event().await, bench.event().await].map(|event| (event.0, event.1));

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ha_common::layout::{RATE_PROBES, RATE_WINDOW_NS, VipSlot};
-use ha_common::probe::{Addresses, Key, Masters, Probe, ProbeFrame, Reply};
+use ha_common::probe::{Addresses, FORMAT, Key, Masters, Probe, ProbeFrame, Reply, Secret};
 use ha_common::time::Span;
 use ha_common::types::{Family, Vrid};
 use ha_userspace::net::clock;
@@ -40,7 +40,7 @@ fn best(loaded: &Loaded, frame: &[u8], action: u32) -> u64 {
 
 /// A probe, and what turning it round costs: less the time of a program that makes the reply a probe again.
 fn turned_round(loaded: &Loaded, key: Option<Key>) -> u64 {
-    loaded.lease.set_key(key);
+    loaded.lease.set_key(key.map(Secret::Configured));
     let probe = probe(key);
     let best = |program: BorrowedFd<'_>, action| {
         let renewing = Raw::renewing(&probe, program);
@@ -65,6 +65,7 @@ fn reply() -> Vec<u8> {
         slot: 0,
         sequence: 1,
         prober: 1,
+        format: FORMAT,
         flags: 0,
         responder: 5,
         lease: Span::SECOND,
@@ -76,7 +77,7 @@ fn reply() -> Vec<u8> {
 }
 
 fn probe(key: Option<Key>) -> Vec<u8> {
-    let probe = Probe { slot: 0, sequence: 1, prober: 1 };
+    let probe = Probe { slot: 0, sequence: 1, prober: 1, format: FORMAT, wanted: Masters::ALL };
     let ips = ([172, 16, 1, 2].into(), [172, 16, 1, 1].into());
     ProbeFrame::new((PEER_MAC, OWN_MAC), ips, probe, key).expect("one family").bytes().to_vec()
 }

@@ -5,13 +5,13 @@ mod xdp_support;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 
-use ha_common::fence::PROBED_NS;
+use ha_common::fence::{KNOWN, PROBED_NS};
 use ha_common::layout::VipSlot;
-use ha_common::probe::{Probe, ProbeFrame};
+use ha_common::probe::{FORMAT, Masters, ORPHANED, Probe, ProbeFrame, RESTARTING, Secret};
 use ha_common::time::{Span, Time};
-use ha_common::types::{Family, Vrid};
+use ha_common::types::{Family, Priority, Version, Vrid};
 use ha_userspace::net::clock;
-use ha_userspace::xdp::{Slot, Travel};
+use ha_userspace::xdp::{ClaimRule, Slot, Travel};
 use xdp_support::program::{DROP, Loaded, OWN_MAC, PASS, PEER_MAC, TX, priority_tag};
 use xdp_support::{advert, ethernet, ipv4};
 
@@ -27,6 +27,10 @@ fn main() -> ExitCode {
         ("a_muted_router_serves_and_leaves_questions_to_its_successor", muted),
         ("the_fence_of_a_vlan_leaves_other_vlans_alone", vlan),
         ("virtual_addresses_are_replaced_as_a_set", vips),
+        ("strangers_close_no_fence", strangers),
+        ("s39_what_the_daemon_left_behind_decides_over_adverts", claims),
+        ("only_what_somebody_would_take_over_is_fenced", wanted),
+        ("a_probe_must_be_sent_to_where_our_adverts_come_from", elsewhere),
     ])
 }
 
@@ -69,9 +73,27 @@ fn neighbour(kind: u8, target: Ipv6Addr) -> Vec<u8> {
 }
 
 fn probe() -> Vec<u8> {
-    let probe = Probe { slot: 0, sequence: 1, prober: 1 };
-    let ips = (IpAddr::V4(PEER), IpAddr::V4(OWN));
+    probe_for(Family::V4, Masters::ALL)
+}
+
+fn probe_for(family: Family, wanted: Masters) -> Vec<u8> {
+    let probe = Probe { slot: 0, sequence: 1, prober: 1, format: FORMAT, wanted };
+    let ips = match family {
+        Family::V4 => (IpAddr::V4(PEER), IpAddr::V4(OWN)),
+        Family::V6 => (IpAddr::V6(OWN6), IpAddr::V6(OWN6)),
+    };
     ProbeFrame::new((PEER_MAC, OWN_MAC), ips, probe, None).expect("one family").bytes().to_vec()
+}
+
+/// Of both families.
+fn probe_all(loaded: &Loaded) {
+    for family in [Family::V4, Family::V6] {
+        assert_eq!(loaded.run(&probe_for(family, Masters::ALL)).0, TX);
+    }
+}
+
+fn introduce(loaded: &Loaded) {
+    loaded.introduce(&[Family::V4, Family::V6].map(|family| probe_for(family, Masters::ALL)));
 }
 
 /// Frames that a closed fence drops.
@@ -125,8 +147,9 @@ fn what() {
     for (name, frame) in protected().iter().chain(&free()) {
         assert_eq!(loaded.run(frame).0, PASS, "{name}: nobody probes");
     }
+    introduce(&loaded);
     loaded.lease.renew(clock::now().after(Span::from_secs(60)));
-    assert_eq!(loaded.run(&probe()).0, TX);
+    probe_all(&loaded);
     for (name, frame) in protected().iter().chain(&free()) {
         assert_eq!(loaded.run(frame).0, PASS, "{name}: the daemon lives");
     }
@@ -134,12 +157,12 @@ fn what() {
     loaded.orphan();
     for (name, frame) in protected() {
         for frame in [priority_tag(&frame), frame] {
-            assert_eq!(loaded.run(&probe()).0, TX);
+            probe_all(&loaded);
             assert_eq!(loaded.run(&frame).0, DROP, "{name}");
         }
     }
     for (name, frame) in free() {
-        assert_eq!(loaded.run(&probe()).0, TX);
+        probe_all(&loaded);
         assert_eq!(loaded.run(&frame), (PASS, frame), "{name}");
     }
     assert_eq!(loaded.counters().fenced, 2 * protected().len() as u64);
@@ -152,8 +175,8 @@ fn when() {
     let second = || clock::now().after(Span::SECOND);
 
     assert!(!is_closed(&loaded), "never probed");
-    loaded.run(&probe());
-    assert!(is_closed(&loaded), "nobody has ever vouched for it");
+    introduce(&loaded);
+    assert!(is_closed(&loaded), "nobody vouches for it any more");
     loaded.lease.renew(clock::now().after(Span::from_millis(200)));
     assert!(!is_closed(&loaded));
     std::thread::sleep(std::time::Duration::from_millis(201));
@@ -165,6 +188,7 @@ fn when() {
 
     loaded.lease.renew(clock::now().after(Span::from_secs(60)));
     loaded.orphan();
+    loaded.run(&probe());
     assert!(is_closed(&loaded), "orphaned, whatever the lease says");
     loaded.lease.open_restart_window(clock::now().after(Span::from_millis(100)));
     assert!(!is_closed(&loaded));
@@ -186,7 +210,7 @@ fn when() {
 fn to_the_nanosecond() {
     let loaded = loaded(0);
     let arp = arp(1, VIP);
-    loaded.run(&probe());
+    introduce(&loaded);
     for round in 0..10 {
         let until = clock::now().after(Span::from_millis(25));
         loaded.lease.renew(until);
@@ -365,16 +389,138 @@ fn vlan() {
     let mut loaded = loaded(7);
     let tagged = |frame: &[u8], vid: u8| [&frame[..12], &[0x81, 0, 0, vid], &frame[12..]].concat();
     assert_eq!(loaded.run(&probe()).0, PASS);
-    assert_eq!(loaded.run(&tagged(&probe(), 7)).0, TX);
+    loaded.introduce(&[tagged(&probe(), 7)]);
     loaded.orphan_in(7);
     assert_eq!(loaded.run(&tagged(&arp(1, VIP), 7)).0, DROP);
     assert_eq!(loaded.run(&tagged(&arp(1, VIP), 8)).0, PASS);
     assert_eq!(loaded.run(&arp(1, VIP)).0, PASS);
 }
 
+/// Whoever first turns up when nobody runs the node, or probes now and then, closes nothing, and is not told to take
+/// over.
+fn strangers() {
+    let mut loaded = loaded(0);
+    let flags = |frame: &[u8]| frame[34 + 3];
+    loaded.lease.renew(clock::now().after(Span::from_secs(60)));
+    assert_eq!(loaded.run(&probe()).0, TX);
+    loaded.orphan();
+    for _ in 0..3 * KNOWN {
+        let (action, frame) = loaded.run(&probe());
+        assert_eq!((action, flags(&frame)), (TX, RESTARTING));
+    }
+    assert_eq!(loaded.run(&arp(1, VIP)).0, PASS);
+    // With the key it is no stranger.
+    loaded.lease.set_key(Some(Secret::Configured([1, 2])));
+    let sealed = {
+        let probe = Probe { slot: 0, sequence: 1, prober: 1, format: FORMAT, wanted: Masters::ALL };
+        let ips = (IpAddr::V4(PEER), IpAddr::V4(OWN));
+        ProbeFrame::new((PEER_MAC, OWN_MAC), ips, probe, Some([1, 2])).expect("one family").bytes().to_vec()
+    };
+    let (action, frame) = loaded.run(&sealed);
+    assert_eq!((action, flags(&frame)), (TX, ORPHANED));
+    assert_eq!(loaded.run(&arp(1, VIP)).0, DROP);
+}
+
+/// What the daemon has left behind decides over adverts that nobody judges.
+fn claims() {
+    let mut loaded = master(far());
+    let slot = Slot::of(Family::V4, vrid());
+    loaded.orphan();
+    let version = |version| ClaimRule {
+        version,
+        auth: Some((1, *b"secret\0\0")),
+        priority: Priority::new(101).expect("in range"),
+        peers_only: false,
+        addresses: true,
+    };
+    let v2 = |host: u8, priority, address: Ipv4Addr, auth: u8, password: &[u8; 8]| {
+        let [a, b, c, d] = address.octets();
+        let mut pdu = vec![0x21, 51, priority, 1, auth, 1, 0, 0, a, b, c, d];
+        pdu.extend(password);
+        ethernet(&[], 0x0800, &ipv4(host, 112, &[], &pdu))
+    };
+    let taken = |frame: &[u8], loaded: &Loaded| {
+        loaded.run(frame);
+        let taken = loaded.lease.is_superseded(Family::V4, vrid());
+        loaded.lease.clear_superseded(Family::V4, vrid());
+        taken
+    };
+    let right = v2(2, 50, VIP, 1, b"secret\0\0");
+    loaded.adverts.judge_claims(slot, &version(Version::V3));
+    assert!(taken(&from(2, 51, 50), &loaded) && !taken(&right, &loaded), "VRRPv3 here");
+    loaded.adverts.judge_claims(slot, &version(Version::V2));
+    assert!(taken(&right, &loaded) && !taken(&from(2, 51, 50), &loaded), "VRRPv2 here");
+    assert!(!taken(&v2(2, 50, VIP, 1, b"wrong\0\0\0"), &loaded), "password");
+    assert!(!taken(&v2(2, 50, VIP, 0, b"secret\0\0"), &loaded), "authentication type");
+    assert!(!taken(&v2(2, 50, PEER, 1, b"secret\0\0"), &loaded), "none of our addresses");
+    loaded.adverts.judge_claims(slot, &ClaimRule { addresses: false, ..version(Version::V2) });
+    assert!(taken(&v2(2, 50, PEER, 1, b"secret\0\0"), &loaded), "skip_check_adv_addr");
+
+    let strict = ClaimRule { peers_only: true, ..version(Version::V2) };
+    loaded.adverts.judge_claims(slot, &strict);
+    loaded.adverts.know(slot, &[IpAddr::V4(PEER)]);
+    assert!(taken(&right, &loaded) && !taken(&v2(3, 50, VIP, 1, b"secret\0\0"), &loaded), "no peer");
+
+    loaded.adverts.judge_claims(slot, &version(Version::V2));
+    loaded.lease.open_restart_window(clock::now().after(Span::from_secs(60)));
+    assert!(taken(&right, &loaded), "a peer has not waited");
+    assert!(!taken(&v2(3, 100, VIP, 1, b"secret\0\0"), &loaded), "a stranger who would yield");
+    assert!(taken(&v2(3, 101, VIP, 1, b"secret\0\0"), &loaded), "a stranger who would not");
+}
+
+/// Only what somebody would take over is fenced.
+fn wanted() {
+    let mut loaded = loaded(0);
+    let mut others = Masters::NONE;
+    for n in (1..=u8::MAX).filter(|n| *n != vrid().get()) {
+        others.set(Vrid::new(n).expect("not zero"), true);
+    }
+    let mut this = Masters::NONE;
+    this.set(vrid(), true);
+    let probes = |wanted| [Family::V4, Family::V6].map(|family| probe_for(family, wanted));
+    loaded.introduce(&probes(others));
+    loaded.orphan();
+    for probe in probes(others) {
+        assert_eq!(loaded.run(&probe).0, TX);
+    }
+    for (name, frame) in protected() {
+        assert_eq!(loaded.run(&frame).0, PASS, "{name}: nobody would take it over");
+    }
+    // Over IPv4 alone.
+    loaded.run(&probe_for(Family::V4, this));
+    for (name, frame) in protected() {
+        let v6 = frame[12..14] == [0x86, 0xdd];
+        assert_eq!(loaded.run(&frame).0, if v6 { PASS } else { DROP }, "{name}");
+    }
+    loaded.run(&probe_for(Family::V6, this));
+    for (name, frame) in protected() {
+        assert_eq!(loaded.run(&frame).0, DROP, "{name}");
+    }
+    // It changes its mind, and is believed within two seconds.
+    let start = clock::now();
+    while loaded.run(&arp(1, VIP)).0 == DROP {
+        loaded.run(&probe_for(Family::V4, others));
+        assert!(clock::now().span_since(start) < Span::from_secs(4), "still closed");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// A probe is for where our adverts come from.
+fn elsewhere() {
+    let loaded = loaded(0);
+    loaded.lease.set_own(Some(OWN), Some(OWN6));
+    for family in [Family::V4, Family::V6] {
+        assert_eq!(loaded.run(&probe_for(family, Masters::ALL)).0, TX);
+    }
+    loaded.lease.set_own(Some(PEER), Some(VIP6));
+    for family in [Family::V4, Family::V6] {
+        assert_eq!(loaded.run(&probe_for(family, Masters::ALL)).0, PASS);
+    }
+}
+
 fn vips() {
     let mut loaded = loaded(0);
-    loaded.run(&probe());
+    introduce(&loaded);
     let other = Ipv4Addr::new(172, 16, 1, 26);
     assert_eq!((loaded.run(&arp(1, VIP)).0, loaded.run(&arp(1, other)).0), (DROP, PASS));
     loaded.vips.set([(IpAddr::V4(other), slot(Family::V4))]).expect("room");

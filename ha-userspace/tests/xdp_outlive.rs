@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use ha_common::fence::KNOWN;
 use ha_common::layout::VipSlot;
-use ha_common::probe::{ORPHANED, Probe, ProbeFrame, RESTARTING, Reply};
+use ha_common::probe::{FORMAT, Masters, ORPHANED, Probe, ProbeFrame, RESTARTING, Reply};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 use ha_userspace::config::model::XdpMode;
@@ -56,11 +57,13 @@ fn options(bpffs: &Path, incarnation: u64) -> Options<'_> {
         vlan: 0,
         fingerprint_key: [incarnation, 2],
         incarnation,
+        apart: false,
         probe_key: None,
         bpffs: Some(bpffs),
         bpf_log: None,
         tcx: true,
         routers: &[],
+        roles: &[],
     }
 }
 
@@ -123,7 +126,7 @@ impl Lab {
     }
 
     fn directory(&self) -> PathBuf {
-        self.bpffs().join("xvrrp/v3/ens160")
+        self.bpffs().join("xvrrp/v4/ens160")
     }
 
     fn spawn(&self) -> Daemon {
@@ -136,6 +139,10 @@ impl Lab {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("text");
         assert_eq!(line, "ready\n");
+        // From now on this router is known, and its probes count.
+        for _ in 0..KNOWN + KNOWN / 2 {
+            self.probe();
+        }
         Daemon(child)
     }
 
@@ -154,7 +161,7 @@ impl Lab {
     fn probe(&self) -> Option<Reply> {
         let sequence = self.sequence.get() + 1;
         self.sequence.set(sequence);
-        let probe = Probe { slot: 9, sequence, prober: 77 };
+        let probe = Probe { slot: 9, sequence, prober: 77, format: FORMAT, wanted: Masters::ALL };
         let frame = ProbeFrame::new(self.macs, (PEER.into(), OWN.into()), probe, None).expect("one family");
         self.far.send(frame.bytes());
         self.wait(Duration::from_millis(100), |frame| {
@@ -330,12 +337,12 @@ fn upgraded() {
         xdp.lease.open_restart_window(until);
         xdp.leave();
         let before = link();
-        std::fs::rename(version("v3"), version("v2")).expect("movable");
+        std::fs::rename(version("v4"), version("v3")).expect("movable");
 
         let xdp = attach(lab.bpffs(), 2);
         assert!(xdp.inherited().is_none(), "maps of another version are not understood");
         assert_eq!(link(), before, "the program was replaced, and never missing");
-        assert!(!version("v2").exists());
+        assert!(!version("v3").exists());
         assert_eq!(xdp.lease.restart_until(), until);
         let reply = lab.probe().expect("answered");
         assert_eq!((reply.flags, reply.responder), (RESTARTING, 2), "peers go on waiting");
@@ -351,10 +358,10 @@ fn replaced() {
     inside_runtime(|| {
         // Of another version.
         lab.spawn().kill();
-        std::fs::rename(version("v3"), version("v2")).expect("movable");
+        std::fs::rename(version("v4"), version("v3")).expect("movable");
         let xdp = attach(lab.bpffs(), 2);
         assert!(xdp.inherited().is_none() && xdp.notes().is_empty(), "{:?}", xdp.notes());
-        assert!(lab.directory().join("link").exists() && !version("v2").exists());
+        assert!(lab.directory().join("link").exists() && !version("v3").exists());
         assert_eq!(lab.probe().expect("answered").responder, 2);
         drop(xdp);
 

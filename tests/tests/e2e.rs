@@ -18,10 +18,14 @@ mod degraded;
 mod dropin;
 #[path = "e2e/fast.rs"]
 mod fast;
+#[path = "e2e/field.rs"]
+mod field;
 #[path = "e2e/groups.rs"]
 mod groups;
 #[path = "e2e/harness.rs"]
 mod harness;
+#[path = "e2e/hmac.rs"]
+mod hmac;
 #[path = "e2e/hostile.rs"]
 mod hostile;
 #[path = "e2e/interfaces.rs"]
@@ -70,6 +74,7 @@ fn main() -> std::process::ExitCode {
         addresses::tests(),
         degraded::tests(),
         dropin::tests(),
+        field::tests(),
         hostile::tests(),
         interfaces::tests(),
         interop::tests(),
@@ -86,6 +91,7 @@ fn main() -> std::process::ExitCode {
         notify::tests(),
         groups::tests(),
         ah::tests(),
+        hmac::tests(),
         attach::tests(),
         tc::tests(),
         corpus::tests(),

@@ -21,10 +21,10 @@ fn s39_the_fence_closes_exactly_when_the_reply_says_that_nobody_is_home() {
         for lease_until_ns in [0, NOW - 1, NOW, NOW + 1] {
             for restart_until_ns in [0, NOW, NOW + 1] {
                 let guard = Guard { orphaned, lease_until_ns, restart_until_ns, ..HEALTHY };
-                let gone = guard.flags(NOW) & (ORPHANED | EXPIRED) != 0;
+                let gone = guard.flags(NOW, true) & (ORPHANED | EXPIRED) != 0;
                 assert_eq!(guard.closed(NOW), gone, "{guard:?}");
-                assert_eq!(guard.flags(NOW) & EXPIRED != 0, gone && guard.lease_left_ns(NOW) == 0);
-                assert_eq!(guard.flags(NOW) & ORPHANED != 0, gone && orphaned);
+                assert_eq!(guard.flags(NOW, true) & EXPIRED != 0, gone && guard.lease_left_ns(NOW) == 0);
+                assert_eq!(guard.flags(NOW, true) & ORPHANED != 0, gone && orphaned);
             }
         }
     }
@@ -33,10 +33,10 @@ fn s39_the_fence_closes_exactly_when_the_reply_says_that_nobody_is_home() {
 #[test]
 fn a_restart_is_said_only_where_somebody_would_wonder() {
     let window = Guard { restart_until_ns: NOW + 1, ..HEALTHY };
-    assert_eq!(window.flags(NOW), 0);
-    assert_eq!(window.flags(NOW + 1), EXPIRED, "window and lease are over");
-    assert_eq!(Guard { orphaned: true, ..window }.flags(NOW), RESTARTING);
-    assert_eq!(Guard { lease_until_ns: NOW, ..window }.flags(NOW), RESTARTING);
+    assert_eq!(window.flags(NOW, true), 0);
+    assert_eq!(window.flags(NOW + 1, true), EXPIRED, "window and lease are over");
+    assert_eq!(Guard { orphaned: true, ..window }.flags(NOW, true), RESTARTING);
+    assert_eq!(Guard { lease_until_ns: NOW, ..window }.flags(NOW, true), RESTARTING);
 }
 
 #[test]
@@ -102,7 +102,19 @@ fn solicitations_are_for_their_target_and_other_packets_for_their_destination() 
 
 /// How a VRRPv2 advert with one address and a password begins.
 const ADVERT: [u8; 4] = [0x21, 51, 100, 1];
-const CLAIM: Claim = Claim { foreign: true, multicast: true, unicast_router: false, start: ADVERT };
+const CLAIM: Claim = Claim {
+    kind: 0x21,
+    proven: true,
+    known: false,
+    peers_only: false,
+    ours: true,
+    restarting: false,
+    priority: 101,
+    foreign: true,
+    multicast: true,
+    unicast_router: false,
+    start: ADVERT,
+};
 
 fn packet(family: Family, ttl: u8, pdu_len: usize) -> Packet {
     let vrid = crate::types::Vrid::new(51).expect("not zero");
@@ -113,7 +125,7 @@ fn packet(family: Family, ttl: u8, pdu_len: usize) -> Packet {
 fn s39_whoever_advertises_in_earnest_has_taken_over() {
     let v2 = packet(Family::V4, 255, 20);
     assert!(CLAIM.is_master(&v2));
-    let v3 = Claim { start: [0x31, 51, 1, 1], ..CLAIM };
+    let v3 = Claim { kind: 0, start: [0x31, 51, 1, 1], ..CLAIM };
     assert!(v3.is_master(&packet(Family::V4, 255, 12)));
     assert!(v3.is_master(&packet(Family::V6, 255, 24)));
     let unicast = Claim { multicast: false, unicast_router: true, ..CLAIM };
@@ -122,11 +134,24 @@ fn s39_whoever_advertises_in_earnest_has_taken_over() {
 }
 
 #[test]
+fn s39_in_a_restart_a_peer_has_taken_over_and_a_stranger_if_it_need_not_yield() {
+    let v2 = packet(Family::V4, 255, 20);
+    assert!(Claim { restarting: true, known: true, ..CLAIM }.is_master(&v2));
+    assert!(Claim { restarting: true, priority: 100, ..CLAIM }.is_master(&v2));
+    assert!(Claim { peers_only: true, known: true, ..CLAIM }.is_master(&v2));
+}
+
+#[test]
 fn s39_what_nobody_would_follow_takes_nothing_over() {
     let v2 = packet(Family::V4, 255, 20);
     let no = [
         ("our own", Claim { foreign: false, ..CLAIM }),
         ("a resignation", Claim { start: [0x21, 51, 0, 1], ..CLAIM }),
+        ("a version that is not ours", Claim { kind: 0x31, ..CLAIM }),
+        ("a wrong password", Claim { proven: false, ..CLAIM }),
+        ("another cluster's", Claim { ours: false, known: true, ..CLAIM }),
+        ("no peer", Claim { peers_only: true, ..CLAIM }),
+        ("a stranger in a restart, who would yield", Claim { restarting: true, ..CLAIM }),
         ("another version", Claim { start: [0x41, 51, 100, 1], ..CLAIM }),
         ("another type", Claim { start: [0x22, 51, 100, 1], ..CLAIM }),
         ("no addresses", Claim { start: [0x21, 51, 100, 0], ..CLAIM }),

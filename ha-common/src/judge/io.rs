@@ -111,6 +111,11 @@ pub enum Event {
         /// Kernel time of the reply.
         at: Time,
     },
+    /// It takes no part in fast failover (any more): only the RFC's timers count for it until it says otherwise.
+    Apart {
+        /// Kernel time of the reply.
+        at: Time,
+    },
     /// A peer that was lost is alive. Goes to the machines as [`crate::machine::Input::MasterAlive`].
     Alive {
         /// Kernel time of the sign of life.

@@ -33,7 +33,7 @@ mod tests;
 pub use io::{Answered, Event, Settings, Verdict};
 pub use round_trip::Summary;
 
-use crate::probe::{EXPIRED, ORPHANED, RESTARTING, USER_SPACE};
+use crate::probe::{APART, EXPIRED, ORPHANED, RESTARTING, USER_SPACE};
 use crate::time::{Span, Time};
 use crate::types::Priority;
 use outstanding::Outstanding;
@@ -52,6 +52,9 @@ pub const MAX_GAP: Span = Span::from_secs(10);
 /// How often a peer is probed that is no longer followed but orphaned, expired, or still master for something: its
 /// fence closes, and stays closed, only while it is probed once a second.
 pub const GUARD: Span = Span::from_millis(250);
+/// How long a peer that says that it is being restarted may be silent: it replaces its program, which some network cards
+/// stop for, and a slow processor has no time for anything else while it looks the new one over.
+pub const RESTART_WINDOW: Span = Span::from_millis(250);
 /// First pause of the verdicts after a wrong one; each further one doubles it.
 pub const PAUSE: Span = Span::from_secs(10);
 /// The longest. After as long without a wrong verdict the next pause is short again.
@@ -63,6 +66,11 @@ pub const WRONG_WITHIN: Span = Span::from_secs(10);
 #[must_use]
 pub fn fast_skew_time(priority: Priority, window: Span) -> Span {
     Span(window.times(256 - u64::from(priority.get())).0 / 256)
+}
+
+/// Whether the responder takes no part in fast failover.
+const fn is_apart(reply: &Answered) -> bool {
+    reply.flags & APART != 0
 }
 
 /// How probes are spaced.
@@ -159,6 +167,17 @@ impl PeerJudge {
         }
     }
 
+    /// The number of the latest probe.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Goes on counting after the probe of this number, for a judge that takes another's place.
+    pub const fn continue_after(&mut self, sequence: u64) {
+        self.sequence = sequence;
+    }
+
     /// Other settings, by a reload.
     pub const fn reconfigure(&mut self, settings: Settings) {
         self.settings = settings;
@@ -218,16 +237,24 @@ impl PeerJudge {
         }
         let before = self.latest.replace(*reply);
         self.counts.answered += 1;
-        if before.is_none() {
+        let apart = is_apart(reply);
+        let was_apart = before.as_ref().is_some_and(is_apart);
+        if apart && !was_apart {
+            self.events.push(Event::Apart { at: reply.at });
+        } else if !apart && (before.is_none() || was_apart) {
             self.events.push(Event::Discovered { at: reply.at });
         }
         if let Some(round_trip) = self.outstanding.answered(reply.sequence, reply.at) {
             self.trips.record(round_trip);
         }
         self.quiet_since = self.quiet_since.max(reply.at);
-        self.answers = true;
+        self.answers = !apart;
+        if apart {
+            self.outstanding.clear();
+        }
         self.weigh(reply, before.as_ref(), now);
-        if let Some(before) = before {
+        // Whoever takes no part says by adverts alone that it resigns.
+        if let Some(before) = before.filter(|_| !apart && !was_apart) {
             let vrids = before.masters.without(&reply.masters);
             if !vrids.is_empty() {
                 self.events.push(Event::Resigned { vrids, at: reply.at });
@@ -294,6 +321,12 @@ impl PeerJudge {
     #[must_use]
     pub const fn is_fast(&self) -> bool {
         self.following && self.answers
+    }
+
+    /// Whether it says that it takes no part in fast failover.
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        self.latest.as_ref().is_some_and(is_apart)
     }
 
     /// The end of the pause after a wrong verdict, while there is one.

@@ -2,7 +2,7 @@
 
 use super::{
     Answered, DISCOVERY, EXPIRED, Event, GUARD, MAX_GAP, MAX_PAUSE, ORPHANED, PAUSE, Pace, PeerJudge,
-    RESTARTING, USER_SPACE, Verdict, WRONG_WITHIN,
+    RESTART_WINDOW, RESTARTING, USER_SPACE, Verdict, WRONG_WITHIN, is_apart,
 };
 use crate::time::{Span, Time};
 
@@ -28,7 +28,7 @@ impl PeerJudge {
 
     /// What a reply says of the responder.
     pub(super) fn weigh(&mut self, reply: &Answered, before: Option<&Answered>, now: Time) {
-        let restarting = reply.flags & RESTARTING != 0;
+        let restarting = reply.flags & RESTARTING != 0 && !is_apart(reply);
         if restarting && !self.restarting {
             self.events.push(Event::Restarting { at: reply.at });
         }
@@ -68,7 +68,15 @@ impl PeerJudge {
 
     /// After a reply: the spacing that the peer's state asks for.
     pub(super) fn repace(&mut self, reply: &Answered) {
-        let (pace, gap) = if self.following {
+        let (pace, gap) = if self.following && is_apart(reply) {
+            // It is asked now and then whether it does again.
+            if matches!(self.pace, Pace::Slow { .. }) {
+                return;
+            }
+            self.pace = Pace::Slow { gap: DISCOVERY };
+            self.next_send = self.last_send.after(DISCOVERY);
+            return;
+        } else if self.following {
             (Pace::Fast, self.settings.interval)
         } else if needs_guard(reply) {
             (Pace::Slow { gap: GUARD }, GUARD)
@@ -94,11 +102,17 @@ impl PeerJudge {
         {
             return None;
         }
+        // It has never been master by its own word, which a master gives before its first advert: whoever does not take
+        // part, in a version that did not say so.
+        if self.latest.is_some_and(|latest| latest.masters.is_empty()) {
+            return None;
+        }
         let last_witness = self.outstanding.nth(usize::from(self.settings.misses.max(1)) - 1)?;
         let window = match self.latest {
             Some(latest) if latest.flags & USER_SPACE != 0 => {
                 self.settings.window.max(self.settings.user_space_window)
             }
+            Some(latest) if latest.flags & RESTARTING != 0 => self.settings.window.max(RESTART_WINDOW),
             Some(_) | None => self.settings.window,
         };
         // The prober's own lateness is no silence of the peer.
@@ -199,11 +213,16 @@ impl PeerJudge {
 
 /// Whether a peer that is not followed may still answer for addresses of ours, or would if its fence were open.
 fn needs_guard(reply: &Answered) -> bool {
-    said(reply).is_some() || !reply.masters.is_empty()
+    !is_apart(reply) && (unattended(reply).is_some() || !reply.masters.is_empty())
 }
 
-/// What the responder says that amounts to a verdict.
-const fn said(reply: &Answered) -> Option<Verdict> {
+/// What the responder says that amounts to a verdict: one that is master for nothing has nobody's role to lose.
+fn said(reply: &Answered) -> Option<Verdict> {
+    unattended(reply).filter(|_| !reply.masters.is_empty())
+}
+
+/// Whether and why nobody vouches for the responder.
+const fn unattended(reply: &Answered) -> Option<Verdict> {
     if reply.flags & RESTARTING != 0 {
         None
     } else if reply.flags & ORPHANED != 0 {

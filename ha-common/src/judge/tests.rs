@@ -5,7 +5,7 @@ extern crate std;
 use std::vec::Vec;
 
 use super::*;
-use crate::probe::Masters;
+use crate::probe::{Masters, TAKES_NO_PART};
 use crate::types::Vrid;
 
 const US: u64 = 1_000;
@@ -412,6 +412,17 @@ fn a_daemon_that_answers_itself_gets_more_patience() {
 }
 
 #[test]
+fn a_peer_that_is_restarted_may_be_silent_for_longer() {
+    let mut rig = Rig::fast();
+    rig.reply.flags = RESTARTING;
+    rig.pass(3 * MS);
+    rig.answering = false;
+    let last = rig.reply.at;
+    rig.pass(300 * MS);
+    assert_eq!(rig.verdicts()[0], (last.after(RESTART_WINDOW), Verdict::Unreachable));
+}
+
+#[test]
 fn a_daemon_that_answers_itself_is_silent_while_it_is_restarted() {
     let mut rig = Rig::fast();
     rig.reply.flags = USER_SPACE | RESTARTING;
@@ -447,4 +458,54 @@ fn the_skew_keeps_the_order() {
     let skew = |priority| fast_skew_time(Priority::new(priority).expect("a priority"), window);
     assert_eq!(skew(100), Span(window.0 * 156 / 256));
     assert!(skew(254) > Span::ZERO && (1..255).all(|n| skew(n) > skew(n + 1)));
+}
+
+/// What a responder says that takes no part: `fast_failover off`, by a reload or since its start.
+#[test]
+fn a_peer_that_takes_no_part_is_not_judged() {
+    for silent in [false, true] {
+        let mut rig = Rig::fast();
+        rig.reply.flags = TAKES_NO_PART;
+        rig.pass(5 * MS);
+        let events: Vec<_> = rig.events.drain(..).map(|(_, event)| event).collect();
+        assert!(matches!(events[..], [Event::Apart { .. }]), "{events:?}");
+        assert!(rig.judge.is_apart() && !rig.judge.is_fast());
+        // Whether it goes on answering, resigns, or says nothing any more.
+        rig.answering = !silent;
+        rig.reply.masters = Masters::NONE;
+        rig.sent.clear();
+        rig.pass(60_000 * MS);
+        assert_eq!(rig.events, [], "silent: {silent}");
+        assert!(rig.sent.len() < 12, "{} probes in a minute", rig.sent.len());
+        // It does again.
+        (rig.answering, rig.reply.flags, rig.reply.masters) = (true, 0, masters());
+        rig.pass(11_000 * MS);
+        assert!(matches!(rig.events[..], [(_, Event::Discovered { .. })]), "{:?}", rig.events);
+        rig.answering = false;
+        rig.pass(10 * MS);
+        assert!(!rig.verdicts().is_empty());
+    }
+}
+
+/// To a prober that does not know the flag, it is a router whose daemon answers itself and is being restarted.
+#[test]
+fn an_older_prober_does_not_judge_it_either() {
+    let mut rig = Rig::fast();
+    rig.reply.flags = TAKES_NO_PART & !APART;
+    rig.pass(5 * MS);
+    rig.answering = false;
+    rig.pass(60_000 * MS);
+    assert_eq!(rig.verdicts(), []);
+}
+
+/// An older version with `fast_failover off` answered as one whose lease had run out, master for nothing.
+#[test]
+fn who_is_master_for_nothing_has_nothing_to_lose() {
+    let mut rig = Rig::new();
+    (rig.reply.flags, rig.reply.masters) = (EXPIRED, Masters::NONE);
+    rig.judge.follow(true, rig.now);
+    rig.pass(100 * MS);
+    rig.answering = false;
+    rig.pass(100 * MS);
+    assert_eq!(rig.verdicts(), []);
 }

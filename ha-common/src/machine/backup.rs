@@ -31,6 +31,12 @@ pub(super) const MAX_LOSSES: u8 = 3;
 /// had no CPU for longer waits until the judge says it again.
 pub(super) const STALE: Span = Span::from_millis(20);
 
+/// A master that advertises at least this often is given the time until its next advert when probes do not reach it.
+pub const SOON: Span = Span::from_millis(100);
+
+/// An advert may be later than this, or than an eighth of its interval, without being late.
+const ADVERT_LATE: Span = Span::from_millis(1);
+
 /// What the down timer measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
@@ -114,6 +120,13 @@ impl Backup {
             loss: None,
             ripe: None,
         }
+    }
+
+    /// The watch of a master that has just resigned without knowing for whom.
+    pub(super) const fn after_resignation(now: Time) -> Self {
+        let mut backup = Self::new(now);
+        backup.wait = Wait::Skew;
+        backup
     }
 
     /// The watch of a master that has just yielded to `heard`.
@@ -310,7 +323,7 @@ impl Backup {
     }
 
     /// A verdict, or a resignation by the bitmap.
-    pub(super) fn lost(&mut self, loss: Loss) -> Verdict {
+    pub(super) fn lost(&mut self, mut loss: Loss) -> Verdict {
         let known = self.watched().map(|master| master.address).or(self.resigned);
         // What was heard since refutes it.
         let heard = if self.master.is_some() {
@@ -321,6 +334,9 @@ impl Backup {
         let outdated = heard.is_some_and(|at| at > loss.at);
         if known != Some(loss.source) || outdated {
             return Verdict::Nothing;
+        }
+        if let Some(advert) = self.advert_soon(&loss) {
+            loss.wait = loss.wait.max(advert.span_since(loss.at));
         }
         if let Some(known) = &mut self.loss
             && known.due() <= loss.due()
@@ -344,6 +360,15 @@ impl Backup {
         self.resigned = Some(loss.source);
         self.lower_since = None;
         if tracked { Verdict::Untrack } else { Verdict::Nothing }
+    }
+
+    /// When the next advert should have come of a master that is said to be unreachable and has advertised in time so
+    /// far, where that is soon: if it comes, the way there is broken, not the master.
+    fn advert_soon(&self, loss: &Loss) -> Option<Time> {
+        let master = self.watched().filter(|master| master.interval <= SOON)?;
+        let due = master.last_seen.after(master.interval);
+        let late = Span(master.interval.0 / 8).max(ADVERT_LATE);
+        (loss.reason == Reason::MasterUnreachable && due >= loss.at).then(|| due.after(late))
     }
 
     /// A sign of life that is no advert.

@@ -51,6 +51,7 @@ mod tests;
 
 use core::net::IpAddr;
 
+pub use backup::SOON;
 pub use io::{Action, Input, Params, Tracked};
 pub use state::{Effect, Reason, State};
 pub use timers::{master_down_interval, skew_time};
@@ -295,13 +296,14 @@ impl Machine {
         }
     }
 
-    /// Whoever took over answers priority 0 with an advert at once, and backups that did not probe learn of it.
+    /// Whoever took over answers priority 0 with an advert at once, and backups that did not probe learn of it. If nobody
+    /// did, this router waits no longer than they do.
     fn step_down(&mut self, now: Time) {
         match self.phase {
             Phase::Init | Phase::Fault | Phase::Backup(_) => {}
             Phase::Master { .. } => {
                 self.actions.push(Action::SendAdvert { priority: 0 });
-                self.enter(Phase::Backup(Backup::new(now)), Reason::LeaseExpired, now);
+                self.enter(Phase::Backup(Backup::after_resignation(now)), Reason::LeaseExpired, now);
             }
             Phase::Leaving { .. } => self.enter(Phase::Init, Reason::LeaseExpired, now),
         }
@@ -355,9 +357,8 @@ impl Machine {
             return;
         }
         if heard.at <= sent {
-            // Our advert answered it, but whoever claimed the addresses while nobody ran this router has announced
-            // them too.
-            if self.reason == Reason::Resumed && heard.at <= self.since && heard.priority > 0 {
+            // Our advert answered it, but whoever claims the addresses announces them too.
+            if heard.priority > 0 {
                 self.actions.push(Action::Contested);
             }
             return;

@@ -70,12 +70,13 @@ impl Rig {
 
     /// An advert that arrives now.
     fn hear(&mut self, host: u8, priority: u8) -> Vec<Action> {
-        self.feed(Input::Advert {
-            source: ip(host),
-            priority,
-            interval: Span::from_millis(100),
-            at: self.now,
-        })
+        self.hear_every(100, host, priority)
+    }
+
+    /// An advert that arrives now, of a router that sends one in so many milliseconds.
+    fn hear_every(&mut self, millis: u64, host: u8, priority: u8) -> Vec<Action> {
+        let interval = Span::from_millis(millis);
+        self.feed(Input::Advert { source: ip(host), priority, interval, at: self.now })
     }
 
     fn pass(&mut self, millis: u64) -> &mut Self {

@@ -20,7 +20,7 @@ fn vrid(value: u8) -> Vrid {
 }
 
 fn probe() -> Probe {
-    Probe { slot: 0x0203, sequence: 7, prober: PROBER }
+    Probe { slot: 0x0203, sequence: 7, prober: PROBER, format: FIRST_FORMAT, wanted: Masters::ALL }
 }
 
 fn masters(vrids: &[u8]) -> Masters {

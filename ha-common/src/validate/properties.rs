@@ -18,11 +18,12 @@ fn rules_of<'a>(sent: &'a Sent, peers: &'a [Peer]) -> Rules<'a> {
         interval: sent.advert.interval,
         auth: sent.auth,
         transport: if is_multicast(destination) {
-            Transport::Multicast { group: destination }
+            Transport::Multicast { group: destination, sources: &[] }
         } else {
             Transport::Unicast { peers, check_source: true }
         },
         addresses: &sent.addresses,
+        any_addresses: false,
         own_addresses: &[],
     }
 }
@@ -75,7 +76,7 @@ proptest! {
         let at = at.index(other.len());
         // An address of the other family is in no packet.
         other[at] = match sent.advert.family { Family::V4 => VIP_V6.into(), Family::V6 => VIP.into() };
-        let different = Rules { addresses: &other, ..rules_of(&sent, &peers) };
+        let different = Rules { addresses: &other, any_addresses: true, ..rules_of(&sent, &peers) };
         prop_assert!(!validate(&different, &meta, &bytes).unwrap().addresses_match);
     }
 

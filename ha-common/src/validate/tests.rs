@@ -19,8 +19,9 @@ const RULES: Rules<'_> = Rules {
     version: Version::V2,
     interval: Centis::DEFAULT,
     auth: PASSWORD,
-    transport: Transport::Multicast { group: standard_group(Family::V4) },
+    transport: Transport::Multicast { group: standard_group(Family::V4), sources: &[] },
     addresses: V4_VIP,
+    any_addresses: false,
     own_addresses: &[IpAddr::V4(PEER)],
 };
 
@@ -98,7 +99,7 @@ fn adverts_of_real_routers_are_accepted() {
 fn adverts_of_real_routers_over_ipv6_are_accepted() {
     let rules = Rules {
         family: Family::V6,
-        transport: Transport::Multicast { group: standard_group(Family::V6) },
+        transport: Transport::Multicast { group: standard_group(Family::V6), sources: &[] },
         addresses: &[IpAddr::V6(VIP_V6), IpAddr::V6(VIP_LINK_LOCAL)],
         own_addresses: &[],
         ..RULES_V3
@@ -226,7 +227,7 @@ fn s14_address_counts_at_both_ends() {
     };
     let rules = Rules {
         family: Family::V6,
-        transport: Transport::Multicast { group: standard_group(Family::V6) },
+        transport: Transport::Multicast { group: standard_group(Family::V6), sources: &[] },
         addresses: &addresses,
         own_addresses: &[],
         ..RULES_V3
@@ -262,6 +263,36 @@ fn s15_a_list_that_differs_is_accepted_and_said() {
     assert!(!judge(&[a, b, VIP_V6.into()], ab));
     assert!(!judge(&[], ab));
     assert!(!judge(&[a, VIP_V6.into()], ab));
+}
+
+#[test]
+fn a_list_with_nothing_in_common_is_another_service_s() {
+    let judge = |ours: &[IpAddr], any: bool| {
+        let rules = Rules { addresses: ours, any_addresses: any, ..RULES_V3 };
+        validate(&rules, &META, &KEEPALIVED_V3_V4).map(|judged| judged.addresses_match)
+    };
+    let (a, other) = (IpAddr::V4(VIP), IpAddr::V4(Ipv4Addr::new(172, 16, 1, 200)));
+    assert_eq!(judge(&[other], false), Err(Counter::AddressListMismatch));
+    assert_eq!(judge(&[other, VIP_V6.into()], false), Err(Counter::AddressListMismatch));
+    assert_eq!(judge(&[other], true), Ok(false));
+    // One in common is enough, and who has none can be nobody else.
+    assert_eq!(judge(&[other, a], false), Ok(false));
+    assert_eq!(judge(&[], false), Ok(false));
+    // What is wrong otherwise is said first.
+    let rules = Rules { addresses: &[other], interval: Centis::DEFAULT, ..RULES };
+    let wrong = sealed(with(KEEPALIVED_V2_PASS, 12, b'2'));
+    assert_eq!(reason(&rules, &META, &wrong), Some(Counter::AuthFailure));
+}
+
+#[test]
+fn multicast_from_others_than_check_source_is_dropped() {
+    let from = |sources| {
+        let transport = Transport::Multicast { group: standard_group(Family::V4), sources };
+        reason(&Rules { transport, ..RULES }, &META, &KEEPALIVED_V2_PASS)
+    };
+    assert_eq!(from(&[IpAddr::V4(ROUTER)]), None);
+    assert_eq!(from(&[IpAddr::V4(PEER), IpAddr::V4(ROUTER)]), None);
+    assert_eq!(from(&[IpAddr::V4(PEER)]), Some(Counter::UnknownPeer));
 }
 
 #[test]
@@ -341,7 +372,7 @@ fn s17_carp_is_called_carp_whatever_else_is_wrong() {
 #[test]
 fn s17_vrrp_of_carps_length_is_vrrp() {
     // Five addresses make a VRRPv2 advert of 36 bytes.
-    let rules = Rules { auth: Auth::None, ..RULES };
+    let rules = Rules { auth: Auth::None, any_addresses: true, ..RULES };
     assert_eq!(reason(&rules, &META, &carp(5)), None);
     // Seven make 44, which CARP never is.
     let mut seven = [0; 44];
@@ -384,7 +415,7 @@ fn s19_another_group_is_another_set_of_routers() {
     let group = Ipv4Addr::new(224, 0, 0, 99);
     let elsewhere = Meta { endpoints: Endpoints::V4 { source: ROUTER, destination: group }, ttl: 255 };
     assert_eq!(reason(&RULES, &elsewhere, &KEEPALIVED_V2_PASS), Some(Counter::OtherGroup));
-    let rules = Rules { transport: Transport::Multicast { group: group.into() }, ..RULES };
+    let rules = Rules { transport: Transport::Multicast { group: group.into(), sources: &[] }, ..RULES };
     assert_eq!(reason(&rules, &elsewhere, &KEEPALIVED_V2_PASS), None);
     assert_eq!(reason(&rules, &META, &KEEPALIVED_V2_PASS), Some(Counter::OtherGroup));
 }
@@ -431,7 +462,7 @@ fn s21_either_form_of_checksum_is_taken_over_ipv4() {
 #[test]
 fn the_most_telling_reason_wins() {
     // A packet with everything wrong, repaired check by check in the order of the checks.
-    let group = Transport::Multicast { group: Ipv4Addr::new(224, 0, 0, 99).into() };
+    let group = Transport::Multicast { group: Ipv4Addr::new(224, 0, 0, 99).into(), sources: &[] };
     let mut rules = Rules {
         vrid: Vrid::new(1).unwrap(),
         own_addresses: &[IpAddr::V4(ROUTER)],

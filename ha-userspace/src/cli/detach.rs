@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::{DEFAULT_BPFFS, DEFAULT_RUN_DIR};
 use crate::control::runlock::{LockError, RunLock};
+use crate::net::sysctl::{self, Changed};
 use crate::xdp;
 
 /// Options of `xvrrp detach`.
@@ -33,6 +34,7 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    Changed::load(args.run_dir.join(sysctl::FILE)).restore();
     let detached = xdp::detach_everything(&args.bpffs);
     let filters = xdp::remove_filters();
     for interface in &filters {

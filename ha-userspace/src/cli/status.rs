@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::control::protocol::{
-    GroupStatus, InstanceStatus, InterfaceStatus, PeerStatus, PriorityStatus, Request, Response,
-    ScriptStatus, Status, TrackerStatus,
+    GroupStatus, HmacStatus, InstanceStats, InstanceStatus, InterfaceStatus, PeerStatus, PriorityStatus,
+    Request, Response, ScriptStatus, Status, TrackerStatus,
 };
 use crate::control::{DEFAULT_RUN_DIR, client};
 
@@ -162,6 +162,7 @@ fn liveness(peer: &PeerStatus) -> String {
     match (&peer.verdict, peer.paused_ms) {
         (_, Some(ms)) => format!("RFC timers for {}, after a wrong verdict", span(ms)),
         (Some(verdict), None) => verdict.clone(),
+        (None, None) if peer.apart => "RFC timers, it has fast_failover off".to_owned(),
         (None, None) if peer.fast && peer.user_space => "fast, answers from user space".to_owned(),
         (None, None) if peer.fast => "fast".to_owned(),
         (None, None) if peer.answered == 0 => "RFC timers, answers no probes".to_owned(),
@@ -227,6 +228,9 @@ fn details(instance: &InstanceStatus) -> String {
             ),
         );
     }
+    if let Some(hmac) = &instance.hmac {
+        line("auth_hmac", &authentication(hmac, &instance.stats));
+    }
     for (index, vip) in instance.vips.iter().enumerate() {
         line(if index == 0 { "vips" } else { "" }, vip);
     }
@@ -241,6 +245,35 @@ fn details(instance: &InstanceStatus) -> String {
             times(stats.release_master)
         ),
     );
+    out
+}
+
+/// `enforce, signs with key 2 of 1, 2; window 5 s; refused 3 (2 replay, 1 stale)`.
+fn authentication(hmac: &HmacStatus, stats: &InstanceStats) -> String {
+    let keys: Vec<_> = hmac.keys.iter().map(u8::to_string).collect();
+    let signs = if hmac.mode == "receive-only" { "would sign" } else { "signs" };
+    let mut out = format!("{}, {signs} with key {} of {}", hmac.mode, hmac.active_key, keys.join(", "));
+    match hmac.time_window_s {
+        Some(window) => _ = write!(out, "; window {window} s"),
+        None => _ = write!(out, "; {}", hmac.anti_replay),
+    }
+    let refused = [
+        (stats.auth_ext_missing, "missing"),
+        (stats.auth_ext_malformed, "malformed"),
+        (stats.auth_ext_unknown_key, "unknown key"),
+        (stats.auth_ext_invalid_hmac, "invalid HMAC"),
+        (stats.auth_ext_stale, "stale"),
+        (stats.auth_ext_replay, "replay"),
+    ];
+    let _ = write!(out, "; refused {}", refused.iter().map(|(count, _)| count).sum::<u64>());
+    let reasons: Vec<_> =
+        refused.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{count} {why}")).collect();
+    if !reasons.is_empty() {
+        let _ = write!(out, " ({})", reasons.join(", "));
+    }
+    if hmac.unsigned > 0 {
+        let _ = write!(out, "; accepted unsigned {}", hmac.unsigned);
+    }
     out
 }
 

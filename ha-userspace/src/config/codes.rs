@@ -38,6 +38,7 @@ codes! {
     DEFINITION_BAD = "XV0206", "A definition is malformed or expands without end.";
     SEQUENCE_BAD = "XV0207", "A ~SEQ or ~LST is malformed.";
     ENV_MISSING = "XV0208", "An environment variable is not set.";
+    LOOKALIKE = "XV0209", "A character that cannot be seen, or that looks like another.";
     UNKNOWN_KEYWORD = "XV0301", "A keyword is unknown.";
     NOT_IMPLEMENTED = "XV0302", "A keyword of keepalived that is not implemented yet.";
     LVS = "XV0303", "Load balancing is out of scope.";
@@ -76,6 +77,8 @@ codes! {
     GROUP_MEMBER = "XV0521", "A group and its members do not fit.";
     LINK_CONFLICT = "XV0522", "Virtual MAC or ipvlan settings that do not fit.";
     NOT_TRACKED = "XV0523", "A route, a rule or an interface is not tracked as written.";
+    HMAC_UNUSABLE = "XV0541", "auth_hmac cannot be used as it is written.";
+    KEY_FILE_OPEN = "XV0542", "Others than the daemon can read or change a key file.";
     SCRIPT_INCOMPLETE = "XV0601", "A script block names no script.";
     SCRIPT_UNKNOWN = "XV0602", "A tracker names an unknown script.";
     SCRIPT_INSECURE = "XV0603", "Scripts without enable_script_security.";
@@ -84,10 +87,12 @@ codes! {
     TRACKER_UNKNOWN = "XV0606", "Something that is named is not defined.";
     TRACKER_INCOMPLETE = "XV0607", "A block lacks what it needs.";
     GROUP_WEIGHT = "XV0608", "A weight that a sync group does not allow.";
+    SCRIPT_SHELL = "XV0609", "A script is written for a shell, and none reads it.";
     WEIGHT_CANNOT_DECIDE = "XV0701", "A weight can hardly or never change the master.";
     STRICT_UNPINGABLE = "XV0702", "vrrp_strict makes the addresses unreachable.";
     SCRIPT_OVERLAPS = "XV0703", "A check may take longer than its interval.";
     OWN_PEER = "XV0704", "A unicast peer is the instance's own address.";
+    VIP_UNFENCED = "XV0705", "A virtual address is on an interface without a fence.";
     VIP_OFF_LINK = "XV0801", "A virtual address lies in no network of its interface.";
     TIMER_TOO_SHORT = "XV0802", "This host cannot hold a timer.";
     NO_REALTIME = "XV0803", "Short timers without real-time scheduling.";
@@ -97,6 +102,7 @@ codes! {
     PEER_IS_HERE = "XV0807", "A unicast peer is this host itself.";
     VIP_IS_ORDINARY = "XV0808", "A virtual address is an ordinary address of the interface.";
     FAST_PATH = "XV0809", "XDP could be better on an interface.";
+    FIREWALL = "XV0810", "The firewall drops adverts.";
     TWIN_ALONE = "XV0901", "Only one of two routers has an instance.";
     TWIN_VRID = "XV0902", "Two routers use different VRIDs for one service.";
     TWIN_VERSION = "XV0903", "Two routers use different VRRP versions.";

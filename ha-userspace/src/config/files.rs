@@ -1,8 +1,8 @@
 //! Opening configuration files, with limits.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// All files of one configuration together. keepalived's largest published ones are below 10 MB.
@@ -23,14 +23,40 @@ pub(super) enum FileError {
     /// It is too big.
     #[error("the files together are larger than {} MiB", MAX_BYTES >> 20)]
     TooBig,
+    /// It is too big for a key.
+    #[error("it is larger than any key")]
+    NoKey,
 }
 
 /// Read a regular text file of at most `budget` bytes. Never blocks on a pipe.
 pub(super) fn read(path: &Path, budget: u64) -> Result<Vec<u8>, FileError> {
+    let (bytes, _) = open(path, budget)?;
+    check_text(&bytes)?;
+    Ok(bytes)
+}
+
+/// Read a file that holds a secret, and say how somebody else can come by it, or change it.
+pub(super) fn read_secret(path: &Path, budget: u64) -> Result<(Vec<u8>, Option<&'static str>), FileError> {
+    let (bytes, metadata) = open(path, budget).map_err(|error| match error {
+        FileError::TooBig => FileError::NoKey,
+        error => error,
+    })?;
+    let stranger = ![0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
+    let exposed = match metadata.mode() {
+        mode if mode & 0o022 != 0 => Some("can be changed by others than its owner"),
+        mode if mode & 0o044 != 0 => Some("can be read by others than its owner"),
+        _ if stranger => Some("belongs to another user than root and the daemon's"),
+        _ => None,
+    };
+    Ok((bytes, exposed))
+}
+
+fn open(path: &Path, budget: u64) -> Result<(Vec<u8>, Metadata), FileError> {
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC);
     let file = options.open(path)?;
-    let kind = file.metadata()?.file_type();
+    let metadata = file.metadata()?;
+    let kind = metadata.file_type();
     if kind.is_dir() {
         return Err(FileError::Kind("a directory"));
     }
@@ -42,8 +68,7 @@ pub(super) fn read(path: &Path, budget: u64) -> Result<Vec<u8>, FileError> {
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > budget {
         return Err(FileError::TooBig);
     }
-    check_text(&bytes)?;
-    Ok(bytes)
+    Ok((bytes, metadata))
 }
 
 /// Refuse what is no text. Any encoding is fine, so only NUL gives a binary file away.

@@ -1,4 +1,4 @@
-//! Every keyword of keepalived's manual page (up to 2.3) on the VRRP side, with its block and what becomes of it.
+//! Every keyword of keepalived's manual page (up to 2.4) on the VRRP side, with its block and what becomes of it.
 //!
 //! The lowering files match on the words that are [`Status::Implemented`]; a test keeps the two in step.
 
@@ -19,6 +19,8 @@ pub enum Context {
     Instance,
     /// `authentication` of an instance.
     Authentication,
+    /// `auth_hmac` of an instance.
+    AuthHmac,
     /// `vrrp_sync_group`.
     SyncGroup,
     /// `track_file` at the top.
@@ -45,6 +47,7 @@ impl Context {
             Self::Script => "vrrp_script",
             Self::Instance => "vrrp_instance",
             Self::Authentication => "authentication",
+            Self::AuthHmac => "auth_hmac",
             Self::SyncGroup => "vrrp_sync_group",
             Self::TrackFile => "track_file",
             Self::TrackProcess => "vrrp_track_process",

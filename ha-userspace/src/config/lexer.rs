@@ -1,8 +1,10 @@
 //! Bytes of a line to words.
 //!
 //! keepalived 2.2.7, tried: only `"` quotes in ordinary lines, so that `auth_pass it's` is four characters and an
-//! apostrophe; lines that hold a command take quoting and escapes as a shell does. `#` and `!` start a comment
+//! apostrophe; lines that hold a command take both quotes and escapes (see [`command`]). `#` and `!` start a comment
 //! anywhere outside `"`. Unquoted braces are words of their own, with or without white space around them.
+
+pub mod command;
 
 use super::source::Span;
 use super::text::{Text, is_space};
@@ -16,6 +18,8 @@ pub struct Word {
     pub span: Span,
     /// Whether any of it was quoted.
     pub quoted: bool,
+    /// What ended before it should, in the line of a command.
+    pub flaw: Option<command::Flaw>,
 }
 
 impl Word {
@@ -50,7 +54,12 @@ pub fn code_length(line: &[u8]) -> (usize, Option<usize>) {
     let mut at = 0;
     while let Some(byte) = line.get(at) {
         match byte {
-            b'\\' if line.get(at + 1) == Some(&b'"') => at += 1,
+            b'\\' => match line.get(at + 1) {
+                Some(b'"' | b'\\') => at += 1,
+                // An escaped comment is one all the same, and takes the backslash with it.
+                Some(b'#' | b'!') if quote.is_none() => return (at, None),
+                _ => {}
+            },
             b'"' => quote = if quote.is_some() { None } else { Some(at) },
             b'#' | b'!' if quote.is_none() => return (at, None),
             _ => {}
@@ -65,22 +74,33 @@ pub fn code_length(line: &[u8]) -> (usize, Option<usize>) {
 pub fn tokens(line: &Text) -> Vec<Token> {
     let bytes = line.bytes();
     let mut tokens = Vec::new();
-    let mut at = 0;
+    let (mut at, mut first) = (0, true);
     while let Some(byte) = bytes.get(at) {
         match byte {
             byte if is_space(*byte) => at += 1,
             b'{' => {
                 tokens.push(Token::Open(line.span(at..at + 1)));
-                at += 1;
+                (at, first) = (at + 1, true);
             }
             b'}' => {
                 tokens.push(Token::Close(line.span(at..at + 1)));
-                at += 1;
+                (at, first) = (at + 1, true);
             }
             _ => {
                 let (word, end) = word(line, at);
+                let command = first && command::is_keyword(&word.bytes);
                 tokens.push(Token::Word(word));
-                at = end;
+                (at, first) = (end, false);
+                if command {
+                    at = command::end(bytes, end);
+                    let (parts, flaw) = command::parts(bytes.get(end..at).unwrap_or_default());
+                    let last = parts.len().saturating_sub(1);
+                    tokens.extend(parts.into_iter().enumerate().map(|(index, part)| {
+                        let span = line.span(end + part.range.start..end + part.range.end);
+                        let flaw = flaw.filter(|_| index == last);
+                        Token::Word(Word { bytes: part.bytes.into(), span, quoted: part.quoted, flaw })
+                    }));
+                }
             }
         }
     }
@@ -95,7 +115,7 @@ fn word(line: &Text, start: usize) -> (Word, usize) {
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b'\\' if bytes.get(at + 1) == Some(&b'"') => {
-                // Kept for a second reading by `command`, which takes the backslash away.
+                // The backslash stays; only a `"` outside quotes loses it.
                 if inside {
                     out.push(b'\\');
                 }
@@ -122,74 +142,5 @@ fn word(line: &Text, start: usize) -> (Word, usize) {
         }
         at += 1;
     }
-    (Word { bytes: out.into(), span: line.span(start..at), quoted }, at)
-}
-
-/// Split the content of one word into program and arguments as a shell would, without expanding anything.
-///
-/// Quotes `"` and `'` group; outside and inside them `\a \b \E \f \n \r \t \v \NNN \xXX \cC` and `\C` are escapes
-/// (keepalived.conf(5), "Quoted strings").
-#[must_use]
-pub fn command(content: &[u8]) -> Vec<Vec<u8>> {
-    let mut words = Vec::new();
-    let mut word: Option<Vec<u8>> = None;
-    let mut quote = None;
-    let mut at = 0;
-    while let Some(&byte) = content.get(at) {
-        at += 1;
-        match byte {
-            b'\\' => {
-                let (escaped, used) = escape(content.get(at..).unwrap_or_default());
-                word.get_or_insert_default().push(escaped);
-                at += used;
-            }
-            b'"' | b'\'' if quote == Some(byte) => quote = None,
-            b'"' | b'\'' if quote.is_none() => {
-                quote = Some(byte);
-                word.get_or_insert_default();
-            }
-            _ if quote.is_none() && (is_space(byte) || byte == b'\n') => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(byte),
-        }
-    }
-    words.extend(word);
-    words
-}
-
-/// The byte that an escape stands for, and how many bytes follow the backslash.
-fn escape(rest: &[u8]) -> (u8, usize) {
-    let Some(&first) = rest.first() else { return (b'\\', 0) };
-    let digits = |from: usize, radix: u32, most: usize| {
-        let run = rest.get(from..).unwrap_or_default().iter().take(most);
-        run.take_while(|byte| char::from(**byte).is_digit(radix)).count()
-    };
-    let value = |from: usize, count: usize, radix: u32| {
-        rest.get(from..from + count).unwrap_or_default().iter().fold(0_u32, |sum, byte| {
-            sum.wrapping_mul(radix).wrapping_add(char::from(*byte).to_digit(radix).unwrap_or_default())
-        })
-    };
-    let low = |value: u32| value.to_le_bytes()[0];
-    match first {
-        b'a' => (7, 1),
-        b'b' => (8, 1),
-        b'E' => (27, 1),
-        b'f' => (12, 1),
-        b'n' => (b'\n', 1),
-        b'r' => (b'\r', 1),
-        b't' => (b'\t', 1),
-        b'v' => (11, 1),
-        b'x' => match digits(1, 16, usize::MAX) {
-            0 => (b'x', 1),
-            count => (low(value(1, count, 16)), 1 + count),
-        },
-        b'c' => match rest.get(1) {
-            Some(control) => (control & 0x1f, 2),
-            None => (b'c', 1),
-        },
-        b'0'..=b'7' => {
-            let count = digits(0, 8, 3);
-            (low(value(0, count, 8)), count)
-        }
-        other => (other, 1),
-    }
+    (Word { bytes: out.into(), span: line.span(start..at), quoted, flaw: None }, at)
 }

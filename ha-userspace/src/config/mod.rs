@@ -16,6 +16,7 @@ mod files;
 mod include;
 pub mod keywords;
 pub mod lexer;
+mod lookalike;
 mod lower;
 pub mod model;
 pub mod outline;

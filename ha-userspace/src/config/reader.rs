@@ -15,6 +15,7 @@ use super::diag::{Diagnostic, Diagnostics};
 use super::files::{self, FileError, MAX_BYTES};
 use super::include::Checks;
 use super::lexer;
+use super::lookalike;
 use super::source::{FileId, Span, to_usize};
 use super::text::{Text, is_space};
 use super::tree::{Builder, Statement};
@@ -136,6 +137,7 @@ impl<'a> Reader<'a> {
                         continue;
                     };
                     *at = next;
+                    let line = if from == 0 { self.without_mark(line) } else { line };
                     self.physical_line(&line);
                 }
                 Frame::Includes { files, span, checks } => match (files.next(), *span, *checks) {
@@ -208,9 +210,45 @@ impl<'a> Reader<'a> {
             );
         }
         let line = line.slice(0..length).trimmed();
+        if let Some((at, character)) = lookalike::first(line.bytes()) {
+            self.lookalike(&line, at, character);
+        }
         if !line.bytes().is_empty() {
             self.line(line);
         }
+    }
+
+    /// Name a character that nobody sees.
+    fn lookalike(&mut self, line: &Text, at: usize, character: char) {
+        let name = lookalike::name(character).unwrap_or_default();
+        let bytes = line.bytes();
+        let start = bytes.iter().take(at).rposition(|byte| is_space(*byte)).map_or(0, |space| space + 1);
+        let rest = bytes.get(at..).unwrap_or_default();
+        let end = rest.iter().position(|byte| is_space(*byte)).map_or(bytes.len(), |length| at + length);
+        let word: String =
+            String::from_utf8_lossy(bytes.get(start..end).unwrap_or_default()).chars().take(60).collect();
+        let message = format!("a {name} (U+{:04X}) stands in `{word}`", u32::from(character));
+        self.diags.push(
+            Diagnostic::note(codes::LOOKALIKE, line.span(at..at + character.len_utf8()), message)
+                .cause("it is a letter to xvrrp and to keepalived: part of the word around it")
+                .help(format!("type {} in its place", lookalike::instead(character))),
+        );
+    }
+
+    /// The first line of a file without a byte order mark. keepalived takes it for a part of the first word, and so
+    /// does not know the first block.
+    fn without_mark(&mut self, line: Text) -> Text {
+        const MARK: &str = "\u{feff}";
+        if !line.bytes().starts_with(MARK.as_bytes()) {
+            return line;
+        }
+        let message = "the file begins with a byte order mark (U+FEFF)";
+        self.diags.push(
+            Diagnostic::warning(codes::LOOKALIKE, line.span(0..MARK.len()), message)
+                .cause("passed over here; to keepalived it is part of the first word, which it then does not know")
+                .help("save the file as UTF-8 without a byte order mark"),
+        );
+        line.slice(MARK.len()..line.bytes().len())
     }
 
     fn is_conflict_marker(&mut self, line: &Text) -> bool {
@@ -303,7 +341,7 @@ fn file_code(error: &FileError) -> codes::Code {
     match error {
         FileError::Io(_) | FileError::Kind(_) => codes::FILE_UNREADABLE,
         FileError::Binary(_) => codes::FILE_NOT_TEXT,
-        FileError::TooBig => codes::FILE_TOO_BIG,
+        FileError::TooBig | FileError::NoKey => codes::FILE_TOO_BIG,
     }
 }
 

@@ -93,7 +93,9 @@ fn snippet<'a>(
     start = start.max(caret.saturating_sub(WINDOW));
     end = end.min(caret.saturating_add(WINDOW)).max(caret);
     let caret_end = caret_end.min(end);
-    let text = |from: usize, to: usize| printable(file.bytes.get(from..to).unwrap_or_default());
+    let line_text = hide_secrets(file.bytes.get(start..end).unwrap_or_default());
+    let text =
+        |from: usize, to: usize| printable(line_text.get(from - start..to - start).unwrap_or_default());
     let (before, marked, after) = (text(start, caret), text(caret, caret_end), text(caret_end, end));
     let range = before.len()..before.len() + marked.len();
     let annotation = AnnotationKind::Primary.span(range).label(label);
@@ -103,8 +105,69 @@ fn snippet<'a>(
         .annotation(annotation)
 }
 
+/// A line without its passwords and keys: what is printed ends up in terminals, logs and reports of faults.
+///
+/// Everything from the value on to a brace or the end of the line becomes asterisks, but for a `file:`.
+fn hide_secrets(line: &[u8]) -> Vec<u8> {
+    let mut shown = line.to_vec();
+    let words = line.split(|byte| byte.is_ascii_whitespace() || matches!(byte, b'{' | b'}'));
+    let (mut at, mut hide_after) = (0, None);
+    for word in words {
+        let begin = at;
+        at += word.len() + 1;
+        if word.is_empty() {
+            continue;
+        }
+        match hide_after {
+            // The number of a key.
+            Some(1) => hide_after = Some(0),
+            Some(_) => {
+                let rest = shown.get_mut(begin..).unwrap_or_default();
+                let end = rest.iter().position(|byte| *byte == b'}').unwrap_or(rest.len());
+                let secret = rest.get_mut(..end).unwrap_or_default();
+                if !secret.starts_with(b"file:") {
+                    secret
+                        .iter_mut()
+                        .filter(|byte| !byte.is_ascii_whitespace())
+                        .for_each(|byte| *byte = b'*');
+                }
+                return shown;
+            }
+            None => {
+                hide_after = match word {
+                    b"auth_pass" | b"fast_key" => Some(0),
+                    b"key" => Some(1),
+                    _ => None,
+                }
+            }
+        }
+    }
+    shown
+}
+
 /// Bytes as text that cannot disturb a terminal.
 pub(super) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hide_secrets;
+
+    #[test]
+    fn secrets_are_not_printed() {
+        for (line, shown) in [
+            ("  auth_pass secret", "  auth_pass ******"),
+            ("fast_key \"a b\"", "fast_key ** **"),
+            ("key 1 hex:00ff # old", "key 1 ******** * ***"),
+            ("auth_hmac { key 12 text } x", "auth_hmac { key 12 **** } x"),
+            ("key 3 file:/etc/keys/a", "key 3 file:/etc/keys/a"),
+            ("key 3", "key 3"),
+            ("key", "key"),
+            ("priority 100", "priority 100"),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&hide_secrets(line.as_bytes())), shown);
+        }
+    }
 }

@@ -109,6 +109,13 @@ impl Sources {
         self.files.get(usize::try_from(id.0).ok()?)
     }
 
+    /// What stands at a place of the files.
+    #[must_use]
+    pub fn text(&self, span: Span) -> std::borrow::Cow<'_, str> {
+        let file = self.file(span.file).map_or([].as_slice(), |file| &file.bytes);
+        String::from_utf8_lossy(file.get(to_usize(span.start)..to_usize(span.end)).unwrap_or_default())
+    }
+
     /// The file that the user named.
     #[must_use]
     pub fn first(&self) -> Option<FileId> {

@@ -1,6 +1,7 @@
 //! Layer by layer, on text in memory.
 
 mod features;
+mod hmac;
 mod language;
 mod values;
 

@@ -129,8 +129,28 @@ pub struct InstanceStatus {
     pub vips: Vec<String>,
     /// How adverts are received: `native`, `generic` or `raw-socket`.
     pub receive: String,
+    /// `auth_hmac`; `None` where the instance has none.
+    pub hmac: Option<HmacStatus>,
     /// keepalived's statistics.
     pub stats: InstanceStats,
+}
+
+/// How adverts are signed, without the keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HmacStatus {
+    /// `enforce`, `permissive` or `receive-only`.
+    pub mode: String,
+    /// Number of the key that adverts go out under.
+    pub active_key: u8,
+    /// Numbers of all keys that are believed.
+    pub keys: Vec<u8>,
+    /// `time` or `monotonic`.
+    pub anti_replay: String,
+    /// `time_window` in seconds; `None` with `monotonic`.
+    pub time_window_s: Option<u16>,
+    /// Adverts that were accepted although nobody signed them.
+    pub unsigned: u64,
 }
 
 /// One sync group.
@@ -210,6 +230,12 @@ pub struct InstanceStats {
     pub invalid_authtype: u64,
     pub authtype_mismatch: u64,
     pub auth_failure: u64,
+    pub auth_ext_missing: u64,
+    pub auth_ext_malformed: u64,
+    pub auth_ext_unknown_key: u64,
+    pub auth_ext_invalid_hmac: u64,
+    pub auth_ext_stale: u64,
+    pub auth_ext_replay: u64,
     pub pri_zero_rcvd: u64,
     pub pri_zero_sent: u64,
 }
@@ -266,6 +292,8 @@ pub struct PeerStatus {
     pub paused_ms: Option<u64>,
     /// It answers from user space, for lack of XDP.
     pub user_space: bool,
+    /// It says that it takes no part in fast failover (`fast_failover off`).
+    pub apart: bool,
     /// Probes sent.
     pub sent: u64,
     /// Replies read; of several between two readings only the latest is.
@@ -312,6 +340,8 @@ pub struct ScriptStatus {
     pub failures: u64,
     /// Starts that were left out because the run before was still going.
     pub skipped: u64,
+    /// Whether a run is going on.
+    pub running: bool,
 }
 
 /// One tracked thing that is no script.

@@ -1,15 +1,17 @@
 //! One daemon per run directory: a locked file that holds the process id.
 //!
 //! The lock is `flock(2)`, so that it ends with the process however that ends; the number in the file is for people
-//! and for service managers.
+//! and for service managers. Whoever can open a file can lock it, so that only root may open this one.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Uid;
+
+use crate::trust::{self, Distrust};
 
 /// Name of the file in the run directory.
 const FILE: &str = "xvrrp.pid";
@@ -39,6 +41,9 @@ pub enum LockError {
         /// Its owner.
         uid: u32,
     },
+    /// Somebody could make the path of the directory lead elsewhere.
+    #[error("run directory: {0}; or name another --run-dir")]
+    Distrusted(#[from] Distrust),
     /// The directory or the file cannot be made.
     #[error("{}: {source}; xvrrp needs a run directory that it can write, see --run-dir", path.display())]
     Io {
@@ -69,6 +74,12 @@ impl RunLock {
             let path = path.to_owned();
             move |source: io::Error| LockError::Io { path, source }
         };
+        match trust::way(run_dir) {
+            Err(Distrust::Foreign { component, mode, uid, .. }) if component == run_dir => {
+                return Err(LockError::Unsafe { run_dir: component, mode, uid });
+            }
+            looked_at => looked_at?,
+        }
         DirBuilder::new().recursive(true).mode(0o755).create(run_dir).map_err(failed(run_dir))?;
         let meta = std::fs::metadata(run_dir).map_err(failed(run_dir))?;
         let owned = meta.uid() == 0 || meta.uid() == Uid::effective().as_raw();
@@ -85,7 +96,7 @@ impl RunLock {
                 .write(true)
                 .create(true)
                 .truncate(false)
-                .mode(0o644)
+                .mode(0o600)
                 .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
                 .open(&path)
                 .map_err(failed(&path))?;
@@ -104,6 +115,8 @@ impl RunLock {
                 continue;
             }
             let write = |file: &mut File| {
+                // One that an earlier version has left.
+                file.set_permissions(Permissions::from_mode(0o600))?;
                 file.set_len(0)?;
                 file.rewind()?;
                 writeln!(file, "{}", std::process::id())
@@ -140,8 +153,6 @@ fn read_pid(file: &mut File) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -160,7 +171,7 @@ mod tests {
     #[test]
     fn a_leftover_file_is_taken_over_and_a_link_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         std::fs::write(dir.path().join(FILE), "4294967295 and much that nobody wants to read\n").unwrap();
         let lock = RunLock::acquire(dir.path()).unwrap();
         assert_eq!(std::fs::read_to_string(lock.path()).unwrap(), format!("{}\n", std::process::id()));
@@ -173,9 +184,31 @@ mod tests {
     }
 
     #[test]
+    fn nobody_else_can_lock_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), "1\n").unwrap();
+        std::fs::set_permissions(dir.path().join(FILE), Permissions::from_mode(0o644)).unwrap();
+        let lock = RunLock::acquire(dir.path()).unwrap();
+        assert_eq!(std::fs::metadata(lock.path()).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_link_in_a_directory_of_others_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shared, victim) = (dir.path().join("shared"), dir.path().join("victim"));
+        std::fs::create_dir(&shared).unwrap();
+        std::fs::create_dir(&victim).unwrap();
+        std::fs::set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
+        std::os::unix::fs::symlink(&victim, shared.join("xvrrp")).unwrap();
+        let text = RunLock::acquire(&shared.join("xvrrp")).unwrap_err().to_string();
+        assert!(text.contains("shared can be written by others"), "{text}");
+        assert_eq!(std::fs::read_dir(victim).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_directory_that_others_can_write_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
         let text = RunLock::acquire(dir.path()).unwrap_err().to_string();
         assert!(text.contains("0777") && text.contains("chmod 0755"), "{text}");
     }

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ha_common::judge::{Counts, Event, Settings, Summary, Verdict};
-use ha_common::probe::Key;
+use ha_common::probe::{Masters, Secret};
 use ha_common::time::{Span, Time};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::mpsc::UnboundedSender;
@@ -51,8 +51,10 @@ pub struct PeerSpec {
     pub source: IpAddr,
     /// Settings of its judge.
     pub settings: Settings,
-    /// `fast_key`.
-    pub auth: Option<Key>,
+    /// What tags are made with.
+    pub auth: Option<Secret>,
+    /// The VRIDs that this node would take over from it, or has.
+    pub wanted: Masters,
     /// Its entry in `HA_PEERS`.
     pub index: PeerIndex,
     /// The map.
@@ -66,15 +68,31 @@ pub struct LeaseSpec {
     pub lease: Lease,
     /// How long a renewal lasts.
     pub length: Span,
+    /// The interface's index.
+    pub ifindex: u32,
+    /// The latest resumption of probes that was told.
+    pub told: Arc<AtomicU64>,
+    /// The end of the lease of which it was told that it has run out.
+    pub over: Arc<AtomicU64>,
 }
 
-/// What the thread tells the main loop.
+/// What the threads tell the main loop.
 #[derive(Clone, Copy, Debug)]
-pub struct Report {
-    /// About whom.
-    pub peer: PeerKey,
-    /// What.
-    pub event: Event,
+pub enum Report {
+    /// Something of a peer.
+    Peer {
+        /// About whom.
+        peer: PeerKey,
+        /// What.
+        event: Event,
+    },
+    /// On this interface a known router probes again after a pause: it may have been master meanwhile.
+    ProbesResumed {
+        /// The interface's index.
+        ifindex: u32,
+    },
+    /// A lease has run out, as after a freeze: what follows is the main loop's, now and not when its next timer fires.
+    LeaseRanOut,
 }
 
 /// One peer for `status`.
@@ -98,6 +116,8 @@ pub struct PeerStatus {
     pub last_reply: Option<Time>,
     /// The responder answers from user space.
     pub user_space: bool,
+    /// It says that it takes no part in fast failover.
+    pub apart: bool,
 }
 
 /// What the main loop tells the thread.
@@ -136,7 +156,7 @@ impl Liveness {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let wake = Arc::new(EventFd::from_value_and_flags(0, flags)?);
         let promised = Arc::new(AtomicU64::new(u64::MAX));
-        let vouchers = vouch::Vouchers::start(&promised, priority)?;
+        let vouchers = vouch::Vouchers::start(&promised, &reports, priority)?;
         let worker = thread::Worker::new(incarnation, orders, Arc::clone(&wake), reports, priority)?;
         let thread =
             std::thread::Builder::new().name("xvrrp-liveness".to_owned()).spawn(move || worker.run())?;

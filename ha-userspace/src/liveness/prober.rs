@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use ha_common::judge::{Answered, PeerJudge};
-use ha_common::probe::{Probe, ProbeFrame, USER_SPACE};
+use ha_common::probe::{FIRST_FORMAT, FORMAT, Probe, ProbeFrame, USER_SPACE};
 use ha_common::time::Time;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -18,6 +18,8 @@ pub(super) struct Prober {
     incarnation: NonZeroU64,
     judge: PeerJudge,
     frame: Option<ProbeFrame>,
+    /// What the peer has answered; `None` as long as it has answered nothing.
+    format: Option<u8>,
     /// Sequence of the reply that was fed last.
     fed: u64,
 }
@@ -29,8 +31,8 @@ impl Prober {
         let mut judge = PeerJudge::new(spec.settings, now);
         judge.link(spec.link_up, now);
         judge.follow(spec.follow, now);
-        let frame = frame(&spec, incarnation);
-        Self { spec, incarnation, judge, frame, fed: 0 }
+        let frame = frame(&spec, incarnation, FORMAT);
+        Self { spec, incarnation, judge, frame, format: None, fed: 0 }
     }
 
     pub(super) const fn key(&self) -> PeerKey {
@@ -45,11 +47,34 @@ impl Prober {
     /// Takes other settings, MAC addresses or wishes; the judge keeps what it knows.
     pub(super) fn change(&mut self, spec: PeerSpec) {
         let now = clock::now();
+        if spec.auth != self.spec.auth {
+            // Whether the peer has the new key is to be seen. Until then its silence means nothing.
+            let mut judge = PeerJudge::new(spec.settings, now);
+            judge.continue_after(self.judge.sequence());
+            self.judge = judge;
+            self.format = None;
+        }
         self.judge.reconfigure(spec.settings);
         self.judge.link(spec.link_up, now);
         self.judge.follow(spec.follow, now);
-        self.frame = frame(&spec, self.incarnation);
         self.spec = spec;
+        self.write_frame(self.format.unwrap_or(FORMAT));
+    }
+
+    fn write_frame(&mut self, format: u8) {
+        self.frame = frame(&self.spec, self.incarnation, format);
+    }
+
+    /// The format of the probe with this number: a peer that has answered none may be one that knows only the first
+    /// format, so that the two take turns.
+    fn choose_format(&mut self, sequence: u64) {
+        if self.format.is_some() {
+            return;
+        }
+        if self.fed != 0 {
+            self.format = Some(format_of(self.fed));
+        }
+        self.write_frame(self.format.unwrap_or(format_of(sequence)));
     }
 
     pub(super) fn heard(&mut self, at: Time) {
@@ -66,7 +91,11 @@ impl Prober {
         if let Some(reply) = self.new_reply() {
             self.judge.answered(&reply, now);
         }
-        if let Some(sequence) = self.judge.tick(now)
+        let due = self.judge.tick(now);
+        if let Some(sequence) = due {
+            self.choose_format(sequence);
+        }
+        if let Some(sequence) = due
             && let Some(frame) = &mut self.frame
         {
             // The program believes no reply to a probe that it has not been told of.
@@ -82,7 +111,7 @@ impl Prober {
         }
         while let Some(event) = self.judge.poll_event() {
             // The main loop is gone when the daemon stops; so is this thread, soon.
-            let _ = reports.send(Report { peer: self.spec.key, event });
+            let _ = reports.send(Report::Peer { peer: self.spec.key, event });
         }
     }
 
@@ -108,6 +137,7 @@ impl Prober {
             lateness: self.judge.lateness(),
             last_reply: latest.map(|reply| reply.at),
             user_space: latest.is_some_and(|reply| reply.flags & USER_SPACE != 0),
+            apart: self.judge.is_apart(),
         }
     }
 }
@@ -118,9 +148,16 @@ impl Drop for Prober {
     }
 }
 
-fn frame(spec: &PeerSpec, incarnation: NonZeroU64) -> Option<ProbeFrame> {
-    let probe = Probe { slot: spec.index.get(), sequence: 0, prober: incarnation.get() };
-    ProbeFrame::new(spec.macs, (spec.source, spec.key.1), probe, spec.auth)
+/// In turns, beginning with the newest.
+const fn format_of(sequence: u64) -> u8 {
+    if sequence % 2 == 1 { FORMAT } else { FIRST_FORMAT }
+}
+
+fn frame(spec: &PeerSpec, incarnation: NonZeroU64, format: u8) -> Option<ProbeFrame> {
+    let (slot, prober) = (spec.index.get(), incarnation.get());
+    let probe = Probe { slot, sequence: 0, prober, format, wanted: spec.wanted };
+    let key = spec.auth.and_then(|secret| secret.key(format));
+    ProbeFrame::new(spec.macs, (spec.source, spec.key.1), probe, key)
 }
 
 fn answered(last: &LastReply) -> Answered {

@@ -16,7 +16,9 @@ use ha_common::time::{Span, Time};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use super::LeaseSpec;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{LeaseSpec, Report};
 use crate::net::{clock, process};
 
 /// The threads' handle. Dropping it ends them.
@@ -34,14 +36,18 @@ enum Order {
 
 impl Vouchers {
     /// Starts them. `promised`: see [`super::Liveness::promise`].
-    pub(super) fn start(promised: &Arc<AtomicU64>, priority: u8) -> std::io::Result<Self> {
+    pub(super) fn start(
+        promised: &Arc<AtomicU64>,
+        reports: &UnboundedSender<Report>,
+        priority: u8,
+    ) -> std::io::Result<Self> {
         let mut vouchers = Self { threads: Vec::new() };
         for (number, processor) in processors().into_iter().enumerate() {
             let (sender, orders) = channel();
-            let promised = Arc::clone(promised);
+            let (promised, reports) = (Arc::clone(promised), reports.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("xvrrp-lease-{number}"))
-                .spawn(move || run(processor, priority, &orders, &promised))?;
+                .spawn(move || run(processor, priority, &orders, &promised, &reports))?;
             vouchers.threads.push((sender, thread));
         }
         Ok(vouchers)
@@ -84,13 +90,21 @@ fn processors() -> Vec<Option<usize>> {
     std::iter::once(first).chain(last.map(Some)).collect()
 }
 
-fn run(processor: Option<usize>, priority: u8, orders: &Receiver<Order>, promised: &AtomicU64) {
+fn run(
+    processor: Option<usize>,
+    priority: u8,
+    orders: &Receiver<Order>,
+    promised: &AtomicU64,
+    reports: &UnboundedSender<Report>,
+) {
     // Each refusal is said once, in the main loop's words; this thread then runs as it is.
     let _ = process::exact_timers();
     schedule(processor, priority);
     let mut leases = Vec::new();
     loop {
-        let next = renew(&leases, clock::now(), promised.load(Ordering::Acquire));
+        let now = clock::now();
+        let next = renew(&leases, now, promised.load(Ordering::Acquire));
+        leases.iter().for_each(|spec| look(spec, now, reports));
         let order = match next {
             Some(wait) => orders.recv_timeout(wait),
             None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -113,11 +127,25 @@ fn schedule(processor: Option<usize>, priority: u8) {
     let _ = process::set_realtime(priority);
 }
 
+/// Tells the main loop once that a router probes again, and that a lease has run out. Both threads look, and the first one
+/// tells.
+fn look(spec: &LeaseSpec, now: Time, reports: &UnboundedSender<Report>) {
+    let resumed = spec.lease.resumed().0;
+    // The main loop is gone when the daemon stops.
+    if spec.told.swap(resumed, Ordering::AcqRel) != resumed {
+        let _ = reports.send(Report::ProbesResumed { ifindex: spec.ifindex });
+    }
+    let until = spec.lease.until();
+    if until <= now && spec.over.swap(until.0, Ordering::AcqRel) != until.0 {
+        let _ = reports.send(Report::LeaseRanOut);
+    }
+}
+
 /// Renews what is to be renewed, and says how long to wait until the next look. Three renewals fit into a lease.
 fn renew(leases: &[LeaseSpec], now: Time, promised: u64) -> Option<Duration> {
     // A main loop that hangs is nobody to vouch for.
     let alive = now.0 <= promised;
-    for LeaseSpec { lease, length } in leases {
+    for LeaseSpec { lease, length, .. } in leases {
         let until = lease.until();
         // What has run out is the main loop's to renew, after it has stepped down.
         if alive && until > now && until.span_since(now) <= Span(length.0 - length.0 / 3) {

@@ -17,8 +17,8 @@ pub fn boottime() -> Time {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Time::default(), to_time)
 }
 
-/// Nanoseconds of `CLOCK_REALTIME` since 1970: only to convert a kernel receive stamp and for logs.
-pub(super) fn realtime_ns() -> u64 {
+/// Nanoseconds of `CLOCK_REALTIME` since 1970: to convert a kernel receive stamp, for logs and for `auth_hmac`.
+pub(crate) fn realtime_ns() -> u64 {
     clock_gettime(ClockId::CLOCK_REALTIME).map_or(0, |spec| to_time(spec).0)
 }
 

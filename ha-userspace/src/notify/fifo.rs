@@ -187,9 +187,9 @@ async fn write_lines(fifo: pipe::Sender, mut lines: Receiver<String>, path: Path
 /// Runs a FIFO's script, again when it ends, until the other end of `cancelled` is dropped.
 async fn keep_running(script: NotifyScript, spec: Spec, mask: Mode, mut cancelled: Receiver<()>) {
     let mut argv = script.argv.clone();
-    argv.push(spec.fifo.path.display().to_string());
+    argv.push(spec.fifo.path.clone().into_os_string());
     let user = script.user.as_ref().or(spec.default_user.as_ref());
-    let (name, place) = (&script.argv[0], &script.place);
+    let (name, place) = (script.program(), &script.place);
     let mut pause = RESTART_SOONEST;
     loop {
         let begun = Instant::now();

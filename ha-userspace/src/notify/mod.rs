@@ -14,6 +14,7 @@ pub mod once;
 pub mod script;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -265,7 +266,7 @@ fn tell(event: &Event, settings: &Settings, fifos: &Fifos, scripts: &Scripts, ma
     if let Some(script) = any {
         let mut argv = script.argv.clone();
         let priority = event.priority.to_string();
-        argv.extend([event.kind.word(), &event.name, event.what.word(), &priority].map(str::to_owned));
+        argv.extend([event.kind.word(), &event.name, event.what.word(), &priority].map(OsString::from));
         scripts.run(&argv, settings.user(script), global, &script.place);
     }
     if notify.smtp_alert {

@@ -3,6 +3,7 @@
 //! A script that hangs costs nothing but its own process; beyond `RUNNING` of them, further ones are refused. How a
 //! script's process looks is [`crate::track::exec`]'s business, apart from the umask, which the configuration says.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use nix::sys::stat::Mode;
@@ -26,8 +27,8 @@ impl Scripts {
     }
 
     /// Starts one. What is wrong with it is logged.
-    pub(super) fn run(&self, argv: &[String], user: Option<&ScriptUser>, global: &Global, place: &Place) {
-        let name = argv.first().cloned().unwrap_or_default();
+    pub(super) fn run(&self, argv: &[OsString], user: Option<&ScriptUser>, global: &Global, place: &Place) {
+        let name = argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
             tracing::error!("{name} ({place}) was not run: {RUNNING} notify scripts are still running");
             return;

@@ -1,6 +1,6 @@
 //! Which gratuitous ARPs and neighbour advertisements go out in a turn, and through which interfaces.
 //!
-//! When: [`super::bursts`], and [`super::lanes`] where they keep a distance.
+//! When: `ha_common::announce`, and [`super::lanes`] where they keep a distance.
 
 use std::net::IpAddr;
 

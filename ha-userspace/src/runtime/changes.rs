@@ -3,7 +3,7 @@
 //! Pure. Where things stand in the file is no difference: a comment more changes nothing.
 
 use super::links::vips;
-use crate::config::model::{Config, Instance, Script, Vip};
+use crate::config::model::{Config, HmacSetting, Instance, Script, Vip};
 
 /// What differs between two settings of one virtual router, in one line; `None` where nothing does.
 pub(super) fn of(old: &Instance, new: &Instance) -> Option<String> {
@@ -25,6 +25,7 @@ pub(super) fn of(old: &Instance, new: &Instance) -> Option<String> {
     });
     // Never the passwords themselves: this goes into logs.
     say(old.auth != new.auth, &|| "authentication".to_owned());
+    say(old.hmac != new.hmac, &|| hmac(&old.hmac, &new.hmac));
     for (word, from, to) in [("removed", &old, &new), ("added", &new, &old)] {
         for vip in vips(from).filter(|vip| !vips(to).any(|other| other.address == vip.address)) {
             say(true, &|| format!("{}/{} {word}", vip.address, vip.prefix));
@@ -56,6 +57,35 @@ pub(super) fn of(old: &Instance, new: &Instance) -> Option<String> {
         list.push("other settings".to_owned());
     }
     Some(format!("({}) {}", new.name, list.join(", ")))
+}
+
+/// What differs between two `auth_hmac`, by the numbers of the keys.
+fn hmac(old: &HmacSetting, new: &HmacSetting) -> String {
+    let (old, new) = match (old, new) {
+        (HmacSetting::On(old), HmacSetting::On(new)) => (old, new),
+        (_, HmacSetting::On(_)) => return "auth_hmac is added".to_owned(),
+        (_, HmacSetting::Off) => return "auth_hmac is removed".to_owned(),
+        (HmacSetting::On(_), HmacSetting::Unusable) => {
+            return "auth_hmac cannot be used as it is written, the keys before stay".to_owned();
+        }
+        (HmacSetting::Off | HmacSetting::Unusable, HmacSetting::Unusable) => {
+            return "auth_hmac cannot be used as it is written".to_owned();
+        }
+    };
+    let mut list = Vec::new();
+    if old.keys != new.keys {
+        list.push("keys".to_owned());
+    }
+    if old.active.0 != new.active.0 {
+        list.push(format!("active_key {} -> {}", old.active.0, new.active.0));
+    }
+    if old.mode != new.mode {
+        list.push(format!("mode {} -> {}", old.mode.word(), new.mode.word()));
+    }
+    if old.anti_replay != new.anti_replay {
+        list.push("anti_replay".to_owned());
+    }
+    format!("auth_hmac: {}", list.join(", "))
 }
 
 /// What differs outside the instances: one line for each script, and one for `global_defs`.

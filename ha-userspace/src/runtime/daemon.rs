@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use ha_common::machine::{Input, State};
 use ha_common::time::{Span, Time};
@@ -30,7 +31,7 @@ use super::router::Router;
 use super::statics::Statics;
 use super::vmac::VirtualLinks;
 use crate::config::Loaded;
-use crate::config::model::Config;
+use crate::config::model::{Config, Global};
 use crate::control::dump;
 use crate::control::protocol::{Failure, Request, Response};
 use crate::control::server::Call;
@@ -315,10 +316,12 @@ impl Daemon {
         }
     }
 
-    /// `vrrp_startup_delay`: nothing starts sooner, except what goes on from an earlier run.
-    pub(super) fn delay_start(&mut self, delay: std::time::Duration) {
+    /// `vrrp_startup_delay` and `vrrp_delay_after_boot`, the longer of them: nothing starts sooner, except what goes on
+    /// from an earlier run. `uptime` is that of the machine.
+    pub(super) fn delay_start(&mut self, global: &Global, uptime: Duration) {
+        let (delay, keyword) = global.start_delay(uptime);
         if !delay.is_zero() {
-            tracing::info!("vrrp_startup_delay: instances start in {delay:?}");
+            tracing::info!("{keyword}: instances start in {delay:.1?}");
             self.start_at = Some(self.started.after(super::router::span(delay)));
         }
     }

@@ -4,6 +4,8 @@
 //! itself is [`super::fence`]'s.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use ha_common::counter::Counter;
@@ -17,9 +19,9 @@ use ha_common::types::Family;
 
 use super::daemon::{Daemon, End};
 use super::fence::{PROBED, holds};
-use super::interface::Frame;
+use super::interface::{Frame, Interface};
 use super::note::Note;
-use super::router::span;
+use super::router::{Router, span};
 use crate::config::model::Fast as FastConfig;
 use crate::liveness::{LeaseSpec, Liveness, PeerKey, PeerSpec, Report};
 use crate::net::clock;
@@ -68,6 +70,7 @@ impl Daemon {
         if std::mem::take(&mut self.fast.stale) || self.fast.unresolved {
             self.update_peers();
             self.update_leases();
+            self.update_own_addresses();
         }
         if let Some(liveness) = &self.fast.liveness {
             liveness.promise(next.unwrap_or(Time::NEVER));
@@ -78,8 +81,11 @@ impl Daemon {
     pub(super) fn prefer_fast_handover(&mut self, n: usize, now: Time) {
         let router = &self.routers[n];
         let xdp = self.interfaces[router.interface].xdp();
-        let probed =
-            xdp.and_then(|xdp| xdp.lease.last_probe()).is_some_and(|probe| probe.after(PROBED) > now);
+        let (family, vrid) = (router.config.family, router.config.vrid);
+        let probed = xdp.is_some_and(|xdp| {
+            let recent = xdp.lease.last_probe().is_some_and(|probe| probe.after(PROBED) > now);
+            recent && xdp.lease.is_wanted(family, vrid)
+        });
         if probed && router.config.fast.enabled {
             let params = Params { handover: FAST_HANDOVER, ..router.params() };
             self.feed(n, Input::Reconfigure(params), now, None);
@@ -88,6 +94,7 @@ impl Daemon {
 
     /// Works out which peers are to be probed, and tells the thread.
     fn update_peers(&mut self) {
+        let keys: Vec<_> = (0..self.interfaces.len()).map(|at| self.probe_key(at)).collect();
         let Self { routers, interfaces, fast, neighbours, .. } = self;
         let Some(liveness) = &fast.liveness else { return };
         fast.unresolved = false;
@@ -139,7 +146,8 @@ impl Daemon {
                 macs: (interface.mac?, known.mac),
                 source: known.source,
                 settings: settings(&known.config),
-                auth: known.config.key.map(|key| key.0),
+                auth: keys.get(known.interface).copied().flatten(),
+                wanted: wanted(routers, interfaces, known),
                 index: known.index,
                 peers: interface.xdp()?.peers.clone(),
             })
@@ -147,20 +155,56 @@ impl Daemon {
         liveness.set_peers(specs.collect());
     }
 
+    /// Tells the programs where probes are sent: to where our adverts come from.
+    fn update_own_addresses(&self) {
+        for (at, interface) in self.interfaces.iter().enumerate() {
+            let Some(xdp) = interface.xdp() else { continue };
+            let sources =
+                || self.routers.iter().filter(move |router| router.interface == at).flat_map(|r| r.source);
+            // Several addresses are taken for any.
+            let only = |family: Family| {
+                let first = sources().find(|address| family_of(*address) == family)?;
+                sources()
+                    .filter(|address| family_of(*address) == family)
+                    .all(|other| other == first)
+                    .then_some(first)
+            };
+            let v4 = match only(Family::V4) {
+                Some(IpAddr::V4(address)) => Some(address),
+                _ => None,
+            };
+            let v6 = match only(Family::V6) {
+                Some(IpAddr::V6(address)) => Some(address),
+                _ => None,
+            };
+            xdp.lease.set_own(v4, v6);
+            xdp.lease.set_key(self.probe_key(at));
+        }
+    }
+
     /// Only masters need a vouched lease, so that a backup is not woken for one.
     fn update_leases(&mut self) {
         let Some(liveness) = &self.fast.liveness else { return };
         let leases = (0..self.interfaces.len()).filter_map(|at| {
             let xdp = self.interfaces[at].xdp()?;
-            let needed = self.routers.iter().any(|router| holds(router, at));
-            needed.then(|| LeaseSpec { lease: xdp.lease.clone(), length: self.lease_length(at) })
+            let needed = !xdp.lease.is_apart() && self.routers.iter().any(|router| holds(router, at));
+            let ifindex = self.interfaces[at].index?;
+            let told = Arc::new(AtomicU64::new(xdp.lease.resumed().0));
+            let (lease, length) = (xdp.lease.clone(), self.lease_length(at));
+            needed.then(|| LeaseSpec { lease, length, ifindex, told, over: Arc::default() })
         });
         liveness.set_leases(&leases.collect::<Vec<_>>());
     }
 
     /// Takes a report of the liveness thread.
-    pub(super) fn hear_report(&mut self, Report { peer, event }: Report) {
+    pub(super) fn hear_report(&mut self, report: Report) {
         let now = clock::now();
+        let (peer, event) = match report {
+            Report::Peer { peer, event } => (peer, event),
+            Report::ProbesResumed { ifindex } => return self.announce_on(ifindex, now),
+            // The turn that this begins has looked at the leases already.
+            Report::LeaseRanOut => return,
+        };
         let (ifindex, source) = peer;
         let Some(at) = self.interfaces.iter().position(|interface| interface.index == Some(ifindex)) else {
             return;
@@ -179,7 +223,7 @@ impl Daemon {
             let keyed = known.is_some_and(|known| known.config.key.is_some());
             self.notes.push(Note::Liveness { interface: at, source, event, keyed });
         }
-        let family = if source.is_ipv4() { Family::V4 } else { Family::V6 };
+        let family = family_of(source);
         for n in 0..self.routers.len() {
             let router = &self.routers[n];
             if router.interface != at || router.config.family != family || !router.config.fast.enabled {
@@ -198,11 +242,23 @@ impl Daemon {
                 | Event::Discovered { .. }
                 | Event::Unanswered
                 | Event::Restarting { .. }
+                | Event::Apart { .. }
                 | Event::Paused { .. } => {
                     continue;
                 }
             };
             self.feed(n, input, now, None);
+        }
+    }
+
+    /// A backup that did not probe for a while may have taken our addresses, and yielded where we did not hear it: whoever
+    /// sends to it hears of us again.
+    fn announce_on(&mut self, ifindex: u32, now: Time) {
+        for router in &mut self.routers {
+            let on = self.interfaces[router.interface].index == Some(ifindex);
+            if on && router.machine.state() == State::Master && router.config.fast.enabled {
+                router.announce_again(now);
+            }
         }
     }
 
@@ -212,15 +268,15 @@ impl Daemon {
     /// There is no fence without XDP; but a daemon that is dead or frozen answers no probes either.
     pub(super) fn answer_probe(&mut self, interface: usize, frame: &Frame) -> bool {
         let Some(body) = frame.pdu.as_array::<{ probe::LEN }>() else { return false };
-        let routers =
-            self.routers.iter().filter(|router| router.interface == interface && router.config.fast.enabled);
+        let routers = self.routers.iter().filter(|router| router.interface == interface);
         let family = frame.endpoints.family();
         let mut masters = Masters::NONE;
-        let mut key = None;
-        let mut asked = false;
+        let secret = self.probe_key(interface);
+        // Who takes no part says so: its silence would be judged, if it took part before.
+        let (mut asked, mut apart) = (false, true);
         for router in routers {
             asked = true;
-            key = router.config.fast.key.map(|key| key.0);
+            apart &= !router.config.fast.enabled;
             if router.config.family == family && router.machine.state() == State::Master {
                 masters.set(router.config.vrid, true);
             }
@@ -239,6 +295,7 @@ impl Daemon {
             on.count(Counter::ProbeRejected);
             return true;
         }
+        let key = secret.and_then(|secret| secret.key(body[probe::AT_FORMAT]));
         if !probe::is_sealed(body, key, &addresses) {
             on.count(Counter::ProbeTag);
             return true;
@@ -247,7 +304,11 @@ impl Daemon {
         let lease_ns = self.lease_length(interface).0;
         let responder = self.setup.incarnation;
         let restarting = matches!(self.ending, Some(End::Left | End::Replace));
-        let flags = probe::USER_SPACE | if restarting { probe::RESTARTING } else { 0 };
+        let flags = match (apart, restarting) {
+            (true, _) => probe::TAKES_NO_PART,
+            (false, true) => probe::USER_SPACE | probe::RESTARTING,
+            (false, false) => probe::USER_SPACE,
+        };
         probe::turn_round(&mut reply, &Answer { flags, responder, lease_ns, masters });
         probe::seal(&mut reply, key, &addresses.swapped());
         let on = &mut self.interfaces[interface];
@@ -283,6 +344,38 @@ impl Daemon {
             liveness.heard(key, at);
         }
     }
+}
+
+const fn family_of(address: IpAddr) -> Family {
+    if address.is_ipv4() { Family::V4 } else { Family::V6 }
+}
+
+/// The virtual routers that this node would take over from a peer, or has: when nobody runs the peer, their addresses are
+/// not answered there any more, and no others.
+fn wanted(routers: &[Router], interfaces: &[Interface], known: &Known) -> Masters {
+    let mut wanted = Masters::NONE;
+    for router in routers {
+        let theirs = router.interface == known.interface
+            && router.config.fast.enabled
+            && router.config.family == family_of(known.key.1)
+            && !router.retired;
+        let takes = match router.machine.state() {
+            State::Master => true,
+            // A sync group moves when all of its members can.
+            State::Backup => {
+                router.machine.watched().is_some_and(|watched| watched.address == known.key.1)
+                    && routers
+                        .iter()
+                        .filter(|other| router.group.is_some() && other.group == router.group)
+                        .all(|other| other.config.fast.enabled && interfaces[other.interface].xdp().is_some())
+            }
+            State::Init | State::Fault | State::Leaving => false,
+        };
+        if theirs && takes {
+            wanted.set(router.config.vrid, true);
+        }
+    }
+    wanted
 }
 
 /// An entry of `HA_PEERS` that is free, or else one of a peer that is not followed.

@@ -25,13 +25,21 @@ impl Daemon {
     /// Tells the XDP programs which addresses their fences are about: all of the configuration, so that a takeover
     /// has nothing to add. A node that holds none of them is not probed, and its fence stays open.
     pub(super) fn update_fences(&mut self) {
+        self.take_part();
         let Self { routers, interfaces, resuming, links, .. } = self;
         let resuming = *resuming;
         for interface in interfaces {
             let name = interface.name.clone();
             let Some(xdp) = interface.xdp_mut() else { continue };
-            let fenced = routers.iter().filter(|router| router.config.fast.enabled && !router.retired);
-            let on_it = fenced.flat_map(|router| {
+            // One with fast failover makes its interface's program vouch for all that run there.
+            let takes_part = |at: usize| {
+                routers
+                    .iter()
+                    .any(|router| router.interface == at && router.config.fast.enabled && !router.retired)
+            };
+            let fenced = routers.iter().filter(|router| takes_part(router.interface) && !router.retired);
+            let runs_on = |device: &str| fenced.clone().any(|router| router.config.interface == device);
+            let on_it = fenced.clone().flat_map(|router| {
                 let config = &router.config;
                 // What is said of a virtual router is in the map of the interface that it runs on.
                 let mut slot = if config.interface == name {
@@ -45,7 +53,11 @@ impl Daemon {
                     slot.flags |= VIP_NO_ACCEPT;
                 }
                 vips(config)
-                    .filter(|vip| links.base(vip.device.as_deref().unwrap_or(&config.interface)) == name)
+                    .filter(|vip| {
+                        let device = links.base(vip.device.as_deref().unwrap_or(&config.interface));
+                        // An address on an interface without a program, such as `lo`, also answers on this one.
+                        device == name || config.interface == name && !runs_on(device)
+                    })
                     .map(move |vip| (vip.address, slot))
             });
             // At start the addresses that an earlier run added are still there.
@@ -54,6 +66,30 @@ impl Daemon {
                 tracing::error!("{name}: the fence does not know all addresses: {error}");
             }
             xdp.lease.set_refusing(xdp.vips.iter().any(|(_, slot)| slot.flags & VIP_NO_ACCEPT != 0));
+        }
+    }
+
+    /// Whether any virtual router of an interface has fast failover is told to whoever probes: the silence of one that had
+    /// it before would be judged. Replies go on saying for what this node is master; a lease comes before what it vouches
+    /// for.
+    fn take_part(&self) {
+        let now = clock::now();
+        for (at, interface) in self.interfaces.iter().enumerate() {
+            let Some(xdp) = interface.xdp() else { continue };
+            let on_it = || self.routers.iter().filter(|router| router.interface == at);
+            // Those that a reload has taken out are no reason to change one's word.
+            let apart = !on_it().any(|router| router.config.fast.enabled && !router.retired)
+                && on_it().any(|router| !router.retired);
+            if xdp.lease.is_apart() == apart {
+                continue;
+            }
+            if !apart {
+                xdp.lease.renew(now.after(self.lease_length(at)));
+            }
+            xdp.lease.set_apart(apart);
+            for n in (0..self.routers.len()).filter(|&n| self.routers[n].interface == at) {
+                self.show(n);
+            }
         }
     }
 
@@ -77,13 +113,18 @@ impl Daemon {
             let until = xdp.lease.until();
             let ran_out = now >= until;
             let superseded = xdp.lease.any_superseded();
-            if !(ran_out || superseded) || !self.routers.iter().any(|router| holds(router, at)) {
+            if xdp.lease.is_apart()
+                || !(ran_out || superseded)
+                || !self.routers.iter().any(|router| holds(router, at))
+            {
                 continue;
             }
             let probed = ran_out && xdp.lease.last_probe().is_some_and(|probe| probe.after(PROBED) > until);
             let concerned = |router: &Router| {
                 let (family, vrid) = (router.config.family, router.config.vrid);
-                holds(router, at) && (probed || superseded && xdp.lease.is_superseded(family, vrid))
+                holds(router, at)
+                    && (probed && xdp.lease.is_wanted(family, vrid)
+                        || superseded && xdp.lease.is_superseded(family, vrid))
             };
             let lost: Vec<_> = (0..self.routers.len()).filter(|&n| concerned(&self.routers[n])).collect();
             if ran_out {
@@ -148,7 +189,7 @@ pub(super) fn enter(router: &Router, interface: &Interface, now: Time) {
 /// from now on is judged by the machine. Then its fence opens, before there is anything to answer for.
 fn claim(router: &Router, interface: &Interface, now: Time) {
     let Some(xdp) = interface.xdp() else { return };
-    if router.config.fast.enabled {
+    if !xdp.lease.is_apart() {
         xdp.lease.renew(now.after(span(router.config.fast.lease)));
         xdp.lease.clear_superseded(router.config.family, router.config.vrid);
     }
@@ -160,10 +201,12 @@ fn claim(router: &Router, interface: &Interface, now: Time) {
 pub(super) fn show(router: &Router, interface: &Interface) {
     let Some(xdp) = interface.xdp() else { return };
     let (family, vrid, lease) = (router.config.family, router.config.vrid, &xdp.lease);
-    let enabled = router.config.fast.enabled;
-    let master = enabled && router.machine.state() == State::Master;
+    // Of several on one interface, some with fast failover, all are vouched for and fenced.
+    let enabled = !lease.is_apart();
+    let master = router.machine.state() == State::Master;
     if master && let Some(source) = router.source {
         xdp.adverts.own(router.slot(), source);
+        router.describe(&xdp.adverts);
     }
     if enabled && router.has_addresses() {
         lease.set_held(family, vrid, true);
@@ -174,7 +217,7 @@ pub(super) fn show(router: &Router, interface: &Interface) {
         }
         lease.set_master(family, vrid, master);
     } else {
-        lease.set_master(family, vrid, false);
+        lease.set_master(family, vrid, master);
         lease.set_held(family, vrid, false);
         lease.clear_superseded(family, vrid);
         if lease.is_muted(family, vrid) {
@@ -185,5 +228,5 @@ pub(super) fn show(router: &Router, interface: &Interface) {
 
 /// Whether a router answers for addresses that a lease of this interface must vouch for.
 pub(super) fn holds(router: &Router, interface: usize) -> bool {
-    router.interface == interface && router.config.fast.enabled && router.machine.state().holds_addresses()
+    router.interface == interface && router.machine.state().holds_addresses()
 }

@@ -157,6 +157,13 @@ impl Handover {
         Time(clock::now().0.saturating_sub(silent.0))
     }
 
+    /// The virtual routers of an interface.
+    pub(super) fn on(&self, interface: &str) -> Vec<(Family, Vrid)> {
+        let here = self.roles.iter().filter(|role| role.interface == interface);
+        let family = |role: &Role| if role.family == 6 { Family::V6 } else { Family::V4 };
+        here.filter_map(|role| Some((family(role), Vrid::new(role.vrid)?))).collect()
+    }
+
     /// What is said of a virtual router.
     pub(super) fn role(&self, interface: &str, family: Family, vrid: Vrid) -> Option<&Role> {
         let wanted = (interface, number(family), vrid.get());

@@ -9,6 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use ha_common::packet::hmac::{self, AntiReplay, Numbered, Sequence};
 use ha_common::packet::{Auth, Endpoints};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
@@ -35,11 +36,27 @@ struct Voice {
     family: Family,
     vrid: Vrid,
     sender: AdvertTx,
+    /// PDUs without the trailer that each of them gets when it goes out.
     adverts: Vec<(Endpoints, u8, Vec<u8>)>,
+    signer: Option<Signer>,
     interval: Span,
     due: Time,
     /// Of the program that the run before left.
     lease: Option<Lease>,
+}
+
+/// `auth_hmac`: every advert is signed anew, by the clock, which is what the machine's next one goes on from.
+#[derive(Debug)]
+struct Signer {
+    key: Numbered,
+    rule: AntiReplay,
+    sequences: hmac::Sender,
+}
+
+impl Signer {
+    fn next(&mut self) -> (Numbered, Sequence) {
+        (self.key, self.sequences.next(self.rule, clock::realtime_ns()))
+    }
 }
 
 impl Voice {
@@ -50,9 +67,16 @@ impl Voice {
         if self.lease.as_ref().is_some_and(superseded) {
             return;
         }
+        let signed = self.signer.as_mut().map(Signer::next);
         for (endpoints, ttl, pdu) in &self.adverts {
+            let mut sealed = pdu.clone();
+            if let Some((key, sequence)) = &signed {
+                sealed.resize(pdu.len() + hmac::LEN, 0);
+                // There is room: it was just made.
+                let _ = hmac::seal(key, *sequence, endpoints, &mut sealed, pdu.len());
+            }
             // The family fits, and no advert is longer than an IP packet.
-            let _ = self.sender.queue(0, *endpoints, *ttl, pdu);
+            let _ = self.sender.queue(0, *endpoints, *ttl, &sealed);
         }
         // What goes wrong here goes wrong for the machine too, which says so.
         self.sender.flush();
@@ -114,13 +138,20 @@ impl Daemon {
             };
             let Ok(sender) = sender else { continue };
             let mut adverts = Vec::new();
+            let signs = router.config.hmac.on().filter(|hmac| hmac.mode.signs());
+            let signer = signs.map(|hmac| Signer {
+                key: hmac.active,
+                rule: hmac.anti_replay,
+                sequences: hmac::Sender::default(),
+            });
+            let trailer = if signer.is_some() { hmac::LEN } else { 0 };
             router.adverts(role.priority, |advert| {
                 if let Outgoing::Pdu { endpoints, ttl, pdu } = advert {
-                    adverts.push((endpoints, ttl, pdu.to_vec()));
+                    adverts.push((endpoints, ttl, pdu[..pdu.len() - trailer].to_vec()));
                 }
             });
             let interval = router.config.interval.span();
-            voices.push(Voice { family, vrid, sender, adverts, interval, due: now, lease });
+            voices.push(Voice { family, vrid, sender, adverts, signer, interval, due: now, lease });
         }
         if voices.is_empty() {
             return None;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use ha_common::classify::{Origin, parse_ip_packet};
 use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
 use ha_common::packet::Endpoints;
+use ha_common::probe::Secret;
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
@@ -43,7 +44,7 @@ pub(super) struct Setup {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) mode: XdpMode,
-    pub(super) probe_key: Option<[u64; 2]>,
+    pub(super) probe_key: Option<Secret>,
     /// Sockets must see frames from virtual MAC addresses that interfaces on this one have too.
     pub(super) tap: bool,
     /// Some of its routers have `auth_type AH`.

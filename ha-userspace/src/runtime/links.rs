@@ -57,7 +57,27 @@ impl Daemon {
         self.make_links();
         self.statics.doubt();
         self.notice_missing_addresses();
+        let new = |change: &&Change| matches!(change.what, What::Appeared | What::Renamed { .. });
+        let appeared: Vec<&str> = changes.iter().filter(new).map(|change| change.name.as_str()).collect();
+        self.notice_new_devices(&appeared);
         self.reconsider();
+    }
+
+    /// Addresses with `no_track` on devices that have just appeared: nobody waits for these, and the takeover could not
+    /// add them.
+    fn notice_new_devices(&mut self, appeared: &[&str]) {
+        let now = clock::now();
+        for router in self.routers.iter_mut().filter(|router| router.holding && router.complete) {
+            let Instance { interface, .. } = &router.config;
+            let mut devices = vips(&router.config)
+                .filter(|vip| vip.no_track)
+                .map(|vip| vip.device.as_deref().unwrap_or(interface));
+            if devices.any(|device| appeared.contains(&device)) {
+                router.complete = false;
+                router.arp.again(now, Span::ZERO, router.config.garp.repeat);
+                router.na.again(now, Span::ZERO, router.config.garp.repeat);
+            }
+        }
     }
 
     /// Opens and closes interfaces, recomputes priorities and sources, and tells the machines.
@@ -91,7 +111,8 @@ impl Daemon {
                 |script| runner.state(script).into(),
                 |interface| match links.by_name(interface) {
                     Some(link) if link.up => Seen::Good,
-                    _ => Seen::Bad,
+                    Some(_) => Seen::Bad,
+                    None => Seen::Absent,
                 },
                 |kind, name| watchers.seen(kind, name),
             );
@@ -199,7 +220,8 @@ impl Daemon {
                 interface.close(&self.loader);
                 let routers = on_it().map(|router| (router.slot(), router.travel())).collect();
                 let name = interface.name.clone();
-                let program = self.loader.attach(name, link.index, plan, routers, self.setup.clone());
+                let roles = self.handover.as_ref().map(|left| left.on(&name)).unwrap_or_default();
+                let program = self.loader.attach(name, link.index, plan, routers, roles, self.setup.clone());
                 interface.begin(link.index, program, plan);
                 if self.resuming {
                     let restarted = self.handover.is_some();
@@ -229,7 +251,7 @@ impl Daemon {
                     all_slots().for_each(|slot| xdp.adverts.configure(slot, Some(Travel::Multicast)));
                 }
                 for router in self.routers.iter().filter(|router| router.interface == at) {
-                    xdp.adverts.configure(router.slot(), Some(router.travel()));
+                    router.describe(&xdp.adverts);
                 }
             }
         }
@@ -348,7 +370,7 @@ impl Daemon {
             // The kernel tells of IPv6 addresses some time after they were added, so that those which it has not told
             // of yet are missing only after a while.
             let settled = router.installed_at.after(SETTLED) <= now;
-            let Router { config, untold, .. } = &mut *router;
+            let Router { config, untold, lost, placed, .. } = &mut *router;
             let mut missing = false;
             for vip in vips(config).filter(|vip| !vip.no_track) {
                 let device = vip.device.as_deref().unwrap_or(&config.interface);
@@ -361,7 +383,14 @@ impl Daemon {
                 if there {
                     untold.retain(|added| *added != place);
                 }
-                missing |= !there && (settled || !untold.contains(&place));
+                if there || (!settled && untold.contains(&place)) {
+                    continue;
+                }
+                missing = true;
+                // What went with its interface, or when that went down, was removed by nobody.
+                if link.up && placed.contains(&place) {
+                    lost.push(place);
+                }
             }
             if missing {
                 router.complete = false;

@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use ha_common::types::{Family, Vrid};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -72,6 +73,7 @@ struct Wanted {
     ifindex: u32,
     plan: Plan,
     routers: Vec<(Slot, Travel)>,
+    roles: Vec<(Family, Vrid)>,
     setup: Setup,
     runtime: Handle,
     reply: Sender<Outcome>,
@@ -79,16 +81,18 @@ struct Wanted {
 
 impl Wanted {
     fn attach(&self) -> Outcome {
-        let Self { name, ifindex, plan, routers, setup, runtime, .. } = self;
+        let Self { name, ifindex, plan, routers, roles, setup, runtime, .. } = self;
         let options = Options {
             vlan: 0,
             fingerprint_key: setup.fingerprint_key,
             incarnation: setup.incarnation,
+            apart: !plan.fast,
             probe_key: plan.probe_key,
             bpffs: setup.bpffs.as_deref(),
             bpf_log: setup.bpf_log,
             tcx: setup.tcx,
             routers,
+            roles,
         };
         let _runtime = runtime.enter();
         if let Some(ms) = std::env::var(SLOW).ok().and_then(|text| text.parse().ok()) {
@@ -135,18 +139,28 @@ impl Loader {
         Ok(Self { orders: Some(orders), done, thread: Some(thread) })
     }
 
-    /// Orders a program for an interface and its virtual routers. Must be called inside a tokio runtime.
+    /// Orders a program for an interface and its virtual routers, of which the run before has left `roles`. Must be called inside a tokio runtime.
     pub(super) fn attach(
         &self,
         name: String,
         ifindex: u32,
         plan: Plan,
         routers: Vec<(Slot, Travel)>,
+        roles: Vec<(Family, Vrid)>,
         setup: Setup,
     ) -> Loading {
         let (reply, outcome) = channel();
         let runtime = Handle::current();
-        self.order(Order::Attach(Box::new(Wanted { name, ifindex, plan, routers, setup, runtime, reply })));
+        self.order(Order::Attach(Box::new(Wanted {
+            name,
+            ifindex,
+            plan,
+            routers,
+            roles,
+            setup,
+            runtime,
+            reply,
+        })));
         Loading(outcome)
     }
 

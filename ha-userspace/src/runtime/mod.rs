@@ -4,7 +4,6 @@
 //! not: protocol decisions (`ha-common`), system calls ([`crate::net`], [`crate::xdp`]).
 
 mod announcements;
-mod bursts;
 mod changes;
 mod daemon;
 mod delays;
@@ -20,6 +19,7 @@ mod lanes;
 mod links;
 mod loading;
 mod note;
+mod noted;
 mod reload;
 mod reload_file;
 mod reload_time;
@@ -39,6 +39,7 @@ mod vmac;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use ha_common::time::{Span, Time};
@@ -228,7 +229,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             announce_failure: None,
             fast: Fast::new(liveness),
         };
-        daemon.delay_start(config.global.startup_delay);
+        daemon.delay_start(&config.global, Duration::from_nanos(clock::boottime().0));
         daemon.adopt(config);
         timeline.mark("XDP programs, and the roles of the run before");
         daemon.remove_leftover_links();
@@ -260,7 +261,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         (options.ready)();
         let end = daemon.run(Inputs { scripts, calls, reports, removals, signals }).await;
         // Who asked for it gets an answer first, and who probes is told.
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
         if end == End::Stopped {
             daemon.remove_statics();
             daemon.remove_links();

@@ -42,6 +42,15 @@ pub(super) enum Note {
         source: IpAddr,
         interval: Centis,
     },
+    Unsigned {
+        router: usize,
+        source: IpAddr,
+    },
+    ClockSkew {
+        router: usize,
+        source: IpAddr,
+        skew: i32,
+    },
     Duplicate {
         router: usize,
     },
@@ -74,7 +83,7 @@ pub(super) enum Note {
         added: usize,
         took: Span,
     },
-    /// A route, a rule or a static address that somebody removed; `router` is `None` for what is static.
+    /// An address, a route or a rule that somebody removed; `router` is `None` for what is static.
     PutBack {
         router: Option<usize>,
         entry: String,
@@ -149,6 +158,16 @@ impl Note {
                 name(router),
                 u32::from(interval.get()) * 10,
                 routers.get(router).map_or(0, |router| u32::from(router.config.interval.get()) * 10)
+            ),
+            Self::Unsigned { router, source } => info!(
+                "({}) {source} does not sign its adverts; they are accepted until mode is enforce",
+                name(router)
+            ),
+            Self::ClockSkew { router, source, skew } => warn!(
+                "({}) the clock of {source} is {} s {} ours, more than half of time_window; compare NTP on both",
+                name(router),
+                skew.unsigned_abs(),
+                if skew < 0 { "behind" } else { "ahead of" }
             ),
             Self::Duplicate { router } => {
                 error!("({}) another router sends adverts from this router's own address", name(router));
@@ -226,6 +245,9 @@ fn liveness(interface: &str, source: IpAddr, event: Event, keyed: bool) {
         Event::Lost { verdict, .. } => warn!("{interface}: {source} is {verdict}"),
         Event::Resigned { .. } => info!("{interface}: {source} has resigned"),
         Event::Restarting { .. } => info!("{interface}: {source} is being restarted, its role stays"),
+        Event::Apart { .. } => info!(
+            "{interface}: {source} takes no part in fast failover (fast_failover off), so only the RFC's timers count for it"
+        ),
         Event::Alive { .. } => info!("{interface}: {source} is alive"),
         Event::Paused { until } => warn!(
             "{interface}: the verdict on {source} was wrong; only the RFC's timers count for it for {} s",
@@ -241,6 +263,21 @@ fn explain(reason: Counter) -> String {
             "the password differs; is it a neighbour's virtual router with the same VRID?"
         }
         Counter::AuthTypeMismatch => "one side has authentication and the other has not, or another kind",
+        Counter::BadLength => {
+            "the length does not fit the number of addresses; has one side an auth_hmac and the other none?"
+        }
+        Counter::HmacMissing => {
+            "it is not signed, and auth_hmac wants it to be; in a migration, begin with mode receive-only"
+        }
+        Counter::HmacMalformed => "its trailer is of another kind, such as that of keepalived before 2.4.2",
+        Counter::HmacUnknownKey => "it is signed under a key number that is not in auth_hmac here",
+        Counter::HmacInvalid => {
+            "it is signed under another key of the same number, by keepalived before 2.4.2, or was changed on the way"
+        }
+        Counter::HmacStale => {
+            "the clocks differ by more than time_window, or it is an old one; compare NTP on both"
+        }
+        Counter::HmacReplay => "its sender has sent a newer one: it was repeated, or overtaken on the way",
         Counter::BadTtl => "the TTL is not 255, so it may have come through a router",
         Counter::BadVersion => {
             "it is of the other VRRP version; compare vrrp_version or version of both routers"
@@ -251,7 +288,10 @@ fn explain(reason: Counter) -> String {
         Counter::MulticastAtUnicast => "it is multicast, and this router has unicast_peer",
         Counter::UnicastAtMulticast => "it is unicast, and this router has no unicast_peer",
         Counter::OtherDestination => "it is addressed to another host",
-        Counter::UnknownPeer => "the sender is not among unicast_peer",
+        Counter::UnknownPeer => "the sender is not among unicast_peer or check_source",
+        Counter::AddressListMismatch => {
+            "none of its addresses is one of ours: another service with this VRID; skip_check_adv_addr takes it"
+        }
         Counter::OwnPacket => "it has our own source address: a loop, or another host with our address",
         _ => return reason.word().to_owned(),
     };

@@ -4,6 +4,8 @@
 //! timers and its statistics, whatever else changed. A file that cannot be used changes nothing at all.
 
 use ha_common::machine::{Input, State};
+use ha_common::packet::Auth;
+use ha_common::probe::{Secret, derived_key};
 
 use super::changes;
 use super::daemon::Daemon;
@@ -81,7 +83,7 @@ impl Daemon {
                     let mut router = Router::new(new.clone(), interface, now);
                     router.leftover = self.resuming;
                     if let Some(xdp) = self.interfaces[interface].xdp() {
-                        xdp.adverts.configure(router.slot(), Some(router.travel()));
+                        router.describe(&xdp.adverts);
                     }
                     self.routers.push(router);
                 }
@@ -164,15 +166,31 @@ impl Daemon {
         // What was accepted under the old settings may fail under the new ones: it is judged again.
         if let Some(xdp) = self.interfaces[router.interface].xdp() {
             xdp.adverts.untrack(router.slot());
-            xdp.adverts.configure(router.slot(), Some(router.travel()));
+            router.describe(&xdp.adverts);
         }
         self.feed(n, Input::Reconfigure(params), now, None);
     }
 
-    /// `fast_key` for an interface.
-    pub(super) fn probe_key(&self, interface: usize) -> Option<[u64; 2]> {
-        let first = self.routers.iter().find(|router| router.interface == interface);
-        first.and_then(|router| router.config.fast.key).map(|key| key.0)
+    /// What probes on an interface are authenticated by: `fast_key`, or what follows from the secret of the adverts, where
+    /// all of its virtual routers have the same.
+    pub(super) fn probe_key(&self, interface: usize) -> Option<Secret> {
+        let on_it = || self.routers.iter().filter(|router| router.interface == interface && !router.retired);
+        // Where none takes part, their peers are told so under the same key.
+        let apart = on_it().all(|router| !router.config.fast.enabled);
+        let mut routers = on_it().filter(|router| apart || router.config.fast.enabled);
+        let first = routers.next()?;
+        if let Some(key) = first.config.fast.key {
+            return Some(Secret::Configured(key.0));
+        }
+        let auth = first.config.auth;
+        if routers.any(|router| router.config.auth != auth) {
+            return None;
+        }
+        match auth {
+            Auth::None => None,
+            Auth::Password(secret) => Some(Secret::Derived(derived_key(*b"PASS", secret))),
+            Auth::Header(secret) => Some(Secret::Derived(derived_key(*b"AH\0\0", secret))),
+        }
     }
 
     /// `xdp_mode` for an interface: that of the first of its instances.

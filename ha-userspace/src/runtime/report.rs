@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ha_common::counter::Counter;
 use ha_common::machine::State;
+use ha_common::packet::hmac::AntiReplay;
 use ha_common::time::{Span, Time};
 use ha_common::types::Family;
 
@@ -13,9 +14,11 @@ use super::interface::Interface;
 use super::links::vips;
 use super::reload::same;
 use super::router::Router;
+use crate::config::analysis::alone;
+use crate::config::model::Hmac;
 use crate::control::dump;
 use crate::control::protocol::{
-    CounterValue, Counters, FORMAT, FenceStatus, GroupStatus, InstanceStats, InstanceStatus,
+    CounterValue, Counters, FORMAT, FenceStatus, GroupStatus, HmacStatus, InstanceStats, InstanceStatus,
     InterfaceCounters, InterfaceStatus, MasterStatus, MemberStatus, PeerStatus, PriorityChange,
     PriorityStatus, Status, TrackerStatus,
 };
@@ -85,6 +88,7 @@ impl Daemon {
             }),
             vips: vips(config).map(|vip| format!("{}/{}", vip.address, vip.prefix)).collect(),
             receive: on.receives().to_owned(),
+            hmac: config.hmac.on().map(|settings| hmac(settings, router.unsigned)),
             stats,
         }
     }
@@ -152,11 +156,21 @@ impl Daemon {
 impl Daemon {
     /// What was refused at start, and what interfaces lack now.
     fn all_warnings(&self) -> Vec<String> {
+        let unfenced = self.config.instances.iter().flat_map(|instance| {
+            let below = |device| self.links.base(device);
+            let name = &instance.name;
+            alone::unfenced(&self.config.instances, instance, below).into_iter().map(move |(address, device)| {
+                format!(
+                    "({name}) {address} on {device}: no fence, because no virtual router with fast failover runs there; \
+                     this host goes on answering for it when the daemon dies"
+                )
+            })
+        });
         let lacking = self.used_interfaces().filter_map(|(_, interface)| interface.complaint());
         let masters = self.routers.iter().filter(|router| router.machine.state() == State::Master);
         let alone: BTreeSet<_> = masters.map(|router| router.interface).collect();
         let deaf = alone.into_iter().filter_map(|at| self.interfaces[at].deafened_by());
-        self.warnings.iter().cloned().chain(lacking.map(str::to_owned)).chain(deaf).collect()
+        self.warnings.iter().cloned().chain(lacking.map(str::to_owned)).chain(deaf).chain(unfenced).collect()
     }
 
     /// Those of the configuration in force.
@@ -205,6 +219,21 @@ impl Daemon {
     }
 }
 
+fn hmac(settings: &Hmac, unsigned: u64) -> HmacStatus {
+    let (anti_replay, time_window_s) = match settings.anti_replay {
+        AntiReplay::Time(window) => ("time", Some(window)),
+        AntiReplay::Monotonic => ("monotonic", None),
+    };
+    HmacStatus {
+        mode: settings.mode.word().to_owned(),
+        active_key: settings.active.0,
+        keys: settings.keys.iter().map(|(id, _)| *id).collect(),
+        anti_replay: anti_replay.to_owned(),
+        time_window_s,
+        unsigned,
+    }
+}
+
 fn fence(xdp: &XdpInterface, master: bool, now: Time) -> FenceStatus {
     let lease = &xdp.lease;
     let state = if lease.any_superseded() {
@@ -231,6 +260,7 @@ fn peer(peer: &liveness::PeerStatus, now: Time) -> PeerStatus {
         verdict: peer.verdict.map(|(verdict, _)| verdict.word().to_owned()),
         paused_ms: peer.paused_until.map(|until| millis(until.span_since(now))),
         user_space: peer.user_space,
+        apart: peer.apart,
         sent: peer.counts.sent,
         answered: peer.counts.answered,
         verdicts: peer.counts.verdicts,

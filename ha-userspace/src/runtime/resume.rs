@@ -82,7 +82,7 @@ impl Daemon {
             router.announce_again(now);
         }
         if let Some(xdp) = interface.xdp()
-            && router.config.fast.enabled
+            && !xdp.lease.is_apart()
         {
             xdp.lease.renew(now.after(span(router.config.fast.lease)));
         }
@@ -194,8 +194,8 @@ fn in_time(router: &Router, inherited: &Inherited) -> bool {
     if inherited.is_unbroken() {
         return true;
     }
-    // Somebody probed a program that nobody ran, and was told so.
-    if inherited.lease.orphaned != 0 {
+    // Somebody who would take it over probed a program that nobody ran, and was told so.
+    if inherited.lease.orphaned != 0 && inherited.was_wanted(router.config.family, router.config.vrid) {
         return false;
     }
     // The lease was renewed at most its length before the end, and no peer is patient for less than three intervals.

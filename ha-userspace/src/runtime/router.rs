@@ -4,24 +4,27 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ha_common::announce::{Bursts, Settings};
 use ha_common::counter::Counter;
+use ha_common::layout::CLAIM_PEER_SLOTS;
 use ha_common::machine::{FAST_HANDOVER, Input, Machine, Params, State};
+use ha_common::packet::hmac::{self, Receiver, Sender};
 use ha_common::packet::{Advert, Auth, Endpoints, ah};
 use ha_common::time::{Span, Time};
 use ha_common::types::ADVERT_TTL;
-use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate};
+use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate_with_trailer};
 
-use super::bursts::{Bursts, Settings};
 use super::devices;
+use super::noted::Noted;
 use super::routes::RouteSet;
-use crate::config::model::{Garp, Instance, Trackers};
+use crate::config::model::{Garp, HmacSetting, Instance, Trackers};
 use crate::control::protocol::InstanceStats;
-use crate::logging::limit::Limiter;
+use crate::net::clock;
 use crate::track::priority::Effective;
-use crate::xdp::{Slot, Travel};
+use crate::xdp::{Adverts, ClaimRule, Slot, Travel};
 
-/// The longest PDU: VRRPv3 with 255 IPv6 addresses.
-pub(super) const MAX_PDU: usize = 8 + 255 * 16;
+/// The longest PDU, VRRPv3 with 255 IPv6 addresses, and a trailer behind it.
+pub(super) const MAX_PDU: usize = 8 + 255 * 16 + hmac::LEN;
 
 /// The longest VRRPv2 packet with an authentication header: 255 IPv4 addresses.
 const MAX_AH_PACKET: usize = 20 + ah::LEN + 8 + 255 * 4 + 8;
@@ -80,6 +83,10 @@ pub(super) struct Router {
     /// When they were last added, and which of them, on which interface, the kernel has not told of since.
     pub(super) installed_at: Time,
     pub(super) untold: Vec<(u32, IpAddr)>,
+    /// All that were added then.
+    pub(super) placed: Vec<(u32, IpAddr)>,
+    /// Those of them that somebody has removed since, to be put back.
+    pub(super) lost: Vec<(u32, IpAddr)>,
     /// Its routes and rules.
     pub(super) routes: RouteSet,
     pub(super) arp: Bursts,
@@ -92,41 +99,24 @@ pub(super) struct Router {
     pub(super) noted: Noted,
     addresses: Vec<IpAddr>,
     peers: Vec<Peer>,
+    /// Whose adverts were accepted, the newest first.
+    known: Vec<IpAddr>,
     /// Highest sequence number of an authentication header, heard or sent.
     ah_latest: u32,
+    /// Sequences of authentication trailers, sent and heard.
+    hmac_sender: Sender,
+    hmac_receiver: Receiver,
+    /// Adverts that were taken without a trailer.
+    pub(super) unsigned: u64,
 }
 
-/// What has been logged and is not logged again until it changes.
-#[derive(Debug)]
-pub(super) struct Noted {
-    pub(super) addresses_differ: Option<IpAddr>,
-    pub(super) interval_differs: Option<(IpAddr, u16)>,
-    pub(super) duplicate: bool,
-    /// Rejected packets: at most a few lines a minute, whatever arrives.
-    pub(super) rejected: Option<(IpAddr, Counter)>,
-    pub(super) rejections: Limiter,
-    pub(super) send_failure: Option<nix::errno::Errno>,
-    pub(super) fault: Vec<String>,
-    /// It is fit itself: another member of its sync group is not.
-    pub(super) held_back: bool,
-    /// When a lower-priority advert was last told of.
-    pub(super) lower_priority: Option<Time>,
-}
-
-impl Default for Noted {
-    fn default() -> Self {
-        Self {
-            addresses_differ: None,
-            interval_differs: None,
-            duplicate: false,
-            rejected: None,
-            rejections: Limiter::new(5, Span::from_secs(60)),
-            send_failure: None,
-            fault: Vec::new(),
-            held_back: false,
-            lower_priority: None,
-        }
-    }
+/// What [`Router::judge`] adds to an accepted advert.
+pub(super) struct Accepted {
+    pub(super) judged: Judged,
+    /// It had no trailer, and `auth_hmac` is in a mode for migration.
+    pub(super) unsigned: bool,
+    /// Seconds that the sender's clock is ahead of ours, where that is more than half of `time_window`.
+    pub(super) skew: Option<i32>,
 }
 
 impl Router {
@@ -153,6 +143,8 @@ impl Router {
             complete: false,
             installed_at: now,
             untold: Vec::new(),
+            placed: Vec::new(),
+            lost: Vec::new(),
             routes: RouteSet::default(),
             arp: Bursts::new(burst_settings(&config.garp)),
             na: Bursts::new(burst_settings(&config.garp)),
@@ -162,7 +154,11 @@ impl Router {
             noted: Noted::default(),
             addresses: Vec::new(),
             peers: Vec::new(),
+            known: Vec::new(),
             ah_latest: 0,
+            hmac_sender: Sender::default(),
+            hmac_receiver: Receiver::default(),
+            unsigned: 0,
             config,
         };
         router.derive();
@@ -170,7 +166,11 @@ impl Router {
     }
 
     /// Takes new settings, keeping state, timers and statistics. The caller feeds the machine.
-    pub(super) fn configure(&mut self, config: Instance) {
+    pub(super) fn configure(&mut self, mut config: Instance) {
+        // Without a key that can be used, those that are in use are better than none.
+        if config.hmac == HmacSetting::Unusable && self.config.hmac.on().is_some() {
+            config.hmac = self.config.hmac.clone();
+        }
         self.arp.configure(burst_settings(&config.garp));
         self.na.configure(burst_settings(&config.garp));
         self.noted = Noted { fault: std::mem::take(&mut self.noted.fault), ..Noted::default() };
@@ -205,6 +205,49 @@ impl Router {
         self.holding || self.installed || self.leftover
     }
 
+    /// Tells the program what it needs to know of this router's adverts.
+    pub(super) fn describe(&self, adverts: &Adverts) {
+        let slot = self.slot();
+        adverts.configure(slot, Some(self.travel()));
+        let auth = match self.config.auth {
+            Auth::None => Some((0, [0; 8])),
+            Auth::Password(password) => Some((1, password)),
+            // What comes with an authentication header is another protocol.
+            Auth::Header(_) => None,
+        };
+        // Configured: the peers of unicast, or `check_source`.
+        let listed: Vec<_> = match &self.config.unicast {
+            Some(_) => self.peers.iter().map(|peer| peer.address).collect(),
+            None => self.config.check_source.clone(),
+        };
+        let strict = match &self.config.unicast {
+            Some(unicast) => unicast.check_source,
+            None => !listed.is_empty(),
+        };
+        let peers_only = strict && listed.len() <= CLAIM_PEER_SLOTS;
+        adverts.judge_claims(
+            slot,
+            &ClaimRule {
+                version: self.config.version,
+                auth,
+                priority: self.effective.priority,
+                peers_only,
+                addresses: !self.config.skip_check_adv_addr,
+            },
+        );
+        adverts.know(slot, if listed.is_empty() { &self.known } else { &listed });
+    }
+
+    /// An advert of this router was accepted. Whether that is news.
+    pub(super) fn know(&mut self, source: IpAddr) -> bool {
+        if self.known.contains(&source) {
+            return false;
+        }
+        self.known.insert(0, source);
+        self.known.truncate(CLAIM_PEER_SLOTS);
+        true
+    }
+
     /// How its adverts travel.
     pub(super) const fn travel(&self) -> Travel {
         if self.config.unicast.is_some() { Travel::Unicast } else { Travel::Multicast }
@@ -216,17 +259,22 @@ impl Router {
     }
 
     /// Judges a packet that is for this VRID and family. `own` are the addresses of the interface; `authenticated` is
-    /// [`super::interface::Frame::authenticated`].
+    /// [`super::interface::Frame::authenticated`]. `arrived_unix_ns` tells when it arrived, in nanoseconds since 1970;
+    /// it is asked only where there is a trailer.
     pub(super) fn judge(
         &mut self,
         meta: &Meta,
         pdu: &[u8],
         own: &[IpAddr],
         authenticated: Option<&[u8]>,
-    ) -> Result<Judged, Counter> {
+        arrived_unix_ns: impl FnOnce() -> u64,
+    ) -> Result<Accepted, Counter> {
         let transport = match &self.config.unicast {
             Some(unicast) => Transport::Unicast { peers: &self.peers, check_source: unicast.check_source },
-            None => Transport::Multicast { group: standard_group(self.config.family) },
+            None => Transport::Multicast {
+                group: standard_group(self.config.family),
+                sources: &self.config.check_source,
+            },
         };
         let rules = Rules {
             vrid: self.config.vrid,
@@ -236,10 +284,19 @@ impl Router {
             auth: self.config.auth,
             transport,
             addresses: &self.addresses,
+            any_addresses: self.config.skip_check_adv_addr,
             own_addresses: own,
         };
+        // Whoever has no keys takes no trailer for one: the advert is too long, as for any router without the extension.
+        let hmac = self.config.hmac.on();
+        let (pdu, trailer) = match hmac {
+            Some(_) => hmac::split(pdu, self.config.family),
+            None => (pdu, None),
+        };
+        let covered: &[u8] = trailer.map_or(&[], |trailer| trailer.as_slice());
         let latest = self.ah_latest;
-        let judged = validate(&rules, meta, pdu).and_then(|judged| {
+        let receiver = &mut self.hmac_receiver;
+        let judged = validate_with_trailer(&rules, meta, pdu, covered).and_then(|judged| {
             let latest = match (self.config.auth, authenticated) {
                 (Auth::Header(key), Some(packet)) => {
                     ah::check(&key, packet, latest).map_err(|_| Counter::AuthFailure)?
@@ -248,14 +305,25 @@ impl Router {
                 (_, Some(_)) => return Err(Counter::AuthFailure),
                 (_, None) => latest,
             };
-            Ok((judged, latest))
+            let (unsigned, skew) = match (hmac, trailer) {
+                (None, _) => (false, None),
+                (Some(hmac), None) if hmac.mode.wants_trailer() => return Err(Counter::HmacMissing),
+                (Some(_), None) => (true, None),
+                (Some(hmac), Some(trailer)) => {
+                    let sequence = hmac::check(&hmac.keys, judged.source, pdu, trailer)?;
+                    let rule = hmac.anti_replay;
+                    let skew = receiver.accept(rule, judged.source, sequence, arrived_unix_ns())?;
+                    (false, rule.is_near_edge(skew).then_some(skew))
+                }
+            };
+            Ok((Accepted { judged, unsigned, skew }, latest))
         });
         let judged = judged.map(|(judged, latest)| {
             self.ah_latest = latest;
             judged
         });
         match &judged {
-            Ok(judged) => {
+            Ok(Accepted { judged, .. }) => {
                 self.stats.advert_rcvd += 1;
                 self.stats.addr_list_err += u64::from(!judged.addresses_match);
                 self.stats.pri_zero_rcvd += u64::from(judged.advert.priority == 0);
@@ -274,6 +342,13 @@ impl Router {
             Counter::InvalidAuthType => &mut self.stats.invalid_authtype,
             Counter::AuthTypeMismatch => &mut self.stats.authtype_mismatch,
             Counter::AuthFailure => &mut self.stats.auth_failure,
+            Counter::HmacMissing => &mut self.stats.auth_ext_missing,
+            Counter::HmacMalformed => &mut self.stats.auth_ext_malformed,
+            Counter::HmacUnknownKey => &mut self.stats.auth_ext_unknown_key,
+            Counter::HmacInvalid => &mut self.stats.auth_ext_invalid_hmac,
+            Counter::HmacStale => &mut self.stats.auth_ext_stale,
+            Counter::HmacReplay => &mut self.stats.auth_ext_replay,
+            Counter::AddressListMismatch => &mut self.stats.addr_list_err,
             _ => return,
         };
         *field += 1;
@@ -286,6 +361,13 @@ impl Router {
             // Ahead of what an earlier run of this daemon can have used: adverts are a second apart.
             self.ah_latest = self.ah_latest.saturating_add(1).max(seconds_since_1970());
         }
+        // One sequence for all copies of an advert, as in keepalived: they are one advert.
+        let signed = self
+            .config
+            .hmac
+            .on()
+            .filter(|hmac| hmac.mode.signs())
+            .map(|hmac| (hmac.active, self.hmac_sender.next(hmac.anti_replay, clock::realtime_ns())));
         let advert = Advert {
             vrid: self.config.vrid,
             priority,
@@ -299,6 +381,11 @@ impl Router {
             let (auth, form) = (self.config.auth, self.config.checksum);
             // A configuration that was checked never leads to an error here, and there is nobody to tell in this path.
             if let Ok(len) = advert.emit(&self.addresses, auth, form, &endpoints, &mut buffer) {
+                let len = match &signed {
+                    Some((key, sequence)) => hmac::seal(key, *sequence, &endpoints, &mut buffer, len),
+                    None => Some(len),
+                };
+                let Some(len) = len else { return };
                 let pdu = &buffer[..len];
                 match (auth, endpoints) {
                     (Auth::Header(key), Endpoints::V4 { source, destination }) => {
@@ -353,14 +440,17 @@ fn params(config: &Instance) -> Params {
     let defaults = Params::new(config.vrid, config.family, config.version);
     // The switch sends packets for a virtual MAC address to whoever has sent from it last: once the successor has
     // advertised, an answer from here takes them away from it.
-    let handover = if devices::advert_mac(config).is_some() { FAST_HANDOVER } else { defaults.handover };
+    let virtual_mac = devices::advert_mac(config).is_some();
+    let handover = if virtual_mac { FAST_HANDOVER } else { defaults.handover };
     Params {
         handover,
         interval: config.interval.span(),
         preempt: config.preempt,
         preempt_delay: span(config.preempt_delay),
         lower_prio_no_advert: config.lower_prio_no_advert,
-        higher_prio_send_advert: config.higher_prio_send_advert,
+        // Hosts have learned our MAC address, and the winner may not know: it announces when it hears of us. Where the MAC
+        // address is the virtual one, they have learned nothing, and an answer would turn the switch back to us.
+        higher_prio_send_advert: config.higher_prio_send_advert || !virtual_mac,
         down_timer_adverts: config.down_timer_adverts,
         ..defaults
     }

@@ -19,7 +19,7 @@ use super::fence;
 use super::interface::{Frame, Interface};
 use super::links::vips;
 use super::note::Note;
-use super::router::{Outgoing, Router};
+use super::router::{Accepted, Outgoing, Router};
 use super::tell;
 use crate::config::model::Vip;
 use crate::net::addresses::{AddressSpec, Outcome, Removal};
@@ -98,10 +98,12 @@ impl Daemon {
         let judged = if !is_multicast(destination) && !monitor.links().hold(destination) {
             Err(Counter::OtherDestination)
         } else {
-            router.judge(&meta, &frame.pdu, &on.own, frame.authenticated.as_deref())
+            // When it arrived counts, not when this loop comes to it: a stall here makes nobody's advert stale.
+            let arrived = || clock::realtime_ns().saturating_sub(clock::now().span_since(frame.at).0);
+            router.judge(&meta, &frame.pdu, &on.own, frame.authenticated.as_deref(), arrived)
         };
-        let judged = match judged {
-            Ok(judged) => judged,
+        let Accepted { judged, unsigned, skew } = match judged {
+            Ok(accepted) => accepted,
             Err(reason) => {
                 on.count(reason);
                 let source = frame.endpoints.source();
@@ -114,11 +116,30 @@ impl Daemon {
             }
         };
         on.count(Counter::Accepted);
+        if router.know(judged.source)
+            && let Some(xdp) = on.xdp()
+        {
+            router.describe(&xdp.adverts);
+        }
         if judged.advert.priority == 0 {
             on.count(Counter::PriorityZero);
         }
         if !judged.addresses_match {
             on.count(Counter::AddressListMismatch);
+        }
+        if unsigned {
+            on.count(Counter::HmacUnsigned);
+            router.unsigned += 1;
+        }
+        let unsigned = unsigned.then_some(judged.source);
+        if std::mem::replace(&mut router.noted.unsigned, unsigned) != unsigned && unsigned.is_some() {
+            notes.push(Note::Unsigned { router: n, source: judged.source });
+        }
+        let skewed = skew.map(|_| judged.source);
+        if std::mem::replace(&mut router.noted.skewed, skewed) != skewed
+            && let Some(skew) = skew
+        {
+            notes.push(Note::ClockSkew { router: n, source: judged.source, skew });
         }
         let differs = (!judged.addresses_match).then_some(judged.source);
         if std::mem::replace(&mut router.noted.addresses_differ, differs) != differs && differs.is_some() {
@@ -311,6 +332,7 @@ impl Daemon {
                     notes.push(Note::NoDevice { router: n, device: missing.to_owned() });
                 });
                 router.untold = wanted.iter().map(|spec| (spec.ifindex, spec.address)).collect();
+                router.placed.clone_from(&router.untold);
                 specs.extend(wanted);
                 owners.resize(specs.len(), n);
             }
@@ -325,7 +347,13 @@ impl Daemon {
         let mut added = 0;
         for ((outcome, spec), n) in outcomes.into_iter().zip(&specs).zip(owners) {
             match outcome {
-                Outcome::Added => added += 1,
+                Outcome::Added => match routers.get_mut(n) {
+                    Some(router) if router.lost.contains(&(spec.ifindex, spec.address)) => {
+                        let entry = format!("{}/{}", spec.address, spec.prefix);
+                        notes.push(Note::PutBack { router: Some(n), entry });
+                    }
+                    _ => added += 1,
+                },
                 Outcome::AlreadyThere { ours: true } => {}
                 Outcome::AlreadyThere { ours: false } => {
                     notes.push(Note::ForeignAddress { router: n, address: spec.address });
@@ -333,6 +361,7 @@ impl Daemon {
                 Outcome::Failed(error) => notes.push(Note::Address { router: n, error }),
             }
         }
+        routers.iter_mut().for_each(|router| router.lost.clear());
         (added > 0).then_some(Note::Installed { added, took })
     }
 
@@ -392,10 +421,13 @@ fn cause(router: &Router, reason: Reason) -> String {
 }
 
 fn track(router: &Router, interface: &Interface, frame: Option<&Frame>) {
-    if let Some(frame) = frame.filter(|frame| frame.fingerprint != 0)
-        && let Some(xdp) = interface.xdp()
-    {
-        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, frame.endpoints.source());
+    let (Some(frame), Some(xdp)) = (frame, interface.xdp()) else { return };
+    let source = frame.endpoints.source();
+    // Two signed adverts are never alike, and what looks like one before is a replay: the program has nothing to compare.
+    if router.config.hmac.on().is_some() || frame.authenticated.is_some() {
+        xdp.adverts.follow(router.slot(), frame.at, source);
+    } else if frame.fingerprint != 0 {
+        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, source);
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::daemon::Daemon;
 use super::devices::Plan;
+use super::links::vips;
 use super::note::Note;
 use crate::net::addresses::AddressSpec;
 use crate::net::monitor::{Link, Links};
@@ -41,7 +42,7 @@ impl VirtualLinks {
             plans: Vec::new(),
             ready: Vec::new(),
             lacking: Vec::new(),
-            sysctls: Changed::load(PathBuf::from(run_dir).join("sysctls")),
+            sysctls: Changed::load(PathBuf::from(run_dir).join(sysctl::FILE)),
         })
     }
 
@@ -121,6 +122,7 @@ impl Daemon {
     /// Makes what is missing, as soon as the interface below is there.
     pub(super) fn make_links(&mut self) {
         self.promote_secondaries();
+        self.ask_as_oneself();
         let Self { links: made, monitor, notes, .. } = self;
         let mut lacking = Vec::new();
         for at in 0..made.plans.len() {
@@ -180,6 +182,26 @@ impl Daemon {
             if there {
                 let path = Path::new("ipv4/conf").join(&instance.interface).join("promote_secondaries");
                 made.sysctls.set(&path, "1");
+            }
+        }
+    }
+
+    /// A host asks for its neighbours' MAC addresses in its own name, wherever it may have a virtual address: who hears
+    /// the question learns whose address the name is. A fence keeps answers in; a fenced host that asked in the name of
+    /// a virtual address would turn its neighbours from the new master to itself.
+    fn ask_as_oneself(&mut self) {
+        let Self { links: made, monitor, config, .. } = self;
+        for instance in config.instances.iter().filter(|instance| instance.fast.enabled) {
+            let on = vips(instance)
+                .filter(|vip| vip.address.is_ipv4())
+                .map(|vip| vip.device.as_ref().unwrap_or(&instance.interface));
+            for device in on {
+                // Where there is no other address there is no other name; the interface below asks for it.
+                let virtual_one = made.plans.iter().any(|plan| plan.name == *device);
+                if !virtual_one && monitor.links().by_name(device).is_some() {
+                    let path = Path::new("ipv4/conf").join(device).join("arp_announce");
+                    made.sysctls.set(&path, "2");
+                }
             }
         }
     }

@@ -6,7 +6,7 @@
 //! SIGTERM when the daemon dies; the daemon's environment without what only concerns the daemon's own service.
 //! (keepalived 2.2.7 was seen to do the same, with umask 177.)
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ pub enum Unusable {
 #[derive(Clone, Debug)]
 pub struct Prepared {
     program: PathBuf,
-    argv: Vec<String>,
+    argv: Vec<OsString>,
     identity: Identity,
     secure: bool,
 }
@@ -92,12 +92,12 @@ pub fn prepare(
 /// # Errors
 /// See [`Unusable`].
 pub fn prepare_command(
-    argv: &[String],
+    argv: &[OsString],
     user: Option<&ScriptUser>,
     secure: bool,
 ) -> Result<Prepared, Unusable> {
     let identity = identity(user)?;
-    let name = argv.first().map_or("", String::as_str);
+    let name = argv.first().map_or(OsStr::new(""), OsString::as_os_str);
     let path = std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned());
     let program = security::find(&RealFiles, name, &path)?;
     let prepared = Prepared { program, argv: argv.to_vec(), identity, secure };

@@ -56,6 +56,8 @@ pub enum Seen {
     Good,
     /// Not well.
     Bad,
+    /// Not there at all, which is no better: an interface.
+    Absent,
     /// Its trackers have no effect.
     Ignored,
     /// The number in a file, which a tracker multiplies.
@@ -70,6 +72,7 @@ impl Seen {
             Self::Pending => "pending",
             Self::Good => "good",
             Self::Bad => "bad",
+            Self::Absent => "absent",
             Self::Ignored => "disabled",
             Self::Value(_) => "value",
         }

@@ -124,6 +124,7 @@ pub fn effective<'a>(configured: Priority, trackers: impl IntoIterator<Item = Tr
                 Seen::Good => format!("{} {good}, and is tracked in reverse", by()),
                 Seen::Value(value) => format!("{} contains {value}", by()),
                 Seen::Pending => format!("{} {unknown}", by()),
+                Seen::Absent => format!("{} does not exist", by()),
                 Seen::Bad | Seen::Ignored => format!("{} {bad}", by()),
             }),
         }
@@ -145,7 +146,7 @@ fn weighted(weight: Weight, seen: Seen) -> Added {
     let value = i32::from(weight.value);
     let good = match seen {
         Seen::Good => true,
-        Seen::Bad => false,
+        Seen::Bad | Seen::Absent => false,
         Seen::Pending if value == 0 => return Added::Fault,
         // A number says nothing of good or bad.
         Seen::Pending | Seen::Ignored | Seen::Value(_) => return Added::Nothing,
@@ -285,6 +286,8 @@ mod tests {
             tracker(Watched(Kind::Bfd), "e", 0, false, Seen::Pending),
             tracker(Interface, "eth1", -20, false, Seen::Bad),
             tracker(Interface, "eth2", 0, false, Seen::Bad),
+            tracker(Interface, "eth3", 0, false, Seen::Absent),
+            tracker(Interface, "eth4", 0, true, Seen::Absent),
         ];
         let result = effective(priority(100), trackers);
         assert_eq!(result.priority.get(), 78);
@@ -296,6 +299,7 @@ mod tests {
             "process d runs, and is tracked in reverse",
             "bfd e is not up yet",
             "interface eth2 is down",
+            "interface eth3 does not exist",
         ];
         assert_eq!(result.fault.unwrap_or_default(), faults);
     }

@@ -41,6 +41,7 @@ pub(super) struct Record {
     pub(super) runs: u64,
     pub(super) failures: u64,
     pub(super) skipped: u64,
+    pub(super) running: bool,
 }
 
 impl Record {
@@ -53,6 +54,7 @@ impl Record {
             runs: 0,
             failures: 0,
             skipped: 0,
+            running: false,
         }
     }
 }
@@ -166,6 +168,7 @@ impl Runner {
                 runs: record.runs,
                 failures: record.failures,
                 skipped: record.skipped,
+                running: record.running,
             })
             .collect()
     }

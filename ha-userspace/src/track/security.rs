@@ -7,7 +7,7 @@
 //! has just found to be writable by root alone. Only the program is looked at, not what its arguments name. POSIX ACLs are seen as far as the group bits show their mask.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -209,14 +209,14 @@ impl Refusal {
 ///
 /// # Errors
 /// [`Refusal::Empty`], [`Refusal::Relative`] or [`Refusal::NotInPath`].
-pub fn find(files: &impl Files, name: &str, path: &str) -> Result<PathBuf, Refusal> {
+pub fn find(files: &impl Files, name: &OsStr, path: &str) -> Result<PathBuf, Refusal> {
     if name.is_empty() {
         return Err(Refusal::Empty);
     }
-    if name.starts_with('/') {
+    if Path::new(name).is_absolute() {
         return Ok(PathBuf::from(name));
     }
-    if name.contains('/') {
+    if name.as_encoded_bytes().contains(&b'/') {
         return Err(Refusal::Relative { path: PathBuf::from(name) });
     }
     path.split(':')
@@ -229,7 +229,10 @@ pub fn find(files: &impl Files, name: &str, path: &str) -> Result<PathBuf, Refus
                 Kind::Directory | Kind::Other => false,
             })
         })
-        .ok_or_else(|| Refusal::NotInPath { name: name.to_owned(), path: path.to_owned() })
+        .ok_or_else(|| Refusal::NotInPath {
+            name: name.to_string_lossy().into_owned(),
+            path: path.to_owned(),
+        })
 }
 
 /// Checks that `program`, an absolute path, can be run by `user`; with `secure`, that a path run as root is safe.

@@ -49,7 +49,7 @@ pub(super) struct Order<'a> {
     /// The file.
     pub(super) program: &'a Path,
     /// Its arguments, beginning with the name that it is called by.
-    pub(super) argv: &'a [String],
+    pub(super) argv: &'a [OsString],
     /// Its environment.
     pub(super) environment: &'a [(OsString, OsString)],
     /// The user that it becomes; `None` where the daemon has the right one.

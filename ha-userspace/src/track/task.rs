@@ -67,10 +67,12 @@ impl Task {
                 _ = self.cancelled.changed() => return None,
             }
             let start = Instant::now();
+            self.note(|record| record.running = true);
             let outcome = self.one_run(&prepared).await?;
             let duration = start.elapsed();
             let change = judge.record(outcome.is_success());
             self.note(|record| {
+                record.running = false;
                 record.state = judge.state();
                 record.last_result = Some(outcome.to_string());
                 record.last_start = Some(start);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::mem::offset_of;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -14,7 +14,11 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use aya::maps::{HashMap, MapData, MapError};
 use ha_common::fence::Guard;
-use ha_common::layout::{AddressKey, LeaseSlot, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VipSlot, address_key};
+use ha_common::layout::{
+    AUTHENTICATED, AUTHENTICATED_NEW, AddressKey, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED, SPECIAL_NO_ACCEPT,
+    VipSlot, address_key,
+};
+use ha_common::probe::Secret;
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
@@ -121,6 +125,23 @@ impl Lease {
         }
     }
 
+    /// Says in replies that no virtual router of the interface takes part in fast failover, or that some do. One thread
+    /// calls this.
+    pub fn set_apart(&self, apart: bool) {
+        let special = self.memory.u32(offset_of!(LeaseSlot, special));
+        if apart {
+            special.fetch_or(SPECIAL_APART, Ordering::SeqCst);
+        } else {
+            special.fetch_and(!SPECIAL_APART, Ordering::SeqCst);
+        }
+    }
+
+    /// See [`Lease::set_apart`].
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        self.memory.u32(offset_of!(LeaseSlot, special)).load(Ordering::SeqCst) & SPECIAL_APART != 0
+    }
+
     /// Whether another router has taken over a virtual router while nobody vouched for this node: its fence is closed
     /// until [`Lease::clear_superseded`].
     #[must_use]
@@ -152,7 +173,34 @@ impl Lease {
         self.memory.u32(offset_of!(LeaseSlot, superseded)).load(Ordering::Acquire) != 0
     }
 
-    /// When a probe was last answered; `None` for never.
+    /// Whether a router that probes would take this virtual router over, as it said within the last two seconds of its
+    /// probing. Whether it still probes is another question ([`Lease::last_probe`]).
+    #[must_use]
+    pub fn is_wanted(&self, family: Family, vrid: Vrid) -> bool {
+        let [now, earlier] = match family {
+            Family::V4 => [offset_of!(LeaseSlot, wanted_v4), offset_of!(LeaseSlot, earlier_v4)],
+            Family::V6 => [offset_of!(LeaseSlot, wanted_v6), offset_of!(LeaseSlot, earlier_v6)],
+        };
+        self.bit(now, vrid) || self.bit(earlier, vrid)
+    }
+
+    /// The addresses to which probes must be sent, one of each family; `None` for any.
+    pub fn set_own(&self, v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) {
+        let v4 = v4.map_or([0; 4], |address| address.octets());
+        self.memory.u32(offset_of!(LeaseSlot, own_v4)).store(u32::from_ne_bytes(v4), Ordering::Release);
+        let words: [u64; 2] = bytemuck::cast(v6.map_or([0; 16], |address| address.octets()));
+        for (n, word) in words.into_iter().enumerate() {
+            self.u64(offset_of!(LeaseSlot, own_v6) + n * 8).store(word, Ordering::Release);
+        }
+    }
+
+    /// When a known router last probed again after a pause; long ago for never.
+    #[must_use]
+    pub fn resumed(&self) -> Time {
+        Time(self.u64(offset_of!(LeaseSlot, resumed_ns)).load(Ordering::Acquire))
+    }
+
+    /// When a known router's probe was last answered; `None` for never.
     #[must_use]
     pub fn last_probe(&self) -> Option<Time> {
         match self.u64(offset_of!(LeaseSlot, last_probe_ns)).load(Ordering::Acquire) {
@@ -168,15 +216,20 @@ impl Lease {
         self.memory.u64(at).store(u64::from_ne_bytes([a, b, c, d, e, f, 0, 0]), Ordering::Release);
     }
 
-    /// Demands and makes tags under `key` (two little-endian words of `fast_key`), or none.
-    pub fn set_key(&self, key: Option<[u64; 2]>) {
+    /// Demands and makes tags under this key, or none. Nothing happens where that is in force already.
+    pub fn set_key(&self, secret: Option<Secret>) {
         let authenticated = self.memory.u32(offset_of!(LeaseSlot, authenticated));
         let at = offset_of!(LeaseSlot, key);
+        let (mode, key) = match secret {
+            None => (0, [0; 2]),
+            Some(Secret::Configured(key)) => (AUTHENTICATED, key),
+            Some(Secret::Derived(key)) => (AUTHENTICATED_NEW, key),
+        };
         // No tag is right while the key is being replaced.
-        for (n, word) in key.unwrap_or_default().into_iter().enumerate() {
+        for (n, word) in key.into_iter().enumerate() {
             self.u64(at + n * 8).store(word, Ordering::Release);
         }
-        authenticated.store(u32::from(key.is_some()), Ordering::Release);
+        authenticated.store(mode, Ordering::Release);
     }
 
     /// What decides over the fence and over the flags of replies, as the program sees it.
@@ -311,6 +364,6 @@ impl Vips {
 
     /// The addresses in the map with their virtual routers, in no useful order.
     pub fn iter(&self) -> impl Iterator<Item = (IpAddr, VipSlot)> + '_ {
-        self.current.iter().map(|(key, slot)| (std::net::Ipv6Addr::from(*key).to_canonical(), *slot))
+        self.current.iter().map(|(key, slot)| (Ipv6Addr::from(*key).to_canonical(), *slot))
     }
 }

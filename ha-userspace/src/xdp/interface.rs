@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ha_common::layout::LeaseSlot;
-use ha_common::probe::Masters;
+use ha_common::probe::{Masters, Secret};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
@@ -37,8 +37,10 @@ pub struct Options<'a> {
     pub fingerprint_key: [u64; 2],
     /// Random id of this run for liveness probes and replies; zero where probes are not answered here.
     pub incarnation: u64,
+    /// None of the virtual routers takes part in fast failover, which replies say.
+    pub apart: bool,
     /// Key of the tags of probes and replies ([`ha_common::probe::key`]).
-    pub probe_key: Option<[u64; 2]>,
+    pub probe_key: Option<Secret>,
     /// Mount point of the BPF file system, or `None` for no pins: then there is no fence for a daemon that dies.
     pub bpffs: Option<&'a Path>,
     /// Level of the program's own messages (`--bpf-log`).
@@ -47,6 +49,9 @@ pub struct Options<'a> {
     pub tcx: bool,
     /// The virtual routers of the interface, so that no advert for them finds a program that does not know them.
     pub routers: &'a [(Slot, Travel)],
+    /// Those that an earlier run was master for when it left for a restart, as far as it wrote that down: for a program of
+    /// another version, whose maps say it in words that are not understood.
+    pub roles: &'a [(Family, Vrid)],
 }
 
 /// The program on an interface, and its maps. Dropping it detaches the program and removes the pins.
@@ -122,6 +127,16 @@ impl Inherited {
             Family::V6 => self.lease.masters_v6,
         };
         Masters(bytemuck::cast(words)).has(vrid)
+    }
+
+    /// Whether a router that probed would have taken it over.
+    #[must_use]
+    pub fn was_wanted(&self, family: Family, vrid: Vrid) -> bool {
+        let words = match family {
+            Family::V4 => [self.lease.wanted_v4, self.lease.earlier_v4],
+            Family::V6 => [self.lease.wanted_v6, self.lease.earlier_v6],
+        };
+        words.into_iter().any(|words| Masters(bytemuck::cast(words)).has(vrid))
     }
 }
 
@@ -340,6 +355,7 @@ impl Wanted<'_> {
     fn configure(&self, lease: &Lease) {
         lease.set_mac(self.facts.mac);
         lease.set_key(self.options.probe_key);
+        lease.set_apart(self.options.apart);
         lease.set_incarnation(NonZeroU64::new(self.options.incarnation));
     }
 
@@ -443,6 +459,13 @@ impl Wanted<'_> {
             // These maps are new. Peers that wait for a restart go on waiting, until it is known what becomes of the roles.
             Some(until) => {
                 lease.open_restart_window(until);
+                // Whoever probes would take a reply without them for a resignation.
+                if until > clock::now() {
+                    self.options
+                        .roles
+                        .iter()
+                        .for_each(|&(family, vrid)| lease.set_master(family, vrid, true));
+                }
                 None
             }
         };

@@ -9,11 +9,17 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::{MapData, MapError, PerCpuArray};
 use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
-use ha_common::layout::{ADVERT_SLOTS, AdvertSlot, ROUTER_CONFIGURED, ROUTER_UNICAST, advert_slot};
+use ha_common::layout::{
+    ADVERT_SLOTS, AdvertSlot, CLAIM_ADDRESSES, CLAIM_PEER_SLOTS, CLAIM_PEERS, ROUTER_CONFIGURED,
+    ROUTER_UNICAST, advert_slot, folded,
+};
 use ha_common::time::Time;
-use ha_common::types::{Family, Vrid};
+use ha_common::types::{Family, Priority, Version, Vrid};
 
 use super::sys::Mapping;
+
+/// A fingerprint that no advert has, but for one in 2^64, and nobody who does not know the key can look for it.
+const UNLIKE_ANY: u64 = u64::MAX;
 
 /// Index of a virtual router in `HA_ADVERTS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +54,21 @@ pub enum Travel {
     Multicast,
     /// To the peers' addresses.
     Unicast,
+}
+
+/// Which adverts count while nobody judges them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimRule {
+    /// The only version.
+    pub version: Version,
+    /// Authentication type and password of VRRPv2; `None` where the program cannot judge it.
+    pub auth: Option<(u8, [u8; 8])>,
+    /// This router's priority.
+    pub priority: Priority,
+    /// Only those of known routers.
+    pub peers_only: bool,
+    /// Only those with an address of this virtual router.
+    pub addresses: bool,
 }
 
 /// What the map says of the tracked master and of others.
@@ -87,11 +108,46 @@ impl Adverts {
         self.u32(slot, std::mem::offset_of!(AdvertSlot, configured)).store(flags, Ordering::Release);
     }
 
+    /// Says which adverts count while nobody judges them.
+    pub fn judge_claims(&self, slot: Slot, rule: &ClaimRule) {
+        let kind = match rule.version {
+            Version::V2 => 0x21,
+            Version::V3 => 0x31,
+        };
+        let (auth, password) = rule.auth.unwrap_or((0xff, [0; 8]));
+        let flags =
+            if rule.peers_only { CLAIM_PEERS } else { 0 } | if rule.addresses { CLAIM_ADDRESSES } else { 0 };
+        let at = std::mem::offset_of!(AdvertSlot, claim_password);
+        self.u64(slot, at).store(u64::from_ne_bytes(password), Ordering::Release);
+        let bytes = [kind, auth, rule.priority.get(), flags];
+        let at = std::mem::offset_of!(AdvertSlot, claim_kind);
+        self.u32(slot, at).store(u32::from_ne_bytes(bytes), Ordering::Release);
+    }
+
+    /// The routers that are known: configured peers, or those whose adverts were accepted. The first
+    /// [`CLAIM_PEER_SLOTS`] count.
+    pub fn know(&self, slot: Slot, peers: &[IpAddr]) {
+        for n in 0..CLAIM_PEER_SLOTS {
+            let word = peers.get(n).map_or(0, |peer| {
+                let bytes = address_bytes(*peer);
+                folded(bytemuck::cast(bytes))
+            });
+            let at = std::mem::offset_of!(AdvertSlot, claim_peers) + n * size_of::<u32>();
+            self.u32(slot, at).store(word, Ordering::Release);
+        }
+    }
+
     /// Nobody is tracked, because this node is master itself: adverts from `source` are its own, and say nothing
     /// about a successor.
     pub fn own(&self, slot: Slot, source: IpAddr) {
         self.untrack(slot);
         self.set_source(slot, source);
+    }
+
+    /// The master's adverts come from `source`, and no two of them are alike, so that each is judged in user space: they
+    /// have the budget of a tracked master, which no flood under other addresses uses up.
+    pub fn follow(&self, slot: Slot, at: Time, source: IpAddr) {
+        self.track(slot, UNLIKE_ANY, at, source);
     }
 
     /// From now on the program stamps adverts with this fingerprint. `at` is when the accepted one came.
@@ -146,6 +202,7 @@ impl Adverts {
             window_used: u32_at(std::mem::offset_of!(AdvertSlot, window_used)),
             configured: u32_at(std::mem::offset_of!(AdvertSlot, configured)),
             source: self.source(slot),
+            ..AdvertSlot::default()
         }
     }
 

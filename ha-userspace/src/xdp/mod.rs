@@ -38,7 +38,7 @@ pub use fence::{Lease, Vips};
 pub use interface::{Inherited, Options, XdpInterface};
 pub use loader::{Alive, LoadError, Program, Variant};
 pub use log::BpfLog;
-pub use maps::{Adverts, Counters, Judged, Seen, Slot, Travel};
+pub use maps::{Adverts, ClaimRule, Counters, Judged, Seen, Slot, Travel};
 pub use occupant::Occupant;
 pub use peers::{LastReply, PeerIndex, Peers, Prober, Probers};
 pub use pins::{PinError, detach_everything, left_lease, remove_leftovers};

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use aya::maps::{HashMap, MapData, MapError};
 use ha_common::layout::{AddressKey, PEER_SLOTS, PeerSlot, ProberSlot, address_key};
-use ha_common::probe::{Masters, Reply};
+use ha_common::probe::{FORMAT, Masters, Reply};
 use ha_common::time::{Span, Time};
 
 use super::sys::Mapping;
@@ -129,6 +129,7 @@ impl Peers {
         let field = |at| self.u64(index, at).load(Ordering::Relaxed);
         let masters: [u64; 4] = std::array::from_fn(|n| field(offset_of!(PeerSlot, masters) + n * 8));
         let reply = Reply {
+            format: FORMAT,
             slot: index.0,
             sequence: field(offset_of!(PeerSlot, sequence)),
             prober: field(offset_of!(PeerSlot, prober)),

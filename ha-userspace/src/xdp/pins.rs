@@ -10,6 +10,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{MapData, MapInfo};
@@ -26,10 +27,13 @@ use super::claim::Claim;
 use super::fence::Lease;
 use super::loader::PINNED_MAPS;
 use super::{occupant, tc};
+use crate::trust::{self, Distrust};
 
 /// Bytes of the part of `HA_LEASE` that is the same in every version: incarnation, lease, restart window.
 const LEASE_HEAD: u32 = 24;
 
+/// Directory of everything that is pinned.
+const ROOT: &str = "xvrrp";
 /// Name of the link's pin.
 const LINK: &str = "link";
 /// Name of a link's pin until it takes the place of another.
@@ -62,6 +66,15 @@ pub enum PinError {
         path: PathBuf,
         /// What the kernel says.
         source: io::Error,
+    },
+    /// Somebody other than root could make the path lead elsewhere.
+    #[error("{0}; or name another BPF file system with --bpffs")]
+    Distrusted(#[from] Distrust),
+    /// Something that this program does not make is among the pins. It is left alone, and so is what it is in.
+    #[error("{path} is nothing that xvrrp makes: remove it")]
+    Unknown {
+        /// What.
+        path: PathBuf,
     },
     /// The pins are those of an interface of the same name in another network namespace.
     #[error(
@@ -145,8 +158,10 @@ impl Pins {
         interface: &str,
         ifindex: u32,
     ) -> Result<(Self, Option<Left>), PinError> {
+        trust::way(bpffs)?;
         mount_bpffs(bpffs)?;
-        let root = bpffs.join("xvrrp");
+        let root = bpffs.join(ROOT);
+        trusted(&root)?;
         let name = file_name(interface);
         let directory = root.join(version()).join(&name);
         let mut others = Vec::new();
@@ -171,8 +186,7 @@ impl Pins {
         if left.is_none() {
             remove(&directory)?;
         }
-        fs::create_dir_all(&directory)
-            .map_err(|source| PinError::Directory { path: directory.clone(), source })?;
+        make_directory(&directory)?;
         let left = left.or_else(|| others.iter().find_map(|old| move_link(old, &directory)));
         for old in others {
             remove(&old)?;
@@ -198,7 +212,7 @@ impl Pins {
     pub(super) fn mark(&self, ifindex: u32, made_qdisc: bool) -> Result<(), PinError> {
         let names = [Some(format!("{FILTER}{ifindex}")), made_qdisc.then(|| QDISC.to_owned())];
         for path in names.iter().flatten().map(|name| self.directory.join(name)) {
-            fs::create_dir_all(&path).map_err(|source| PinError::Directory { path, source })?;
+            make_directory(&path)?;
         }
         if let Ok(old) = self.link() {
             let _ = old.detach();
@@ -214,8 +228,7 @@ impl Pins {
     /// [`PinError::Directory`].
     pub(super) fn clear(&self) -> Result<(), PinError> {
         remove(&self.directory)?;
-        fs::create_dir_all(&self.directory)
-            .map_err(|source| PinError::Directory { path: self.directory.clone(), source })
+        make_directory(&self.directory)
     }
 
     /// The link, to ask whether it is attached.
@@ -244,8 +257,8 @@ impl Drop for Pins {
 /// `HA_LEASE` of the program that an earlier run of this version left on an interface, without taking it over.
 #[must_use]
 pub fn left_lease(bpffs: &Path, interface: &str) -> Option<Lease> {
-    let directory = bpffs.join("xvrrp").join(version()).join(file_name(interface));
-    if !is_bpffs(bpffs) || !maps_fit(&directory) {
+    let directory = bpffs.join(ROOT).join(version()).join(file_name(interface));
+    if !is_bpffs(bpffs) || trusted(&bpffs.join(ROOT)).is_err() || !maps_fit(&directory) {
         return None;
     }
     let map = MapData::from_pin(directory.join("HA_LEASE")).ok()?;
@@ -283,7 +296,11 @@ pub(super) fn pin(directory: &Path, link: FdLink) -> Result<FdLink, PinError> {
 /// namespace.
 pub(super) fn discard(bpffs: &Path, interface: &str) {
     let name = file_name(interface);
-    for directory in interfaces(&bpffs.join("xvrrp")).filter(|path| path.ends_with(&name)) {
+    let root = bpffs.join(ROOT);
+    if trusted(&root).is_err() {
+        return;
+    }
+    for directory in interfaces(&root).filter(|path| path.ends_with(&name)) {
         if !matches!(owner(&directory), Owner::Foreign(_) | Owner::Stranger(_)) {
             let _ = remove(&directory);
         }
@@ -294,11 +311,13 @@ pub(super) fn discard(bpffs: &Path, interface: &str) {
 /// For the start of the daemon, when it is known to be the only one in its network namespace; what belongs to
 /// another namespace stays, and so does what cannot be removed.
 pub fn remove_leftovers(bpffs: &Path, in_use: &[&str]) {
-    if !is_bpffs(bpffs) {
+    let root = bpffs.join(ROOT);
+    // What it is that cannot be trusted is said where something is to be pinned.
+    if !is_bpffs(bpffs) || trusted(&root).is_err() {
         return;
     }
     let in_use: Vec<_> = in_use.iter().map(|name| file_name(name)).collect();
-    for directory in interfaces(&bpffs.join("xvrrp")) {
+    for directory in interfaces(&root) {
         let used = in_use.iter().any(|name| directory.ends_with(name));
         if used || matches!(owner(&directory), Owner::Foreign(_) | Owner::Stranger(_)) {
             continue;
@@ -322,7 +341,9 @@ pub fn detach_everything(bpffs: &Path) -> Result<Vec<PathBuf>, PinError> {
     let mut gone = Vec::new();
     let mut failure = None;
     if is_bpffs(bpffs) {
-        for directory in interfaces(&bpffs.join("xvrrp")) {
+        let root = bpffs.join(ROOT);
+        trusted(&root)?;
+        for directory in interfaces(&root) {
             let removed = match owner(&directory) {
                 Owner::Stranger(program) => Err(PinError::Stranger { path: directory.join(LINK), program }),
                 // A link can be detached from anywhere; a filter only where it is.
@@ -443,9 +464,14 @@ fn maps_fit(directory: &Path) -> bool {
 
 /// The directories of interfaces, of all versions.
 fn interfaces(root: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries(root)
-        .flat_map(move |version| entries(&version).collect::<Vec<_>>())
+    let directories = |path: &Path| {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        // A link is none.
+        entries.filter(|path| matches!(trust::directory(path), Ok(Some(()))))
+    };
+    directories(root)
+        .filter(|version| version.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"v")))
+        .flat_map(move |version| directories(&version).collect::<Vec<_>>())
         .collect::<Vec<_>>()
         .into_iter()
 }
@@ -457,15 +483,48 @@ fn remove(directory: &Path) -> Result<(), PinError> {
     let name = directory.file_name().unwrap_or_default().to_string_lossy().replace(':', ".");
     detach(directory, |ifindex| if_nametoindex(name.as_str()) == Ok(ifindex));
     remove_filter(directory);
-    match fs::remove_dir_all(directory) {
-        Ok(()) => {}
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| PinError::Directory { path, source }
+    };
+    let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(PinError::Directory { path: directory.to_owned(), source }),
+        entries => entries.map_err(failed(directory))?,
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if !entry.file_name().to_str().is_some_and(is_known) {
+            return Err(PinError::Unknown { path });
+        }
+        // Neither follows a link.
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let removed = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(failed(&path))?;
     }
+    fs::remove_dir(directory).map_err(failed(directory))?;
     for parent in directory.ancestors().skip(1).take(2) {
         let _ = fs::remove_dir(parent);
     }
     Ok(())
+}
+
+/// Whether this or another version makes something of this name in an interface's directory.
+fn is_known(name: &str) -> bool {
+    let filter = |name: &str| name.strip_prefix(FILTER).is_some_and(|index| index.parse::<u32>().is_ok());
+    [LINK, NEXT_LINK, QDISC].contains(&name) || name.starts_with("HA_") || filter(name)
+}
+
+/// Whether nobody but root can have put anything below this directory, which need not exist.
+fn trusted(root: &Path) -> Result<(), PinError> {
+    trust::way(root)?;
+    trust::directory(root)?;
+    Ok(())
+}
+
+/// Makes a directory, and those above it, for root alone.
+fn make_directory(path: &Path) -> Result<(), PinError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| PinError::Directory { path: path.to_owned(), source })
 }
 
 /// This build's part of the path.
@@ -502,5 +561,41 @@ mod tests {
     fn file_names_have_no_dots_and_stay_distinct() {
         assert_eq!(file_name("ens160"), "ens160");
         assert_eq!(file_name("eth0.100"), "eth0:100");
+    }
+
+    #[test]
+    fn only_what_a_version_makes_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pins, victim) = (dir.path().join("xvrrp/v3/ens160"), dir.path().join("victim"));
+        make_directory(&pins).unwrap();
+        fs::create_dir(&victim).unwrap();
+        fs::write(victim.join("file"), "precious").unwrap();
+        for name in ["link", "link:next", "HA_LEASE", "HA_OF_LATER"] {
+            fs::write(pins.join(name), "").unwrap();
+        }
+        fs::create_dir_all(pins.join("filter:7")).unwrap();
+        std::os::unix::fs::symlink(&victim, pins.join("HA_VIPS")).unwrap();
+        fs::write(pins.join("somebody's"), "").unwrap();
+        let text = remove(&pins).unwrap_err().to_string();
+        assert!(text.contains("somebody's is nothing that xvrrp makes"), "{text}");
+        assert!(pins.join("somebody's").exists());
+        fs::remove_file(pins.join("somebody's")).unwrap();
+        remove(&pins).unwrap();
+        assert!(!dir.path().join("xvrrp").exists(), "empty directories above go too");
+        assert_eq!(fs::read_to_string(victim.join("file")).unwrap(), "precious");
+    }
+
+    #[test]
+    fn links_are_no_directories_of_interfaces() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, victim) = (dir.path().join("xvrrp"), dir.path().join("victim"));
+        make_directory(&root.join("v3/ens160")).unwrap();
+        fs::create_dir_all(victim.join("www/data")).unwrap();
+        std::os::unix::fs::symlink(&victim, root.join("v4")).unwrap();
+        std::os::unix::fs::symlink(victim.join("www"), root.join("v3/ens161")).unwrap();
+        assert_eq!(interfaces(&root).collect::<Vec<_>>(), [root.join("v3/ens160")]);
+        std::os::unix::fs::symlink(&victim, dir.path().join("link")).unwrap();
+        assert!(trusted(&root).is_ok());
+        assert!(matches!(trusted(&dir.path().join("link")), Err(PinError::Distrusted(_))));
     }
 }

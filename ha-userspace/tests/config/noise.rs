@@ -42,6 +42,7 @@ fn fitting_host() -> Result<(), Failed> {
         resolution: Some(Duration::from_nanos(1)),
         no_realtime: Some("refused".to_owned()),
         processors: 2,
+        firewall: None,
     };
     let mut problems = Vec::new();
     for path in files() {

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use aya::{TestRun as _, TestRunOptions, TestRunResult};
 use ha_common::classify::{Verdict, classify, fingerprint};
 use ha_common::counter::XdpCounters;
+use ha_common::fence::KNOWN;
+use ha_common::time::Span;
+use ha_userspace::net::clock;
 use ha_userspace::xdp::{Adverts, Alive, Counters, Lease, Peers, Probers, Program, Variant, Vips};
 
 use super::variant;
@@ -157,4 +160,21 @@ pub(crate) fn takes(variant: Variant, frame: &[u8]) -> bool {
 /// The frame with a tag of VLAN 0.
 pub(crate) fn priority_tag(frame: &[u8]) -> Vec<u8> {
     [&frame[..12], &[0x81, 0x00, 0x60, 0x00], &frame[12..]].concat()
+}
+
+impl Loaded {
+    /// Probes like these count for the fence from now on: they came steadily while a daemon ran. Its lease is over when
+    /// this returns, unless it was longer.
+    pub(crate) fn introduce(&self, probes: &[Vec<u8>]) {
+        let until = clock::now().after(Span::from_millis(200));
+        self.lease.renew(until);
+        for _ in 0..2 * KNOWN {
+            for probe in probes {
+                self.run(probe);
+            }
+        }
+        while clock::now().since(until) < 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }

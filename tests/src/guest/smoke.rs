@@ -41,8 +41,13 @@ pub(super) fn run(words: &Words) -> Result<()> {
     let lab = cards::lab(words.card.as_deref())?;
     result("driver", &cards::driver(&lab, "r1").unwrap_or_else(|error| format!("unknown ({error:#})")));
     step("start");
-    let r2 = Router::start(&lab, "r2", BACKUP)?;
-    let r1 = Router::start(&lab, "r1", MASTER)?;
+    let file = |text: &str| match words.card.as_deref() {
+        // By itself the daemon takes generic mode where native mode costs the link for a moment.
+        Some("igb") => format!("global_defs {{\n    xdp_mode native\n}}\n{text}"),
+        _ => text.to_owned(),
+    };
+    let r2 = Router::start(&lab, "r2", &file(BACKUP))?;
+    let r1 = Router::start(&lab, "r1", &file(MASTER))?;
     let mut smoke = Smoke { lab: &lab, r1, r2, fast: false };
     let up = smoke.attach(&words.modes);
     let usable = up.is_ok() || smoke.r1.holds().unwrap_or(false);

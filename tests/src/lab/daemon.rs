@@ -27,6 +27,8 @@ pub enum Daemon {
     XvrrpRfc,
     /// The machine's keepalived, VRRP part only.
     Keepalived,
+    /// A keepalived that knows `auth_hmac` as it is since 2.4.2: `$XVRRP_KEEPALIVED24`, or the machine's.
+    Keepalived24,
     /// FRR's vrrpd with zebra; the configuration is FRR's. Call [`Host::frr_macvlan`] before.
     FrrVrrpd,
 }
@@ -37,7 +39,7 @@ impl Daemon {
     pub fn name(self) -> &'static str {
         match self {
             Self::Xvrrp | Self::XvrrpRfc => "xvrrp",
-            Self::Keepalived => "keepalived",
+            Self::Keepalived | Self::Keepalived24 => "keepalived",
             Self::FrrVrrpd => "vrrpd",
         }
     }
@@ -48,6 +50,7 @@ impl Daemon {
         match self {
             Self::Xvrrp | Self::XvrrpRfc => xvrrp_binary().err().map(|error| error.to_string()),
             Self::Keepalived => super::requirements::missing_tool("keepalived"),
+            Self::Keepalived24 => keepalived24().err().map(|error| format!("{error:#}")),
             Self::FrrVrrpd => {
                 let there = std::path::Path::new(frr::DIR).join("vrrpd").exists();
                 (!there).then(|| format!("{}/vrrpd is missing: install frr", frr::DIR))
@@ -89,7 +92,9 @@ impl Host {
     ) -> Result<Running> {
         let file = match daemon {
             Daemon::FrrVrrpd => frr::CONFIG,
-            Daemon::Xvrrp | Daemon::XvrrpRfc | Daemon::Keepalived => "/etc/keepalived/keepalived.conf",
+            Daemon::Xvrrp | Daemon::XvrrpRfc | Daemon::Keepalived | Daemon::Keepalived24 => {
+                "/etc/keepalived/keepalived.conf"
+            }
         };
         self.write(file, config, 0o644)?;
         let mut helpers = Vec::new();
@@ -105,6 +110,13 @@ impl Host {
             Daemon::Keepalived => {
                 let mut command = Command::new("keepalived");
                 command.args(["-n", "-l", "-D", "-P", "-f", file, "-p", "/run/keepalived.pid"]);
+                command.args(["-r", "/run/keepalived-vrrp.pid"]);
+                sys::realtime_child(&mut command);
+                command
+            }
+            Daemon::Keepalived24 => {
+                let mut command = Command::new(self.path_of_machine(keepalived24()?));
+                command.args(["-n", "-l", "-D", "-f", file, "-p", "/run/keepalived.pid"]);
                 command.args(["-r", "/run/keepalived-vrrp.pid"]);
                 sys::realtime_child(&mut command);
                 command
@@ -230,6 +242,34 @@ impl Running {
         let entered = |line: &str| Some(line.split_once("Entering ")?.1.split_once(" STATE")?.0.to_owned());
         log.lines().rev().find_map(entered).unwrap_or_else(|| "INIT".to_owned())
     }
+}
+
+/// A keepalived of version 2.4.2 or later.
+fn keepalived24() -> Result<PathBuf> {
+    let given = std::env::var_os("XVRRP_KEEPALIVED24").map(PathBuf::from);
+    let way_out =
+        "for auth_hmac, a keepalived of 2.4.2 or later is wanted: set XVRRP_KEEPALIVED24 to its path";
+    let path = match given {
+        Some(path) => path,
+        None => ["/usr/sbin/keepalived", "/usr/local/sbin/keepalived"]
+            .into_iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+            .context(way_out)?,
+    };
+    let output = Command::new(&path).arg("--version").output().context(way_out)?;
+    let text =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let version = text.split_once("Keepalived v").map(|(_, rest)| rest);
+    let version = version.and_then(|rest| rest.split(|c: char| c != '.' && !c.is_ascii_digit()).next());
+    let numbers: Vec<u32> = version.unwrap_or_default().split('.').flat_map(str::parse).collect();
+    ensure!(
+        numbers >= vec![2, 4, 2],
+        "{} is {}; {way_out}",
+        path.display(),
+        version.unwrap_or("no keepalived")
+    );
+    Ok(path)
 }
 
 /// The xvrrp to test: `$XVRRP_BIN`, or the newest of `target/{release,debug}/xvrrp` of the build directory

@@ -94,7 +94,8 @@ pub use requirements::{missing, missing_tool};
 pub use seccomp::{BPF_PROG_LOAD, refuse_bpf};
 pub use stall::{forget_stalls, longest_stall};
 pub use status::{
-    InstanceStatus, InterfaceStatus, MasterStatus, PriorityChange, PriorityStatus, ProbedStatus, Status,
+    HmacStatus, InstanceStatus, InterfaceStatus, MasterStatus, PriorityChange, PriorityStatus, ProbedStatus,
+    Status,
 };
 pub use stress::Stress;
 pub use sweep::Sweep;

@@ -71,6 +71,19 @@ pub struct InstanceStatus {
     pub vips: Vec<String>,
     /// `native`, `generic` or `raw-socket`.
     pub receive: String,
+    /// `auth_hmac`.
+    pub hmac: Option<HmacStatus>,
+}
+
+/// How adverts are signed.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HmacStatus {
+    /// `enforce`, `permissive` or `receive-only`.
+    pub mode: String,
+    /// Number of the key that adverts go out under.
+    pub active_key: u8,
+    /// Adverts that were accepted without a trailer.
+    pub unsigned: u64,
 }
 
 /// Priority of an instance.

@@ -1,5 +1,7 @@
 //! Fast failover as users get it: the daemon as shipped, gaps as a client sees them.
 
+#[path = "fast/apart.rs"]
+mod apart;
 #[path = "fast/cluster.rs"]
 mod cluster;
 #[path = "fast/death.rs"]
@@ -10,6 +12,8 @@ mod floods;
 mod freeze;
 #[path = "fast/headless.rs"]
 mod headless;
+#[path = "fast/outward.rs"]
+mod outward;
 #[path = "fast/peers.rs"]
 mod peers;
 #[path = "fast/planned.rs"]
@@ -21,10 +25,12 @@ use crate::harness::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
     [
+        apart::tests(),
         death::tests(),
         floods::tests(),
         freeze::tests(),
         headless::tests(),
+        outward::tests(),
         planned::tests(),
         peers::tests(),
         socket::tests(),

@@ -11,6 +11,8 @@ mod files;
 mod flood;
 #[path = "hostile_frames.rs"]
 pub(crate) mod frames;
+#[path = "hostile_local.rs"]
+mod local;
 #[path = "hostile_packets.rs"]
 mod packets;
 #[path = "hostile_scripts.rs"]
@@ -32,7 +34,7 @@ pub(crate) const BACKUP: &str = include_str!("../../inputs/two-node/backup.conf"
 pub(crate) const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 16, 1, 25));
 
 pub(crate) fn tests() -> Vec<Test> {
-    [packets::tests(), flood::tests(), files::tests(), scripts::tests(), control::tests()]
+    [packets::tests(), flood::tests(), files::tests(), scripts::tests(), control::tests(), local::tests()]
         .into_iter()
         .flatten()
         .collect()

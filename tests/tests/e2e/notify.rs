@@ -10,6 +10,8 @@ mod dumps;
 mod settings;
 #[path = "notify/sink.rs"]
 mod sink;
+#[path = "notify/words.rs"]
+mod words;
 
 use std::net::IpAddr;
 
@@ -22,11 +24,14 @@ use crate::harness::Test;
 use crate::hostile::frames::Packet;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [calls::tests(), delay::tests(), dumps::tests(), settings::tests()].into_iter().flatten().collect()
+    [calls::tests(), delay::tests(), dumps::tests(), settings::tests(), words::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A VRRPv3 advert of `from` for one address, every 300 ms according to itself.
-fn advert(from: &HostSpec, vrid: u8, priority: u8, vip: IpAddr) -> Result<Vec<u8>> {
+pub(crate) fn advert(from: &HostSpec, vrid: u8, priority: u8, vip: IpAddr) -> Result<Vec<u8>> {
     let endpoints = Endpoints::V4 { source: from.v4, destination: MULTICAST_V4 };
     let advert = Advert {
         vrid: Vrid::new(vrid).ok_or_else(|| anyhow!("VRID 0"))?,

@@ -42,7 +42,7 @@ fn a_masters_advert_ends_ripeness() {
 #[test]
 fn a_sign_of_life_ends_ripeness_by_verdict() {
     let mut rig = Rig::backup(grouped(), 100);
-    rig.hear(20, 150);
+    rig.hear_every(200, 20, 150);
     let lost = Input::MasterLost {
         source: ip(20),
         verdict: Verdict::Unreachable,

@@ -2,15 +2,19 @@
 
 use super::*;
 use crate::judge::Verdict;
-use crate::machine::Reason;
+use crate::machine::{Reason, skew_time};
 
 const WAIT: Span = Span::from_micros(1_500);
 
-/// A backup that tracks host 20 since now.
+/// A backup that tracks host 20 since now, whose next advert is not soon.
 fn tracking() -> Rig {
+    tracking_every(200)
+}
+
+fn tracking_every(millis: u64) -> Rig {
     let mut rig = Rig::backup(params(), 100);
     rig.pass(10);
-    rig.hear(20, 200);
+    rig.hear_every(millis, 20, 200);
     rig.pass(50);
     rig
 }
@@ -41,6 +45,33 @@ fn a_verdict_on_the_master_is_a_takeover_after_the_wait() {
         assert!(rig.feed(input).is_empty(), "still tracked: a stamp may refute it");
         assert_eq!(takeover(&mut rig), reason);
     }
+}
+
+/// Unicast packets may be lost where adverts are not. Where the next advert is soon, it decides.
+#[test]
+fn a_master_that_advertises_often_is_given_until_its_next_advert() {
+    for (millis, waits) in [(51, 52), (60, 61), (100, 112), (101, 0), (1_000, 0)] {
+        let mut rig = tracking_every(millis);
+        let heard = Time(rig.now.0 - 50 * MS);
+        let input = lost(&rig, 20, Verdict::Unreachable);
+        rig.feed(input);
+        let due = rig.machine.next_deadline();
+        let wanted = if waits == 0 { rig.now.after(WAIT) } else { heard.after(Span::from_millis(waits)) };
+        assert!(due >= wanted && due < wanted.after(Span::from_millis(8)), "every {millis} ms: {due:?}");
+        // It comes: nothing has happened.
+        rig.now = Time(due.0 - 1);
+        rig.hear_every(millis, 20, 200);
+        assert!(rig.remaining() > Span::from_millis(millis), "every {millis} ms");
+    }
+    // What a host says of itself is no silence, and one that is late already has had its time.
+    let mut rig = tracking_every(60);
+    let input = lost(&rig, 20, Verdict::Orphaned);
+    rig.feed(input);
+    assert_eq!(takeover(&mut rig), Reason::MasterOrphaned);
+    let mut rig = tracking_every(40);
+    let input = lost(&rig, 20, Verdict::Unreachable);
+    rig.feed(input);
+    assert_eq!(takeover(&mut rig), Reason::MasterUnreachable);
 }
 
 #[test]
@@ -169,7 +200,7 @@ fn a_resignation_by_the_bitmap_is_faster_than_priority_0() {
 #[test]
 fn a_delayed_preemption_does_not_delay_a_verdict() {
     let mut rig = Rig::backup(Params { preempt_delay: Span::from_secs(60), ..params() }, 100);
-    rig.hear(20, 50);
+    rig.hear_every(200, 20, 50);
     rig.pass(50);
     let input = lost(&rig, 20, Verdict::Unreachable);
     rig.feed(input);
@@ -184,7 +215,12 @@ fn an_own_expired_lease_steps_down() {
     assert_eq!(states(&actions), [(State::Master, State::Backup)]);
     assert_eq!(rig.machine.reason(), Reason::LeaseExpired);
     assert!(rig.feed(Input::StepDown).is_empty(), "a backup has nothing to step down from");
-    assert!(rig.remaining() > Span::from_millis(300), "it waits like any backup");
+    assert_eq!(rig.remaining(), skew_time(Version::V3, prio(100), params().interval), "as its successors do");
+    // Whoever took over has been asked, and says so.
+    rig.pass(1);
+    rig.hear(20, 50);
+    rig.hear(30, 100);
+    assert!(rig.remaining() > Span::from_millis(300));
 
     let mut leaving = Rig::master(params(), 100);
     leaving.feed(Input::Stop);

@@ -10,7 +10,7 @@ const WAIT: Span = Span::from_micros(1_500);
 fn returning() -> Rig {
     let mut rig = Rig::backup(params(), 100);
     rig.pass(10);
-    assert!(rig.hear(20, 50).is_empty(), "not tracked");
+    assert!(rig.hear_every(200, 20, 50).is_empty(), "not tracked");
     assert_eq!(rig.machine.master(), None);
     assert_eq!(watched(&rig), Some(20));
     rig.pass(50);
@@ -154,10 +154,10 @@ fn a_preemption_delay_ends_without_losing_sight_of_the_master() {
     let delayed = Params { preempt_delay: Span::from_millis(250), ..params() };
     let mut rig = Rig::backup(delayed, 100);
     for _ in 0..3 {
-        assert_eq!(rig.hear(20, 50), [Action::Track]);
+        assert_eq!(rig.hear_every(200, 20, 50), [Action::Track]);
         rig.pass(100);
     }
-    assert_eq!(rig.hear(20, 50), [], "the delay is over");
+    assert_eq!(rig.hear_every(200, 20, 50), [], "the delay is over");
     assert_eq!(rig.feed(Input::Timer), [Action::Untrack]);
     assert_eq!((rig.machine.master(), watched(&rig)), (None, Some(20)));
     let input = lost(&rig, 20);
@@ -166,7 +166,7 @@ fn a_preemption_delay_ends_without_losing_sight_of_the_master() {
 
     // A verdict that fell before the end of the delay stands.
     let mut rig = Rig::backup(delayed, 100);
-    rig.hear(20, 50);
+    rig.hear_every(200, 20, 50);
     rig.pass(249);
     let input = lost(&rig, 20);
     rig.feed(input);

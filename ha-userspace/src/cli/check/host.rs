@@ -6,6 +6,8 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_getres};
 
 use crate::config::analysis::host::{Host, Interface};
+use crate::doctor::look;
+use crate::doctor::network::Rules;
 use crate::net::monitor::Links;
 use crate::net::process;
 use crate::xdp::facts::Facts;
@@ -32,6 +34,10 @@ pub(super) fn look(links: &Links, named: &[&str]) -> Host {
         interfaces: interfaces.collect(),
         resolution: clock_getres(ClockId::CLOCK_MONOTONIC).ok().map(Duration::from),
         no_realtime,
+        firewall: nix::unistd::geteuid().is_root().then(look::rules).and_then(|rules| match rules {
+            Rules::Read(rules) => Some(rules),
+            Rules::None | Rules::Unknown(_) => None,
+        }),
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     }
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use ha_common::counter::Counter;
 use ha_common::packet::Packet;
+use ha_common::packet::hmac::{self, Receiver};
 use ha_common::types::{Family, Vrid};
-use ha_common::validate::{self, Meta, Peer, Rules, Transport, validate};
+use ha_common::validate::{self, Meta, Peer, Rules, Transport, validate, validate_with_trailer};
 
 use crate::config::analysis::wire::Heard;
 use crate::config::model::{Config, Global, Instance};
 use crate::net::advert_rx::{AdvertRx, Received};
+use crate::net::clock;
 use crate::net::monitor::Links;
 
 /// Different adverts that are kept; a flood is cut off.
@@ -76,7 +78,7 @@ fn judge(
     if links.hold(source) {
         return None;
     }
-    let packet = Packet::new_checked(&received.pdu, family);
+    let packet = Packet::new_checked(hmac::split(&received.pdu, family).0, family);
     let addresses: Vec<IpAddr> = packet.map_or_else(|_| Vec::new(), |packet| packet.addresses().collect());
     let instance = config.instances.iter().find(|instance| {
         instance.interface == interface && instance.family == family && instance.vrid == vrid
@@ -114,7 +116,10 @@ fn refused(instance: &Instance, global: &Global, received: &Received) -> Option<
     };
     let transport = match &instance.unicast {
         Some(unicast) => Transport::Unicast { peers: &peers, check_source: unicast.check_source },
-        None => Transport::Multicast { group: group.unwrap_or(validate::standard_group(instance.family)) },
+        None => Transport::Multicast {
+            group: group.unwrap_or(validate::standard_group(instance.family)),
+            sources: &instance.check_source,
+        },
     };
     let rules = Rules {
         vrid: instance.vrid,
@@ -124,9 +129,25 @@ fn refused(instance: &Instance, global: &Global, received: &Received) -> Option<
         auth: instance.auth,
         transport,
         addresses: &addresses,
+        any_addresses: instance.skip_check_adv_addr,
         own_addresses: &[],
     };
-    validate(&rules, &Meta { endpoints: received.endpoints, ttl: received.ttl }, &received.pdu).err()
+    let meta = Meta { endpoints: received.endpoints, ttl: received.ttl };
+    let Some(settings) = instance.hmac.on() else { return validate(&rules, &meta, &received.pdu).err() };
+    let (pdu, trailer) = hmac::split(&received.pdu, instance.family);
+    let covered: &[u8] = trailer.map_or(&[], |trailer| trailer.as_slice());
+    let refused = validate_with_trailer(&rules, &meta, pdu, covered).err();
+    refused.or_else(|| match trailer {
+        None => settings.mode.wants_trailer().then_some(Counter::HmacMissing),
+        Some(trailer) => {
+            // Heard once: what was sent before, nobody knows here.
+            let source = received.endpoints.source();
+            let fresh = |sequence| {
+                Receiver::default().accept(settings.anti_replay, source, sequence, clock::realtime_ns())
+            };
+            hmac::check(&settings.keys, source, pdu, trailer).and_then(fresh).err().map(Counter::from)
+        }
+    })
 }
 
 /// `5`, `5s` or `500ms`.

@@ -9,6 +9,7 @@ pub(crate) mod namespace;
 pub(crate) mod pidfile;
 
 use std::ffi::OsString;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -20,6 +21,7 @@ use crate::control::runlock::RunLock;
 use crate::logging::{self, Logging};
 use crate::net::clock;
 use crate::runtime::{self, End};
+use crate::trust;
 use pidfile::{Identity, PidFile};
 
 /// What a command line asks for.
@@ -135,7 +137,7 @@ pub(crate) fn start(plan: Plan) -> Outcome {
     match ended {
         Ok(End::Stopped | End::Left) => Outcome::Stopped,
         Ok(End::Replace) => again.exec(plan.service.is_some_and(|service| service.background)),
-        Err(Failure::Running(_)) => Outcome::Running,
+        Err(Failure::Running(_) | Failure::Keepalived { .. }) => Outcome::Running,
         Err(Failure::Other(_)) => Outcome::Failed,
     }
 }
@@ -145,6 +147,11 @@ pub(crate) fn start(plan: Plan) -> Outcome {
 enum Failure {
     #[error("daemon is already running as pid {0}")]
     Running(u32),
+    #[error(
+        "keepalived (pid {pid}, {}) runs here: two daemons on one configuration fight for its addresses; stop it \
+         first: systemctl disable --now keepalived", file.display()
+    )]
+    Keepalived { pid: u32, file: PathBuf },
     #[error("{0}")]
     Other(String),
 }
@@ -162,6 +169,10 @@ fn prepare(
     }
     if let Some(name) = &identity.namespace {
         namespace::enter(name).map_err(|error| other(&error))?;
+    }
+    let [_, vrrp] = pid_files.cloned().unwrap_or_else(|| identity.pid_files());
+    if let Some(pid) = pidfile::keepalived_beside(&vrrp) {
+        return Err(Failure::Keepalived { pid, file: vrrp });
     }
     if plan.service.as_ref().is_some_and(|service| service.background) {
         // What can be told to the terminal is told now.
@@ -251,7 +262,10 @@ fn bpffs(identity: &Identity) -> PathBuf {
     }
     // The BPF file system refuses dots in names.
     let own = base.join(format!("xvrrp-{}", own.to_string_lossy().replace('/', "-").replace('.', ":")));
-    if std::fs::create_dir_all(&own).is_ok() { own } else { base.to_owned() }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&own);
+    // Somebody else may have put something of that name there; the pins themselves tell namespaces apart.
+    let ours = made.is_ok() && matches!(trust::directory(&own), Ok(Some(())));
+    if ours { own } else { base.to_owned() }
 }
 
 /// The first lines of the log.

@@ -85,6 +85,16 @@ pub(crate) fn running(path: &Path) -> Option<u32> {
     ["keepalived", "xvrrp"].iter().any(|known| name.trim().starts_with(known)).then_some(pid)
 }
 
+/// keepalived's VRRP process, where one runs in this network namespace by this pid file. One that only does load
+/// balancing has none, and may run beside this daemon.
+pub(crate) fn keepalived_beside(path: &Path) -> Option<u32> {
+    let pid = read(path).filter(|pid| *pid != std::process::id())?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    let network = |process: &str| fs::read_link(format!("/proc/{process}/ns/net")).ok();
+    let theirs = network(&pid.to_string());
+    (name.trim().starts_with("keepalived") && theirs.is_some() && theirs == network("self")).then_some(pid)
+}
+
 fn read(path: &Path) -> Option<u32> {
     use std::io::Read;
     let mut text = String::new();

@@ -90,6 +90,7 @@ fn sample() -> Status {
             runs: 30,
             failures: 4,
             skipped: 0,
+            running: false,
         }],
         trackers: vec![
             TrackerStatus {
@@ -214,4 +215,32 @@ fn the_page_says_how_the_death_of_a_peer_would_be_noticed() {
     assert_eq!(peer(|peer| peer.verdict = Some("orphaned".to_owned())), "orphaned");
     assert_eq!(peer(|peer| peer.paused_ms = Some(9_900)), "RFC timers for 9.9 s, after a wrong verdict");
     assert_eq!(peer(|_| {}), "not our master");
+}
+
+#[test]
+fn auth_hmac_is_shown_without_its_keys() {
+    let stats = InstanceStats { auth_ext_replay: 2, auth_ext_stale: 1, ..InstanceStats::default() };
+    let mut hmac = HmacStatus {
+        mode: "enforce".to_owned(),
+        active_key: 2,
+        keys: vec![1, 2],
+        anti_replay: "time".to_owned(),
+        time_window_s: Some(5),
+        unsigned: 0,
+    };
+    assert_eq!(
+        authentication(&hmac, &stats),
+        "enforce, signs with key 2 of 1, 2; window 5 s; refused 3 (1 stale, 2 replay)"
+    );
+    hmac = HmacStatus {
+        mode: "receive-only".to_owned(),
+        anti_replay: "monotonic".to_owned(),
+        time_window_s: None,
+        unsigned: 7,
+        ..hmac
+    };
+    assert_eq!(
+        authentication(&hmac, &InstanceStats::default()),
+        "receive-only, would sign with key 2 of 1, 2; monotonic; refused 0; accepted unsigned 7"
+    );
 }

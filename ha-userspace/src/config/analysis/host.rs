@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ha_common::packet::Auth;
 use ha_common::types::Family;
 
 use crate::config::Loaded;
@@ -13,6 +14,7 @@ use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::model::{Config, Instance, Vip};
 use crate::config::outline::Outline;
+use crate::doctor::netfilter::{Hook, Packet, Ruleset, Verdict};
 use crate::xdp::Attached;
 use crate::xdp::facts::Facts;
 use crate::xdp::prospect::prospect;
@@ -28,6 +30,8 @@ pub struct Host {
     pub no_realtime: Option<String>,
     /// Processors that may be used.
     pub processors: usize,
+    /// The firewall's rules, where they could be read.
+    pub firewall: Option<Ruleset>,
 }
 
 /// An interface.
@@ -78,6 +82,7 @@ pub fn check(loaded: &mut Loaded, host: &Host) {
         view.addresses();
         view.ordinary();
         view.unicast();
+        view.firewall();
     }
     timers(config, outline, host, diagnostics);
     diagnostics.sort();
@@ -93,6 +98,53 @@ struct View<'a> {
 impl View<'_> {
     fn note(&mut self, finding: Diagnostic) {
         self.diags.push(finding);
+    }
+
+    /// Do the firewall's rules drop adverts? A rule that lets through some senders only is one that may.
+    fn firewall(&mut self) {
+        let Some(rules) = &self.host.firewall else { return };
+        let instance = self.instance;
+        let Some(span) = self.outline.instance(&instance.name, &["interface"]) else { return };
+        let authenticated = matches!(instance.auth, Auth::Header(_));
+        let packet = |inbound| Packet {
+            family: instance.family,
+            interface: instance.interface.clone(),
+            inbound,
+            multicast: instance.unicast.is_none(),
+            authenticated,
+        };
+        let protocol = if authenticated { 51 } else { 112 };
+        // Who is known needs no firewall to keep strangers out.
+        let known =
+            !instance.check_source.is_empty() || instance.unicast.as_ref().is_some_and(|of| of.check_source);
+        let incoming = match rules.verdict(&packet(true), &[Hook::Ingress, Hook::Prerouting, Hook::Input]) {
+            Verdict::Drop(place) => Some((place, "drops")),
+            Verdict::MayDrop(place) if !known => Some((place, "may drop")),
+            Verdict::MayDrop(_) | Verdict::Accept => None,
+        };
+        if let Some((place, drops)) = incoming {
+            let message = format!("{place} {drops} adverts that come in through `{}`", instance.interface);
+            let finding = Diagnostic::note(codes::FIREWALL, span, message).cause(
+                "XDP reads them before that, so that whoever sends them is heard; without XDP nobody is, and this \
+                 router becomes master beside others",
+            );
+            let help = if instance.unicast.is_some() {
+                format!("accept protocol {protocol} from the peers; check_unicast_src hears nobody else")
+            } else {
+                format!("accept protocol {protocol} from the other routers; check_source hears nobody else")
+            };
+            self.note(finding.help(help));
+        }
+        if let Verdict::Drop(place) =
+            rules.verdict(&packet(false), &[Hook::Output, Hook::Postrouting, Hook::Egress])
+        {
+            let message = format!("{place} drops the adverts of `{}`", instance.name);
+            self.note(
+                Diagnostic::note(codes::FIREWALL, span, message)
+                    .cause("as master it is not heard, and the others take over")
+                    .help(format!("accept protocol {protocol} to the other routers")),
+            );
+        }
     }
 
     /// Is the interface up, and is there an address to send from?

@@ -4,7 +4,7 @@
 //! it with this host ([`host`]), with the other router's file ([`peer`]) and with what is heard on the link
 //! ([`wire`]). All of them are pure: what they need to know of the world is handed in.
 
-mod alone;
+pub(crate) mod alone;
 pub mod host;
 pub mod peer;
 mod weights;

@@ -102,6 +102,45 @@ fn what_makes_two_masters_is_an_error() {
 }
 
 #[test]
+fn two_auth_hmac_understand_each_other_or_not() {
+    let keys = |lines: &str| {
+        let one = format!("key 1 {}", "a".repeat(32));
+        let two = format!("key 2 {}", "b".repeat(32));
+        let lines = lines.replace("ONE", &one).replace("TWO", &two);
+        format!("version 3\nauth_hmac {{\n{lines}\n}}")
+    };
+    let (old, both, new) = ("ONE\nactive_key 1", "ONE\nTWO\nactive_key 1", "ONE\nTWO\nactive_key 2");
+    let receives = "ONE\nactive_key 1\nmode receive-only";
+    let permits = "ONE\nactive_key 1\nmode permissive";
+    let cases = [
+        (old, old, ""),
+        (old, both, "note"),
+        (both, new, "note"),
+        (old, new, "error"),
+        (new, old, "error"),
+        (old, receives, "error"),
+        (receives, permits, "note"),
+        (permits, old, "note"),
+        (receives, "", "note"),
+        (permits, "", "error"),
+        ("", old, "error"),
+    ];
+    for (here, there, severity) in cases {
+        let text = |priority, lines: &str| {
+            router(priority, &if lines.is_empty() { "version 3".to_owned() } else { keys(lines) })
+        };
+        let loaded = compared(&text(101, here), &text(99, there));
+        let found: Vec<_> = found(&loaded).into_iter().filter(|one| one.contains("XV0904")).collect();
+        match found.as_slice() {
+            [] => assert!(severity.is_empty(), "{here} | {there}"),
+            [one] => assert!(!severity.is_empty() && one.starts_with(severity), "{here} | {there}: {one}"),
+            more => panic!("{more:?}"),
+        }
+        assert!(!loaded.diagnostics.render(false).contains("aaaa"), "a key is shown");
+    }
+}
+
+#[test]
 fn peers_must_name_each_other() {
     let here = router(101, "unicast_src_ip 10.0.0.1\nunicast_peer {\n10.0.0.2\n}");
     // Copied, and only half adapted.
@@ -177,6 +216,7 @@ fn host_with(addresses: &[(&str, u8)]) -> Host {
         resolution: Some(Duration::from_nanos(1)),
         no_realtime: None,
         processors: 2,
+        firewall: None,
     }
 }
 
@@ -282,9 +322,10 @@ fn timers_that_a_host_cannot_hold_are_noted() {
         .map(|id| {
             fast.replace("VI_1", &format!("VI_{id}"))
                 .replace("virtual_router_id 9", &format!("virtual_router_id {id}"))
+                .replace("172.16.1.", &format!("172.16.{id}."))
         })
         .collect();
-    let one = Host { processors: 1, ..fits };
+    let one = Host { processors: 1, ..host_with(&[("172.16.1.1", 16)]) };
     only(&on(&one, &many), "note XV0802 a.conf", "255 instances send 25500 adverts a second");
 }
 
@@ -330,4 +371,38 @@ fn who_is_heard_is_explained() {
     // Somebody else's business.
     let other = Heard { vrid: Vrid::new(8).expect("not zero"), ..heard("172.16.1.2", 150, &vips) };
     only(&listening(&[other]), "note XV1005", "nobody was heard");
+}
+
+#[test]
+fn a_firewall_that_drops_adverts_is_named() {
+    use crate::doctor::netfilter::{Action, Chain, Hook, Rule, Ruleset, Test, Words};
+    let chain = |hook, tests: Vec<Test>| {
+        let rule = Rule { tests, action: Action::Drop, name: "handle 7".to_owned() };
+        Chain {
+            table: "inet filter".to_owned(),
+            family: "inet".to_owned(),
+            name: "vrrp".to_owned(),
+            hook: Some(hook),
+            rules: vec![rule],
+            ..Chain::default()
+        }
+    };
+    let protocol = || Test::Protocol(Words { known: vec!["vrrp".to_owned()], others: false });
+    let host = |chain| Host { firewall: Some(Ruleset(vec![chain])), ..host_with(&[("172.16.1.1", 24)]) };
+    let stranger = Test::Unknown;
+    let config = router(100, "");
+    let named = router(100, "check_source {\n172.16.1.2\n}");
+    let dropped = host(chain(Hook::Input, vec![protocol()]));
+    only(
+        &on(&dropped, &config),
+        "note XV0810 a.conf",
+        "inet filter vrrp (handle 7) drops adverts that come in through `eth0`",
+    );
+    let some = host(chain(Hook::Input, vec![protocol(), stranger]));
+    only(&on(&some, &config), "note XV0810 a.conf", "may drop adverts that come in");
+    assert_eq!(on(&some, &named), [] as [&str; 0]);
+    let out = host(chain(Hook::Output, vec![protocol()]));
+    only(&on(&out, &config), "note XV0810 a.conf", "drops the adverts of `VI_1`");
+    let other = Test::Protocol(Words { known: vec!["tcp".to_owned()], others: false });
+    assert_eq!(on(&host(chain(Hook::Input, vec![other])), &config), [] as [&str; 0]);
 }

@@ -26,6 +26,9 @@ const FILES: Status = Status::NoEffect("the configuration is read once and kept 
 const CHECKED: Status = Status::NoEffect("a file that cannot run never replaces the running one");
 const LINK: Status = Status::NoEffect("link state is always read from netlink");
 const CSUM: Status = Status::NoEffect("both checksum forms are always accepted");
+const LATE: Status = Status::NoEffect(
+    "a router that runs late judges first what it missed, and steps down where another has taken over",
+);
 const DEBUG: Status = Status::NoEffect("keepalived ignores it too");
 
 const TOP: &[(&str, Status)] = &[
@@ -158,6 +161,7 @@ const GLOBAL: &[(&str, Status)] = &[
     ("startup_script", Implemented),
     ("startup_script_timeout", Implemented),
     ("state_dump_file", Implemented),
+    ("stats_dump_file", Implemented),
     ("stats_file", Implemented),
     ("tmp_config_directory", FILES),
     ("umask", Implemented),
@@ -167,6 +171,7 @@ const GLOBAL: &[(&str, Status)] = &[
     ("vmac_prefix", Implemented),
     ("vrrp_check_unicast_src", Implemented),
     ("vrrp_cpu_affinity", Implemented),
+    ("vrrp_delay_after_boot", Implemented),
     ("vrrp_down_timer_adverts", Implemented),
     ("vrrp_garp_extra_if", Implemented),
     ("vrrp_garp_interval", Implemented),
@@ -220,7 +225,9 @@ const SCRIPT: &[(&str, Status)] = &[
 const INSTANCE: &[(&str, Status)] = &[
     ("accept", Implemented),
     ("advert_int", Implemented),
+    ("auth_hmac", Implemented),
     ("authentication", Implemented),
+    ("check_source", Implemented),
     ("check_unicast_src", Implemented),
     ("debug", DEBUG),
     ("dont_track_primary", Implemented),
@@ -265,6 +272,7 @@ const INSTANCE: &[(&str, Status)] = &[
     ("smtp_alert", Implemented),
     ("state", Implemented),
     ("strict_mode", Implemented),
+    ("timer_expired_backup", LATE),
     ("track_bfd", Implemented),
     ("track_check", Implemented),
     ("track_file", Implemented),
@@ -292,6 +300,14 @@ const INSTANCE: &[(&str, Status)] = &[
 ];
 
 const AUTHENTICATION: &[(&str, Status)] = &[("auth_pass", Implemented), ("auth_type", Implemented)];
+
+const AUTH_HMAC: &[(&str, Status)] = &[
+    ("active_key", Implemented),
+    ("anti_replay", Implemented),
+    ("key", Implemented),
+    ("mode", Implemented),
+    ("time_window", Implemented),
+];
 
 const SYNC_GROUP: &[(&str, Status)] = &[
     ("global_tracking", Implemented),
@@ -380,6 +396,7 @@ pub const CONTEXTS: &[(Context, &[(&str, Status)])] = &[
     (Context::Script, SCRIPT),
     (Context::Instance, INSTANCE),
     (Context::Authentication, AUTHENTICATION),
+    (Context::AuthHmac, AUTH_HMAC),
     (Context::SyncGroup, SYNC_GROUP),
     (Context::TrackFile, TRACK_FILE),
     (Context::TrackProcess, TRACK_PROCESS),

@@ -135,6 +135,49 @@ pub(super) fn unicast(
     })
 }
 
+/// `check_source`: those of the instance's family. Empty for an instance with peers, which has `check_unicast_src`.
+///
+/// # Errors
+/// It names nobody that could be heard: everybody would be master, or everybody heard.
+pub(super) fn check_source(
+    draft: &mut Draft,
+    family: Family,
+    unicast: bool,
+    name: &str,
+    diags: &mut Diagnostics,
+) -> Result<Vec<IpAddr>, ()> {
+    let (keyword, mut sources) = std::mem::take(&mut draft.sources);
+    let Some(keyword) = keyword else { return Ok(Vec::new()) };
+    if unicast {
+        diags.push(
+            Diagnostic::note(codes::NOT_NEEDED, keyword, "`check_source` has no effect beside unicast_peer")
+                .cause("it is for instances that use multicast")
+                .help("write check_unicast_src"),
+        );
+        return Ok(Vec::new());
+    }
+    sources.retain(|(address, span)| {
+        let fits = matches(*address, family);
+        if !fits {
+            unicast::wrong_family("source", *address, *span, "it is not among those that are heard", diags);
+        }
+        fits
+    });
+    if sources.is_empty() {
+        diags.push(
+            Diagnostic::error(
+                codes::BAD_ADDRESS,
+                keyword,
+                format!("`check_source` of `{name}` names no router"),
+            )
+            .cause("the instance does not run: it would hear nobody and be master beside others")
+            .help("write the addresses that the other routers send adverts from"),
+        );
+        return Err(());
+    }
+    Ok(sources.into_iter().map(|(address, _)| address).collect())
+}
+
 /// The source address: the one that belongs to the way of sending comes first.
 pub(super) fn source(
     draft: &Draft,

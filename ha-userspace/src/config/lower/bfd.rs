@@ -42,12 +42,12 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
         match &*stmt.keyword().bytes {
             b"neighbor_ip" | b"neighbour_ip" => {
                 if let Some(word) = value::one(stmt, diags) {
-                    neighbor = value::address(word, "ignored", diags).or(neighbor);
+                    neighbor = value::host(word, "ignored", diags).or(neighbor);
                 }
             }
             b"source_ip" => {
                 if let Some(word) = value::one(stmt, diags) {
-                    source = value::address(word, "ignored", diags).map(|address| (address, word.span));
+                    source = value::host(word, "ignored", diags).map(|address| (address, word.span));
                 }
             }
             b"min_rx" => bfd.min_rx = interval(stmt, diags).unwrap_or(bfd.min_rx),

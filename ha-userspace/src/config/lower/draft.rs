@@ -8,6 +8,7 @@ use ha_common::types::{Priority, Version, Vrid};
 
 use super::fast::{self, FastDraft};
 use super::garp::{self, GarpDraft};
+use super::hmac::{self, HmacDraft};
 use super::keyword::{self, Action};
 use super::link::{self, LinkDraft};
 use super::names::Names;
@@ -47,6 +48,7 @@ pub(super) struct Draft {
     pub(super) auth_type: Option<Word>,
     pub(super) auth_pass: Option<Word>,
     pub(super) auth: Option<Span>,
+    pub(super) hmac: Option<HmacDraft>,
     pub(super) vips: Vec<Placed<Vip>>,
     pub(super) excluded: Vec<Placed<Vip>>,
     pub(super) mcast_source: Option<Placed<IpAddr>>,
@@ -55,6 +57,8 @@ pub(super) struct Draft {
     pub(super) peers: Vec<Placed<UnicastPeer>>,
     pub(super) unicast_ttl: Option<u8>,
     pub(super) check_source: bool,
+    /// `check_source { … }`, with the keyword.
+    pub(super) sources: (Option<Span>, Vec<Placed<IpAddr>>),
     pub(super) nopreempt: Option<Span>,
     pub(super) preempt_delay: Option<Placed<Duration>>,
     pub(super) version: Option<Version>,
@@ -130,7 +134,7 @@ impl Draft {
             b"state" => self.state(stmt, diags),
             b"interface" => {
                 if let Some(word) = value::one(stmt, diags) {
-                    let name = value::interface(word, diags);
+                    let name = value::interface(word, diags).filter(|name| !loopback(name, word, diags));
                     self.broken |= name.is_none();
                     self.interface = name.map(|name| (name, word.span));
                 }
@@ -158,6 +162,7 @@ impl Draft {
                 }
             }
             b"authentication" => self.authentication(stmt, diags),
+            b"auth_hmac" => hmac::block(stmt, &mut self.hmac, diags),
             b"virtual_ipaddress" => vips(stmt, &mut self.vips, diags),
             b"virtual_ipaddress_excluded" => vips(stmt, &mut self.excluded, diags),
             b"mcast_dst_ip" => self.group = global::other_group(stmt, diags),
@@ -180,6 +185,10 @@ impl Draft {
                 value::flag(stmt, diags);
                 self.unicast_keyword.get_or_insert(stmt.keyword().span);
                 self.check_source = true;
+            }
+            b"check_source" => {
+                self.sources.0 = Some(stmt.keyword().span);
+                sources(stmt, &mut self.sources.1, diags);
             }
             b"nopreempt" => {
                 value::flag(stmt, diags);
@@ -282,8 +291,7 @@ impl Draft {
     }
 
     fn authentication(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
-        value::extra(stmt, 0, diags);
-        let Some(statements) = value::block(stmt, diags) else { return };
+        let Some(statements) = value::bare_block(stmt, diags) else { return };
         self.auth = Some(stmt.keyword().span);
         for stmt in statements {
             if keyword::check(Context::Authentication, stmt, diags) == Action::Skip {
@@ -299,9 +307,30 @@ impl Draft {
     }
 }
 
+/// keepalived refuses it, too (2.2.7, tried).
+fn loopback(name: &str, word: &Word, diags: &mut Diagnostics) -> bool {
+    if name == "lo" {
+        diags.push(
+            Diagnostic::error(codes::NO_INTERFACE, word.span, "`lo` cannot carry VRRP")
+                .cause("the instance does not run: no other router is behind the loopback interface")
+                .help("write the interface that the other routers are on; `dev lo` behind an address puts it on lo"),
+        );
+    }
+    name == "lo"
+}
+
+/// The routers that an instance hears, where not everybody on the link; xvrrp's own keyword.
+fn sources(stmt: &Statement, out: &mut Vec<Placed<IpAddr>>, diags: &mut Diagnostics) {
+    for stmt in value::bare_block(stmt, diags).unwrap_or_default() {
+        value::flag(stmt, diags);
+        let word = stmt.keyword();
+        let address = value::host(word, "adverts from it are dropped", diags);
+        out.extend(address.map(|address| (address, word.span)));
+    }
+}
+
 fn vips(stmt: &Statement, out: &mut Vec<Placed<Vip>>, diags: &mut Diagnostics) {
-    value::extra(stmt, 0, diags);
-    let Some(statements) = value::block(stmt, diags) else { return };
+    let Some(statements) = value::bare_block(stmt, diags) else { return };
     for stmt in statements {
         let Some(vip) = vip::lower(stmt, false, diags) else { continue };
         out.push((vip, stmt.keyword().span));
@@ -309,15 +338,13 @@ fn vips(stmt: &Statement, out: &mut Vec<Placed<Vip>>, diags: &mut Diagnostics) {
 }
 
 fn routes(stmt: &Statement, world: &mut World<'_>, out: &mut Vec<Placed<Route>>, diags: &mut Diagnostics) {
-    value::extra(stmt, 0, diags);
-    for stmt in value::block(stmt, diags).unwrap_or_default() {
+    for stmt in value::bare_block(stmt, diags).unwrap_or_default() {
         out.extend(route::lower(stmt, false, world.names, diags).map(|route| (route, stmt.span())));
     }
 }
 
 fn rules(stmt: &Statement, world: &mut World<'_>, out: &mut Vec<Placed<Rule>>, diags: &mut Diagnostics) {
-    value::extra(stmt, 0, diags);
-    for stmt in value::block(stmt, diags).unwrap_or_default() {
+    for stmt in value::bare_block(stmt, diags).unwrap_or_default() {
         let rule = rule::lower(stmt, false, world.names, world.preferences, diags);
         out.extend(rule.map(|rule| (rule, stmt.span())));
     }

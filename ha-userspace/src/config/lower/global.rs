@@ -43,8 +43,7 @@ pub(super) struct Globals {
 
 /// Read one `global_defs` block. A file may have several; later values count.
 pub(super) fn lower(stmt: &Statement, globals: &mut Globals, diags: &mut Diagnostics) {
-    value::extra(stmt, 0, diags);
-    let Some(statements) = value::block(stmt, diags) else { return };
+    let Some(statements) = value::bare_block(stmt, diags) else { return };
     for stmt in statements {
         if keyword::check(Context::Global, stmt, diags) == Action::Lower {
             setting(stmt, globals, diags);
@@ -168,7 +167,7 @@ pub(super) fn script_user(stmt: &Statement, diags: &mut Diagnostics) -> Option<S
 /// The place of a multicast group that is not VRRP's own; `None` where it is.
 pub(super) fn other_group(stmt: &Statement, diags: &mut Diagnostics) -> Option<Span> {
     let word = value::one(stmt, diags)?;
-    let group = value::address(word, "the standard group is used", diags)?;
+    let group = value::host(word, "the standard group is used", diags)?;
     let standard = group == IpAddr::from(MULTICAST_V4) || group == IpAddr::from(MULTICAST_V6);
     (!standard).then_some(word.span)
 }

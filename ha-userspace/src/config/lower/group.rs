@@ -133,8 +133,7 @@ pub(super) fn sync(
 
 /// All words of a block of names.
 fn names<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Vec<&'a Word> {
-    value::extra(stmt, 0, diags);
-    let statements = value::block(stmt, diags).unwrap_or_default();
+    let statements = value::bare_block(stmt, diags).unwrap_or_default();
     let mut words = Vec::new();
     for stmt in statements {
         value::no_block(stmt, diags);
@@ -247,8 +246,7 @@ pub(super) fn garp(
 
 /// Read `interface_up_down_delays`.
 pub(super) fn delays(stmt: &Statement, out: &mut Vec<InterfaceDelay>, diags: &mut Diagnostics) {
-    value::extra(stmt, 0, diags);
-    for stmt in value::block(stmt, diags).unwrap_or_default() {
+    for stmt in value::bare_block(stmt, diags).unwrap_or_default() {
         value::no_block(stmt, diags);
         let word = stmt.keyword();
         let Some(interface) = value::interface(word, diags) else { continue };

@@ -1,5 +1,6 @@
 //! `vrrp_instance`: what its lines mean together.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ha_common::packet::{Auth, ChecksumForm};
@@ -8,7 +9,7 @@ use ha_common::types::{Centis, Family, Priority, Version};
 use super::draft::{Draft, Placed, World};
 use super::global::Globals;
 use super::track::TrackDraft;
-use super::{addresses, fast, garp, value};
+use super::{addresses, fast, garp, hmac, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::model::{Instance, NotifyScript};
@@ -27,6 +28,12 @@ pub(super) struct Lowered {
     pub(super) interface: Span,
     /// Devices of addresses that name one.
     pub(super) devices: Vec<Placed<String>>,
+    /// Its addresses and the interfaces that they are on.
+    pub(super) addresses: Vec<Placed<(IpAddr, String)>>,
+    /// `strict_mode on` of its own.
+    pub(super) own_strict: Option<Span>,
+    /// Strict mode drops packets to the addresses, and the file says neither `accept` nor `no_accept`.
+    pub(super) unasked: bool,
     /// Where the trackers stand.
     pub(super) trackers: TrackDraft,
     /// The notify scripts with their lines.
@@ -61,12 +68,15 @@ fn finish(
     let version = version(&draft, family, globals, at, diags);
     let interval = interval(&draft, version, diags);
     let auth = auth(&draft, version, strict, &name, diags);
+    let hmac = hmac::finish(draft.hmac.take(), interval, strict, &name, diags);
     addresses::check(&mut draft, family, &name, at, diags);
     let unicast = addresses::unicast(&mut draft, family, globals, diags);
     let source = addresses::source(&draft, family, unicast.is_some(), diags);
     if let Some(strict) = strict {
         strictly(&mut draft, strict, diags);
     }
+    let check_source = addresses::check_source(&mut draft, family, unicast.is_some(), &name, diags);
+    draft.broken |= check_source.is_err();
     if unicast.is_none() {
         multicast(&mut draft, family, globals, &name, diags);
     }
@@ -82,6 +92,10 @@ fn finish(
     let devices = draft.vips.iter().chain(&draft.excluded);
     let devices = devices.filter_map(|(vip, span)| Some((vip.device.clone()?, *span))).collect();
     let has_peers = unicast.is_some();
+    let addresses = draft.vips.iter().chain(&draft.excluded);
+    let addresses = addresses
+        .map(|(vip, span)| ((vip.address, vip.device.clone().unwrap_or_else(|| interface.clone())), *span))
+        .collect();
     let (vips, excluded) = (strip(draft.vips), strip(draft.excluded));
     let link = std::mem::take(&mut draft.link);
     let vmac_addresses = link.addresses.is_some();
@@ -90,6 +104,8 @@ fn finish(
     let trackers = draft.trackers.model();
     let notify = std::mem::take(&mut draft.notify.scripts);
     // keepalived.conf(5): accept mode is off in strict mode unless the file says otherwise.
+    let unasked = strict.is_some() && draft.accept.is_none();
+    let own_strict = draft.strict.map(|(_, span)| span);
     let accept = draft.accept.map_or(strict.is_none(), |(accept, _)| accept);
     let checksum = if draft.checksum_as_v2 { ChecksumForm::MessageOnly } else { ChecksumForm::PseudoHeader };
     let instance = Instance {
@@ -102,6 +118,7 @@ fn finish(
         starts_as_master: draft.master,
         interval,
         auth,
+        hmac,
         checksum,
         vips,
         excluded,
@@ -139,6 +156,7 @@ fn finish(
         garp_extra: draft.garp_extra.unwrap_or(globals.garp_extra),
         owner_ignore_adverts: draft.owner_ignore_adverts.unwrap_or(globals.owner_ignore_adverts),
         skip_check_adv_addr: draft.skip_check_adv_addr.unwrap_or(globals.skip_check_adv_addr),
+        check_source: check_source.unwrap_or_default(),
         xdp_mode: draft.xdp_mode.unwrap_or(globals.global.xdp_mode),
         place: diags.sources.place(at),
     };
@@ -148,6 +166,9 @@ fn finish(
         vrid: vrid_span,
         interface: interface_span,
         devices,
+        addresses,
+        own_strict,
+        unasked,
         trackers: draft.trackers,
         notify,
     })
@@ -265,6 +286,9 @@ fn auth(
         diags.push(Diagnostic::warning(codes::AUTH_IGNORED, at, message).cause(cause).help(help));
         Some(Auth::None)
     };
+    if draft.hmac.is_some() {
+        return ignored("there is an auth_hmac, which takes its place, as in keepalived", "remove the block");
+    }
     if version == Version::V3 {
         return ignored("VRRP version 3 has none", "remove the block, or use version 2");
     }

@@ -3,6 +3,7 @@
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::keywords::{self, Context, Status};
+use crate::config::lookalike;
 use crate::config::pending;
 use crate::config::tree::Statement;
 
@@ -66,7 +67,11 @@ fn unknown(context: Context, stmt: &Statement, diags: &mut Diagnostics) {
         return;
     }
     let near = if diags.is_full() { None } else { keywords::nearest(context, &text) };
-    let help = near.map(|near| format!("did you mean `{near}`?"));
+    let odd = lookalike::first(&keyword.bytes).and_then(|(_, character)| lookalike::name(character));
+    let help = match (odd, near) {
+        (Some(odd), _) => Some(format!("there is a {odd} in it")),
+        (None, near) => near.map(|near| format!("did you mean `{near}`?")),
+    };
     let message = format!("unknown keyword `{shown}`");
     diags.push(
         Diagnostic::warning(codes::UNKNOWN_KEYWORD, keyword.span, message).cause(what).maybe_help(help),

@@ -73,8 +73,7 @@ fn address(word: &Word, diags: &mut Diagnostics) -> Option<String> {
 }
 
 fn recipients(stmt: &Statement, mail: &mut Mail, diags: &mut Diagnostics) {
-    value::extra(stmt, 0, diags);
-    let Some(statements) = value::block(stmt, diags) else { return };
+    let Some(statements) = value::bare_block(stmt, diags) else { return };
     for stmt in statements {
         value::no_block(stmt, diags);
         // keepalived reads one address of a line (tried); several are surely all meant.

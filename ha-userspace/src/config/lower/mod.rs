@@ -12,6 +12,7 @@ mod file;
 mod garp;
 mod global;
 mod group;
+mod hmac;
 mod instance;
 mod keyword;
 mod link;
@@ -23,6 +24,7 @@ mod route;
 mod rule;
 mod script;
 mod settings;
+mod shell;
 mod track;
 mod unicast;
 mod value;
@@ -30,16 +32,17 @@ mod vip;
 mod words;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 
 use ha_common::types::{Family, Vrid};
 
-use super::LoadOptions;
 use super::codes;
 use super::diag::{Diagnostic, Diagnostics};
 use super::keywords::Context;
 use super::model::{Config, NotifyScript, Script, SyncGroup};
-use super::source::Span;
+use super::source::{Sources, Span};
 use super::tree::Statement;
+use super::{LoadOptions, Refused};
 
 use draft::World;
 use group::Members;
@@ -110,7 +113,8 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
     fixed(&blocks, &mut config, &globals, &mut names, &mut preferences, diags);
     notify.extend(lowered.iter().flat_map(|lowered| lowered.notify.iter().cloned()));
     security(&globals, &known, &notify, options, diags);
-    strict(&globals, diags);
+    strict(&globals, &lowered, diags);
+    shared(&lowered, diags);
     for instance in &lowered {
         existing(instance, options, diags);
     }
@@ -265,8 +269,7 @@ fn fixed(
     let lines = |stmts: &[&Statement], diags: &mut Diagnostics| {
         let mut lines: Vec<Statement> = Vec::new();
         for stmt in stmts {
-            value::extra(stmt, 0, diags);
-            lines.extend_from_slice(value::block(stmt, diags).unwrap_or_default());
+            lines.extend_from_slice(value::bare_block(stmt, diags).unwrap_or_default());
         }
         lines
     };
@@ -298,7 +301,8 @@ fn existing(lowered: &instance::Lowered, options: &LoadOptions, diags: &mut Diag
     for (name, span) in
         std::iter::once((&instance.interface, lowered.interface)).chain(devices).chain(tracked)
     {
-        if !exists(name) {
+        // An alias was reported as one.
+        if !exists(name) && !name.contains(':') {
             let message = format!("interface `{name}` does not exist on this host");
             diags.push(
                 Diagnostic::warning(codes::NO_SUCH_INTERFACE, span, message)
@@ -357,12 +361,12 @@ fn security(
             running.get_or_insert(*span);
             continue;
         };
-        let program = script.argv.first().map_or("", String::as_str);
+        let program = script.program();
         let message = format!("`{program}` would not run: {}", refused.message);
         diags.push(
             Diagnostic::warning(codes::SCRIPT_REFUSED, *span, message)
                 .cause("nobody is told")
-                .maybe_help(refused.help),
+                .maybe_help(argument(script, *span, &refused, &diags.sources).or(refused.help)),
         );
     }
     if let Some(span) = running.filter(|_| !global.script_security) {
@@ -377,15 +381,64 @@ fn security(
     }
 }
 
-fn strict(globals: &global::Globals, diags: &mut Diagnostics) {
-    let Some(span) = globals.strict else { return };
+/// What to do where the word behind a script names no user: it was meant for an argument.
+fn argument(script: &NotifyScript, span: Span, refused: &Refused, sources: &Sources) -> Option<String> {
+    let user = script.user.as_ref().filter(|user| refused.message.contains(&format!("'{}'", user.user)))?;
+    let keyword = sources.text(span).split_ascii_whitespace().next()?.to_owned();
+    let argv = script.argv.iter().map(|word| word.to_string_lossy());
+    let words: Vec<_> = argv.chain([user.user.as_str().into()]).collect();
+    Some(format!(
+        "the word behind the script is the user that runs it; put arguments inside the quotes: {keyword} \"{}\"",
+        words.join(" ")
+    ))
+}
+
+/// Strict mode turns accept mode off, as in keepalived.
+fn strict(globals: &global::Globals, lowered: &[instance::Lowered], diags: &mut Diagnostics) {
+    for lowered in lowered {
+        if let Some(span) = lowered.own_strict.filter(|_| lowered.unasked) {
+            unpingable(span, "strict_mode", &[&lowered.instance.name], diags);
+        }
+    }
+    let others = lowered.iter().filter(|lowered| lowered.own_strict.is_none() && lowered.unasked);
+    let names: Vec<&str> = others.map(|lowered| &*lowered.instance.name).collect();
+    if let Some(span) = globals.strict.filter(|_| !names.is_empty()) {
+        unpingable(span, "vrrp_strict", &names, diags);
+    }
+}
+
+fn unpingable(span: Span, keyword: &str, names: &[&str], diags: &mut Diagnostics) {
+    let few: Vec<String> = names.iter().take(4).map(|name| format!("`{name}`")).collect();
+    let more = if names.len() > 4 { ", …" } else { "" };
+    let message = format!("with {keyword}, packets to the virtual addresses are dropped, pings too");
     diags.push(
-        Diagnostic::note(
-            codes::STRICT_UNPINGABLE,
-            span,
-            "with vrrp_strict, keepalived drops all packets to the virtual addresses, pings too",
-        )
-        .cause("xvrrp takes only its protocol rules: no authentication, no answer to lower priorities")
-        .help("remove it unless the virtual address is only a gateway"),
+        Diagnostic::note(codes::STRICT_UNPINGABLE, span, message)
+            .cause(format!("by xvrrp as by keepalived, where accept is not set: {}{more}", few.join(", ")))
+            .help("add `accept` to the instance, unless its addresses are gateways and nothing else"),
     );
+}
+
+/// One address in two instances: each has a master of its own, which may be on different hosts.
+fn shared(lowered: &[instance::Lowered], diags: &mut Diagnostics) {
+    let mut first: HashMap<&(IpAddr, String), (&str, Span)> = HashMap::new();
+    for next in lowered {
+        let name = next.instance.name.as_str();
+        for (key, span) in &next.addresses {
+            let (address, device) = key;
+            match first.get(key) {
+                Some((other, at)) if *other != name => diags.push(
+                    Diagnostic::warning(
+                        codes::DUPLICATE_VIP,
+                        *span,
+                        format!("{address} is an address of `{other}` as well, on {device}"),
+                    )
+                    .cause("two virtual routers have it, which may be master on different hosts: both would answer for it")
+                    .related(*at, "the other one stands at")
+                    .help("leave it in one of them"),
+                ),
+                Some(_) => {}
+                None => drop(first.insert(key, (name, *span))),
+            }
+        }
+    }
 }

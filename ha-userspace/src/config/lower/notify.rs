@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::value;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::lexer;
 use crate::config::model::{Fifo, Fifos, Notify, NotifyScript, OnceScript, ScriptUser};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
@@ -88,15 +87,11 @@ pub(super) fn script(stmt: &Statement, diags: &mut Diagnostics) -> Option<Notify
         return None;
     };
     value::extra(stmt, 3, diags);
-    let argv: Vec<String> = lexer::command(&word.bytes)
-        .into_iter()
-        .map(|part| String::from_utf8_lossy(&part).into_owned())
-        .collect();
-    if argv.first().is_none_or(String::is_empty) {
+    let Some((argv, _)) = super::script::command(stmt, diags)? else {
         let message = format!("`{}` names no program", stmt.keyword().text());
         diags.push(Diagnostic::error(codes::SCRIPT_INCOMPLETE, word.span, message).cause("ignored"));
         return None;
-    }
+    };
     Some(NotifyScript { argv, user: user(stmt), place: diags.sources.place(stmt.keyword().span) })
 }
 

@@ -1,13 +1,16 @@
 //! `vrrp_script`.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use super::keyword::{self, Action};
-use super::{global, track, value};
+use super::{global, shell, track, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::keywords::Context;
-use crate::config::lexer;
+use crate::config::lexer::Word;
+use crate::config::lexer::command::{self, Flaw};
 use crate::config::model::{NotifyScript, Script, Weight};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
@@ -43,14 +46,16 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
         init_fail: false,
         place: diags.sources.place(name.span),
     };
-    let (mut timeout, mut command) = (None, None);
+    let (mut timeout, mut command, mut reported) = (None, None, false);
     for stmt in statements {
         if keyword::check(Context::Script, stmt, diags) == Action::Skip {
             continue;
         }
         match &*stmt.keyword().bytes {
             b"script" => {
-                if let Some((argv, span)) = argv(stmt, diags) {
+                let read = argv(stmt, diags);
+                reported |= read.is_none();
+                if let Some((argv, span)) = read.flatten() {
                     script.argv = argv;
                     command = Some(span);
                 }
@@ -73,6 +78,9 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
         }
     }
     let Some(command) = command else {
+        if reported {
+            return None;
+        }
         let message = format!("vrrp_script `{}` names no script", name.text());
         diags.push(
             Diagnostic::error(codes::SCRIPT_INCOMPLETE, name.span, message)
@@ -88,7 +96,7 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
 /// A notification's script in the shape that [`crate::config::ScriptCheck`] looks at.
 pub(super) fn for_check(notify: &NotifyScript) -> Script {
     Script {
-        name: notify.argv.first().cloned().unwrap_or_default(),
+        name: notify.program().into_owned(),
         argv: notify.argv.clone(),
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
@@ -101,17 +109,71 @@ pub(super) fn for_check(notify: &NotifyScript) -> Script {
     }
 }
 
-/// Program and arguments. Only the first word counts, quoted or not: keepalived 2.2.7 ignores the rest (tried).
-fn argv(stmt: &Statement, diags: &mut Diagnostics) -> Option<(Vec<String>, Span)> {
-    value::no_block(stmt, diags);
-    // keepalived goes on without the script.
+/// Program and arguments of a command line, whose first word is read once more. `None` after an error, and `Some(None)`
+/// where the command is empty.
+pub(super) fn command(stmt: &Statement, diags: &mut Diagnostics) -> Option<Option<(Vec<OsString>, Span)>> {
     let word = stmt.args().first()?;
+    // A quote `"` that is open at the end of the line was reported with the line, and ends there.
+    let flaw = |flaw: &Flaw| *flaw != Flaw::Quote(b'"');
+    if let Some(open) = stmt.args().last().filter(|word| word.flaw.as_ref().is_some_and(flaw)) {
+        unfinished(stmt, open, open.flaw, "`{`, `}`, `#` and `!` count outside `\"` even between `'`", diags);
+        return None;
+    }
+    let (parts, flaw) = command::parts(&word.bytes);
+    if flaw.is_some() {
+        unfinished(
+            stmt,
+            word,
+            flaw,
+            "the command in the quotes is split once more, and there it is open",
+            diags,
+        );
+        return None;
+    }
+    let argv: Vec<_> = parts.into_iter().map(|part| OsString::from_vec(part.bytes)).collect();
+    if argv.first().is_none_or(|program| program.is_empty()) {
+        return Some(None);
+    }
+    shell::check(&argv, word.span, diags);
+    Some(Some((argv, word.span)))
+}
+
+/// Say that a quote or an escape of a command has no end.
+fn unfinished(stmt: &Statement, word: &Word, flaw: Option<Flaw>, why: &str, diags: &mut Diagnostics) {
+    let keyword = stmt.keyword().text();
+    let (message, help) = match flaw {
+        Some(Flaw::Quote(quote)) => {
+            let literal = if quote == b'"' { r#"\\\""# } else { r"\\'" };
+            (
+                format!("a {} in the command of `{keyword}` is not closed", char::from(quote)),
+                format!("close it; one that is to reach the script is written {literal} within \"…\""),
+            )
+        }
+        _ => (
+            format!("the command of `{keyword}` ends with a backslash"),
+            r"remove it; one that is to reach the script is written \\\\ within quotes".to_owned(),
+        ),
+    };
+    diags.push(
+        Diagnostic::error(codes::QUOTE_OPEN, word.span, message)
+            .cause(format!("the command is not run: {why}"))
+            .help(help),
+    );
+}
+
+/// Program and arguments. Only the first word counts, quoted or not: keepalived 2.2.7 ignores the rest (tried).
+/// `Some(None)` where there is none: keepalived goes on without the script.
+fn argv(stmt: &Statement, diags: &mut Diagnostics) -> Option<Option<(Vec<OsString>, Span)>> {
+    value::no_block(stmt, diags);
+    let Some(word) = stmt.args().first() else { return Some(None) };
     if let (Some(first), Some(last)) = (stmt.args().get(1), stmt.args().last()) {
         let message = "words are left behind the script";
-        let help = if word.quoted {
-            "write `#` before a comment; arguments belong inside the quotes"
-        } else {
-            "put quotes round script and arguments: script \"/path/to/script argument\""
+        let help = match value::several(stmt.args().get(1..).unwrap_or_default()) {
+            Some(several) => several,
+            None if word.quoted => {
+                "write `#` before a comment; arguments belong inside the quotes".to_owned()
+            }
+            None => "put quotes round script and arguments: script \"/path/to/script argument\"".to_owned(),
         };
         diags.push(
             Diagnostic::warning(codes::EXTRA_WORDS, first.span.to(last.span), message)
@@ -119,11 +181,7 @@ fn argv(stmt: &Statement, diags: &mut Diagnostics) -> Option<(Vec<String>, Span)
                 .help(help),
         );
     }
-    let argv: Vec<String> = lexer::command(&word.bytes)
-        .into_iter()
-        .map(|part| String::from_utf8_lossy(&part).into_owned())
-        .collect();
-    (argv.first().is_some_and(|program| !program.is_empty())).then_some((argv, word.span))
+    command(stmt, diags)
 }
 
 /// Whole seconds as keepalived has them, or a fraction of at least 10 ms, which only xvrrp takes.

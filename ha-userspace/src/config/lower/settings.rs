@@ -9,8 +9,8 @@ use crate::config::lexer::Word;
 use crate::config::model::{Global, Process};
 use crate::config::tree::Statement;
 
-/// Longest `vrrp_startup_delay` in microseconds.
-const MAX_DELAY: u64 = 3_600_000_000;
+/// Longest `vrrp_startup_delay` and `vrrp_delay_after_boot` in microseconds.
+const MAX_DELAY: u64 = 4_294_967_295;
 /// Processors that can be named.
 const MAX_CPU: i64 = 4095;
 /// More is no name.
@@ -37,6 +37,12 @@ pub(super) fn setting(stmt: &Statement, global: &mut Global, diags: &mut Diagnos
                 global.startup_delay = delay.unwrap_or(global.startup_delay);
             }
         }
+        b"vrrp_delay_after_boot" => {
+            if let Some(word) = value::one(stmt, diags) {
+                let delay = value::seconds(word, "vrrp_delay_after_boot", 0..=MAX_DELAY, "ignored", diags);
+                global.delay_after_boot = delay.unwrap_or(global.delay_after_boot);
+            }
+        }
         b"metrics" => {
             if let Some(word) = value::one(stmt, diags) {
                 global.metrics = metrics(word, diags).or(global.metrics);
@@ -48,7 +54,7 @@ pub(super) fn setting(stmt: &Statement, global: &mut Global, diags: &mut Diagnos
             }
         }
         b"state_dump_file" => dump.state_file = notify::path(stmt, diags),
-        b"stats_file" => dump.stats_file = notify::path(stmt, diags),
+        b"stats_dump_file" | b"stats_file" => dump.stats_file = notify::path(stmt, diags),
         b"json_dump_file" => dump.json_file = notify::path(stmt, diags),
         b"data_use_instance" => dump.use_instance = value::boolean(stmt, diags).unwrap_or(false),
         b"use_symlink_paths" => dump.use_symlink_paths = value::boolean(stmt, diags).unwrap_or(false),

@@ -169,8 +169,7 @@ impl TrackDraft {
             b"track_bfd" => Self::bfd,
             _ => return false,
         };
-        value::extra(stmt, 0, diags);
-        for stmt in value::block(stmt, diags).unwrap_or_default() {
+        for stmt in value::bare_block(stmt, diags).unwrap_or_default() {
             line(self, stmt, known, diags);
         }
         true

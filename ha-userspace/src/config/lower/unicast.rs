@@ -11,12 +11,11 @@ use crate::config::tree::Statement;
 
 /// The peers of a `unicast_peer` block, with their places. Families are checked later.
 pub(super) fn peers(stmt: &Statement, out: &mut Vec<(UnicastPeer, Span)>, diags: &mut Diagnostics) {
-    value::extra(stmt, 0, diags);
-    let Some(statements) = value::block(stmt, diags) else { return };
+    let Some(statements) = value::bare_block(stmt, diags) else { return };
     for stmt in statements {
         value::no_block(stmt, diags);
         let word = stmt.keyword();
-        let Some(address) = value::address(word, "this peer is not used", diags) else { continue };
+        let Some(address) = value::host(word, "this peer is not used", diags) else { continue };
         let mut peer = UnicastPeer { address, min_ttl: None, max_ttl: None };
         let mut words = stmt.args().iter();
         while let Some(option) = words.next() {
@@ -56,7 +55,7 @@ pub(super) fn peers(stmt: &Statement, out: &mut Vec<(UnicastPeer, Span)>, diags:
 /// `mcast_src_ip` or `unicast_src_ip`.
 pub(super) fn source(stmt: &Statement, diags: &mut Diagnostics) -> Option<(IpAddr, Span)> {
     let word = value::one(stmt, diags)?;
-    let address = value::address(word, "the interface's address is used", diags)?;
+    let address = value::host(word, "the interface's address is used", diags)?;
     Some((address, word.span))
 }
 

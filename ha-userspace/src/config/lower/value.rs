@@ -45,11 +45,22 @@ pub(super) fn extra(stmt: &Statement, wanted: usize, diags: &mut Diagnostics) {
     let count = rest.len();
     let words = if count == 1 { "a word is".to_owned() } else { format!("{count} words are") };
     let message = format!("{words} left on the line of `{}`", stmt.keyword().text());
+    let help = several(rest)
+        .unwrap_or_else(|| "write `#` before a comment; put quotes round a value that has blanks".to_owned());
     diags.push(
         Diagnostic::warning(codes::EXTRA_WORDS, first.span.to(last.span), message)
             .cause("ignored")
-            .help("write `#` before a comment; put quotes round a value that has blanks"),
+            .help(help),
     );
+}
+
+/// The next step where words that are left on a line are settings of their own.
+pub(super) fn several(rest: &[Word]) -> Option<String> {
+    let known = |word: &&Word| !word.quoted && !keywords::homes(&word.bytes).is_empty();
+    let setting = rest.iter().find(known)?.text();
+    Some(format!(
+        "write one setting on a line: `{setting}` begins the next one (only vrrp_check takes several on a line)"
+    ))
 }
 
 /// Say so where a keyword has a block that cannot have one.
@@ -68,10 +79,32 @@ pub(super) fn block<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
     }
     let keyword = stmt.keyword();
     let message = format!("`{}` lacks its block", keyword.text());
-    diags.push(Diagnostic::error(codes::BLOCK_MISSING, keyword.span, message).cause("ignored").help(
-        format!("write `{} {{ … }}`", stmt.words.iter().map(|w| w.text()).collect::<Vec<_>>().join(" ")),
-    ));
+    diags.push(
+        Diagnostic::error(codes::BLOCK_MISSING, keyword.span, message)
+            .cause("ignored")
+            .help(format!("write `{} {{ … }}`", joined(&stmt.words))),
+    );
     None
+}
+
+/// The block of a keyword that needs one and has no name.
+pub(super) fn bare_block<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<&'a [Statement]> {
+    if stmt.block.is_some() {
+        extra(stmt, 0, diags);
+        return block(stmt, diags);
+    }
+    let keyword = stmt.keyword().text();
+    let inside = if stmt.args().is_empty() { "…".to_owned() } else { joined(stmt.args()) };
+    diags.push(
+        Diagnostic::error(codes::BLOCK_MISSING, stmt.span(), format!("`{keyword}` lacks its block"))
+            .cause("ignored")
+            .help(format!("write `{keyword} {{ {inside} }}`, on one line or several")),
+    );
+    None
+}
+
+fn joined(words: &[Word]) -> String {
+    words.iter().map(|word| word.text()).collect::<Vec<_>>().join(" ")
 }
 
 /// A decimal number; leading zeros are fine, so `09` is nine.
@@ -188,6 +221,22 @@ pub(super) fn flag(stmt: &Statement, diags: &mut Diagnostics) {
     extra(stmt, 0, diags);
 }
 
+/// The address of a host. keepalived drops a prefix length behind it, and whatever else follows a `/` (2.2.7, tried).
+pub(super) fn host(word: &Word, instead: &str, diags: &mut Diagnostics) -> Option<IpAddr> {
+    let Some(slash) = word.bytes.iter().position(|byte| *byte == b'/') else {
+        return address(word, instead, diags);
+    };
+    let bare = Word { bytes: word.bytes.get(..slash).unwrap_or_default().into(), ..word.clone() };
+    let address = address(&bare, instead, diags)?;
+    let message = format!("`{}` is the address of a host and needs no prefix length", word.text());
+    diags.push(
+        Diagnostic::note(codes::NOT_NEEDED, word.span, message)
+            .cause(format!("{address} is used, as in keepalived"))
+            .help("remove the `/` and what follows it"),
+    );
+    Some(address)
+}
+
 /// An address.
 pub(super) fn address(word: &Word, instead: &str, diags: &mut Diagnostics) -> Option<IpAddr> {
     let parsed = std::str::from_utf8(&word.bytes).ok().and_then(|text| text.parse().ok());
@@ -242,11 +291,27 @@ pub(super) fn interface(word: &Word, diags: &mut Diagnostics) -> Option<String> 
     {
         "interface names have no slash, blank or invalid UTF-8".to_owned()
     } else {
+        alias(word, diags);
         return Some(text.into_owned());
     };
     let message = format!("`{text}` cannot be an interface");
     diags.push(Diagnostic::error(codes::NAME_TOO_LONG, word.span, message).cause(why));
     None
+}
+
+/// Say so where a name is that of an alias: an address's label, which looks like an interface in old tools.
+fn alias(word: &Word, diags: &mut Diagnostics) {
+    let text = word.text();
+    let Some((interface, _)) = text.split_once(':') else { return };
+    diags.push(
+        Diagnostic::warning(
+            codes::NO_SUCH_INTERFACE,
+            word.span,
+            format!("`{text}` is no interface but an alias"),
+        )
+        .cause("no interface can have this name: a `:` stands in the label of an address only")
+        .help(format!("write {interface}; an address gets the label by `label {text}` behind it")),
+    );
 }
 
 /// Say that `word` is none of `choices`.

@@ -35,6 +35,8 @@ pub struct Global {
     pub use_pid_dir: bool,
     /// `vrrp_startup_delay`: no instance starts sooner after the daemon's start.
     pub startup_delay: Duration,
+    /// `vrrp_delay_after_boot`: no instance starts sooner after the machine's.
+    pub delay_after_boot: Duration,
     /// `log_unknown_vrids`.
     pub log_unknown_vrids: bool,
     /// `vmac_prefix`: names of virtual MAC interfaces that have none of their own; `vrrp` where absent.
@@ -63,6 +65,20 @@ pub struct Global {
     pub group4: Option<IpAddr>,
     /// `vrrp_mcast_group6`; ff02::12 where absent.
     pub group6: Option<IpAddr>,
+}
+
+impl Global {
+    /// How long instances wait at the start of the daemon, and the word of the file that makes them: the longer of
+    /// `vrrp_startup_delay` and what is left of `vrrp_delay_after_boot` after `uptime` of the machine.
+    #[must_use]
+    pub fn start_delay(&self, uptime: Duration) -> (Duration, &'static str) {
+        let after_boot = self.delay_after_boot.saturating_sub(uptime);
+        if after_boot > self.startup_delay {
+            (after_boot, "vrrp_delay_after_boot")
+        } else {
+            (self.startup_delay, "vrrp_startup_delay")
+        }
+    }
 }
 
 /// `nftables [TABLE]`, `nftables_priority` and `nftables_counters`: how `no_accept` is done where XDP is not there.

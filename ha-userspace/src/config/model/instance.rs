@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use ha_common::packet::hmac::{AntiReplay, Mode, Numbered};
 use ha_common::packet::{Auth, ChecksumForm};
 use ha_common::types::{Centis, Family, Priority, Version, Vrid};
 
@@ -31,6 +32,8 @@ pub struct Instance {
     pub interval: Centis,
     /// VRRPv2 authentication.
     pub auth: Auth,
+    /// `auth_hmac`.
+    pub hmac: HmacSetting,
     /// Checksum form of VRRPv3 over IPv4.
     pub checksum: ChecksumForm,
     /// `virtual_ipaddress`: in the adverts and on the interface.
@@ -98,6 +101,8 @@ pub struct Instance {
     pub owner_ignore_adverts: bool,
     /// `skip_check_adv_addr`, or else `vrrp_skip_check_adv_addr`.
     pub skip_check_adv_addr: bool,
+    /// `check_source`: adverts of others are dropped; empty where everybody on the link is heard. Multicast only.
+    pub check_source: Vec<IpAddr>,
     /// `xdp_mode` of the instance, or else the global one. Instances of one interface share one program.
     pub xdp_mode: XdpMode,
     /// Where the instance was defined, for messages.
@@ -111,6 +116,43 @@ impl Instance {
         (self.track_scripts, self.track_interfaces, self.track_files) = (scripts, interfaces, files);
         (self.track_processes, self.track_bfd, self.track_checks) = (processes, bfd, checks);
     }
+}
+
+/// What `auth_hmac` comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HmacSetting {
+    /// The instance has none.
+    #[default]
+    Off,
+    /// It has one that cannot be used, which was reported: no key, or none with the number of `active_key`. As in
+    /// keepalived, such an instance starts without; one that runs with keys keeps them.
+    Unusable,
+    /// It is used.
+    On(Hmac),
+}
+
+impl HmacSetting {
+    /// The settings, where there are some to use.
+    #[must_use]
+    pub const fn on(&self) -> Option<&Hmac> {
+        match self {
+            Self::On(hmac) => Some(hmac),
+            Self::Off | Self::Unusable => None,
+        }
+    }
+}
+
+/// `auth_hmac`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hmac {
+    /// Every `key`: what comes under any of them is believed.
+    pub keys: Vec<Numbered>,
+    /// The one that `active_key` names: what goes out is under it.
+    pub active: Numbered,
+    /// `anti_replay`, with `time_window`.
+    pub anti_replay: AntiReplay,
+    /// `mode`.
+    pub mode: Mode,
 }
 
 /// A virtual address.

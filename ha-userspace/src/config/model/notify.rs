@@ -1,5 +1,7 @@
 //! Whom changes of state are told to: scripts, FIFOs, mail.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,11 +53,19 @@ impl Notify {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifyScript {
     /// Program and arguments, never empty.
-    pub argv: Vec<String>,
+    pub argv: Vec<OsString>,
     /// Whom it runs as; the global `script_user` where absent.
     pub user: Option<ScriptUser>,
     /// Where it was written, for messages.
     pub place: Place,
+}
+
+impl NotifyScript {
+    /// The program's name, for messages.
+    #[must_use]
+    pub fn program(&self) -> Cow<'_, str> {
+        self.argv.first().map_or(Cow::Borrowed(""), |program| program.to_string_lossy())
+    }
 }
 
 /// The FIFOs of `global_defs`.

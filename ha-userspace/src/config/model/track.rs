@@ -1,5 +1,6 @@
 //! What is watched and what it does to a priority: scripts, checks, files, processes, BFD sessions, interfaces.
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +13,7 @@ pub struct Script {
     /// Name that `track_script` refers to.
     pub name: String,
     /// Program and arguments; never run through a shell of our own making.
-    pub argv: Vec<String>,
+    pub argv: Vec<OsString>,
     /// Time from one start to the next.
     pub interval: Duration,
     /// After this the script is killed and counts as failed.

@@ -302,7 +302,7 @@ fn scripts_that_cannot_run_need_no_protection() {
     let text = "vrrp_script s {\nscript /bad/s\n}\nvrrp_instance V {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1\n}\nnotify NOTIFY\n}\n";
     let check = |program: &str| {
         let refuse: crate::config::ScriptCheck = Box::new(|script, _| {
-            let bad = script.argv[0].starts_with("/bad");
+            let bad = script.argv[0].to_string_lossy().starts_with("/bad");
             let refused = crate::config::Refused { message: "it is bad".to_owned(), help: None };
             if bad { Err(refused) } else { Ok(()) }
         });

@@ -3,19 +3,79 @@
 use std::fs;
 
 use super::*;
-use crate::config::lexer;
 use crate::config::report::{Verdict, verdict};
 
+/// What a script line makes of its command; `None` where nothing is run.
+fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let text = [b"vrrp_script t {\nscript ".as_slice(), line, b"\n}\n"].concat();
+    let loaded = load_str("x", &text, &options());
+    let argv = &loaded.config.scripts.first()?.argv;
+    Some(argv.iter().map(|word| word.as_encoded_bytes().to_vec()).collect())
+}
+
+/// Lines as a test against the real one wrote and recorded them; see `notify::words` of the end-to-end tests.
 #[test]
-fn commands_are_split_as_in_a_shell() {
-    let split = |text: &str| {
-        let words = lexer::command(text.as_bytes());
-        words.into_iter().map(|word| String::from_utf8(word).expect("UTF-8")).collect::<Vec<_>>()
-    };
-    assert_eq!(split("/bin/a  b 'c d' \"e f\""), ["/bin/a", "b", "c d", "e f"]);
-    assert_eq!(split(r"a\ b \x41\102\t \cA ''"), ["a b", "AB\t", "\u{1}", ""]);
-    assert_eq!(split("$HOME | cat"), ["$HOME", "|", "cat"]);
-    assert_eq!(split("  "), Vec::<String>::new());
+fn commands_have_the_words_that_keepalived_passes() {
+    let mut seen = 0;
+    for pair in include_str!("commands.txt").lines().filter(|line| !line.starts_with('#')) {
+        let mut fields = pair.split('\t').map(unescaped);
+        let line = fields.next().expect("a line");
+        let expected: Vec<_> = fields.collect();
+        let expected = (expected != [b"-".to_vec()]).then_some(expected);
+        let shown = |words: &Option<Vec<Vec<u8>>>| {
+            words.as_ref().map(|words| words.iter().map(|w| w.escape_ascii().to_string()).collect::<Vec<_>>())
+        };
+        let ours = words(&line);
+        assert_eq!(shown(&ours), shown(&expected), "{}", String::from_utf8_lossy(&line));
+        seen += 1;
+    }
+    assert!(seen >= 500, "{seen}");
+}
+
+/// The inverse of `escape_ascii`.
+fn unescaped(text: &str) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((&first, tail)) = rest.split_first() {
+        let (byte, used) = match (first, tail.first()) {
+            (b'\\', Some(b'x')) => {
+                let digits = std::str::from_utf8(&tail[1..3]).expect("two digits");
+                (u8::from_str_radix(digits, 16).expect("hexadecimal digits"), 3)
+            }
+            (b'\\', Some(b't')) => (b'\t', 1),
+            (b'\\', Some(b'n')) => (b'\n', 1),
+            (b'\\', Some(b'r')) => (b'\r', 1),
+            (b'\\', Some(other)) => (*other, 1),
+            _ => (first, 0),
+        };
+        out.push(byte);
+        rest = &tail[used..];
+    }
+    out
+}
+
+#[test]
+fn a_command_without_an_end_is_not_run_and_says_why() {
+    for (line, text) in [
+        (r#""/bin/x it's""#, "error[XV0201]: a ' in the command of `script` is not closed"),
+        (r#""/bin/x \"a b""#, "error[XV0201]: a \" in the command of `script` is not closed"),
+        (r#"'/bin/x a # b'"#, "error[XV0201]: a ' in the command of `script` is not closed"),
+        (r#""/bin/x a\\""#, "error[XV0201]: the command of `script` ends with a backslash"),
+    ] {
+        assert_eq!(words(line.as_bytes()), None, "{line}");
+        let config = format!("vrrp_script t {{\nscript {line}\n}}\n");
+        let found = findings(&loaded(&config));
+        assert!(found.iter().any(|finding| finding.contains(text)), "{line}: {found:?}");
+    }
+}
+
+#[test]
+fn braces_in_the_quotes_of_a_command_are_no_block() {
+    for line in ["'/bin/x {a}'", r#""/bin/x \"{ a; }\"""#, r#""/bin/x '{a}'""#] {
+        assert_eq!(words(line.as_bytes()).map_or(0, |words| words.len()), 2, "{line}");
+    }
+    // An apostrophe that nothing closes hides none.
+    let second = words(b"/bin/it's } vrrp_script u { script /bin/y");
+    assert_eq!(second, Some(vec![b"/bin/y".to_vec()]));
 }
 
 #[test]
@@ -296,6 +356,7 @@ fn every_keyword_table_is_sorted_and_lowered() {
         include_str!("../lower/garp.rs"),
         include_str!("../lower/global.rs"),
         include_str!("../lower/group.rs"),
+        include_str!("../lower/hmac.rs"),
         include_str!("../lower/link.rs"),
         include_str!("../lower/mail.rs"),
         include_str!("../lower/notify.rs"),
@@ -319,5 +380,70 @@ fn every_keyword_table_is_sorted_and_lowered() {
             let status = crate::config::keywords::status(*context, word.as_bytes());
             assert_eq!(status, Some(Status::Implemented), "{word} in {context:?}");
         }
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over_and_named() {
+    let loaded = loaded(
+        "\u{feff}vrrp_instance VI {\ninterface eth0\nvirtual_router_id 9\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n",
+    );
+    assert_eq!(loaded.config.instances.len(), 1);
+    let found = findings(&loaded);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("test.conf:1:1: warning[XV0209]: the file begins with a byte order mark"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn characters_that_nobody_sees_are_named_with_their_place() {
+    for (line, place, name) in [
+        ("priority\u{a0}150", "7:9", "a no-break space (U+00A0) stands in `priority\u{a0}150`"),
+        ("notify_master \u{201c}/bin/x\u{201d}", "7:15", "a typographic quote (U+201C)"),
+        ("notify_master \"/bin/x\u{200b} a\"", "7:22", "a zero-width space (U+200B)"),
+        ("priority \u{2013}1", "7:10", "a typographic dash (U+2013)"),
+    ] {
+        let found = findings(&instance_with(line));
+        let wanted = format!("test.conf:{place}: note[XV0209]: {name}");
+        assert!(found.iter().any(|finding| finding.contains(&wanted)), "{line}: {found:?}");
+    }
+    // Nobody is told of letters, nor of what stands in a comment.
+    assert_eq!(
+        findings(&instance_with("nopreempt # \u{201c}d\u{e9}j\u{e0}\u{a0}vu\u{201d}")),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn settings_that_share_a_line_are_told_apart() {
+    for (text, setting) in [
+        ("vrrp_script c { script \"/bin/true\" interval 2 weight 2 }\n", "interval"),
+        ("vrrp_instance V { interface eth0 virtual_router_id 9 priority 150 }\n", "virtual_router_id"),
+        ("global_defs { router_id R vrrp_version 3 }\n", "vrrp_version"),
+    ] {
+        let loaded = loaded(text);
+        let help: Vec<_> = loaded.diagnostics.iter().filter_map(|finding| finding.help.clone()).collect();
+        let wanted = format!("write one setting on a line: `{setting}` begins the next one");
+        assert!(help.iter().any(|help| help.starts_with(&wanted)), "{text}: {help:?}");
+    }
+}
+
+#[test]
+fn a_block_that_lacks_its_braces_is_said_once_and_shown() {
+    for (line, shown) in [
+        ("track_script chk", "write `track_script { chk }`"),
+        (
+            "virtual_ipaddress_excluded 10.0.0.2 dev eth1",
+            "write `virtual_ipaddress_excluded { 10.0.0.2 dev eth1 }`",
+        ),
+        ("authentication", "write `authentication { \u{2026} }`"),
+    ] {
+        let loaded = instance_with(line);
+        let help: Vec<_> =
+            loaded.diagnostics.iter().map(|finding| finding.help.clone().unwrap_or_default()).collect();
+        assert_eq!(help.len(), 1, "{line}: {help:?}");
+        assert!(help[0].starts_with(shown), "{line}: {help:?}");
     }
 }

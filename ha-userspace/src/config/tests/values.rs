@@ -1,5 +1,6 @@
 //! What the keywords of an instance, a script and `global_defs` come to.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
@@ -202,7 +203,7 @@ fn scripts_and_trackers() {
 fn a_script_that_the_host_refuses_is_reported_at_its_line() {
     let mut options = options();
     options.script_check = Some(Box::new(|script, _| {
-        Err(Refused { message: format!("{} is missing", script.argv[0]), help: None })
+        Err(Refused { message: format!("{} is missing", script.argv[0].display()), help: None })
     }));
     let text = format!("global_defs {{\nenable_script_security\n}}\n{SCRIPT}");
     let loaded = load_str("x", text.as_bytes(), &options);
@@ -290,4 +291,125 @@ fn fast_settings_have_units_ranges_and_a_place_of_their_own() {
         let loaded = super::loaded(&format!("global_defs {{\n{line}\n}}\n"));
         assert_eq!(complaints(&loaded), [code], "{line}");
     }
+}
+
+#[test]
+fn the_longer_delay_counts_and_a_restart_long_after_boot_has_none() {
+    for (startup, after_boot, uptime, expected) in [
+        ("0", "0", 5, (Duration::ZERO, "vrrp_startup_delay")),
+        ("5", "15.5", 4, (Duration::from_millis(11_500), "vrrp_delay_after_boot")),
+        ("5", "15.5", 12, (Duration::from_secs(5), "vrrp_startup_delay")),
+        ("0", "4294", 5000, (Duration::ZERO, "vrrp_startup_delay")),
+    ] {
+        let loaded = loaded(&format!(
+            "global_defs {{\nvrrp_startup_delay {startup}\nvrrp_delay_after_boot {after_boot}\n}}\n"
+        ));
+        let global = &loaded.config.global;
+        assert_eq!(
+            global.start_delay(Duration::from_secs(uptime)),
+            expected,
+            "{startup} {after_boot} {uptime}"
+        );
+    }
+}
+
+#[test]
+fn a_prefix_length_behind_a_host_is_passed_over() {
+    let loaded = instance_with(
+        "unicast_src_ip 192.0.2.1/24\nunicast_peer {\n192.0.2.2/24\n192.0.2.3/255.255.255.0 min_ttl 3\n}",
+    );
+    assert_eq!(complaints(&loaded), [] as [&str; 0]);
+    let instance = only(&loaded.config);
+    assert_eq!(instance.source, "192.0.2.1".parse().ok());
+    let peers: Vec<_> = instance.unicast.iter().flat_map(|unicast| &unicast.peers).collect();
+    let peers: Vec<_> = peers.iter().map(|peer| (peer.address.to_string(), peer.min_ttl)).collect();
+    assert_eq!(peers, [("192.0.2.2".to_owned(), None), ("192.0.2.3".to_owned(), Some(3))]);
+    let loaded = instance_with("mcast_src_ip fe80::1/64\nmcast_src_ip 192.0.2.1/24");
+    assert_eq!(only(&loaded.config).source, "192.0.2.1".parse().ok());
+}
+
+#[test]
+fn check_source_names_whom_a_multicast_instance_hears() {
+    let sources = |loaded: &Loaded| only(&loaded.config).check_source.clone();
+    let loaded = instance_with("check_source {\n192.0.2.2\n192.0.2.3/24\n}");
+    assert_eq!(sources(&loaded), ["192.0.2.2".parse::<IpAddr>(), "192.0.2.3".parse()].map(Result::unwrap));
+    let loaded = instance_with("check_source {\n192.0.2.2\n}\nunicast_peer {\n192.0.2.2\n}");
+    assert_eq!(sources(&loaded), [] as [IpAddr; 0]);
+    // Nobody to hear is a mistake, and hearing everybody is not what was meant.
+    for empty in ["check_source {\n}", "check_source {\nfe80::1\n}", "check_source"] {
+        assert_eq!(instance_with(empty).config.instances.len(), 0, "{empty}");
+    }
+}
+
+#[test]
+fn names_that_no_interface_can_have_are_explained() {
+    let config = |interface: &str, lines: &str| {
+        loaded(&format!(
+            "vrrp_instance V {{\ninterface {interface}\nvirtual_router_id 9\nvirtual_ipaddress {{\n{lines}\n}}\n}}\n"
+        ))
+    };
+    for alias in [config("eth0:1", "10.0.0.1"), config("eth0", "10.0.0.1 dev eth1:vip")] {
+        assert_eq!(complaints(&alias), ["XV0516"]);
+        assert!(findings(&alias)[0].contains("is no interface but an alias"), "{:?}", findings(&alias));
+    }
+    assert_eq!(complaints(&config("eth0", "10.0.0.1 label eth0:1")), [] as [&str; 0]);
+    let lo = config("lo", "10.0.0.1");
+    assert_eq!((complaints(&lo), lo.config.instances.len()), (vec!["XV0501"], 0));
+    assert_eq!(complaints(&config("eth0", "10.0.0.1 dev lo")), [] as [&str; 0]);
+}
+
+#[test]
+fn strict_mode_is_said_to_drop_packets_where_it_does() {
+    let said = |global: &str, lines: &str| {
+        let loaded = loaded(&format!(
+            "global_defs {{\n{global}\n}}\nvrrp_instance V {{\ninterface eth0\nvirtual_router_id 9\n{lines}\n\
+             virtual_ipaddress {{\n10.0.0.1\n}}\n}}\n"
+        ));
+        let drops = !only(&loaded.config).accept;
+        let found = loaded.diagnostics.iter().filter(|finding| finding.code.0 == "XV0702").count();
+        (drops, found)
+    };
+    assert_eq!(said("vrrp_strict", ""), (true, 1));
+    assert_eq!(said("", "strict_mode on"), (true, 1));
+    assert_eq!(said("vrrp_strict", "accept"), (false, 0));
+    assert_eq!(said("vrrp_strict", "strict_mode off"), (false, 0));
+    // Asked for.
+    assert_eq!(said("vrrp_strict", "no_accept"), (true, 0));
+}
+
+#[test]
+fn an_address_of_two_instances_is_said() {
+    let two = |second: &str, address: &str| {
+        let one = |name: &str, id: u8, device: &str, address: &str| {
+            format!(
+                "vrrp_instance {name} {{\ninterface {device}\nvirtual_router_id {id}\nvirtual_ipaddress {{\n{address}\n}}\n}}\n"
+            )
+        };
+        complaints(&loaded(&(one("A", 1, "eth0", "10.0.0.1/24") + &one("B", 2, second, address))))
+    };
+    assert_eq!(two("eth0", "10.0.0.1"), ["XV0506"]);
+    assert_eq!(two("eth1", "10.0.0.1/24 dev eth0"), ["XV0506"]);
+    assert_eq!(two("eth1", "10.0.0.1/24"), [] as [&str; 0]);
+    assert_eq!(two("eth0", "10.0.0.2/24"), [] as [&str; 0]);
+}
+
+#[test]
+fn a_word_behind_a_script_that_is_no_user_was_meant_as_argument() {
+    let mut options = options();
+    options.script_check = Some(Box::new(|script, _| match &script.user {
+        Some(user) => {
+            let message = format!("there is no user '{}'", user.user);
+            Err(Refused { message, help: Some("run: useradd".to_owned()) })
+        }
+        None => Ok(()),
+    }));
+    let text = "vrrp_instance V {\ninterface eth0\nvirtual_router_id 9\nvirtual_ipaddress {\n10.0.0.1\n}\n\
+                notify_backup \"/bin/x a\" BACKUP\n}\n";
+    let loaded = load_str("x", text.as_bytes(), &options);
+    let help: Vec<_> = loaded.diagnostics.iter().filter_map(|finding| finding.help.clone()).collect();
+    assert_eq!(help.len(), 1, "{help:?}");
+    assert!(
+        help[0].ends_with("put arguments inside the quotes: notify_backup \"/bin/x a BACKUP\""),
+        "{help:?}"
+    );
 }

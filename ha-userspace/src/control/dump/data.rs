@@ -11,7 +11,7 @@ use ha_common::types::Centis;
 
 use super::Snapshot;
 use super::json::quoted;
-use crate::config::model::{Fifo, Instance, Notify, Script, ScriptUser, Vip};
+use crate::config::model::{Fifo, Instance, Notify, Script, ScriptUser, Vip, VirtualLink};
 use crate::control::protocol::InstanceStatus;
 use crate::logging::clock;
 
@@ -106,6 +106,7 @@ fn topology(lines: &mut Lines, snapshot: &Snapshot, instance: &Instance, status:
         lines.line(3, "Sync group", &group.name);
     }
     lines.line(3, "State", &status.state);
+    lines.line(3, "Wantstate", &status.state);
     for fault in &status.fault {
         lines.line(3, "Fault", fault);
     }
@@ -115,7 +116,10 @@ fn topology(lines: &mut Lines, snapshot: &Snapshot, instance: &Instance, status:
         lines.line(3, "Master priority", master.priority);
         lines.line(3, "Master advert int", format_args!("{} sec", millis(master.interval_ms)));
     }
-    lines.line(3, "Interface", &instance.interface);
+    match vmac(instance) {
+        Some(name) => lines.line(3, "Interface", format_args!("{name}, vmac on {}", instance.interface)),
+        None => lines.line(3, "Interface", &instance.interface),
+    }
     let garp = &instance.garp;
     lines.line(3, "Gratuitous ARP delay", garp.delay.as_secs());
     lines.line(3, "Gratuitous ARP repeat", garp.repeat);
@@ -129,7 +133,9 @@ fn topology(lines: &mut Lines, snapshot: &Snapshot, instance: &Instance, status:
     lines.line(3, "Virtual Router ID", instance.vrid.get());
     lines.line(3, "Priority", instance.priority.get());
     lines.line(3, "Effective priority", status.priority.effective);
-    lines.line(3, "Advert interval", format_args!("{} sec", seconds(instance.interval)));
+    let (centis, whole) = (instance.interval.get(), instance.interval.get().is_multiple_of(100));
+    let (number, unit) = if whole { (centis / 100, "sec") } else { (centis * 10, "milli-sec") };
+    lines.line(3, "Advert interval", format_args!("{number} {unit}"));
     lines.line(3, "Accept", enabled(instance.accept));
     lines.line(3, "Preempt", enabled(instance.preempt));
     lines.line(3, "Promote_secondaries", enabled(instance.promote_secondaries));
@@ -143,8 +149,25 @@ fn topology(lines: &mut Lines, snapshot: &Snapshot, instance: &Instance, status:
             Auth::Header(_) => "IPSEC_AH",
         },
     );
-    addresses(lines, "Virtual IP", &instance.vips, instance, status);
-    addresses(lines, "Virtual IP Excluded", &instance.excluded, instance, status);
+    if let Some(hmac) = &status.hmac {
+        lines.line(3, "Authentication extension", "HMAC-SHA256-128");
+        lines.text(5, format_args!("Keys = {}, active key id = {}", hmac.keys.len(), hmac.active_key));
+        lines.line(5, "Mode", &hmac.mode);
+        match hmac.time_window_s {
+            Some(window) => lines.text(5, format_args!("Anti replay = time, window = {window} sec")),
+            None => lines.line(5, "Anti replay", &hmac.anti_replay),
+        }
+    }
+    let count = format!("Virtual IP ({})", instance.vips.len());
+    addresses(lines, &count, &instance.vips, instance, status);
+    addresses(lines, "Virtual IP Excluded ", &instance.excluded, instance, status);
+    if !instance.track_interfaces.is_empty() {
+        lines.text(3, "Tracked interfaces :");
+        for tracker in &instance.track_interfaces {
+            let reverse = if tracker.weight.reverse { " reverse" } else { "" };
+            lines.text(5, format_args!("{} weight {}{reverse}", tracker.interface, tracker.weight.value));
+        }
+    }
     if !instance.track_scripts.is_empty() {
         lines.text(3, "Tracked scripts :");
         for tracker in &instance.track_scripts {
@@ -155,16 +178,32 @@ fn topology(lines: &mut Lines, snapshot: &Snapshot, instance: &Instance, status:
 
 fn addresses(lines: &mut Lines, label: &str, vips: &[Vip], instance: &Instance, status: &InstanceStatus) {
     if !vips.is_empty() {
-        lines.text(3, format_args!("{label} ({}):", vips.len()));
+        lines.text(3, format_args!("{label}:"));
         vips.iter().for_each(|of| lines.text(5, vip(of, instance, status)));
     }
 }
 
-/// An address as keepalived shows it: `172.16.1.25 dev ens160 scope global set`.
+/// The virtual MAC interface of an instance.
+pub(super) fn vmac(instance: &Instance) -> Option<&str> {
+    match &instance.link {
+        Some(VirtualLink::Vmac(vmac)) => vmac.name.as_deref(),
+        _ => None,
+    }
+}
+
+/// An address as keepalived shows it: `172.16.1.25/24 brd 172.16.1.255 dev ens160 scope global label ens160:1 set`.
 pub(super) fn vip(vip: &Vip, instance: &Instance, status: &InstanceStatus) -> String {
     let full = if vip.address.is_ipv4() { 32 } else { 128 };
-    let prefix = if vip.prefix == full { String::new() } else { format!("/{}", vip.prefix) };
+    let mut text = vip.address.to_string();
+    if vip.prefix != full && vip.peer.is_none() {
+        let _ = write!(text, "/{}", vip.prefix);
+    }
+    if let Some(broadcast) = vip.broadcast {
+        let _ = write!(text, " brd {broadcast}");
+    }
     let device = vip.device.as_deref().unwrap_or(&instance.interface);
+    let base =
+        if vmac(instance) == Some(device) { format!("@{}", instance.interface) } else { String::new() };
     let scope = match vip.scope {
         0 => "global".to_owned(),
         200 => "site".to_owned(),
@@ -172,8 +211,31 @@ pub(super) fn vip(vip: &Vip, instance: &Instance, status: &InstanceStatus) -> St
         254 => "host".to_owned(),
         other => other.to_string(),
     };
-    let set = if matches!(status.state.as_str(), "MASTER" | "LEAVING") { " set" } else { "" };
-    format!("{}{prefix} dev {device} scope {scope}{set}", vip.address)
+    let _ = write!(text, " dev {device}{base} scope {scope}");
+    if let Some(label) = &vip.label {
+        let _ = write!(text, " label {label}");
+    }
+    if let Some((peer, length)) = vip.peer {
+        let _ = write!(text, " peer {peer}/{length}");
+    }
+    for (set, word) in [
+        (vip.home, "home"),
+        (vip.noprefixroute, "noprefixroute"),
+        (vip.no_track, "no_track"),
+        (vip.address.is_ipv6() && vip.preferred_lft.is_none(), "preferred_lft forever"),
+        (vip.address.is_ipv6() && vip.preferred_lft == Some(0), "deprecated"),
+    ] {
+        if set {
+            let _ = write!(text, " {word}");
+        }
+    }
+    if let Some(seconds) = vip.preferred_lft.filter(|seconds| *seconds > 0 && vip.address.is_ipv6()) {
+        let _ = write!(text, " preferred_lft {seconds}");
+    }
+    if matches!(status.state.as_str(), "MASTER" | "LEAVING") {
+        text.push_str(" set");
+    }
+    text
 }
 
 fn notify(lines: &mut Lines, notify: &Notify) {
@@ -190,7 +252,7 @@ fn notify(lines: &mut Lines, notify: &Notify) {
     ];
     for (label, script) in scripts {
         if let Some(script) = script {
-            lines.line(3, &format!("{label} state transition script"), quoted(script));
+            lines.line(3, &format!("{label} state transition script"), quoted(&script.argv));
         }
     }
     lines.line(3, "Notify priority changes", notify.priority_changes);
@@ -211,8 +273,7 @@ fn groups(lines: &mut Lines, snapshot: &Snapshot) {
 
 fn scripts(lines: &mut Lines, snapshot: &Snapshot, script: &Script) {
     lines.line(1, "VRRP Script", &script.name);
-    let words: Vec<String> = script.argv.iter().map(|word| format!("'{word}'")).collect();
-    lines.line(3, "Command", words.join(" "));
+    lines.line(3, "Command", quoted(&script.argv));
     lines.line(3, "Interval", format_args!("{} sec", script.interval.as_secs_f64()));
     lines.line(3, "Timeout", format_args!("{} sec", script.timeout.as_secs_f64()));
     lines.line(3, "Weight", script.weight.value);
@@ -220,6 +281,13 @@ fn scripts(lines: &mut Lines, snapshot: &Snapshot, script: &Script) {
     lines.line(3, "Fall", script.fall);
     if let Some(status) = snapshot.status.scripts.iter().find(|status| status.name == script.name) {
         lines.line(3, "Status", status.state.to_uppercase());
+        lines.text(3, "Tracking instances :");
+        for instance in &snapshot.config.instances {
+            for tracker in instance.track_scripts.iter().filter(|tracker| tracker.script == script.name) {
+                lines.text(5, format_args!("{}, weight {}", instance.name, tracker.weight.value));
+            }
+        }
+        lines.line(3, "State", if status.running { "running" } else { "idle" });
     }
 }
 

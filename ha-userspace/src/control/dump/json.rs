@@ -1,9 +1,12 @@
 //! The JSON dump: keepalived's names for what it shows of each instance, without its file descriptors and timers.
 
+use std::ffi::OsString;
+
 use serde_json::{Value, json};
 
 use super::Snapshot;
-use crate::config::model::{Config, Instance, NotifyScript, VirtualLink};
+use super::data::vmac;
+use crate::config::model::{Config, Instance, Vip};
 use crate::control::protocol::InstanceStatus;
 
 /// The text of `keepalived.json`: an array of instances, or, with `json_version 2`, an object that has it as `vrrp`.
@@ -23,13 +26,16 @@ pub fn text(snapshot: &Snapshot) -> String {
 }
 
 fn data(snapshot: &Snapshot, config: &Config, instance: &Instance, status: &InstanceStatus) -> Value {
+    let addresses = |vips: &[Vip]| -> Vec<String> {
+        vips.iter().map(|vip| super::data::vip(vip, instance, status)).collect()
+    };
     let mut data = json!({
         "iname": instance.name,
         "dont_track_primary": i32::from(!instance.track_primary),
         "skip_check_adv_addr": i32::from(instance.skip_check_adv_addr),
         "strict_mode": i32::from(instance.strict),
-        "vmac_ifname": vmac(instance),
-        "ifp_ifname": instance.interface,
+        "vmac_ifname": vmac(instance).unwrap_or_default(),
+        "ifp_ifname": vmac(instance).unwrap_or(&instance.interface),
         "master_priority": status.master.as_ref().map_or(0, |master| master.priority),
         "last_transition": super::data::last_transition(snapshot, status).1,
         "garp_delay": instance.garp.delay.as_secs(),
@@ -45,11 +51,11 @@ fn data(snapshot: &Snapshot, config: &Config, instance: &Instance, status: &Inst
         "effective_priority": status.priority.effective,
         "vipset": status.state == "MASTER",
         "promote_secondaries": instance.promote_secondaries,
-        "adver_int": super::data::seconds(instance.interval),
-        "master_adver_int": status.master.as_ref().map_or(
+        "adver_int": number_of(super::data::seconds(instance.interval)),
+        "master_adver_int": number_of(status.master.as_ref().map_or(
             super::data::seconds(instance.interval),
             |master| std::time::Duration::from_millis(master.interval_ms).as_secs_f64(),
-        ),
+        )),
         "accept": i32::from(instance.accept),
         "nopreempt": !instance.preempt,
         "preempt_delay": instance.preempt_delay.as_secs(),
@@ -59,7 +65,7 @@ fn data(snapshot: &Snapshot, config: &Config, instance: &Instance, status: &Inst
         "smtp_alert": instance.notify.smtp_alert,
         "notify_deleted": instance.notify.tells_deleted,
         "auth_type": instance.auth.number(),
-        "vips": instance.vips.iter().map(|vip| super::data::vip(vip, instance, status)).collect::<Vec<_>>(),
+        "vips": addresses(&instance.vips),
     });
     let scripts = [
         ("script_backup", &instance.notify.backup),
@@ -73,7 +79,21 @@ fn data(snapshot: &Snapshot, config: &Config, instance: &Instance, status: &Inst
     if let Some(fields) = data.as_object_mut() {
         for (name, script) in scripts {
             if let Some(script) = script {
-                fields.insert(name.to_owned(), Value::from(quoted(script)));
+                fields.insert(name.to_owned(), Value::from(quoted(&script.argv)));
+            }
+        }
+        let interfaces = instance.track_interfaces.iter().map(|track| track.interface.clone());
+        let scripts = instance.track_scripts.iter().filter_map(|track| {
+            let script = config.scripts.iter().find(|script| script.name == track.script)?;
+            Some(quoted(&script.argv))
+        });
+        for (name, list) in [
+            ("evips", addresses(&instance.excluded)),
+            ("track_ifp", interfaces.collect()),
+            ("track_script", scripts.collect()),
+        ] {
+            if !list.is_empty() {
+                fields.insert(name.to_owned(), Value::from(list));
             }
         }
         if let Some(group) = config.sync_groups.iter().find(|group| group.members.contains(&instance.name)) {
@@ -83,11 +103,10 @@ fn data(snapshot: &Snapshot, config: &Config, instance: &Instance, status: &Inst
     data
 }
 
-fn vmac(instance: &Instance) -> &str {
-    match &instance.link {
-        Some(VirtualLink::Vmac(vmac)) => vmac.name.as_deref().unwrap_or(""),
-        _ => "",
-    }
+/// Seconds without a fraction where there is none: programs that read the file have a whole number there.
+fn number_of(seconds: f64) -> Value {
+    let text = seconds.to_string();
+    text.parse::<u64>().map_or_else(|_| Value::from(seconds), Value::from)
 }
 
 /// keepalived's numbers of the states; a router that leaves is on its way to INIT.
@@ -101,7 +120,7 @@ fn number(state: &str) -> i32 {
 }
 
 /// A command line, each word in quotes.
-pub(super) fn quoted(script: &NotifyScript) -> String {
-    let words: Vec<String> = script.argv.iter().map(|word| format!("'{word}'")).collect();
+pub(super) fn quoted(argv: &[OsString]) -> String {
+    let words: Vec<String> = argv.iter().map(|word| format!("'{}'", word.to_string_lossy())).collect();
     words.join(" ")
 }

@@ -111,7 +111,7 @@ pub(super) async fn run(key: Key, check: Check, board: Board) {
 const fn known(seen: Seen) -> ScriptState {
     match seen {
         Seen::Good => ScriptState::Good,
-        Seen::Bad => ScriptState::Bad,
+        Seen::Bad | Seen::Absent => ScriptState::Bad,
         Seen::Pending | Seen::Ignored | Seen::Value(_) => ScriptState::Pending,
     }
 }

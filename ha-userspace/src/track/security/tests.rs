@@ -160,8 +160,9 @@ fn the_owners_and_the_groups_bits_decide_for_them() {
 #[test]
 fn plain_names_are_searched_for() {
     let files = tree().file("/etc/plain", 0o644, 0, 0);
-    let found =
-        |name: &str, path: &str| find(&files, name, path).ok().map(|found| found.display().to_string());
+    let found = |name: &str, path: &str| {
+        find(&files, name.as_ref(), path).ok().map(|found| found.display().to_string())
+    };
     assert_eq!(found("chk", "/bin:relative:/etc"), Some("/etc/chk".to_owned()));
     assert_eq!(found("plain", "/etc"), None);
     assert_eq!(found("eve", "/home"), None);

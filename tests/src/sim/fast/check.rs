@@ -1,7 +1,7 @@
 //! The invariants, judged by what really happened, which no host knows.
 
 use ha_common::judge::{Event as Judged, Settings, Verdict};
-use ha_common::machine::{LEAVE_MARGIN, Reason, State};
+use ha_common::machine::{LEAVE_MARGIN, Reason, SOON, State};
 use ha_common::probe::{EXPIRED, ORPHANED};
 use ha_common::time::{Span, Time};
 use ha_common::types::Priority;
@@ -143,7 +143,8 @@ impl World {
     fn headless(&self, id: usize, other: usize) -> bool {
         let watcher = self.hosts[other].daemon.as_ref().map(|daemon| daemon.incarnation);
         let known = watcher.is_some() && self.check.watched[id][other] == watcher;
-        known && self.hosts[id].kernel.flags(self.now) & (ORPHANED | EXPIRED) != 0
+        let kernel = &self.hosts[id].kernel;
+        known && kernel.knows(other) && kernel.flags(self.now) & (ORPHANED | EXPIRED) != 0
     }
 
     /// A daemon runs here, be it late.
@@ -231,7 +232,8 @@ impl World {
             let in_time = self.weather.sleepy.1 <= Span::from_micros(200)
                 && self.weather.latency <= Span::from_micros(100)
                 && self.weather.late.1 <= Span::from_micros(100);
-            if host.settings == ordinary && host.priority >= Priority::DEFAULT && in_time {
+            let prompt = host.params.interval > SOON;
+            if host.settings == ordinary && host.priority >= Priority::DEFAULT && in_time && prompt {
                 self.stats.timed_default += 1;
                 self.stats.slow_default += u64::from(took > SLOW_NS);
                 self.stats.slowest_default_ns = self.stats.slowest_default_ns.max(took);
@@ -263,6 +265,7 @@ impl World {
                 && daemon.main_stalled <= now
                 && daemon.live_stalled <= now
                 && judge.is_fast()
+                && self.hosts[peer].kernel.knows(id)
                 && judge.verdict().is_none()
                 && judge.paused_until(now).is_none()
                 && self.check.silent[id][peer] < now
@@ -279,7 +282,21 @@ impl World {
             let witnesses = settings.interval.plus(wait).plus(half.max(Span(1)).times(misses - 1)).plus(wait);
             let skew = Span(settings.window.0 * (256 - u64::from(host.priority.get())) / 256);
             let sleepy = self.weather.sleepy.1.times(misses + 2);
-            Some(settings.window.max(witnesses).plus(skew).plus(self.weather.latency.times(2)).plus(sleepy))
+            let interval = host.params.interval;
+            let advert = if interval <= SOON {
+                interval.plus(Span(interval.0 / 8)).plus(Span::from_millis(1))
+            } else {
+                Span::ZERO
+            };
+            Some(
+                settings
+                    .window
+                    .max(witnesses)
+                    .plus(skew)
+                    .max(advert)
+                    .plus(self.weather.latency.times(2))
+                    .plus(sleepy),
+            )
         };
         (0..self.hosts.len()).filter(|&id| id != peer).filter_map(fit).min()
     }

@@ -1,7 +1,7 @@
 //! The kernel half of a host: the XDP program's view of probes, the lease, the window and the fence.
 
 use ha_common::classify::Packet;
-use ha_common::fence::{Ban, Claim, Guard, PROBED_NS, Wanted};
+use ha_common::fence::{Ban, Claim, Guard, KNOWN, PROBED_NS, Wanted, steadiness};
 use ha_common::judge::Answered;
 use ha_common::probe::Masters;
 use ha_common::time::{Span, Time};
@@ -34,6 +34,8 @@ pub(super) struct Kernel {
     pub(super) muted: bool,
     pub(super) responder: u64,
     pub(super) last_probe: Option<Time>,
+    /// How steadily each host has probed, and when last.
+    probers: [(u32, Time); HOSTS],
     pub(super) replies: [Option<Answered>; HOSTS],
     /// The tracked master's advert.
     pub(super) fingerprint: Option<(usize, u8)>,
@@ -56,6 +58,7 @@ impl Kernel {
             master: false,
             responder: 0,
             last_probe: None,
+            probers: [(0, Time(0)); HOSTS],
             replies: [None; HOSTS],
             fingerprint: None,
             stamp: Time(0),
@@ -73,9 +76,14 @@ impl Kernel {
         }
     }
 
-    /// What a reply would say now.
+    /// What a reply to a router that is known would say now.
     pub(super) fn flags(&self, now: Time) -> u8 {
-        self.guard().flags(now.0)
+        self.guard().flags(now.0, true)
+    }
+
+    /// Whether probes of this host count.
+    pub(super) fn knows(&self, host: usize) -> bool {
+        self.probers[host].0 >= KNOWN
     }
 
     pub(super) fn probed(&self, now: Time) -> bool {
@@ -98,6 +106,13 @@ impl Kernel {
     pub(super) fn hear(&mut self, priority: u8, now: Time) {
         self.orphaned = !self.alive;
         let claim = Claim {
+            kind: 0x31,
+            proven: true,
+            known: true,
+            peers_only: false,
+            ours: true,
+            restarting: now < self.restart_until,
+            priority: 255,
             foreign: true,
             multicast: true,
             unicast_router: false,
@@ -130,16 +145,28 @@ impl Kernel {
     }
 
     /// A probe comes in; the reply that goes out.
-    pub(super) fn reflect(&mut self, me: usize, sequence: u64, prober: u64, now: Time) -> Option<Frame> {
+    pub(super) fn reflect(
+        &mut self,
+        [me, from]: [usize; 2],
+        sequence: u64,
+        prober: u64,
+        now: Time,
+    ) -> Option<Frame> {
         if !self.program {
             return None;
         }
-        self.last_probe = Some(now);
         self.orphaned = !self.alive;
+        let (steady, last) = self.probers[from];
+        let attended = !self.guard().unattended(now.0);
+        self.probers[from] = (steadiness(steady, now.span_since(last).0, attended), now);
+        let known = self.knows(from);
+        if known {
+            self.last_probe = Some(now);
+        }
         let mut masters = Masters::NONE;
         masters.set(vrid(), self.master);
         let lease = Span(self.guard().lease_left_ns(now.0));
-        let (flags, responder) = (self.flags(now), self.responder);
+        let (flags, responder) = (self.guard().flags(now.0, known), self.responder);
         let answer = Answered { sequence, at: now, flags, responder, lease, masters };
         Some(Frame::Reply { from: me, prober, answer })
     }

@@ -30,7 +30,7 @@ pub fn run(seed: u64) -> Result<FastStats, Box<Failure>> {
 
 fn cluster(rng: &mut Rng) -> World {
     let count = 2 + rng.index(3).min(rng.index(3));
-    let interval = Span::from_millis(rng.pick(&[50, 100, 100, 200]));
+    let interval = Span::from_millis(rng.pick(&[50, 100, 200, 200]));
     let lease = Span::from_millis(rng.pick(&[50, 100, 100, 100, 200]));
     let mut settings = Settings { user_space_window: lease, ..Settings::default() };
     if rng.chance(40) {

@@ -257,7 +257,7 @@ impl World {
                 }
             }
             Frame::Probe { from, sequence, prober } => {
-                if let Some(reply) = host.kernel.reflect(to, sequence, prober, now) {
+                if let Some(reply) = host.kernel.reflect([to, from], sequence, prober, now) {
                     self.send(to, from, reply);
                 }
                 return;

@@ -34,6 +34,7 @@ pub(super) fn tests() -> Vec<Test> {
     vec![
         new("graceful_stop", graceful_stop).needs([Daemon::Xvrrp]).timing(),
         new("planned_restarts", planned_restarts).needs([Daemon::Xvrrp]).timing(),
+        new("restarts_across_versions", across_versions).needs([Daemon::Xvrrp]).timing(),
         new("restarts_beside_keepalived", |lab| restarts_beside_keepalived(lab, true))
             .needs([Daemon::Xvrrp, Daemon::Keepalived])
             .long(),
@@ -159,6 +160,27 @@ fn planned_restarts(lab: &Lab) -> Result<()> {
         .context("r2 does not take over after restarts")?;
     println!("killed after the restarts: r2 takes over after {:.1} ms", taken.ms_after(died));
     within("r2 takes over after kill -9", died, taken, ms(500)).map(drop)
+}
+
+/// An upgrade or a downgrade to a program with another version of the maps: what the maps say is not understood, and the
+/// peer goes on waiting all the same.
+fn across_versions(lab: &Lab) -> Result<()> {
+    let files = slow();
+    let [mut r1, r2] = pair(lab, [&files[0], &files[1]])?;
+    let quiet = Quiet { announces: true, ..Quiet::new(lab)? };
+    for other in ["v2", "v99"] {
+        let begin = Moment::now();
+        r1.running.leave_for_restart()?;
+        ensure!(wait_for_end(&mut r1.running)?, "r1 does not end on SIGRTMIN+1");
+        let root = "/sys/fs/bpf/xvrrp";
+        let own = format!("{root}/v{}", ha_common::layout::ABI_VERSION);
+        lab.host("r1")?.output(&["mv", &own, &format!("{root}/{other}")])?;
+        r1 = Router::start(lab, "r1", &files[0])?;
+        quiet.undisturbed(&format!("SIGRTMIN+1, and the maps are those of {other}"), begin)?;
+        ensure!(r1.log().contains("is still MASTER"), "the role does not go on:\n{}", r1.log());
+        ensure!(!r2.log().contains("has resigned"), "r2 was told of a resignation:\n{}", r2.log());
+    }
+    Ok(())
 }
 
 fn with_fast(on: bool) -> String {

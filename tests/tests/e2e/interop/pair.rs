@@ -65,7 +65,7 @@ fn tolerance(daemon: Daemon, dialect: Dialect) -> Tolerance {
     let busy = dialect.interval() * 3 / 4;
     match daemon {
         Daemon::Xvrrp | Daemon::XvrrpRfc => Tolerance { early: ms(1), late: dialect.interval() / 10 },
-        Daemon::Keepalived => Tolerance { early: ms(1), late: busy },
+        Daemon::Keepalived | Daemon::Keepalived24 => Tolerance { early: ms(1), late: busy },
         Daemon::FrrVrrpd => Tolerance { early: ms(20), late: busy },
     }
 }

@@ -165,7 +165,7 @@ impl<'a> Router<'a> {
                 (line.contains(" WARN ") || line.contains(" ERROR "))
                     && !line.contains("memory is not locked")
             }
-            Daemon::Keepalived => {
+            Daemon::Keepalived | Daemon::Keepalived24 => {
                 let about_instance = line.contains(&format!("({})", super::dialect::NAME));
                 if about_instance {
                     !KEEPALIVED_GOOD.iter().any(|good| line.contains(good))

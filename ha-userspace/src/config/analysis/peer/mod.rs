@@ -14,7 +14,7 @@ use ha_common::types::{Family, Version};
 use crate::config::Loaded;
 use crate::config::codes::{self, Code};
 use crate::config::diag::{Diagnostic, Diagnostics, Severity};
-use crate::config::model::{Config, Instance};
+use crate::config::model::{Config, Hmac, HmacSetting, Instance};
 use crate::config::outline::Outline;
 
 /// Compares, and reports into `own`. The other file's own findings are not repeated, unless it cannot run.
@@ -170,6 +170,21 @@ impl Sides<'_> {
                 "write the same block into both files",
             );
         }
+        if let Some((what, severity)) = hmac(&a.hmac, &b.hmac) {
+            let message = format!("`{name}` {what}");
+            let cause = match severity {
+                Severity::Error => "a router drops the other's adverts, and both become master",
+                _ => "adverts are understood now; this is a step of a change of keys or of a migration",
+            };
+            differ(
+                severity,
+                codes::TWIN_AUTH,
+                &["auth_hmac"],
+                message,
+                cause,
+                "write the same auth_hmac into both files",
+            );
+        }
         if a.interval != b.interval {
             let ms = |instance: &Instance| u32::from(instance.interval.get()) * 10;
             let message =
@@ -250,6 +265,41 @@ struct Found<'a> {
     message: String,
     cause: &'a str,
     help: &'a str,
+}
+
+/// What is different about two `auth_hmac`: an error where a router that signs is not understood. Keys are not shown.
+fn hmac(a: &HmacSetting, b: &HmacSetting) -> Option<(String, Severity)> {
+    let (here, there) = match (a.on(), b.on()) {
+        (None, None) => return None,
+        (Some(one), None) => {
+            return Some(("has an auth_hmac here and none there".to_owned(), one_sided(one)));
+        }
+        (None, Some(one)) => return Some(("has no auth_hmac here and one there".to_owned(), one_sided(one))),
+        (Some(here), Some(there)) => (here, there),
+    };
+    // What one sends, the other has to take.
+    let taken = |from: &Hmac, by: &Hmac| match from.mode.signs() {
+        true => by.keys.contains(&from.active),
+        false => !by.mode.wants_trailer(),
+    };
+    if !taken(here, there) {
+        return Some((
+            "sends adverts whose auth_hmac the other router does not take".to_owned(),
+            Severity::Error,
+        ));
+    }
+    if !taken(there, here) {
+        return Some((
+            "does not take the other router's adverts, by its auth_hmac".to_owned(),
+            Severity::Error,
+        ));
+    }
+    (here != there).then(|| ("has another auth_hmac than the other router".to_owned(), Severity::Note))
+}
+
+/// Where only one router has the extension: unsigned adverts are taken by `receive-only`, signed ones by nobody else.
+fn one_sided(one: &Hmac) -> Severity {
+    if one.mode.signs() { Severity::Error } else { Severity::Note }
 }
 
 /// What is different about two ways to authenticate; passwords are not shown.

@@ -10,6 +10,8 @@ mod death;
 mod floods;
 #[path = "fast/freeze.rs"]
 mod freeze;
+#[path = "fast/harmless.rs"]
+mod harmless;
 #[path = "fast/headless.rs"]
 mod headless;
 #[path = "fast/outward.rs"]
@@ -29,6 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
         death::tests(),
         floods::tests(),
         freeze::tests(),
+        harmless::tests(),
         headless::tests(),
         outward::tests(),
         planned::tests(),

@@ -44,6 +44,8 @@ enum Wait {
     MasterDown,
     /// The skew time after the master's resignation.
     Skew,
+    /// The same after our own, which asked whether somebody else is master by now.
+    Answer,
 }
 
 /// What the machine must do about it.
@@ -125,7 +127,7 @@ impl Backup {
     /// The watch of a master that has just resigned without knowing for whom.
     pub(super) const fn after_resignation(now: Time) -> Self {
         let mut backup = Self::new(now);
-        backup.wait = Wait::Skew;
+        backup.wait = Wait::Answer;
         backup
     }
 
@@ -187,7 +189,7 @@ impl Backup {
             Wait::MasterDown => {
                 master_down_interval(params.version, priority, interval, params.down_timer_adverts)
             }
-            Wait::Skew => skew_time(params.version, priority, interval),
+            Wait::Skew | Wait::Answer => skew_time(params.version, priority, interval),
         })
     }
 
@@ -264,6 +266,10 @@ impl Backup {
     /// An advert of a lower-priority master that is to be preempted. It does not postpone that, but it shows that
     /// its sender is alive.
     fn ignore(&mut self, heard: &Heard) -> Verdict {
+        // Somebody is: it is preempted when any other would be.
+        if self.wait == Wait::Answer {
+            self.wait = Wait::MasterDown;
+        }
         if self.loss.is_some_and(|loss| loss.source == heard.source && heard.at > loss.at) {
             self.loss = None;
         }
@@ -418,7 +424,7 @@ impl Backup {
         }
         Verdict::Dead(match self.wait {
             Wait::MasterDown => Reason::MasterDown,
-            Wait::Skew => Reason::MasterResigned,
+            Wait::Skew | Wait::Answer => Reason::MasterResigned,
         })
     }
 

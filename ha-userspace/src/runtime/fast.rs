@@ -27,6 +27,9 @@ use crate::liveness::{LeaseSpec, Liveness, PeerKey, PeerSpec, Report};
 use crate::net::clock;
 use crate::xdp::PeerIndex;
 
+/// How long a master that takes another key says so to those who probe under the old one.
+const FAREWELL: Duration = Duration::from_millis(25);
+
 /// What the daemon keeps about its peers.
 #[derive(Debug, Default)]
 pub(super) struct Fast {
@@ -155,7 +158,7 @@ impl Daemon {
         liveness.set_peers(specs.collect());
     }
 
-    /// Tells the programs where probes are sent: to where our adverts come from.
+    /// Tells the programs where probes are sent, to where our adverts come from, and what they are authenticated by.
     fn update_own_addresses(&self) {
         for (at, interface) in self.interfaces.iter().enumerate() {
             let Some(xdp) = interface.xdp() else { continue };
@@ -178,7 +181,20 @@ impl Daemon {
                 _ => None,
             };
             xdp.lease.set_own(v4, v6);
-            xdp.lease.set_key(self.probe_key(at));
+            let secret = self.probe_key(at);
+            if xdp.lease.has_key(secret) {
+                continue;
+            }
+            // Peers that still have the old key are told that there will be no answers, and judge no silence. They probe
+            // this often at least, or learn it from adverts.
+            if !xdp.lease.is_apart() && self.routers.iter().any(|router| holds(router, at)) {
+                xdp.lease.set_apart(true);
+                std::thread::sleep(FAREWELL);
+                xdp.lease.set_key(secret);
+                xdp.lease.set_apart(false);
+            } else {
+                xdp.lease.set_key(secret);
+            }
         }
     }
 

@@ -216,15 +216,20 @@ impl Lease {
         self.memory.u64(at).store(u64::from_ne_bytes([a, b, c, d, e, f, 0, 0]), Ordering::Release);
     }
 
-    /// Demands and makes tags under this key, or none. Nothing happens where that is in force already.
+    /// Whether this key is in force, or none.
+    #[must_use]
+    pub fn has_key(&self, secret: Option<Secret>) -> bool {
+        let at = offset_of!(LeaseSlot, key);
+        let key = [0, 1].map(|n| self.u64(at + n * 8).load(Ordering::Relaxed));
+        let mode = self.memory.u32(offset_of!(LeaseSlot, authenticated)).load(Ordering::Relaxed);
+        (mode, key) == as_stored(secret)
+    }
+
+    /// Demands and makes tags under this key, or none.
     pub fn set_key(&self, secret: Option<Secret>) {
         let authenticated = self.memory.u32(offset_of!(LeaseSlot, authenticated));
         let at = offset_of!(LeaseSlot, key);
-        let (mode, key) = match secret {
-            None => (0, [0; 2]),
-            Some(Secret::Configured(key)) => (AUTHENTICATED, key),
-            Some(Secret::Derived(key)) => (AUTHENTICATED_NEW, key),
-        };
+        let (mode, key) = as_stored(secret);
         // No tag is right while the key is being replaced.
         for (n, word) in key.into_iter().enumerate() {
             self.u64(at + n * 8).store(word, Ordering::Release);
@@ -315,6 +320,15 @@ impl Lease {
 
     fn u64(&self, at: usize) -> &AtomicU64 {
         self.memory.u64(at)
+    }
+}
+
+/// `authenticated` and `key` of the map's entry.
+const fn as_stored(secret: Option<Secret>) -> (u32, [u64; 2]) {
+    match secret {
+        None => (0, [0; 2]),
+        Some(Secret::Configured(key)) => (AUTHENTICATED, key),
+        Some(Secret::Derived(key)) => (AUTHENTICATED_NEW, key),
     }
 }
 

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Daemon, Lab, Moment};
+use nix::sys::signal::Signal;
 
 use super::cluster::{Router, answered, pair, stream};
 use crate::harness::Test;
-use crate::pair::{Conf, VIP2, ms};
+use crate::pair::{Conf, FILE, VIP2, ms};
 use crate::punctual::{allowance, within};
 
 const MASTER: &str = include_str!("../../../inputs/two-node/master.conf");
@@ -18,6 +19,7 @@ pub(super) fn tests() -> Vec<Test> {
     vec![
         new("a_stall_costs_clients_the_stall", stalls),
         new("what_nobody_would_take_over_stays_served", alone),
+        new("another_key_on_one_side_is_no_verdict", rekeyed),
         new("a_group_that_cannot_move_at_once_stays_served", group),
     ]
     .into_iter()
@@ -55,6 +57,24 @@ fn stalls(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// `fast_key` comes by reload, on the master first and then on the backup: each is silent for the other meanwhile.
+fn rekeyed(lab: &Lab) -> Result<()> {
+    let [r1, r2] = pair(lab, [MASTER, BACKUP])?;
+    let pinger = stream(lab, ms(2))?;
+    let start = Moment::now();
+    for (router, file) in [(&r1, MASTER), (&r2, BACKUP)] {
+        let keyed = format!("global_defs {{\n    fast_key 0123456789abcdef\n}}\n{file}");
+        lab.host(router.name)?.write(FILE, keyed, 0o644)?;
+        router.running.signal(Signal::SIGHUP)?;
+        std::thread::sleep(ms(800));
+        ensure!(!r2.log().contains("-> MASTER"), "{} has another key:\n{}", router.name, r2.log());
+    }
+    let end = Moment::now();
+    let lost = pinger.report().lost_between(start, end);
+    ensure!(lost as u128 <= allowance(start, end).as_millis() / 2, "{lost} lost");
+    Ok(())
+}
+
 fn named(priority: u8, more: &str) -> String {
     let second = Conf::new(priority).named("VI_2", 26).vips([VIP2]);
     second.with(more).text()
@@ -73,7 +93,10 @@ fn alone(lab: &Lab) -> Result<()> {
     std::thread::sleep(ms(1_500));
     let end = Moment::now();
     let lost = own.report().lost_between(killed, end);
-    ensure!(lost as u128 <= allowance(killed, end).as_millis() / 2, "{lost} lost of what nobody would take over");
+    ensure!(
+        lost as u128 <= allowance(killed, end).as_millis() / 2,
+        "{lost} lost of what nobody would take over"
+    );
     Ok(())
 }
 
@@ -93,6 +116,9 @@ fn group(lab: &Lab) -> Result<()> {
     let end = Moment::now();
     let lost = pinger.report().lost_between(killed, end);
     // The MAC address moves once.
-    ensure!(lost as u128 <= 5 + allowance(killed, end).as_millis() / 2, "{lost} lost although r1 served all the time");
+    ensure!(
+        lost as u128 <= 5 + allowance(killed, end).as_millis() / 2,
+        "{lost} lost although r1 served all the time"
+    );
     Ok(())
 }

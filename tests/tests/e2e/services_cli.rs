@@ -91,7 +91,7 @@ fn check(lab: &Lab) -> Result<()> {
     r1.write(FILE, script("") + &told, 0o644)?;
     let (_, _, said) = run(r1, &["check"])?;
     for words in [
-        "note[XV0604]: notify_master would not run: /usr/bin/no-such",
+        "warning[XV0604]: `/usr/bin/no-such` would not run",
         "/etc/open.sh can be changed by everybody",
         "help: run: chmod go-w /etc/open.sh",
     ] {

@@ -101,7 +101,8 @@ fn switched_off(lab: &Lab, more: &str) -> Result<()> {
     lab.switch().silence("r1")?;
     let outage = outage(&pinger, died, ms(3_000)).expect("nobody took over");
     outage.print("host death after all that");
-    // Without XDP its answers need a processor: fast_lease is the window.
-    let most = if more.is_empty() { INTERVAL } else { INTERVAL * 2 };
+    // Who advertises that often is given until its next advert. Without XDP its answers need a processor: fast_lease is the
+    // window.
+    let most = if more.is_empty() { INTERVAL * 2 } else { INTERVAL * 3 };
     within("the gap", outage.gap.start, outage.gap.start.plus(outage.length), most).map(drop)
 }

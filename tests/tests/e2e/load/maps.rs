@@ -83,17 +83,10 @@ fn look(host: &Host) -> Result<Seen> {
     Ok(seen)
 }
 
-/// The host's own map of that name: names are the machine's, and other hosts of this machine have such maps too.
+/// The host's own map of that name.
 fn dump(host: &Host, name: &str) -> Result<Vec<Value>> {
     let pinned = format!("bpftool -j map show pinned /sys/fs/bpf/xvrrp/v*/ens160/{name}");
     let own: Value = serde_json::from_str(&host.output(&["sh", "-c", &pinned])?)?;
-    let text = host.output(&["bpftool", "-j", "map", "dump", "name", name])?;
-    let mut dumps: Vec<Value> = serde_json::from_str(&text)
-        .with_context(|| format!("reading what bpftool says of {name}:\n{text}"))?;
-    if dumps.iter().all(|dump| dump["elements"].is_null()) {
-        return Ok(dumps);
-    }
-    let dump =
-        dumps.iter_mut().find(|dump| dump["id"] == own["id"]).context("the pinned map is not dumped")?;
-    Ok(std::mem::take(dump["elements"].as_array_mut().context("no elements")?))
+    let text = host.output(&["bpftool", "-j", "map", "dump", "id", &own["id"].to_string()])?;
+    serde_json::from_str(&text).with_context(|| format!("reading what bpftool says of {name}:\n{text}"))
 }

@@ -134,7 +134,9 @@ fn takeover(lab: &Lab, arguments: &[&str]) -> Result<()> {
     let taken = wait_for(ms(3_000), || addresses.first("r2", Change::Added(VIP), died))
         .with_context(|| format!("nobody takes over:\n{}", backup.log()))?;
     println!("taken over {:.1} ms after kill -9", taken.ms_after(died));
-    ensure!(backup.log().contains("orphaned") || backup.log().contains("no daemon"), "{}", backup.log());
+    // On a busy machine the kernel takes longer over the end of a process than its lease lasts.
+    let said = ["orphaned", "no daemon", "lease expired"];
+    ensure!(said.iter().any(|said| backup.log().contains(said)), "{}", backup.log());
     ensure!(r1.holds(VIP)?, "the killed router does not have its address any more");
     std::thread::sleep(ms(1_500));
     let doubles = census.double_answers(taken.plus(ms(20)));
@@ -281,7 +283,9 @@ fn freed(lab: &Lab, arguments: &[&str]) -> Result<()> {
     let died = Moment::now();
     master.kill9()?;
     wait_for(ms(3_000), || addresses.first("r2", Change::Added(VIP), died)).context("nobody takes over")?;
-    ensure!(backup.log().contains("orphaned") || backup.log().contains("no daemon"), "{}", backup.log());
+    // On a busy machine the kernel takes longer over the end of a process than its lease lasts.
+    let said = ["orphaned", "no daemon", "lease expired"];
+    ensure!(said.iter().any(|said| backup.log().contains(said)), "{}", backup.log());
     sound(&mut backup, 120)
 }
 

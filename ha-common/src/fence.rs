@@ -33,7 +33,8 @@ pub const fn steadiness(before: u32, pause_ns: u64, attended: bool) -> u32 {
     if !attended {
         return before;
     }
-    let faded = pause_ns / FADES_IN_NS;
+    // Nearly always; and a division takes its time.
+    let faded = if pause_ns < FADES_IN_NS { 0 } else { pause_ns / FADES_IN_NS };
     if faded >= before as u64 {
         return 1;
     }

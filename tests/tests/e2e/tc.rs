@@ -115,10 +115,12 @@ fn routers(lab: &Lab, arguments: &[&str]) -> Result<[Running; 2]> {
     Ok(running)
 }
 
-/// Waits until the backup's probes are answered for the `times`th time.
+/// Waits until the backup's probes are answered for the `times`th time, and count.
 fn probing(backup: &Running, times: usize) -> Result<()> {
     let answered = || (backup.log().matches("answers probes").count() >= times).then_some(());
-    wait_for(ms(5_000), answered).with_context(|| format!("no probe is answered:\n{}", backup.log()))
+    wait_for(ms(5_000), answered).with_context(|| format!("no probe is answered:\n{}", backup.log()))?;
+    std::thread::sleep(ms(300));
+    Ok(())
 }
 
 /// The daemon of the master dies: its program says so, and answers no question for the address any more.

@@ -46,8 +46,8 @@ impl Router {
         // A peer is probed when its first advert is heard, which VRRPv2 takes 3.6 s for, and then after 1, 2 and 4 s; what a
         // virtual MAC address hides has to be resolved meanwhile.
         self.says(FAST, ms(12_000))?;
-        // A few round trips are measured before the judge relies on them.
-        std::thread::sleep(ms(100));
+        // A few round trips are measured before the judge relies on them, and the master gets to know who probes it.
+        std::thread::sleep(ms(300));
         Ok(())
     }
 }

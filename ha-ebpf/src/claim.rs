@@ -7,9 +7,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use ha_common::classify::Packet;
 use ha_common::counter::Counter;
 use ha_common::fence::Claim;
-use ha_common::layout::{
-    CLAIM_ADDRESSES, CLAIM_PEER_SLOTS, CLAIM_PEERS, ROUTER_UNICAST, advert_slot, folded,
-};
+use ha_common::layout::{CLAIM_ADDRESSES, CLAIM_PEERS, ROUTER_UNICAST, advert_slot, folded};
 use ha_common::types::Family;
 
 use crate::advert::{scratch, slot_at};
@@ -116,9 +114,8 @@ pub(crate) extern "C" fn ha_claim(index: u64, pdu_at: u64) -> u64 {
         [scratch.word(3), 0, 0, 0]
     };
     let source = folded(source);
-    let peers = slot.claim_peers();
-    for n in 0..CLAIM_PEER_SLOTS {
-        if peers[n] == source {
+    for peer in slot.claim_peers() {
+        if peer == source {
             found |= KNOWN;
         }
     }

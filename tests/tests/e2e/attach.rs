@@ -62,6 +62,7 @@ fn on_top(lab: &Lab, kind: &str, upper: &str) -> Result<()> {
     }
     wait_for(ms(5_000), || backup.log().contains("answers probes").then_some(()))
         .context("r1 does not answer probes")?;
+    std::thread::sleep(ms(300));
     // Its program answers that nobody is home.
     master.kill9()?;
     reach(r2, "VI_1", "MASTER", ms(2_000))?;

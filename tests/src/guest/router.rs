@@ -15,6 +15,8 @@ const PINS: &str = "/sys/fs/bpf/xvrrp";
 pub(super) const LONG: Duration = Duration::from_secs(40);
 
 const STEP: Duration = Duration::from_millis(150);
+/// A backup whose probes are answered is known to its master after this, for all its processor.
+const KNOWN: Duration = Duration::from_millis(500);
 
 /// A host with a daemon.
 pub(super) struct Router<'a> {
@@ -63,6 +65,8 @@ impl<'a> Router<'a> {
             let last = self.interface()?;
             bail!("no peer answers probes: {:?}", last.peers);
         };
+        // It is known there after a while of probing, and told the truth about a death.
+        std::thread::sleep(KNOWN);
         Ok(interface)
     }
 

@@ -64,8 +64,12 @@ pub(crate) fn unfenced<'a>(
         fenced.extend(enabled.map(|other| below(&other.interface)));
         for Vip { address, device, .. } in instance.vips.iter().chain(&instance.excluded) {
             let Some(device) = device.as_deref().map(&below) else { continue };
-            // What is on the loopback interface comes in through the others, and is fenced there.
-            if device != "lo" && !fenced.contains(&device) && !found.iter().any(|(_, known)| *known == device)
+            // What is on the loopback interface comes in through the others, and is fenced there. What is no name of an
+            // interface is another finding.
+            if device != "lo"
+                && !device.contains(':')
+                && !fenced.contains(&device)
+                && !found.iter().any(|(_, known)| *known == device)
             {
                 found.push((*address, device));
             }

@@ -64,6 +64,11 @@ pub(super) fn run(words: &Words) -> Result<()> {
     Ok(())
 }
 
+/// What `status` says in place of a reason while a program is on its way.
+fn is_loading(reason: Option<&str>) -> bool {
+    reason.is_some_and(|reason| reason.contains("being loaded"))
+}
+
 impl Smoke<'_> {
     fn steps(&mut self, short: bool) {
         let mut one = |name: &str, long: bool, what: fn(&mut Self) -> Result<String>| {
@@ -102,7 +107,9 @@ impl Smoke<'_> {
         let mut texts = Vec::new();
         let mut wrong = false;
         for router in [&self.r1, &self.r2] {
-            let interface = router.interface()?;
+            // A slow processor takes seconds for the verifier, and the daemon runs meanwhile.
+            let loaded = || router.interface().ok().filter(|on| !is_loading(on.xdp_reason.as_deref()));
+            let interface = until(loaded).context("the program is being loaded and never comes")?;
             let mode = interface.xdp.unwrap_or_else(|| "none".to_owned());
             let reason = interface.xdp_reason.map(|why| format!(" ({why})")).unwrap_or_default();
             wrong |= !modes.is_empty() && !modes.contains(&mode);

@@ -147,7 +147,7 @@ fn foreign(path: &Path, component: &Path, what: &'static str, meta: &Metadata) -
 }
 
 /// The components of a path without `/` and `.`, in order.
-fn names(path: &Path) -> VecDeque<OsString> {
+pub(crate) fn names(path: &Path) -> VecDeque<OsString> {
     path.components()
         .filter_map(|component| match component {
             Component::Normal(name) => Some(name.to_owned()),

@@ -10,7 +10,9 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+use crate::trust::names;
 
 /// The kernel's own limit for symbolic links in one path (`path_resolution(7)`).
 const MAX_LINKS: u32 = 40;
@@ -310,17 +312,6 @@ pub fn check(files: &impl Files, program: &Path, user: &Identity, secure: bool) 
         });
     }
     executable(program, &here, meta, user)
-}
-
-/// The components of a path without `/` and `.`, in order.
-fn names(path: &Path) -> VecDeque<OsString> {
-    path.components()
-        .filter_map(|component| match component {
-            Component::Normal(name) => Some(name.to_owned()),
-            Component::ParentDir => Some(OsString::from("..")),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-        })
-        .collect()
 }
 
 /// May `user` execute (or search) this component?

@@ -77,6 +77,8 @@ counters! {
         ProbeRejected = probe_rejected,
         /// A probe or reply whose tag does not match `fast_key`.
         ProbeTag = probe_tag,
+        /// A probe with the right tag that had come before, or is older than one that had: replayed.
+        ProbeReplayed = probe_replayed,
         /// A probe that was not answered, because its sender had used up its rate limit.
         ProbeRateLimited = probe_rate_limited,
         /// A reply to a probe of ours, believed.

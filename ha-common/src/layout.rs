@@ -7,6 +7,7 @@ use core::net::IpAddr;
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::rank::CONTENDERS;
 use crate::types::{Family, Vrid};
 
 /// Version of everything in this module.
@@ -206,7 +207,7 @@ pub struct LeaseSlot {
     pub open_tick: u64,
     /// Written by XDP: 1 once it found that nobody runs it, until somebody does again.
     pub orphaned: u32,
-    /// Written by user space: [`AUTHENTICATED`] or [`AUTHENTICATED_NEW`] where `key` is in force.
+    /// Written by user space: [`AUTHENTICATED`] or [`AUTHENTICATED_NEW`] where `key` is in force, 0 where tags are zero.
     pub authenticated: u32,
     /// Set to 1 by XDP after one of `superseded_v4` or `superseded_v6`; cleared by user space when none is left.
     pub superseded: u32,
@@ -248,15 +249,34 @@ pub struct LeaseSlot {
     pub own_v6: [u64; 2],
     /// Written by user space: the address to which IPv4 probes must be sent, or zeros for any.
     pub own_v4: [u8; 4],
-    /// Zero.
-    pub reserved_2: u32,
+    /// Written by user space: as `authenticated`, for `other_key`.
+    pub other_authenticated: u32,
+    /// Written by user space: a second key, such as the one before a reload.
+    pub other_key: [u64; 2],
+    /// Written by user space: until when that counts, `CLOCK_MONOTONIC`; 1 for no longer, 0 where nobody has said yet
+    /// which key counts, the greatest number for ever.
+    pub other_until_ns: u64,
     /// Written by XDP: when a known router last probed again after a pause, `CLOCK_MONOTONIC`; 0 for never.
     pub resumed_ns: u64,
+    /// Written by XDP: the known routers that would take over, by their probes over IPv4.
+    pub contenders_v4: [Contender; CONTENDERS],
+    /// The same over IPv6.
+    pub contenders_v6: [Contender; CONTENDERS],
     /// Set to 1 by XDP, cleared by user space, by VRID: another router has taken over while nobody vouched for this
     /// node. Bytes, because both sides and several CPUs write, and eBPF in Rust can set no bit at once.
     pub superseded_v4: [u8; 256],
     /// The same over IPv6.
     pub superseded_v6: [u8; 256],
+}
+
+/// A router that would take over from this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Contender {
+    /// [`crate::rank::bid`]; 0 for none.
+    pub bid: u64,
+    /// When it last probed, `CLOCK_MONOTONIC`.
+    pub last_ns: u64,
 }
 
 impl Default for LeaseSlot {
@@ -322,12 +342,14 @@ pub struct PeerSlot {
     pub replies: u64,
     /// The reply's flags.
     pub flags: u64,
-    /// Zero.
-    pub reserved_2: u64,
+    /// The rank that it gives us.
+    pub rank: u64,
     /// Bit n % 64 of word n / 64: the peer is master for VRID n.
     pub masters: [u64; 4],
+    /// The sequence of the latest one whose tag was right under the key in force.
+    pub current_key_sequence: u64,
     /// Zero.
-    pub reserved_3: [u64; 4],
+    pub reserved_3: [u64; 3],
 }
 
 /// A router that probes us: one entry of `HA_PROBERS`, by [`AddressKey`]. Written by XDP only.
@@ -344,18 +366,26 @@ pub struct ProberSlot {
     pub window_used: u32,
     /// How steadily it has probed while a daemon ran: [`crate::fence::steadiness`].
     pub steady: u32,
+    /// Of one whose probes have tags: [`crate::probe::Latest::prober`].
+    pub prober: u64,
+    /// [`crate::probe::Latest::sequence`].
+    pub sequence: u64,
+    /// [`crate::probe::Latest::doubtful`].
+    pub doubtful: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<InterfaceConfig>() == 24);
 const _: () = assert!(size_of::<AdvertSlot>() == 128);
 const _: () = assert!(size_of::<EventHeader>() == 32);
-const _: () = assert!(size_of::<LeaseSlot>() == 952);
+const _: () = assert!(size_of::<LeaseSlot>() == 1104);
 const _: () = assert!(size_of::<VipSlot>() == 4);
 const _: () = assert!(core::mem::offset_of!(LeaseSlot, restart_until_ns) == 16);
 const _: () = assert!(core::mem::offset_of!(LeaseSlot, superseded) == 48);
 const _: () = assert!(core::mem::offset_of!(LeaseSlot, key) == 64);
 const _: () = assert!(size_of::<PeerSlot>() == 192);
-const _: () = assert!(size_of::<ProberSlot>() == 32);
+const _: () = assert!(size_of::<ProberSlot>() == 56);
 const _: () = assert!(core::mem::offset_of!(PeerSlot, generation) == 64);
 const _: () = assert!(core::mem::offset_of!(PeerSlot, masters) == 128);
 const _: () = assert!(core::mem::offset_of!(AdvertSlot, last_seen_ns) == 8);

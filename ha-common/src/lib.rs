@@ -24,6 +24,7 @@ pub mod machine;
 pub mod ndp;
 pub mod packet;
 pub mod probe;
+pub mod rank;
 pub mod rate;
 pub mod siphash;
 pub mod time;

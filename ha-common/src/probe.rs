@@ -6,11 +6,19 @@
 //! nothing can panic); the daemon calls the rest.
 
 mod frame;
+mod keys;
+mod order;
 
 #[cfg(test)]
 mod tests;
 
 pub use frame::{MAX_FRAME, ProbeFrame};
+pub use keys::{FAREWELL, GRACE, Keys};
+pub use order::Latest;
+
+use core::ops::{Deref, DerefMut};
+
+use bytemuck::{Pod, Zeroable};
 
 use crate::siphash::SipHash;
 use crate::time::Span;
@@ -56,8 +64,10 @@ pub const AT_FORMAT: usize = 2;
 pub const AT_FLAGS: usize = 3;
 /// Offset of the slot, two bytes.
 pub const AT_SLOT: usize = 4;
-/// Offset of two bytes that are zero.
-pub const AT_RESERVED: usize = 6;
+/// Offset of the priority with which the prober would take over; 0 where it would not, and in the first format.
+pub const AT_PRIORITY: usize = 6;
+/// Offset of the prober's rank among those that would take over, in replies ([`crate::rank`]); 0 in the first format.
+pub const AT_RANK: usize = 7;
 /// Offset of the sequence number, eight bytes.
 pub const AT_SEQUENCE: usize = 8;
 /// Offset of the prober's incarnation id, eight bytes.
@@ -76,8 +86,33 @@ pub const MASTERS_LEN: usize = 32;
 /// A key of the tag, as two words in little-endian order. `None` where it is asked for means tags of zero.
 pub type Key = [u64; 2];
 
-/// Probe or reply as it lies in the packet.
-pub type Body = [u8; LEN];
+/// Probe or reply, byte by byte as it lies in the packet, but aligned: the XDP program reads and writes it in words, which
+/// its compiler does not make of single bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct Body([u64; LEN / 8]);
+
+impl From<[u8; LEN]> for Body {
+    fn from(bytes: [u8; LEN]) -> Self {
+        Self(bytemuck::cast(bytes))
+    }
+}
+
+impl Deref for Body {
+    type Target = [u8; LEN];
+
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        bytemuck::cast_ref(&self.0)
+    }
+}
+
+impl DerefMut for Body {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        bytemuck::cast_mut(&mut self.0)
+    }
+}
 
 /// A set of VRIDs, those that a responder is master for or that a prober would take: bit `n % 8` of byte `n / 8`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,16 +199,16 @@ impl Addresses {
     }
 }
 
-/// The eight bytes at `at`, a multiple of eight. Eight at once: where the body is aligned, that is one load in the
-/// XDP program, whose compiler does not put single bytes together.
+/// The eight bytes at `at`, a multiple of eight.
 #[inline(always)]
 const fn word(body: &Body, at: usize) -> [u8; 8] {
-    body.as_chunks::<8>().0[at / 8]
+    body.0[at / 8].to_ne_bytes()
 }
 
+/// Writes a 64-bit number at one of the `AT_` offsets.
 #[inline(always)]
-const fn put(body: &mut Body, at: usize, word: u64) {
-    body.as_chunks_mut::<8>().0[at / 8] = word.to_be_bytes();
+pub const fn put(body: &mut Body, at: usize, word: u64) {
+    body.0[at / 8] = word.to_be();
 }
 
 /// The 64-bit number at one of the `AT_` offsets.
@@ -187,7 +222,8 @@ pub const fn number(body: &Body, at: usize) -> u64 {
 #[must_use]
 #[inline(always)]
 pub const fn slot(body: &Body) -> u16 {
-    u16::from_be_bytes([body[AT_SLOT], body[AT_SLOT + 1]])
+    let [_, _, _, _, high, low, _, _] = word(body, 0);
+    u16::from_be_bytes([high, low])
 }
 
 /// The bitmap.
@@ -208,14 +244,15 @@ pub fn masters(body: &Body) -> Masters {
 #[inline(always)]
 pub const fn is_probe(body: &Body) -> bool {
     let mut blank = number(body, AT_RESPONDER) | number(body, AT_LEASE);
-    if body[AT_FORMAT] == FIRST_FORMAT {
+    let [_, _, format, flags, _, _, _, rank] = word(body, 0);
+    if format == FIRST_FORMAT {
         let mut index = 0;
         while index < MASTERS_LEN {
             blank |= number(body, AT_MASTERS + index);
             index += 8;
         }
     }
-    is_form(body, PROBE) && body[AT_FLAGS] == 0 && blank == 0
+    is_form(body, PROBE) && flags == 0 && rank == 0 && blank == 0
 }
 
 /// The VRIDs that the sender of a probe would take over if this node were gone.
@@ -235,11 +272,10 @@ pub const fn is_reply(body: &Body) -> bool {
 /// What probe and reply have in common.
 #[inline(always)]
 const fn is_form(body: &Body, first: u8) -> bool {
-    let [kind, vrid, format, _, _, _, reserved @ ..] = word(body, 0);
+    let [kind, vrid, format, _, _, _, priority, rank] = word(body, 0);
     kind == first
         && vrid == VRID
-        && (format == FORMAT || format == FIRST_FORMAT)
-        && u16::from_ne_bytes(reserved) == 0
+        && (format == FORMAT || (format == FIRST_FORMAT && priority | rank == 0))
         && number(body, AT_SEQUENCE) != 0
         && number(body, AT_PROBER) != 0
 }
@@ -259,10 +295,10 @@ pub fn tag(key: Key, addresses: &Addresses, body: &Body) -> u64 {
             (hash.word(half(destination, 0)).word(half(destination, 8)), 32 + AT_TAG as u64)
         }
     };
-    let mut at = 0;
-    while at < AT_TAG {
-        hash = hash.word(u64::from_le_bytes(word(body, at)));
-        at += 8;
+    let mut n = 0;
+    while n < AT_TAG / 8 {
+        hash = hash.word(u64::from_le(body.0[n]));
+        n += 1;
     }
     hash.finish(length, 0)
 }
@@ -296,7 +332,7 @@ pub fn is_sealed(body: &Body, key: Option<Key>, addresses: &Addresses) -> bool {
 /// What a responder has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// [`ORPHANED`], [`EXPIRED`], [`RESTARTING`], [`USER_SPACE`].
+    /// [`ORPHANED`], [`EXPIRED`], [`RESTARTING`], [`USER_SPACE`], [`APART`].
     pub flags: u8,
     /// Its incarnation id, never 0.
     pub responder: u64,
@@ -304,6 +340,8 @@ pub struct Answer {
     pub lease_ns: u64,
     /// What it is master for.
     pub masters: Masters,
+    /// How many of those that probe it would take over before this prober.
+    pub rank: u8,
 }
 
 /// Makes the reply to the probe in `body`. To be sealed with the swapped addresses afterwards.
@@ -313,6 +351,9 @@ pub fn turn_round(body: &mut Body, answer: &Answer) {
     body[AT_FLAGS] = answer.flags;
     put(body, AT_RESPONDER, answer.responder);
     put(body, AT_LEASE, answer.lease_ns);
+    if body[AT_FORMAT] != FIRST_FORMAT {
+        body[AT_RANK] = answer.rank;
+    }
     put_bitmap(body, &answer.masters);
 }
 
@@ -320,7 +361,7 @@ pub fn turn_round(body: &mut Body, answer: &Answer) {
 fn put_bitmap(body: &mut Body, bitmap: &Masters) {
     let mut at = 0;
     while at < MASTERS_LEN {
-        body.as_chunks_mut::<8>().0[(AT_MASTERS + at) / 8] = bitmap.0.as_chunks::<8>().0[at / 8];
+        body.0[(AT_MASTERS + at) / 8] = u64::from_ne_bytes(bitmap.0.as_chunks::<8>().0[at / 8]);
         at += 8;
     }
 }
@@ -338,19 +379,22 @@ pub struct Probe {
     pub format: u8,
     /// The VRIDs that the prober would take over; [`Masters::ALL`] in the first format, which cannot say it.
     pub wanted: Masters,
+    /// The highest priority with which it would take one over; 0 for none, and in the first format.
+    pub priority: u8,
 }
 
 impl Probe {
     /// The bytes behind the IP header of a packet from and to `addresses`.
     #[must_use]
     pub fn emit(&self, key: Option<Key>, addresses: &Addresses) -> Body {
-        let mut body = [0; LEN];
+        let mut body = Body::zeroed();
         body[AT_TYPE] = PROBE;
         body[AT_FORMAT] = self.format;
         [body[AT_SLOT], body[AT_SLOT + 1]] = self.slot.to_be_bytes();
         put(&mut body, AT_SEQUENCE, self.sequence);
         put(&mut body, AT_PROBER, self.prober);
         if self.format != FIRST_FORMAT {
+            body[AT_PRIORITY] = self.priority;
             put_bitmap(&mut body, &self.wanted);
         }
         seal(&mut body, key, addresses);
@@ -369,6 +413,7 @@ impl Probe {
             prober: number(body, AT_PROBER),
             format: body[AT_FORMAT],
             wanted: wanted(body),
+            priority: body[AT_PRIORITY],
         })
     }
 }
@@ -392,6 +437,8 @@ pub struct Reply {
     pub lease: Span,
     /// What it is master for.
     pub masters: Masters,
+    /// How many of those that probe it would take over before this prober; 0 in the first format.
+    pub rank: u8,
 }
 
 impl Reply {
@@ -404,10 +451,11 @@ impl Reply {
             prober: self.prober,
             format: self.format,
             wanted: Masters::NONE,
+            priority: 0,
         };
         let mut body = probe.emit(None, addresses);
-        let Self { flags, responder, lease, masters, .. } = *self;
-        turn_round(&mut body, &Answer { flags, responder, lease_ns: lease.0, masters });
+        let Self { flags, responder, lease, masters, rank, .. } = *self;
+        turn_round(&mut body, &Answer { flags, responder, lease_ns: lease.0, masters, rank });
         seal(&mut body, key, addresses);
         body
     }
@@ -427,6 +475,7 @@ impl Reply {
             responder: number(body, AT_RESPONDER),
             lease: Span(number(body, AT_LEASE)),
             masters: masters(body),
+            rank: body[AT_RANK],
         })
     }
 }

@@ -6,10 +6,11 @@ use ha_common::counter::Counter;
 use ha_common::fence::{Ban, Guard, PROBED_NS, virtual_mac, wanted_address};
 use ha_common::frame::Frame;
 use ha_common::layout::{
-    AUTHENTICATED_NEW, InterfaceConfig, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED, SPECIAL_NO_ACCEPT,
-    VIP_NO_ACCEPT, VipSlot, Vrids,
+    AUTHENTICATED_NEW, Contender, InterfaceConfig, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED,
+    SPECIAL_NO_ACCEPT, VIP_NO_ACCEPT, VipSlot, Vrids,
 };
-use ha_common::probe::{Addresses, Answer, FIRST_FORMAT, Masters, TAKES_NO_PART};
+use ha_common::probe::{Addresses, Answer, FAREWELL, FIRST_FORMAT, Masters, TAKES_NO_PART};
+use ha_common::rank::{CONTENDERS, Standing, standing};
 use ha_common::types::Family;
 
 use crate::maps::{HA_LEASE, HA_VIPS, fields};
@@ -44,7 +45,7 @@ impl Lease {
         read incarnation: u64, lease_until_ns: u64, restart_until_ns: u64, last_probe_ns: u64, open_tick: u64, orphaned: u32,
             authenticated: u32, superseded: u32, special: u32, key: [u64; 2], mac: [u8; 6], masters_v4: Vrids,
             masters_v6: Vrids, wanted_v4: Vrids, wanted_v6: Vrids, wanted_since_ns: u64, own_v4: [u8; 4],
-            own_v6: [u64; 2];
+            own_v6: [u64; 2], other_authenticated: u32, other_key: [u64; 2], other_until_ns: u64;
         write set_last_probe_ns last_probe_ns: u64, set_open_tick open_tick: u64, set_orphaned orphaned: u32,
             set_superseded superseded: u32, set_wanted_v4 wanted_v4: Vrids, set_wanted_v6 wanted_v6: Vrids,
             set_earlier_v4 earlier_v4: Vrids, set_earlier_v6 earlier_v6: Vrids, set_wanted_since_ns wanted_since_ns: u64,
@@ -175,11 +176,39 @@ impl Lease {
     /// The key of tags in packets of a format, where there is one.
     #[inline(always)]
     pub(crate) fn tag_key(&self, format: u8) -> Option<[u64; 2]> {
-        match self.authenticated() {
-            0 => None,
-            AUTHENTICATED_NEW if format == FIRST_FORMAT => None,
-            _ => Some(self.key()),
+        if is_keyed(self.authenticated(), format) { Some(self.key()) } else { None }
+    }
+
+    /// The other key that counts, and whether that is nearly over.
+    #[inline(always)]
+    pub(crate) fn other_tag_key(&self, format: u8, now_ns: u64) -> Option<(Option<[u64; 2]>, bool)> {
+        let left_ns = self.other_until_ns().saturating_sub(now_ns);
+        if left_ns == 0 {
+            return None;
         }
+        let keyed = is_keyed(self.other_authenticated(), format);
+        Some((if keyed { Some(self.other_key()) } else { None }, left_ns <= FAREWELL.0))
+    }
+
+    /// Takes down which of those that would take over this router is, and counts those that go before it. For one that
+    /// is not `known` nothing is taken down.
+    #[inline(always)]
+    pub(crate) fn rank(&self, family: Family, bid: u64, known: bool, now_ns: u64) -> u8 {
+        // SAFETY: the fields are inside the entry; nothing is read yet.
+        let [v4, v6] = unsafe { [&raw mut (*self.0).contenders_v4, &raw mut (*self.0).contenders_v6] };
+        let contenders = pick(family, v4, v6).cast::<Contender>();
+        // SAFETY: as many as the field has, which the kernel keeps.
+        let read = |n| unsafe { contenders.add(n).read_volatile() };
+        let Standing { rank, place } = standing(&[read(0), read(1), read(2), read(3)], bid, now_ns);
+        if let Some(place) = place
+            && known
+        {
+            // SAFETY: masked, it is one of them.
+            unsafe {
+                contenders.add(place & (CONTENDERS - 1)).write_volatile(Contender { bid, last_ns: now_ns });
+            }
+        }
+        rank
     }
 
     /// What a reply of this moment says to a router that is `known`, or is not.
@@ -200,6 +229,8 @@ impl Lease {
             lease_ns: guard.lease_left_ns(now_ns),
             // As they lie in memory.
             masters: Masters(bytemuck::cast(masters)),
+            // Filled in behind it.
+            rank: 0,
         }
     }
 
@@ -239,6 +270,16 @@ impl Lease {
             return false;
         }
         guard.closed(now_ns)
+    }
+}
+
+/// Whether packets of a format have tags under the key that goes with this.
+#[inline(always)]
+const fn is_keyed(authenticated: u32, format: u8) -> bool {
+    match authenticated {
+        0 => false,
+        AUTHENTICATED_NEW => format != FIRST_FORMAT,
+        _ => true,
     }
 }
 

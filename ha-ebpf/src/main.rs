@@ -112,12 +112,12 @@ fn attend<F: Received>(context: &F::Context) -> u32 {
     let (action, counter) = match classify_here(&frame, config) {
         Verdict::Vrrp(packet) => {
             claim::hear(&frame, &packet, &lease);
-            (F::PASS, advert::recognise(&frame, config, &packet))
+            (F::PASS, advert::recognise(&frame, config, &packet).index())
         }
         Verdict::Probe(at) => probe::take(frame, &at, &lease, false),
         Verdict::NotVrrp | Verdict::Rejected(_) => return F::PASS,
     };
-    maps::count(counter);
+    maps::count_index(counter);
     action
 }
 
@@ -133,11 +133,11 @@ fn orphaned<F: Received>(frame: F, config: &InterfaceConfig) -> u32 {
         Verdict::Probe(at) => probe::take(frame, &at, &lease, true),
         Verdict::Vrrp(packet) => {
             claim::hear(&frame, &packet, &lease);
-            (F::PASS, Counter::Unattended)
+            (F::PASS, Counter::Unattended.index())
         }
         Verdict::NotVrrp | Verdict::Rejected(_) => return F::PASS,
     };
-    maps::count(counter);
+    maps::count_index(counter);
     action
 }
 

@@ -66,7 +66,13 @@ pub(crate) static HA_IMAGE: PerCpuArray<Image, 1> = PerCpuArray::new();
 /// Counts one frame on this CPU.
 #[inline(always)]
 pub(crate) fn count(counter: Counter) {
-    let index = counter.index() as usize;
+    count_index(counter.index());
+}
+
+/// The same by the counter's index.
+#[inline(always)]
+pub(crate) fn count_index(index: u32) {
+    let index = index as usize;
     if index >= XdpCounters::ALL.len() {
         return;
     }

@@ -58,7 +58,7 @@ fn paths() -> Vec<Path> {
 
 fn probe() -> Vec<u8> {
     let ips = ([172, 16, 1, 2].into(), [172, 16, 1, 1].into());
-    let probe = Probe { slot: 0, sequence: 1, prober: 1, format: FORMAT, wanted: Masters::ALL };
+    let probe = Probe { slot: 0, sequence: 1, prober: 1, format: FORMAT, wanted: Masters::ALL, priority: 0 };
     ProbeFrame::new((PEER_MAC, OWN_MAC), ips, probe, None).expect("one family").bytes().to_vec()
 }
 

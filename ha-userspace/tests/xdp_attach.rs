@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ha_common::layout::{RATE_OTHERS, RATE_TRACKED};
+use ha_common::probe::Keys;
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 use ha_userspace::config::model::XdpMode;
@@ -40,7 +41,7 @@ const OPTIONS: Options<'_> = Options {
     fingerprint_key: [1, 2],
     incarnation: 0,
     apart: false,
-    probe_key: None,
+    probe_keys: Keys::NONE,
     bpffs: None,
     bpf_log: None,
     tcx: true,

@@ -77,7 +77,7 @@ fn probe() -> Vec<u8> {
 }
 
 fn probe_for(family: Family, wanted: Masters) -> Vec<u8> {
-    let probe = Probe { slot: 0, sequence: 1, prober: 1, format: FORMAT, wanted };
+    let probe = Probe { slot: 0, sequence: 1, prober: 1, format: FORMAT, wanted, priority: 0 };
     let ips = match family {
         Family::V4 => (IpAddr::V4(PEER), IpAddr::V4(OWN)),
         Family::V6 => (IpAddr::V6(OWN6), IpAddr::V6(OWN6)),
@@ -412,7 +412,8 @@ fn strangers() {
     // With the key it is no stranger.
     loaded.lease.set_key(Some(Secret::Configured([1, 2])));
     let sealed = {
-        let probe = Probe { slot: 0, sequence: 1, prober: 1, format: FORMAT, wanted: Masters::ALL };
+        let probe =
+            Probe { slot: 0, sequence: 1, prober: 1, format: FORMAT, wanted: Masters::ALL, priority: 0 };
         let ips = (IpAddr::V4(PEER), IpAddr::V4(OWN));
         ProbeFrame::new((PEER_MAC, OWN_MAC), ips, probe, Some([1, 2])).expect("one family").bytes().to_vec()
     };

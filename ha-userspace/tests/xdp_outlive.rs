@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ha_common::fence::KNOWN;
 use ha_common::layout::VipSlot;
-use ha_common::probe::{FORMAT, Masters, ORPHANED, Probe, ProbeFrame, RESTARTING, Reply};
+use ha_common::probe::{Body, FORMAT, Keys, Masters, ORPHANED, Probe, ProbeFrame, RESTARTING, Reply};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 use ha_userspace::config::model::XdpMode;
@@ -58,7 +58,7 @@ fn options(bpffs: &Path, incarnation: u64) -> Options<'_> {
         fingerprint_key: [incarnation, 2],
         incarnation,
         apart: false,
-        probe_key: None,
+        probe_keys: Keys::NONE,
         bpffs: Some(bpffs),
         bpf_log: None,
         tcx: true,
@@ -161,11 +161,12 @@ impl Lab {
     fn probe(&self) -> Option<Reply> {
         let sequence = self.sequence.get() + 1;
         self.sequence.set(sequence);
-        let probe = Probe { slot: 9, sequence, prober: 77, format: FORMAT, wanted: Masters::ALL };
+        let probe =
+            Probe { slot: 9, sequence, prober: 77, format: FORMAT, wanted: Masters::ALL, priority: 0 };
         let frame = ProbeFrame::new(self.macs, (PEER.into(), OWN.into()), probe, None).expect("one family");
         self.far.send(frame.bytes());
         self.wait(Duration::from_millis(100), |frame| {
-            let reply = Reply::parse(frame.get(34..)?.first_chunk()?)?;
+            let reply = Reply::parse(&Body::from(*frame.get(34..)?.first_chunk()?))?;
             (reply.sequence == sequence).then_some(reply)
         })
     }

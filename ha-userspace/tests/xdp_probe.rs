@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use ha_common::counter::XdpCounters;
 use ha_common::layout::RATE_PROBES;
 use ha_common::probe::{
-    AT_LEASE, AT_SEQUENCE, Addresses, Answer, Body, EXPIRED, FORMAT, Key, Masters, ORPHANED, Probe,
-    ProbeFrame, RESTARTING, Reply, Secret, TAKES_NO_PART, number, seal, turn_round,
+    AT_FLAGS, AT_LEASE, AT_RANK, AT_SEQUENCE, Addresses, Answer, Body, EXPIRED, FAREWELL, FORMAT, Key, Keys,
+    Masters, ORPHANED, Probe, ProbeFrame, RESTARTING, Reply, Secret, TAKES_NO_PART, is_sealed, number, seal,
+    turn_round,
 };
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
@@ -25,6 +26,9 @@ fn main() -> ExitCode {
         ("replies_say_what_the_lease_says", flags),
         ("what_is_no_probe_of_ours_is_not_answered", not_answered),
         ("probes_are_answered_within_limits", rate_limit),
+        ("a_replayed_probe_is_dropped_and_uses_up_no_budget", replayed),
+        ("two_keys_count_for_a_while", two_keys),
+        ("probers_are_ranked", ranked),
         ("replies_are_believed_once", believed),
         ("forged_replies_are_not_believed", forged),
         ("without_a_daemon_probes_are_answered_as_orphaned", orphaned),
@@ -32,8 +36,14 @@ fn main() -> ExitCode {
 }
 
 const KEY: Key = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
-const PROBE: Probe =
-    Probe { slot: 0x0203, sequence: 7, prober: 0xaaaa_bbbb_cccc_dddd, format: FORMAT, wanted: Masters::ALL };
+const PROBE: Probe = Probe {
+    slot: 0x0203,
+    sequence: 7,
+    prober: 0xaaaa_bbbb_cccc_dddd,
+    format: FORMAT,
+    wanted: Masters::ALL,
+    priority: 0,
+};
 
 fn ips(family: Family) -> (IpAddr, IpAddr) {
     match family {
@@ -68,14 +78,14 @@ const fn body_at(family: Family) -> usize {
 }
 
 fn body(frame: &[u8], family: Family) -> Body {
-    *frame[body_at(family)..].first_chunk().expect("whole")
+    Body::from(*frame[body_at(family)..].first_chunk().expect("whole"))
 }
 
 /// A frame of the peer's that carries `body`, with a tag under `key`.
 fn with_body(family: Family, mut body: Body, key: Option<Key>) -> Vec<u8> {
     let mut frame = probe(family, key);
     seal(&mut body, key, &addresses(family));
-    frame[body_at(family)..].copy_from_slice(&body);
+    frame[body_at(family)..].copy_from_slice(&*body);
     frame
 }
 
@@ -90,7 +100,7 @@ fn host_reply(probe: &[u8], family: Family, key: Option<Key>, answer: &Answer) -
     let mut body = body(&frame, family);
     turn_round(&mut body, answer);
     seal(&mut body, key, &addresses(family).swapped());
-    frame[body_at(family)..].copy_from_slice(&body);
+    frame[body_at(family)..].copy_from_slice(&*body);
     frame
 }
 
@@ -125,11 +135,15 @@ fn turned_round() {
             let left = number(&body(&frame, family), AT_LEASE);
             let most = lease.until().span_since(before).0;
             assert!(left <= most && left + 500_000_000 > most, "{left} of {most}");
-            let answer = Answer { flags: 0, responder: lease.incarnation(), lease_ns: left, masters };
+            let answer =
+                Answer { flags: 0, responder: lease.incarnation(), lease_ns: left, masters, rank: 0 };
             assert_eq!(frame, host_reply(&probe, family, key, &answer));
             assert!(lease.last_probe().is_some_and(|at| at >= before));
 
-            // The tag stays where it is.
+            // The tag of the frame stays where it is.
+            let mut next = body(&probe, family);
+            next[AT_SEQUENCE + 7] += 1;
+            let probe = with_body(family, next, key);
             let (action, tagged) = loaded.run(&priority_tag(&probe));
             assert_eq!(action, TX);
             let left = number(&body(&[&tagged[..12], &tagged[16..]].concat(), family), AT_LEASE);
@@ -231,7 +245,7 @@ fn not_answered() {
         same(changed(at + 2, 3), "format");
         same(changed(at + 2, 1), "wishes, which the first format has not");
         same(changed(at + 3, 1), "flags");
-        same(changed(at + 6, 1), "reserved");
+        same(changed(at + 7, 1), "rank");
         same(changed(at + 24, 1), "responder");
         same(changed(at + 39, 1), "lease");
         same(changed(at + 79, 1), "tag");
@@ -278,6 +292,116 @@ fn rate_limit() {
     assert_eq!(loaded.run(&probe(Family::V6, None)).0, TX);
 }
 
+fn numbered(family: Family, prober: u64, sequence: u64, key: Option<Key>) -> Vec<u8> {
+    let body = Probe { prober, sequence, ..PROBE }.emit(None, &addresses(family));
+    with_body(family, body, key)
+}
+
+fn replayed() {
+    let loaded = Loaded::new(0);
+    loaded.lease.renew(clock::now().after(Span::from_secs(60)));
+    loaded.lease.set_key(Some(Secret::Configured(KEY)));
+    for family in FAMILIES {
+        let run = |prober, sequence| loaded.run(&numbered(family, prober, sequence, Some(KEY))).0;
+        assert_eq!([run(500, 1), run(500, 2), run(500, 9)], [TX; 3]);
+        for _ in 0..2 * RATE_PROBES {
+            assert_eq!([run(500, 9), run(500, 3), run(499, 10)], [DROP; 3], "replays, and an earlier run's");
+        }
+        // Its own next one is answered all the same, and so is a later run.
+        assert_eq!([run(500, 10), run(501, 1), run(500, 11)], [TX, TX, DROP]);
+    }
+    let counters = loaded.counters();
+    assert_eq!(counters.probe_replayed, 2 * (3 * 2 * u64::from(RATE_PROBES) + 1), "{counters:?}");
+    assert_eq!((counters.probe_answered, counters.probe_rate_limited), (10, 0), "{counters:?}");
+    // Without a key anybody could silence a router with one great number.
+    loaded.lease.set_key(None);
+    let run = |prober, sequence| loaded.run(&numbered(Family::V4, prober, sequence, None)).0;
+    assert_eq!([run(u64::MAX, u64::MAX), run(7, 1), run(7, 1)], [TX; 3]);
+}
+
+fn two_keys() {
+    let other = [KEY[0] ^ 1, KEY[1]];
+    let loaded = Loaded::new(0);
+    let index = PeerIndex::new(3).expect("a slot");
+    for family in FAMILIES {
+        let secret = |key| Some(Secret::Configured(key));
+        let before = clock::now();
+        loaded.lease.renew(before.after(Span::from_secs(60)));
+        let keys = Keys::new(secret(other), None).followed_by(Keys::new(secret(KEY), None), before);
+        loaded.lease.set_keys(&keys);
+        assert_eq!(loaded.lease.keys(), Some(keys));
+        let mut sequence = 0;
+        let mut ask = |key| {
+            sequence += 1;
+            let probe = numbered(family, 7, sequence, Some(key));
+            let (action, frame) = loaded.run(&probe);
+            (action, if action == TX { Some(body(&frame, family)) } else { None })
+        };
+        for key in [KEY, other, KEY] {
+            let (action, reply) = ask(key);
+            let reply = reply.expect("answered");
+            assert_eq!((action, reply[AT_FLAGS]), (TX, 0));
+            assert!(is_sealed(&reply, Some(key), &addresses(family).swapped()), "under the same key");
+        }
+        assert_eq!(ask([9, 9]).0, PASS, "a third key");
+        // Replies under either are believed, and it is known which it was.
+        loaded.peers.configure(index, ips(family).0, NonZeroU64::new(99).expect("not zero"));
+        loaded.peers.set_sent(index, 5);
+        assert_eq!(loaded.run(&reply(family, 1, Some(other))).0, DROP);
+        assert_eq!(loaded.peers.answered_under_current_key(index), 0);
+        assert_eq!(loaded.run(&reply(family, 2, Some(KEY))).0, DROP);
+        assert_eq!(loaded.peers.answered_under_current_key(index), 2);
+        // Towards the end who uses the old one is told so; then it is over.
+        let now = clock::now();
+        let ending = Keys { other: Some((secret(other), now.after(FAREWELL))), ..keys };
+        loaded.lease.set_keys(&ending);
+        assert_eq!(ask(other).1.map(|reply| reply[AT_FLAGS]), Some(TAKES_NO_PART));
+        assert_eq!(ask(KEY).1.map(|reply| reply[AT_FLAGS]), Some(0));
+        loaded.lease.set_keys(&Keys { other: Some((secret(other), now)), ..keys });
+        assert_eq!(ask(other).0, PASS);
+        assert_eq!(ask(KEY).0, TX);
+    }
+    // A key may be introduced where there was none.
+    loaded.lease.set_keys(
+        &Keys::new(None, None).followed_by(Keys::new(Some(Secret::Derived(KEY)), None), clock::now()),
+    );
+    assert_eq!(loaded.run(&numbered(Family::V4, 8, 1, None)).0, TX);
+    assert_eq!(loaded.run(&numbered(Family::V4, 9, 1, Some(KEY))).0, TX);
+}
+
+fn ranked() {
+    let loaded = Loaded::new(0);
+    let probe = |family, last: u8, priority| {
+        let mut frame = probe(family, None);
+        let body = Probe { priority, ..PROBE }.emit(None, &addresses(family));
+        frame[body_at(family)..].copy_from_slice(&*body);
+        match family {
+            // The checksum of the header is no business of the program's.
+            Family::V4 => frame[29] = last,
+            Family::V6 => frame[37] = last,
+        }
+        frame
+    };
+    let rank = |family, last, priority| {
+        let (action, frame) = loaded.run(&probe(family, last, priority));
+        assert_eq!(action, TX);
+        body(&frame, family)[AT_RANK]
+    };
+    for family in FAMILIES {
+        let routers = [(2, 100), (3, 150), (4, 100), (5, 0)];
+        loaded.introduce(&routers.map(|(last, priority)| probe(family, last, priority)));
+        loaded.lease.renew(clock::now().after(Span::from_secs(60)));
+        let ranks = || routers.map(|(last, priority)| rank(family, last, priority));
+        ranks();
+        assert_eq!(ranks(), [2, 0, 1, 0], "by priority, then by address; who takes nothing over has none");
+        assert_eq!(rank(family, 2, 200), 0);
+        assert_eq!(rank(family, 3, 150), 1);
+        // Whoever is not known yet pushes nobody back.
+        assert_eq!(rank(family, 77, 255), 0);
+        assert_eq!(rank(family, 2, 200), 0);
+    }
+}
+
 /// The peer's reply to our probe `sequence`.
 fn reply(family: Family, sequence: u64, key: Option<Key>) -> Vec<u8> {
     let mut masters = Masters::NONE;
@@ -291,6 +415,7 @@ fn reply(family: Family, sequence: u64, key: Option<Key>) -> Vec<u8> {
         responder: 55,
         lease: Span(1234),
         masters,
+        rank: 0,
     };
     with_body(family, reply.emit(None, &addresses(family)), key)
 }
@@ -347,7 +472,6 @@ fn forged() {
         (changed(23, 98), "another prober"),
         (changed(31, 0), "no responder"),
         (changed(2, 3), "format"),
-        (changed(7, 1), "reserved"),
     ];
     for (at, to, what) in [(29, 9, "source"), (5, 9, "MAC"), (22, 254, "hop limit"), (113, 1, "tag")] {
         let mut frame = with_body(family, good, None);
@@ -379,7 +503,7 @@ fn orphaned() {
             assert_eq!(action, TX);
             let lease_ns = number(&body(&frame, family), AT_LEASE);
             let responder = loaded.lease.incarnation();
-            let answer = Answer { flags: ORPHANED, responder, lease_ns, masters: Masters::NONE };
+            let answer = Answer { flags: ORPHANED, responder, lease_ns, masters: Masters::NONE, rank: 0 };
             assert_eq!(frame, host_reply(&probe, family, key, &answer));
         }
     }

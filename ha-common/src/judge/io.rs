@@ -48,6 +48,8 @@ pub struct Answered {
     pub lease: Span,
     /// What the responder is master for.
     pub masters: Masters,
+    /// How many others would take over from it before us.
+    pub rank: u8,
 }
 
 /// Why a peer can no longer be master.

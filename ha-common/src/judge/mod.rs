@@ -62,7 +62,19 @@ pub const MAX_PAUSE: Span = Span::from_secs(600);
 /// A sign of life within this time shows that the verdict was wrong. Later the peer may have come back.
 pub const WRONG_WITHIN: Span = Span::from_secs(10);
 
-/// The RFC's skew time, scaled to the window: how long a backup waits with a takeover by verdict.
+/// By so much longer than the probe interval a backup waits for each that takes over before it: time for a turn of that
+/// one's main loop, and for its advert.
+pub const ORDER: Span = Span::from_millis(1);
+
+/// How long a backup waits with a takeover by verdict: the fast skew time, and more for each of `rank` others that go
+/// before it. Two find a master dead within a probe interval of each other.
+#[must_use]
+pub fn takeover_wait(priority: Priority, settings: &Settings, rank: u8) -> Span {
+    let step = settings.interval.plus(ORDER);
+    fast_skew_time(priority, settings.window).plus(step.times(u64::from(rank)))
+}
+
+/// The RFC's skew time, scaled to the window.
 #[must_use]
 pub fn fast_skew_time(priority: Priority, window: Span) -> Span {
     Span(window.times(256 - u64::from(priority.get())).0 / 256)
@@ -315,6 +327,12 @@ impl PeerJudge {
     #[must_use]
     pub const fn latest(&self) -> Option<&Answered> {
         self.latest.as_ref()
+    }
+
+    /// How many others would take over from the peer before us, as it said last.
+    #[must_use]
+    pub fn rank(&self) -> u8 {
+        self.latest.map_or(0, |latest| latest.rank)
     }
 
     /// Whether fast verdicts are possible: the peer is followed and has answered since.

@@ -38,6 +38,7 @@ impl Rig {
             responder: 7,
             lease: Span::from_millis(90),
             masters: masters(),
+            rank: 0,
         };
         let judge = PeerJudge::new(Settings::default(), now);
         Self { judge, now, answering: true, reply, sent: Vec::new(), events: Vec::new() }

@@ -342,7 +342,8 @@ impl Backup {
             return Verdict::Nothing;
         }
         if let Some(advert) = self.advert_soon(&loss) {
-            loss.wait = loss.wait.max(advert.span_since(loss.at));
+            // Every backup waits for it, and they keep their order from then on.
+            loss.wait = advert.span_since(loss.at).plus(loss.wait);
         }
         if let Some(known) = &mut self.loss
             && known.due() <= loss.due()

@@ -103,7 +103,7 @@ pub enum Input {
         at: Time,
         /// When the judge last found it to stand.
         affirmed: Time,
-        /// What keeps the order among several backups: [`crate::judge::fast_skew_time`].
+        /// What keeps the order among several backups: [`crate::judge::takeover_wait`].
         wait: Span,
     },
     /// A peer's reply says that it is no longer master for this virtual router ([`crate::judge::Event::Resigned`]):

@@ -63,6 +63,19 @@ impl Key {
     }
 }
 
+impl Key {
+    /// The key of liveness probes that follows from this one: the first 16 bytes of HMAC-SHA256 under it over
+    /// `xvrrp probe`, as two little-endian words.
+    #[must_use]
+    pub fn probe_key(&self) -> crate::probe::Key {
+        let mut mac = Hmac::<Sha256>::new(&self.0.into());
+        mac.update(b"xvrrp probe");
+        let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+        let (words, _) = bytes.as_chunks::<8>();
+        [0, 1].map(|n| u64::from_le_bytes(words[n]))
+    }
+}
+
 impl core::fmt::Debug for Key {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Key(..)")

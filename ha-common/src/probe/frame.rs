@@ -60,8 +60,7 @@ impl ProbeFrame {
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
         };
         let mut frame = Self { bytes, addresses, key, probe };
-        let body = probe.emit(key, &addresses);
-        *frame.body_mut()? = body;
+        *frame.body_mut()? = *probe.emit(key, &addresses);
         Some(frame)
     }
 
@@ -69,9 +68,11 @@ impl ProbeFrame {
     pub fn renew(&mut self, sequence: u64) -> &[u8] {
         self.probe.sequence = sequence;
         let (key, addresses) = (self.key, self.addresses);
-        if let Some(body) = self.body_mut() {
-            put(body, AT_SEQUENCE, sequence);
-            seal(body, key, &addresses);
+        if let Some(bytes) = self.body_mut() {
+            let mut body = Body::from(*bytes);
+            put(&mut body, AT_SEQUENCE, sequence);
+            seal(&mut body, key, &addresses);
+            *bytes = *body;
         }
         self.bytes()
     }
@@ -95,7 +96,7 @@ impl ProbeFrame {
         }
     }
 
-    fn body_mut(&mut self) -> Option<&mut Body> {
+    fn body_mut(&mut self) -> Option<&mut [u8; LEN]> {
         let at = self.body_at();
         self.bytes.get_mut(at..)?.first_chunk_mut()
     }

@@ -20,7 +20,14 @@ fn vrid(value: u8) -> Vrid {
 }
 
 fn probe() -> Probe {
-    Probe { slot: 0x0203, sequence: 7, prober: PROBER, format: FIRST_FORMAT, wanted: Masters::ALL }
+    Probe {
+        slot: 0x0203,
+        sequence: 7,
+        prober: PROBER,
+        format: FIRST_FORMAT,
+        wanted: Masters::ALL,
+        priority: 0,
+    }
 }
 
 fn masters(vrids: &[u8]) -> Masters {
@@ -31,7 +38,7 @@ fn masters(vrids: &[u8]) -> Masters {
 
 fn answer() -> Answer {
     let masters = masters(&[1, 25, 255]);
-    Answer { flags: EXPIRED, responder: RESPONDER, lease_ns: 0x0abc, masters }
+    Answer { flags: EXPIRED, responder: RESPONDER, lease_ns: 0x0abc, masters, rank: 0 }
 }
 
 /// The page's table, byte by byte.
@@ -167,8 +174,8 @@ fn a_frame_over_ipv4_is_these_bytes() {
     assert_eq!(frame.bytes().len(), 14 + 20 + 80);
     assert!(crate::checksum::Sum::new().with(&frame.bytes()[14..34]).is_valid());
     assert_eq!(frame.bytes()[..34], headers);
-    assert_eq!(frame.bytes()[34..], probe().emit(None, &V4));
-    assert_eq!(frame.renew(8)[34..], Probe { sequence: 8, ..probe() }.emit(None, &V4));
+    assert_eq!(frame.bytes()[34..], *probe().emit(None, &V4));
+    assert_eq!(frame.renew(8)[34..], *Probe { sequence: 8, ..probe() }.emit(None, &V4));
 }
 
 #[test]
@@ -181,8 +188,8 @@ fn a_frame_over_ipv6_is_these_bytes() {
     assert_eq!(frame.bytes()[12..22], [0x86, 0xdd, 0x6c, 0, 0, 0, 0, 80, 112, 255]);
     assert_eq!(frame.bytes()[22..54], [source, destination].concat());
     let addresses = Addresses::V6 { source, destination };
-    assert_eq!(frame.bytes()[54..], probe().emit(Some(KEY), &addresses));
-    assert_eq!(frame.renew(9)[54..], Probe { sequence: 9, ..probe() }.emit(Some(KEY), &addresses));
+    assert_eq!(frame.bytes()[54..], *probe().emit(Some(KEY), &addresses));
+    assert_eq!(frame.renew(9)[54..], *Probe { sequence: 9, ..probe() }.emit(Some(KEY), &addresses));
     assert_eq!(frame.probe().sequence, 9);
     let mixed = (source.into(), [10, 0, 0, 1].into());
     assert!(ProbeFrame::new(([1; 6], [2; 6]), mixed, probe(), None).is_none());
@@ -202,7 +209,8 @@ fn bitmaps() {
 proptest! {
     #[test]
     fn what_parses_is_what_was_sent(bytes in prop::collection::vec(any::<u8>(), LEN), first in 0u8..3) {
-        let mut body: Body = Vec::try_into(bytes).expect("80 bytes");
+        let bytes: [u8; LEN] = Vec::try_into(bytes).expect("80 bytes");
+        let mut body = Body::from(bytes);
         if first > 0 {
             body[..4].copy_from_slice(&[if first == 1 { PROBE } else { REPLY }, 0, 1, 0]);
             body[6..8].fill(0);

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ha_common::judge::{Counts, Event, Settings, Summary, Verdict};
-use ha_common::probe::{Masters, Secret};
+use ha_common::probe::{Keys, Masters};
 use ha_common::time::{Span, Time};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::mpsc::UnboundedSender;
@@ -52,9 +52,11 @@ pub struct PeerSpec {
     /// Settings of its judge.
     pub settings: Settings,
     /// What tags are made with.
-    pub auth: Option<Secret>,
+    pub keys: Keys,
     /// The VRIDs that this node would take over from it, or has.
     pub wanted: Masters,
+    /// The highest priority with which it would take one over; 0 for none.
+    pub priority: u8,
     /// Its entry in `HA_PEERS`.
     pub index: PeerIndex,
     /// The map.
@@ -85,6 +87,8 @@ pub enum Report {
         peer: PeerKey,
         /// What.
         event: Event,
+        /// How many others would take over from it before us.
+        rank: u8,
     },
     /// On this interface a known router probes again after a pause: it may have been master meanwhile.
     ProbesResumed {

@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU64;
 
-use ha_common::judge::{Answered, PeerJudge};
-use ha_common::probe::{FIRST_FORMAT, FORMAT, Probe, ProbeFrame, USER_SPACE};
+use ha_common::judge::{Answered, PeerJudge, Settings};
+use ha_common::probe::{FIRST_FORMAT, FORMAT, Key, Probe, ProbeFrame, USER_SPACE};
 use ha_common::time::Time;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -18,6 +18,10 @@ pub(super) struct Prober {
     incarnation: NonZeroU64,
     judge: PeerJudge,
     frame: Option<ProbeFrame>,
+    /// The same under the other key, until the peer has answered under the one in force.
+    second: Option<ProbeFrame>,
+    /// The sequence after which answers are under the key in force.
+    keys_since: u64,
     /// What the peer has answered; `None` as long as it has answered nothing.
     format: Option<u8>,
     /// Sequence of the reply that was fed last.
@@ -31,8 +35,10 @@ impl Prober {
         let mut judge = PeerJudge::new(spec.settings, now);
         judge.link(spec.link_up, now);
         judge.follow(spec.follow, now);
-        let frame = frame(&spec, incarnation, FORMAT);
-        Self { spec, incarnation, judge, frame, format: None, fed: 0 }
+        let mut prober =
+            Self { spec, incarnation, judge, frame: None, second: None, keys_since: 0, format: None, fed: 0 };
+        prober.write_frame(FORMAT);
+        prober
     }
 
     pub(super) const fn key(&self) -> PeerKey {
@@ -47,12 +53,11 @@ impl Prober {
     /// Takes other settings, MAC addresses or wishes; the judge keeps what it knows.
     pub(super) fn change(&mut self, spec: PeerSpec) {
         let now = clock::now();
-        if spec.auth != self.spec.auth {
-            // Whether the peer has the new key is to be seen. Until then its silence means nothing.
-            let mut judge = PeerJudge::new(spec.settings, now);
-            judge.continue_after(self.judge.sequence());
-            self.judge = judge;
-            self.format = None;
+        if spec.keys.current != self.spec.keys.current {
+            self.keys_since = self.judge.sequence();
+            if spec.keys.other.is_none() {
+                self.forget(spec.settings, now);
+            }
         }
         self.judge.reconfigure(spec.settings);
         self.judge.link(spec.link_up, now);
@@ -61,8 +66,34 @@ impl Prober {
         self.write_frame(self.format.unwrap_or(FORMAT));
     }
 
+    /// Whether the peer has a key that counts is to be seen. Until then its silence means nothing.
+    fn forget(&mut self, settings: Settings, now: Time) {
+        let mut judge = PeerJudge::new(settings, now);
+        judge.continue_after(self.judge.sequence());
+        self.judge = judge;
+        self.format = None;
+    }
+
+    /// The other key is dropped when the peer has answered under the one in force, or when its time is over.
+    fn settle_keys(&mut self, now: Time) {
+        let Some((_, until)) = self.spec.keys.other.filter(|_| self.second.is_some()) else { return };
+        if self.spec.peers.answered_under_current_key(self.spec.index) > self.keys_since {
+            self.second = None;
+        } else if now >= until {
+            self.forget(self.spec.settings, now);
+            self.judge.link(self.spec.link_up, now);
+            self.judge.follow(self.spec.follow, now);
+            self.second = None;
+        }
+    }
+
     fn write_frame(&mut self, format: u8) {
-        self.frame = frame(&self.spec, self.incarnation, format);
+        let (current, other) = self.spec.keys.of_format(format, clock::now());
+        let proven = self.spec.peers.answered_under_current_key(self.spec.index) > self.keys_since;
+        self.frame = frame(&self.spec, self.incarnation, format, current);
+        self.second = other
+            .filter(|key| !proven && *key != current)
+            .and_then(|key| frame(&self.spec, self.incarnation, format, key));
     }
 
     /// The format of the probe with this number: a peer that has answered none may be one that knows only the first
@@ -91,6 +122,7 @@ impl Prober {
         if let Some(reply) = self.new_reply() {
             self.judge.answered(&reply, now);
         }
+        self.settle_keys(now);
         let due = self.judge.tick(now);
         if let Some(sequence) = due {
             self.choose_format(sequence);
@@ -100,8 +132,12 @@ impl Prober {
         {
             // The program believes no reply to a probe that it has not been told of.
             self.spec.peers.set_sent(self.spec.index, sequence);
-            // What cannot be sent accuses nobody.
-            if socket.send(self.spec.key.0, frame.renew(sequence)).is_ok() {
+            // What cannot be sent accuses nobody. Under the key in force first: whoever has both answers the first.
+            let mut sent = socket.send(self.spec.key.0, frame.renew(sequence)).is_ok();
+            if let Some(second) = &mut self.second {
+                sent |= socket.send(self.spec.key.0, second.renew(sequence)).is_ok();
+            }
+            if sent {
                 let now = clock::now();
                 match self.new_reply() {
                     Some(reply) => self.judge.sent_and_answered(sequence, &reply, now),
@@ -111,7 +147,7 @@ impl Prober {
         }
         while let Some(event) = self.judge.poll_event() {
             // The main loop is gone when the daemon stops; so is this thread, soon.
-            let _ = reports.send(Report::Peer { peer: self.spec.key, event });
+            let _ = reports.send(Report::Peer { peer: self.spec.key, event, rank: self.judge.rank() });
         }
     }
 
@@ -153,10 +189,9 @@ const fn format_of(sequence: u64) -> u8 {
     if sequence % 2 == 1 { FORMAT } else { FIRST_FORMAT }
 }
 
-fn frame(spec: &PeerSpec, incarnation: NonZeroU64, format: u8) -> Option<ProbeFrame> {
+fn frame(spec: &PeerSpec, incarnation: NonZeroU64, format: u8, key: Option<Key>) -> Option<ProbeFrame> {
     let (slot, prober) = (spec.index.get(), incarnation.get());
-    let probe = Probe { slot, sequence: 0, prober, format, wanted: spec.wanted };
-    let key = spec.auth.and_then(|secret| secret.key(format));
+    let probe = Probe { slot, sequence: 0, prober, format, wanted: spec.wanted, priority: spec.priority };
     ProbeFrame::new(spec.macs, (spec.source, spec.key.1), probe, key)
 }
 
@@ -169,5 +204,6 @@ fn answered(last: &LastReply) -> Answered {
         responder: reply.responder,
         lease: reply.lease,
         masters: reply.masters,
+        rank: reply.rank,
     }
 }

@@ -13,13 +13,41 @@ use nix::sys::time::TimeSpec;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::prober::Prober;
-use super::{Command, Report, descriptor};
+use super::{Command, PeerSpec, Report, descriptor};
 use crate::net::probe_tx::ProbeTx;
 use crate::net::{clock, process};
 
+/// A new incarnation id for each prober, because each counts its probes from 1.
+///
+/// With a key, they grow from run to run, so that what was recorded of an earlier one is known as old. Without a key only
+/// their being hard to guess keeps strangers from forging replies.
+struct Incarnations {
+    random: NonZeroU64,
+    given: u64,
+}
+
+impl Incarnations {
+    /// Bits of chance below the milliseconds since 1970.
+    const CHANCE: u32 = 20;
+
+    fn next(&mut self, spec: &PeerSpec) -> NonZeroU64 {
+        self.given += 1;
+        let keyed =
+            spec.keys.current.is_some() || spec.keys.other.is_some_and(|(secret, _)| secret.is_some());
+        let id = if keyed {
+            let chance = self.random.get().wrapping_add(self.given) % (1 << Self::CHANCE);
+            clock::realtime_ns() / 1_000_000 << Self::CHANCE | chance
+        } else {
+            // Smaller than all of today's with a key, so that a key can be introduced.
+            (self.random.get() >> 4).wrapping_add(self.given)
+        };
+        NonZeroU64::new(id).unwrap_or(NonZeroU64::MIN)
+    }
+}
+
 /// Everything that the thread owns.
 pub(super) struct Worker {
-    incarnation: NonZeroU64,
+    incarnations: Incarnations,
     orders: Receiver<Command>,
     wake: Arc<EventFd>,
     descriptor: OwnedFd,
@@ -39,8 +67,8 @@ impl Worker {
     ) -> anyhow::Result<Self> {
         let descriptor = descriptor(&wake)?;
         let socket = ProbeTx::open()?;
-        let probers = Vec::new();
-        Ok(Self { incarnation, orders, wake, descriptor, reports, socket, probers, priority })
+        let (probers, incarnations) = (Vec::new(), Incarnations { random: incarnation, given: 0 });
+        Ok(Self { incarnations, orders, wake, descriptor, reports, socket, probers, priority })
     }
 
     pub(super) fn run(mut self) {
@@ -84,14 +112,20 @@ impl Worker {
         }
     }
 
-    fn adopt(&mut self, specs: Vec<super::PeerSpec>) {
+    fn adopt(&mut self, specs: Vec<PeerSpec>) {
         self.probers.retain(|prober| specs.iter().any(|spec| spec.key == prober.key()));
         for spec in specs {
             match self.probers.iter_mut().find(|prober| prober.key() == spec.key) {
                 Some(prober) if prober.reads(&spec.peers) => prober.change(spec),
                 // The program was attached anew, with maps of its own.
-                Some(prober) => *prober = Prober::new(spec, self.incarnation),
-                None => self.probers.push(Prober::new(spec, self.incarnation)),
+                Some(prober) => {
+                    let incarnation = self.incarnations.next(&spec);
+                    *prober = Prober::new(spec, incarnation);
+                }
+                None => {
+                    let incarnation = self.incarnations.next(&spec);
+                    self.probers.push(Prober::new(spec, incarnation));
+                }
             }
         }
     }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use ha_common::counter::Counter;
 use ha_common::fence::virtual_mac;
-use ha_common::judge::{Event, Settings, Verdict, fast_skew_time};
+use ha_common::judge::{Event, Settings, Verdict, takeover_wait};
 use ha_common::machine::{FAST_HANDOVER, Input, Params, State};
 use ha_common::packet::Endpoints;
-use ha_common::probe::{self, Addresses, Answer, Masters};
+use ha_common::probe::{self, Addresses, Answer, Body, Keys, Masters};
 use ha_common::time::Time;
 use ha_common::types::Family;
 
@@ -26,9 +26,6 @@ use crate::config::model::Fast as FastConfig;
 use crate::liveness::{LeaseSpec, Liveness, PeerKey, PeerSpec, Report};
 use crate::net::clock;
 use crate::xdp::PeerIndex;
-
-/// How long a master that takes another key says so to those who probe under the old one.
-const FAREWELL: Duration = Duration::from_millis(25);
 
 /// What the daemon keeps about its peers.
 #[derive(Debug, Default)]
@@ -71,6 +68,7 @@ impl Daemon {
             self.renew_lease(at);
         }
         if std::mem::take(&mut self.fast.stale) || self.fast.unresolved {
+            self.update_keys();
             self.update_peers();
             self.update_leases();
             self.update_own_addresses();
@@ -97,7 +95,6 @@ impl Daemon {
 
     /// Works out which peers are to be probed, and tells the thread.
     fn update_peers(&mut self) {
-        let keys: Vec<_> = (0..self.interfaces.len()).map(|at| self.probe_key(at)).collect();
         let Self { routers, interfaces, fast, neighbours, .. } = self;
         let Some(liveness) = &fast.liveness else { return };
         fast.unresolved = false;
@@ -142,6 +139,7 @@ impl Daemon {
         }
         let specs = fast.peers.iter().filter_map(|known| {
             let interface = &interfaces[known.interface];
+            let (wanted, priority) = wanted(routers, interfaces, known);
             Some(PeerSpec {
                 key: known.key,
                 follow: known.followed,
@@ -149,8 +147,9 @@ impl Daemon {
                 macs: (interface.mac?, known.mac),
                 source: known.source,
                 settings: settings(&known.config),
-                auth: keys.get(known.interface).copied().flatten(),
-                wanted: wanted(routers, interfaces, known),
+                keys: interface.keys?,
+                wanted,
+                priority,
                 index: known.index,
                 peers: interface.xdp()?.peers.clone(),
             })
@@ -158,7 +157,22 @@ impl Daemon {
         liveness.set_peers(specs.collect());
     }
 
-    /// Tells the programs where probes are sent, to where our adverts come from, and what they are authenticated by.
+    /// Takes the keys of the configuration, and tells the programs.
+    fn update_keys(&mut self) {
+        let now = clock::now();
+        for at in 0..self.interfaces.len() {
+            let wanted = self.probe_keys(at);
+            let interface = &mut self.interfaces[at];
+            let before = interface.xdp().map_or(interface.keys, |xdp| xdp.lease.keys());
+            let keys = before.map_or(wanted, |keys| keys.followed_by(wanted, now));
+            if let Some(xdp) = interface.xdp().filter(|_| before != Some(keys)) {
+                xdp.lease.set_keys(&keys);
+            }
+            interface.keys = Some(keys);
+        }
+    }
+
+    /// Tells the programs where probes are sent: to where our adverts come from.
     fn update_own_addresses(&self) {
         for (at, interface) in self.interfaces.iter().enumerate() {
             let Some(xdp) = interface.xdp() else { continue };
@@ -181,20 +195,6 @@ impl Daemon {
                 _ => None,
             };
             xdp.lease.set_own(v4, v6);
-            let secret = self.probe_key(at);
-            if xdp.lease.has_key(secret) {
-                continue;
-            }
-            // Peers that still have the old key are told that there will be no answers, and judge no silence. They probe
-            // this often at least, or learn it from adverts.
-            if !xdp.lease.is_apart() && self.routers.iter().any(|router| holds(router, at)) {
-                xdp.lease.set_apart(true);
-                std::thread::sleep(FAREWELL);
-                xdp.lease.set_key(secret);
-                xdp.lease.set_apart(false);
-            } else {
-                xdp.lease.set_key(secret);
-            }
         }
     }
 
@@ -215,8 +215,8 @@ impl Daemon {
     /// Takes a report of the liveness thread.
     pub(super) fn hear_report(&mut self, report: Report) {
         let now = clock::now();
-        let (peer, event) = match report {
-            Report::Peer { peer, event } => (peer, event),
+        let (peer, event, rank) = match report {
+            Report::Peer { peer, event, rank } => (peer, event, rank),
             Report::ProbesResumed { ifindex } => return self.announce_on(ifindex, now),
             // The turn that this begins has looked at the leases already.
             Report::LeaseRanOut => return,
@@ -245,7 +245,7 @@ impl Daemon {
             if router.interface != at || router.config.family != family || !router.config.fast.enabled {
                 continue;
             }
-            let wait = fast_skew_time(router.machine.priority(), span(router.config.fast.window));
+            let wait = takeover_wait(router.machine.priority(), &settings(&router.config.fast), rank);
             let input = match event {
                 Event::Lost { verdict, at, affirmed } => {
                     Input::MasterLost { source, verdict, at, affirmed, wait }
@@ -283,11 +283,11 @@ impl Daemon {
     /// The rules are those of the XDP program, except for the destination's MAC address, which the kernel has checked.
     /// There is no fence without XDP; but a daemon that is dead or frozen answers no probes either.
     pub(super) fn answer_probe(&mut self, interface: usize, frame: &Frame) -> bool {
-        let Some(body) = frame.pdu.as_array::<{ probe::LEN }>() else { return false };
+        let Some(bytes) = frame.pdu.as_array::<{ probe::LEN }>() else { return false };
+        let body = &Body::from(*bytes);
         let routers = self.routers.iter().filter(|router| router.interface == interface);
         let family = frame.endpoints.family();
         let mut masters = Masters::NONE;
-        let secret = self.probe_key(interface);
         // Who takes no part says so: its silence would be judged, if it took part before.
         let (mut asked, mut apart) = (false, true);
         for router in routers {
@@ -311,11 +311,18 @@ impl Daemon {
             on.count(Counter::ProbeRejected);
             return true;
         }
-        let key = secret.and_then(|secret| secret.key(body[probe::AT_FORMAT]));
-        if !probe::is_sealed(body, key, &addresses) {
+        let now = clock::now();
+        let keys = on.keys.unwrap_or(Keys::NONE);
+        let (current, other) = keys.of_format(body[probe::AT_FORMAT], now);
+        let fits = |key: &Option<probe::Key>| probe::is_sealed(body, *key, &addresses);
+        let Some(key) = [Some(current), other].into_iter().flatten().find(fits) else {
             on.count(Counter::ProbeTag);
             return true;
-        }
+        };
+        let rank = match body[probe::AT_PRIORITY] {
+            0 => 0,
+            priority => on.rank(from, priority, now),
+        };
         let mut reply = *body;
         let lease_ns = self.lease_length(interface).0;
         let responder = self.setup.incarnation;
@@ -323,14 +330,15 @@ impl Daemon {
         let flags = match (apart, restarting) {
             (true, _) => probe::TAKES_NO_PART,
             (false, true) => probe::USER_SPACE | probe::RESTARTING,
+            (false, false) if key != current && keys.is_farewell(now) => probe::TAKES_NO_PART,
             (false, false) => probe::USER_SPACE,
         };
-        probe::turn_round(&mut reply, &Answer { flags, responder, lease_ns, masters });
+        probe::turn_round(&mut reply, &Answer { flags, responder, lease_ns, masters, rank });
         probe::seal(&mut reply, key, &addresses.swapped());
         let on = &mut self.interfaces[interface];
         on.count(Counter::ProbeAnswered);
         if let Some(endpoints) = Endpoints::new(to, from) {
-            on.queue(usize::MAX, None, endpoints, probe::HOP_LIMIT, &reply);
+            on.queue(usize::MAX, None, endpoints, probe::HOP_LIMIT, &*reply);
         }
         true
     }
@@ -368,8 +376,9 @@ const fn family_of(address: IpAddr) -> Family {
 
 /// The virtual routers that this node would take over from a peer, or has: when nobody runs the peer, their addresses are
 /// not answered there any more, and no others.
-fn wanted(routers: &[Router], interfaces: &[Interface], known: &Known) -> Masters {
-    let mut wanted = Masters::NONE;
+/// With the highest priority with which it would take one over.
+fn wanted(routers: &[Router], interfaces: &[Interface], known: &Known) -> (Masters, u8) {
+    let (mut wanted, mut priority) = (Masters::NONE, 0);
     for router in routers {
         let theirs = router.interface == known.interface
             && router.config.fast.enabled
@@ -389,9 +398,12 @@ fn wanted(routers: &[Router], interfaces: &[Interface], known: &Known) -> Master
         };
         if theirs && takes {
             wanted.set(router.config.vrid, true);
+            if router.machine.state() == State::Backup {
+                priority = priority.max(router.machine.priority().get());
+            }
         }
     }
-    wanted
+    (wanted, priority)
 }
 
 /// An entry of `HA_PEERS` that is free, or else one of a peer that is not followed.

@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use ha_common::classify::{Origin, parse_ip_packet};
 use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
+use ha_common::layout::Contender;
 use ha_common::packet::Endpoints;
-use ha_common::probe::Secret;
+use ha_common::probe::Keys;
+use ha_common::rank::{CONTENDERS, Standing, bid, standing};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
@@ -44,7 +46,7 @@ pub(super) struct Setup {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) mode: XdpMode,
-    pub(super) probe_key: Option<Secret>,
+    pub(super) probe_keys: Keys,
     /// Sockets must see frames from virtual MAC addresses that interfaces on this one have too.
     pub(super) tap: bool,
     /// Some of its routers have `auth_type AH`.
@@ -118,6 +120,10 @@ pub(super) struct Interface {
     fresh: bool,
     members: Vec<(Family, Membership)>,
     member_authenticated: Option<Membership>,
+    /// What tags of probes are under, once that is known.
+    pub(super) keys: Option<Keys>,
+    /// Who would take over, by family, where no program takes it down.
+    contenders: [[Contender; CONTENDERS]; 2],
     senders: Vec<AdvertTx>,
     /// Packets that the sockets lost.
     socket_losses: u64,
@@ -154,6 +160,8 @@ impl Interface {
             fresh: false,
             members: Vec::new(),
             member_authenticated: None,
+            keys: None,
+            contenders: Default::default(),
             senders: Vec::new(),
             socket_losses: 0,
             lost_before: 0,
@@ -546,6 +554,20 @@ impl Interface {
         let judged: [u64; JudgedCounters::ALL.len()] = bytemuck::cast(interface.judged.read());
         let both = XdpCounters::ALL.iter().zip(decided).chain(JudgedCounters::ALL.iter().zip(judged));
         both.map(|(counter, value)| (*counter, value)).collect()
+    }
+
+    /// Takes down that a router would take over with this priority, and counts those that go before it.
+    pub(super) fn rank(&mut self, router: IpAddr, priority: u8, now: Time) -> u8 {
+        let (family, end) = match router {
+            IpAddr::V4(address) => (0, u32::from(address)),
+            IpAddr::V6(address) => (1, u128::from(address) as u32),
+        };
+        let (table, bid) = (&mut self.contenders[family], bid(priority, end));
+        let Standing { rank, place } = standing(table, bid, now.0);
+        if let Some(entry) = place.and_then(|place| table.get_mut(place)) {
+            *entry = Contender { bid, last_ns: now.0 };
+        }
+        rank
     }
 
     /// Makes sure that adverts can be sent from a virtual MAC address.

@@ -205,8 +205,8 @@ impl Daemon {
             let on_it = || self.routers.iter().filter(|router| router.interface == at);
             let authenticated = on_it().any(|router| matches!(router.config.auth, Auth::Header(_)));
             let fast = on_it().any(|router| router.config.fast.enabled);
-            let (mode, probe_key) = (self.xdp_mode(at), self.probe_key(at));
-            let plan = Plan { mode, probe_key, tap, authenticated, fast };
+            let (mode, probe_keys) = (self.xdp_mode(at), self.probe_keys(at));
+            let plan = Plan { mode, probe_keys, tap, authenticated, fast };
             let used = self.is_used(at);
             let interface = &mut self.interfaces[at];
             let Some(link) = self.monitor.links().by_name(&interface.name).filter(|_| used) else {

@@ -87,7 +87,7 @@ impl Wanted {
             fingerprint_key: setup.fingerprint_key,
             incarnation: setup.incarnation,
             apart: !plan.fast,
-            probe_key: plan.probe_key,
+            probe_keys: plan.probe_keys,
             bpffs: setup.bpffs.as_deref(),
             bpf_log: setup.bpf_log,
             tcx: setup.tcx,

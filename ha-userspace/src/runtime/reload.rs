@@ -5,7 +5,8 @@
 
 use ha_common::machine::{Input, State};
 use ha_common::packet::Auth;
-use ha_common::probe::{Secret, derived_key};
+use ha_common::packet::hmac::Numbered;
+use ha_common::probe::{Keys, Secret, derived_key};
 
 use super::changes;
 use super::daemon::Daemon;
@@ -172,25 +173,36 @@ impl Daemon {
     }
 
     /// What probes on an interface are authenticated by: `fast_key`, or what follows from the secret of the adverts, where
-    /// all of its virtual routers have the same.
-    pub(super) fn probe_key(&self, interface: usize) -> Option<Secret> {
+    /// all of its virtual routers have the same. With `auth_hmac` also what else its mode or its keys let through.
+    pub(super) fn probe_keys(&self, interface: usize) -> Keys {
         let on_it = || self.routers.iter().filter(|router| router.interface == interface && !router.retired);
         // Where none takes part, their peers are told so under the same key.
         let apart = on_it().all(|router| !router.config.fast.enabled);
         let mut routers = on_it().filter(|router| apart || router.config.fast.enabled);
-        let first = routers.next()?;
+        let Some(first) = routers.next() else { return Keys::NONE };
         if let Some(key) = first.config.fast.key {
-            return Some(Secret::Configured(key.0));
+            return Keys::new(Some(Secret::Configured(key.0)), None);
         }
-        let auth = first.config.auth;
-        if routers.any(|router| router.config.auth != auth) {
-            return None;
+        let (auth, signed) = (first.config.auth, first.config.hmac.on());
+        if routers.any(|router| router.config.auth != auth || router.config.hmac.on() != signed) {
+            return Keys::NONE;
         }
-        match auth {
+        if let Some(hmac) = signed {
+            let secret = |(_, key): &Numbered| Secret::Derived(key.probe_key());
+            // While peers without keys are let in, so are their probes; while keys are being changed, either counts.
+            let second = if hmac.mode.wants_trailer() {
+                hmac.keys.iter().rev().find(|key| key.0 != hmac.active.0).map(|key| Some(secret(key)))
+            } else {
+                Some(None)
+            };
+            return Keys::new(Some(secret(&hmac.active)), second);
+        }
+        let current = match auth {
             Auth::None => None,
             Auth::Password(secret) => Some(Secret::Derived(derived_key(*b"PASS", secret))),
             Auth::Header(secret) => Some(Secret::Derived(derived_key(*b"AH\0\0", secret))),
-        }
+        };
+        Keys::new(current, None)
     }
 
     /// `xdp_mode` for an interface: that of the first of its instances.

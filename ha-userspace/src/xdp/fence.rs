@@ -18,7 +18,7 @@ use ha_common::layout::{
     AUTHENTICATED, AUTHENTICATED_NEW, AddressKey, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED, SPECIAL_NO_ACCEPT,
     VipSlot, address_key,
 };
-use ha_common::probe::Secret;
+use ha_common::probe::{Keys, Secret};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
@@ -216,25 +216,38 @@ impl Lease {
         self.memory.u64(at).store(u64::from_ne_bytes([a, b, c, d, e, f, 0, 0]), Ordering::Release);
     }
 
-    /// Whether this key is in force, or none.
+    /// The keys that count, `None` where nobody has said it yet.
     #[must_use]
-    pub fn has_key(&self, secret: Option<Secret>) -> bool {
-        let at = offset_of!(LeaseSlot, key);
-        let key = [0, 1].map(|n| self.u64(at + n * 8).load(Ordering::Relaxed));
-        let mode = self.memory.u32(offset_of!(LeaseSlot, authenticated)).load(Ordering::Relaxed);
-        (mode, key) == as_stored(secret)
+    pub fn keys(&self) -> Option<Keys> {
+        let slot = self.snapshot();
+        let other = match slot.other_until_ns {
+            0 => return None,
+            1 => None,
+            until => Some((as_known(slot.other_authenticated, slot.other_key), Time(until))),
+        };
+        Some(Keys { current: as_known(slot.authenticated, slot.key), other })
     }
 
-    /// Demands and makes tags under this key, or none.
+    /// Demands and makes tags under these keys. One thread calls this.
+    pub fn set_keys(&self, keys: &Keys) {
+        let put = |mode_at, key_at, secret| {
+            let (mode, key) = as_stored(secret);
+            // No tag is right while a key is being replaced.
+            for (n, word) in key.into_iter().enumerate() {
+                self.u64(key_at + n * 8).store(word, Ordering::Release);
+            }
+            self.memory.u32(mode_at).store(mode, Ordering::Release);
+        };
+        // The key that is to become the other one counts as that before it is replaced.
+        let (other, until) = keys.other.map_or((None, 1), |(secret, until)| (secret, until.0));
+        put(offset_of!(LeaseSlot, other_authenticated), offset_of!(LeaseSlot, other_key), other);
+        self.u64(offset_of!(LeaseSlot, other_until_ns)).store(until, Ordering::Release);
+        put(offset_of!(LeaseSlot, authenticated), offset_of!(LeaseSlot, key), keys.current);
+    }
+
+    /// The same with one key, or none.
     pub fn set_key(&self, secret: Option<Secret>) {
-        let authenticated = self.memory.u32(offset_of!(LeaseSlot, authenticated));
-        let at = offset_of!(LeaseSlot, key);
-        let (mode, key) = as_stored(secret);
-        // No tag is right while the key is being replaced.
-        for (n, word) in key.into_iter().enumerate() {
-            self.u64(at + n * 8).store(word, Ordering::Release);
-        }
-        authenticated.store(mode, Ordering::Release);
+        self.set_keys(&Keys::new(secret, None));
     }
 
     /// What decides over the fence and over the flags of replies, as the program sees it.
@@ -329,6 +342,15 @@ const fn as_stored(secret: Option<Secret>) -> (u32, [u64; 2]) {
         None => (0, [0; 2]),
         Some(Secret::Configured(key)) => (AUTHENTICATED, key),
         Some(Secret::Derived(key)) => (AUTHENTICATED_NEW, key),
+    }
+}
+
+/// The other way round.
+const fn as_known(mode: u32, key: [u64; 2]) -> Option<Secret> {
+    match mode {
+        0 => None,
+        AUTHENTICATED_NEW => Some(Secret::Derived(key)),
+        _ => Some(Secret::Configured(key)),
     }
 }
 

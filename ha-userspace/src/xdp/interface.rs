@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ha_common::layout::LeaseSlot;
-use ha_common::probe::{Masters, Secret};
+use ha_common::probe::{Keys, Masters};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
@@ -39,8 +39,8 @@ pub struct Options<'a> {
     pub incarnation: u64,
     /// None of the virtual routers takes part in fast failover, which replies say.
     pub apart: bool,
-    /// Key of the tags of probes and replies ([`ha_common::probe::key`]).
-    pub probe_key: Option<Secret>,
+    /// What tags of probes and replies are under.
+    pub probe_keys: Keys,
     /// Mount point of the BPF file system, or `None` for no pins: then there is no fence for a daemon that dies.
     pub bpffs: Option<&'a Path>,
     /// Level of the program's own messages (`--bpf-log`).
@@ -354,7 +354,9 @@ impl Wanted<'_> {
 
     fn configure(&self, lease: &Lease) {
         lease.set_mac(self.facts.mac);
-        lease.set_key(self.options.probe_key);
+        // A program that an earlier run left has the key of that run, which its peers may still use.
+        let wanted = self.options.probe_keys;
+        lease.set_keys(&lease.keys().map_or(wanted, |keys| keys.followed_by(wanted, clock::now())));
         lease.set_apart(self.options.apart);
         lease.set_incarnation(NonZeroU64::new(self.options.incarnation));
     }

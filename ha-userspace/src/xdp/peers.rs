@@ -105,6 +105,12 @@ impl Peers {
         self.u64(index, offset_of!(PeerSlot, sequence)).load(Ordering::Acquire)
     }
 
+    /// The sequence of the last reply under the key in force; zero before the first.
+    #[must_use]
+    pub fn answered_under_current_key(&self, index: PeerIndex) -> u64 {
+        self.u64(index, offset_of!(PeerSlot, current_key_sequence)).load(Ordering::Acquire)
+    }
+
     /// The last believed reply; `None` before the first. Its fields are of one reply
     /// (on CPUs that keep the order of stores, as x86 does; elsewhere they may be of two that follow each other).
     #[must_use]
@@ -137,6 +143,7 @@ impl Peers {
             responder: field(offset_of!(PeerSlot, responder)),
             lease: Span(field(offset_of!(PeerSlot, lease_left_ns))),
             masters: Masters(bytemuck::cast(masters)),
+            rank: field(offset_of!(PeerSlot, rank)).to_le_bytes()[0],
         };
         LastReply {
             at: Time(field(offset_of!(PeerSlot, last_reply_ns))),

@@ -167,7 +167,7 @@ impl Kernel {
         masters.set(vrid(), self.master);
         let lease = Span(self.guard().lease_left_ns(now.0));
         let (flags, responder) = (self.guard().flags(now.0, known), self.responder);
-        let answer = Answered { sequence, at: now, flags, responder, lease, masters };
+        let answer = Answered { sequence, at: now, flags, responder, lease, masters, rank: 0 };
         Some(Frame::Reply { from: me, prober, answer })
     }
 }

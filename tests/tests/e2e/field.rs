@@ -181,6 +181,7 @@ fn unicast_v6(lab: &Lab) -> Result<()> {
     let _second = r2.start(Daemon::XvrrpRfc, &conf(100, r2, r1))?;
     let follows = || instance(r2, "VI_1").ok()?.master.is_some().then_some(());
     wait_for(ms(3_000), follows).context("r2 hears no master")?;
+    std::thread::sleep(INTERVAL * 5);
     ensure!(instance(r2, "VI_1")?.state == "BACKUP");
     first.kill9()?;
     let taken = || (addresses.holders(vip).contains(&"r2".to_owned())).then_some(());

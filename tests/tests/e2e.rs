@@ -20,6 +20,8 @@ mod dropin;
 mod fast;
 #[path = "e2e/field.rs"]
 mod field;
+#[path = "e2e/forwarding.rs"]
+mod forwarding;
 #[path = "e2e/groups.rs"]
 mod groups;
 #[path = "e2e/harness.rs"]
@@ -75,6 +77,7 @@ fn main() -> std::process::ExitCode {
         degraded::tests(),
         dropin::tests(),
         field::tests(),
+        forwarding::tests(),
         hostile::tests(),
         interfaces::tests(),
         interop::tests(),

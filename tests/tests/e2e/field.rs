@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Daemon, Host, Lab, RUN_DIR, Running, wait_for, xvrrp_binary};
+use ha_tests::lab::{Daemon, Frame, Host, Lab, RUN_DIR, Running, wait_for, xvrrp_binary};
 
 use crate::harness::Test;
 use crate::pair::{Conf, FILE, INTERVAL, VIP, VIP2, instance, ms, reload, stderr, stdout, until, xvrrp};
@@ -14,6 +14,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("field::another_service_with_the_same_vrid_changes_nothing", foreign),
         test("field::only_those_of_check_source_are_heard", check_source),
+        test("field::unicast_over_ipv6_is_for_the_peer_alone", unicast_v6),
         test("field::no_track_addresses_come_with_their_interface", late),
         test("field::an_address_that_somebody_removed_is_a_warning", removed),
         test("field::an_interface_that_does_not_exist_is_not_called_down", absent),
@@ -159,5 +160,43 @@ fn two_daemons(lab: &Lab) -> Result<()> {
     keepalived.stop()?;
     let _daemon = r1.start(Daemon::Xvrrp, &conf)?;
     until(r1, "VI_1", "MASTER", ms(4_000))?;
+    Ok(())
+}
+
+/// Adverts over IPv6 to peers alone: to each in its own packet, with the hop limit of the link, and to no group.
+fn unicast_v6(lab: &Lab) -> Result<()> {
+    let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
+    let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
+    let vip: IpAddr = "fd00:16::25".parse()?;
+    let conf = |priority, own: &Host, peer: &Host| {
+        let lines = format!(
+            "unicast_src_ip {}\n    check_unicast_src\n    unicast_peer {{\n        {}\n    }}",
+            own.spec().v6,
+            peer.spec().v6
+        );
+        Conf::new(priority).vips(["fe80::25", "fd00:16::25/64"]).with(&lines).text()
+    };
+    let mut first = r1.start(Daemon::XvrrpRfc, &conf(150, r1, r2))?;
+    until(r1, "VI_1", "MASTER", ms(6_000))?;
+    let _second = r2.start(Daemon::XvrrpRfc, &conf(100, r2, r1))?;
+    let follows = || instance(r2, "VI_1").ok()?.master.is_some().then_some(());
+    wait_for(ms(3_000), follows).context("r2 hears no master")?;
+    std::thread::sleep(INTERVAL * 5);
+    ensure!(instance(r2, "VI_1")?.state == "BACKUP");
+    first.kill9()?;
+    let taken = || (addresses.holders(vip).contains(&"r2".to_owned())).then_some(());
+    wait_for(ms(3_000), taken).context("r2 does not take over from a dead master")?;
+    let sent = wire.filter(|s| s.is_advert_from("r1") || s.is_advert_from("r2"));
+    let odd: Vec<_> = sent
+        .iter()
+        .filter(|s| {
+            let [own, peer] = if s.host == "r1" { [r1, r2] } else { [r2, r1] };
+            let right = |source, destination, ttl| {
+                (source, destination, ttl) == (IpAddr::V6(own.spec().v6), IpAddr::V6(peer.spec().v6), 255)
+            };
+            !matches!(s.frame, Frame::Advert { source, destination, ttl, .. } if right(source, destination, ttl))
+        })
+        .collect();
+    ensure!(sent.len() > 5 && odd.is_empty(), "{} adverts, {odd:?}", sent.len());
     Ok(())
 }

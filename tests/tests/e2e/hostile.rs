@@ -17,6 +17,8 @@ mod local;
 mod packets;
 #[path = "hostile_scripts.rs"]
 mod scripts;
+#[path = "hostile_strangers.rs"]
+mod strangers;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -34,10 +36,18 @@ pub(crate) const BACKUP: &str = include_str!("../../inputs/two-node/backup.conf"
 pub(crate) const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 16, 1, 25));
 
 pub(crate) fn tests() -> Vec<Test> {
-    [packets::tests(), flood::tests(), files::tests(), scripts::tests(), control::tests(), local::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        packets::tests(),
+        flood::tests(),
+        files::tests(),
+        scripts::tests(),
+        control::tests(),
+        local::tests(),
+        strangers::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Runs `xvrrp` with `arguments` on `host` to its end.

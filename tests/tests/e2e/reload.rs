@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("reload::nothing_changes_nothing", nothing),
         test("reload::priority_moves_the_address", priority),
         test("reload::addresses_come_and_go", addresses),
+        test("reload::a_backup_has_none_of_the_addresses_that_come_and_go", of_a_backup),
         test("reload::instances_come_and_go", instances),
         test("reload::renaming_keeps_the_state", renaming),
         test("reload::an_address_moves_between_instances", moved),
@@ -151,6 +152,28 @@ fn addresses(lab: &Lab) -> Result<()> {
     wait_for(ms(1_000), || (adverts(&wire, "r1", 25, from).len() >= 3).then_some(()));
     let times: Vec<_> = adverts(&wire, "r1", 25, from).iter().map(|advert| advert.at).collect();
     steady("adverts", &times, INTERVAL * 4 / 3).map(drop)
+}
+
+fn of_a_backup(lab: &Lab) -> Result<()> {
+    let [r1, r2] = routers(lab)?;
+    let addresses = lab.watch_addresses()?;
+    let conf = |priority, vips: &[&str]| Conf::new(priority).vips(vips).text();
+    let _r1 = r1.start(Daemon::XvrrpRfc, &conf(150, &["172.16.1.25"]))?;
+    held_by(&addresses, VIP, &["r1"], ms(3_000))?;
+    let _r2 = r2.start(Daemon::XvrrpRfc, &conf(100, &["172.16.1.25"]))?;
+    until(r2, "VI_1", "BACKUP", ms(3_000))?;
+    let from = Moment::now();
+    let said = reload(r2, &conf(100, &["172.16.1.25", "172.16.1.26"]))?;
+    ensure!(said == "reloaded:\n  (VI_1) 172.16.1.26/32 added\n", "{said}");
+    let said = reload(r2, &conf(100, &["172.16.1.26"]))?;
+    ensure!(said == "reloaded:\n  (VI_1) 172.16.1.25/32 removed\n", "{said}");
+    let said = reload(r2, &conf(100, &["172.16.1.25"]))?;
+    ensure!(said == "reloaded:\n  (VI_1) 172.16.1.26/32 removed, 172.16.1.25/32 added\n", "{said}");
+    std::thread::sleep(ms(200));
+    until(r2, "VI_1", "BACKUP", ms(100))?;
+    let changed = addresses.history().into_iter().filter(|change| change.at > from).collect::<Vec<_>>();
+    ensure!(changed.is_empty(), "{changed:?}");
+    Ok(())
 }
 
 fn instances(lab: &Lab) -> Result<()> {

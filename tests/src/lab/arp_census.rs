@@ -66,6 +66,13 @@ impl ArpCensus {
     #[must_use]
     pub fn double_answers(&self, from: Moment) -> Vec<ArpSample> {
         let mut samples = self.samples();
+        // What comes when the next question is out already is an answer to the one before, which then had none.
+        for n in 1..samples.len() {
+            if samples[n - 1].answers.is_empty() && samples[n].answers.len() > 1 {
+                let late = samples[n].answers.remove(0);
+                samples[n - 1].answers.push(late);
+            }
+        }
         samples.retain(|sample| {
             sample.asked >= from && sample.answers.iter().any(|name| *name != sample.answers[0])
         });

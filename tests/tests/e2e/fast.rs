@@ -14,6 +14,8 @@ mod freeze;
 mod harmless;
 #[path = "fast/headless.rs"]
 mod headless;
+#[path = "fast/keys.rs"]
+mod keys;
 #[path = "fast/outward.rs"]
 mod outward;
 #[path = "fast/peers.rs"]
@@ -33,6 +35,7 @@ pub(crate) fn tests() -> Vec<Test> {
         freeze::tests(),
         harmless::tests(),
         headless::tests(),
+        keys::tests(),
         outward::tests(),
         planned::tests(),
         peers::tests(),

@@ -4,11 +4,16 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ha_tests::lab::{Daemon, Gap, Lab, Moment, PingReport, Pinger, Running, wait_for};
+use ha_tests::lab::{
+    Daemon, Direction, Frame, Gap, Lab, Moment, PingReport, Pinger, Running, Wire, wait_for,
+};
 
 use crate::pair::{Conf, VIP, ms};
 
 /// Between two packets of the client.
+/// First byte of a probe, and of a reply.
+pub(super) const PROBE: u8 = 0x3e;
+pub(super) const REPLY: u8 = 0x3f;
 pub(super) const PING: Duration = Duration::from_micros(250);
 
 /// What the log says when a backup's probes are answered.
@@ -136,4 +141,15 @@ pub(super) fn summary(lengths: &[Duration]) -> (f64, f64, f64) {
     sorted.sort_by(f64::total_cmp);
     let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
     (at(0), at(sorted.len() / 2), at(sorted.len().saturating_sub(1)))
+}
+
+/// Probes or replies that `host` sent since `from`.
+pub(super) fn sent(wire: &Wire, host: &str, kind: u8, from: Moment) -> usize {
+    wire.filter(|s| {
+        s.at >= from
+            && s.direction == Direction::Sent
+            && s.host == host
+            && matches!(s.frame, Frame::OtherVrrp { version_type } if version_type == kind)
+    })
+    .len()
 }

@@ -26,7 +26,7 @@ fn frozen(lab: &Lab) -> Result<()> {
     let [r1, r2] = pair(lab, files())?;
     let census = lab.arp_census("client", VIP, ms(1))?;
     let pinger = stream(lab, PING)?;
-    let (begin, mut gaps) = (Moment::now(), Vec::new());
+    let (begin, mut gaps, mut preemptions) = (Moment::now(), Vec::new(), Vec::new());
     for round in 1..=FREEZES {
         backup_again(&r2, round)?;
         answered(&pinger)?;
@@ -49,6 +49,11 @@ fn frozen(lab: &Lab) -> Result<()> {
         let again = addresses
             .first("r1", ha_tests::lab::Change::Added(IpAddr::V4(VIP)), left)
             .context("r1 did not add the address")?;
+        let claimed = adverts(&wire, "r1", 25, left).first().context("no advert of r1")?.at;
+        let yielded = addresses
+            .first("r2", ha_tests::lab::Change::Removed(IpAddr::V4(VIP)), claimed)
+            .context("r2 did not remove the address")?;
+        preemptions.push((claimed, yielded));
         println!(
             "SIGCONT: address left after {:.1} ms, back after {:.1} ms",
             left.ms_after(thawed),
@@ -69,8 +74,16 @@ fn frozen(lab: &Lab) -> Result<()> {
             .collect();
         ensure!(answers.is_empty(), "r1 answers for the address while it is r2's: {answers:?}");
     }
-    let doubles = census.double_answers(begin);
-    ensure!(doubles.is_empty(), "{} questions with two answers, such as {:?}", doubles.len(), doubles[0]);
+    // Of two that live, both answer for as long as the advert of the one needs to the main loop of the other.
+    let preempts = |at: Moment| preemptions.iter().any(|(from, to)| at.plus(ms(1)) >= *from && at <= *to);
+    let mut doubles = census.double_answers(begin);
+    doubles.retain(|sample| !preempts(sample.asked));
+    ensure!(
+        doubles.is_empty(),
+        "{} questions with two answers, such as {:?}; preemptions {preemptions:?}",
+        doubles.len(),
+        doubles[0]
+    );
     let (least, median, most) = summary(&gaps);
     println!(
         "client gap after SIGSTOP: {least:.2} / {median:.2} / {most:.2} ms (min, median, max of {FREEZES})"

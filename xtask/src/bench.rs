@@ -17,6 +17,7 @@ mod results;
 mod rounds;
 mod scenario;
 mod stage;
+mod stalls;
 mod steady;
 mod table;
 mod xdp;
@@ -82,6 +83,8 @@ enum Scenario {
     Failback,
     /// The master's daemon is stopped and started
     Restart,
+    /// The master's port stands still for 1 ms to 1 s, ten times as often as a failover happens
+    Stalls,
     /// False failovers, idle and under load
     Load,
     /// Processor, context switches, memory
@@ -102,7 +105,7 @@ impl Scenario {
             Self::Stop => Failover::Stop,
             Self::Failback => Failover::Failback,
             Self::Restart => Failover::Restart,
-            Self::Load | Self::Footprint | Self::Many | Self::Xdp => return None,
+            Self::Stalls | Self::Load | Self::Footprint | Self::Many | Self::Xdp => return None,
         })
     }
 }
@@ -176,6 +179,12 @@ fn measure(args: &Args, progress: &mut Progress) -> Results {
     if !failovers.is_empty() {
         progress.title("Failovers, as the client sees them");
         rounds::run(&mut results, &failovers, args.quick, progress);
+    }
+    // Too long for a quick run, unless asked for.
+    if wanted(Scenario::Stalls) && !(args.quick && args.scenarios.is_empty()) {
+        progress.title("Stalls of the master's port: what they cost the client");
+        let count = if args.quick { 5 } else { 10 * results.runs };
+        stalls::run(&mut results, count, progress);
     }
     if wanted(Scenario::Load) {
         progress.title("False failovers: nothing may change hands");

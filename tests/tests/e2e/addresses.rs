@@ -46,11 +46,14 @@ fn mute(lab: &Lab) -> Result<()> {
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let _r1 = r1.start(Daemon::XvrrpRfc, &dual(150))?;
     held_by(&addresses, VIP, &["r1"], ms(6_000))?;
+    // The link-local address that its adverts come from may have taken its time.
+    held_by_v6(&addresses, &["r1"])?;
     let _r2 = r2.start(Daemon::XvrrpRfc, &dual(100))?;
     until(r2, "VI_1", "BACKUP", ms(3_000))?;
     until(r2, "VI_6", "BACKUP", ms(3_000))?;
     let census = lab.arp_census("client", VIP, ms(20))?;
-    std::thread::sleep(ms(300));
+    let answered = || census.samples().iter().filter(|sample| !sample.answers.is_empty()).count();
+    wait_for(ms(5_000), || (answered() > 8).then_some(())).context("r1 does not answer ARP")?;
     let silent = Moment::now();
     lab.switch().silence("r1")?;
     let gone = Moment::now();

@@ -113,6 +113,15 @@ fn sections(results: &Results, drawn: impl Fn(&str) -> bool) -> Vec<(&'static st
             outages::parts(results),
         ),
         (
+            "Stalls",
+            "The master's port stands still for 1 ms to 1 s (of each order of magnitude the same number), at any time of its \
+             interval, one way or both ways, and the client pings every millisecond. *Excess* is the longest gap less the \
+             stall, in milliseconds; an address is moved where a router takes it. Each backup is started anew before \
+             each stall, so that none remembers a wrong verdict. The peers suffer the same stalls at the same time.\n\n"
+                .to_owned(),
+            healthy::stalls(results),
+        ),
+        (
             "False failovers",
             "Healthy pairs of all peers at the same time. An address change is an addition or a removal of the \
              virtual address anywhere; none is right. Lost pings are those of a 1 ms stream. The second table is \

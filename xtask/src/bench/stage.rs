@@ -80,7 +80,8 @@ impl Stage {
     }
 }
 
-fn start(lab: &Lab, peer: Peer, role: Role) -> Result<Running> {
+/// Starts a daemon on the host of its role.
+pub(super) fn start(lab: &Lab, peer: Peer, role: Role) -> Result<Running> {
     let host = match role {
         Role::Master => "r1",
         Role::Backup => "r2",

@@ -5,6 +5,7 @@ use crate::bench::footprint;
 use crate::bench::many as takeovers;
 use crate::bench::peer::Peer;
 use crate::bench::results::{Results, Stats};
+use crate::bench::stalls;
 use crate::bench::steady::{self, Load};
 use crate::bench::table::{Table, cells, figure};
 
@@ -145,6 +146,25 @@ pub(super) fn xdp(results: &Results) -> String {
         let net = (median(&path.ns) - floor).max(0.0);
         let mut row = vec![path.name.clone(), format!("{net:.0}")];
         row.extend(cells(Stats::of(&path.ns)));
+        table.row(row);
+    }
+    table.text()
+}
+
+pub(super) fn stalls(results: &Results) -> String {
+    if !results.has(stalls::NAME) {
+        return String::new();
+    }
+    let head = ["", "excess: min", "median", "p95", "max", "stalls", "above 50 ms", "addresses moved"];
+    let mut table = Table::new(1, &head);
+    for &peer in &results.peers {
+        let series = |metric| results.series(stalls::NAME, peer, metric);
+        let [excess, _, moved] = stalls::METRICS;
+        let long = series(excess).iter().filter(|excess| **excess > 50.0).count();
+        let mut row = vec![peer.name().to_owned()];
+        row.extend(cells(results.stats(stalls::NAME, peer, excess)));
+        row.push(long.to_string());
+        row.push(figure_of_count(series(moved).iter().sum()));
         table.row(row);
     }
     table.text()

@@ -36,7 +36,7 @@ impl Incarnations {
             spec.keys.current.is_some() || spec.keys.other.is_some_and(|(secret, _)| secret.is_some());
         let id = if keyed {
             let chance = self.random.get().wrapping_add(self.given) % (1 << Self::CHANCE);
-            clock::realtime_ns() / 1_000_000 << Self::CHANCE | chance
+            ((clock::realtime_ns() / 1_000_000) << Self::CHANCE) | chance
         } else {
             // Smaller than all of today's with a key, so that a key can be introduced.
             (self.random.get() >> 4).wrapping_add(self.given)

@@ -104,17 +104,17 @@ impl Vmacs {
     pub fn make(&mut self, spec: &VmacSpec) -> Result<u32, VmacError> {
         let messages = [(RouteNetlinkMessage::NewLink(new(spec)), NLM_F_CREATE | NLM_F_EXCL)];
         self.exchange("make", &spec.name, messages)?;
-        self.adopt(spec, false)
+        self.adopt(spec, [false; 2])
     }
 
-    /// Makes an interface that is there already one of ours and up, and silent unless it has IPv6 addresses that stay.
+    /// Makes an interface that is there already one of ours and up, and silent unless it has addresses that stay.
     /// Returns its index.
     ///
     /// # Errors
     /// The kernel refuses it.
-    pub fn adopt(&mut self, spec: &VmacSpec, has_ipv6: bool) -> Result<u32, VmacError> {
+    pub fn adopt(&mut self, spec: &VmacSpec, [has_ipv4, has_ipv6]: [bool; 2]) -> Result<u32, VmacError> {
         // Before it is up for the first time, so that not even a first packet is sent.
-        silence(spec, has_ipv6);
+        silence(spec, [has_ipv4, has_ipv6]);
         self.exchange("make", &spec.name, [(RouteNetlinkMessage::SetLink(set_up(spec)), 0)])?;
         let failure = |errno| VmacError { verb: "make", name: spec.name.clone(), errno, message: None };
         nix::net::if_::if_nametoindex(spec.name.as_str()).map_err(failure)
@@ -189,7 +189,7 @@ fn set_up(spec: &VmacSpec) -> LinkMessage {
 }
 
 /// Kernel parameters of an interface that has virtual addresses, as keepalived sets them, and silence of IPv6.
-fn silence(spec: &VmacSpec, has_ipv6: bool) {
+fn silence(spec: &VmacSpec, [has_ipv4, has_ipv6]: [bool; 2]) {
     let Kind::Macvlan(_) = spec.kind else { return };
     let name = &spec.name;
     for (path, value) in [
@@ -205,9 +205,21 @@ fn silence(spec: &VmacSpec, has_ipv6: bool) {
             let _ = sysctl::write(&Path::new(path).join(name).join(key), value);
         }
     }
+    if !has_ipv4 {
+        let _ = set_forwarding(name, false);
+    }
     if !has_ipv6 {
         let _ = set_ipv6(name, false);
     }
+}
+
+/// Passes IPv4 packets on that come in on an interface, or does not: packets for the virtual MAC address are the master's
+/// (RFC 9568 section 6.4.2). IPv6 is off while there is no address.
+///
+/// # Errors
+/// The kernel parameter cannot be written.
+pub fn set_forwarding(name: &str, on: bool) -> std::io::Result<()> {
+    sysctl::write(&Path::new("ipv4/conf").join(name).join("forwarding"), if on { "1" } else { "0" })
 }
 
 /// Switches IPv6 on an interface on or off: on before an IPv6 address is added, off once the last one is gone.

@@ -221,6 +221,8 @@ impl Daemon {
             // The turn that this begins has looked at the leases already.
             Report::LeaseRanOut => return,
         };
+        // When the peer was last heard decides over how long its next advert is waited for.
+        self.read_stamps(now);
         let (ifindex, source) = peer;
         let Some(at) = self.interfaces.iter().position(|interface| interface.index == Some(ifindex)) else {
             return;

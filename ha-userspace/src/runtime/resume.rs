@@ -96,6 +96,14 @@ impl Daemon {
         for router in &mut self.routers {
             router.leftover = false;
         }
+        // The lease was renewed when the role was resumed, which may be long ago on a slow processor. From now on it is
+        // vouched for.
+        for at in 0..self.interfaces.len() {
+            if self.routers.iter().any(|router| super::fence::holds(router, at)) {
+                self.renew_lease(at);
+            }
+        }
+        self.settle_fast(None);
         for (at, interface) in self.interfaces.iter().enumerate() {
             let Some(xdp) = interface.xdp() else { continue };
             for family in [Family::V4, Family::V6] {

@@ -172,7 +172,7 @@ impl Daemon {
     }
 
     /// Deadlines of all backups move on together, however many there are, so that one wake-up serves them all.
-    fn read_stamps(&mut self, now: Time) {
+    pub(super) fn read_stamps(&mut self, now: Time) {
         for n in 0..self.routers.len() {
             let router = &self.routers[n];
             if router.machine.state() == State::Backup
@@ -293,6 +293,10 @@ impl Daemon {
         self.send_adverts();
         let taken = early.or_else(|| self.install());
         self.announce();
+        if taken.is_some() {
+            let held = self.held_addresses();
+            self.links.forward(&held);
+        }
         self.install_static_addresses();
         self.install_routes();
         self.uninstall_routes();
@@ -365,6 +369,13 @@ impl Daemon {
         (added > 0).then_some(Note::Installed { added, took })
     }
 
+    /// The addresses of all routers that are master.
+    fn held_addresses(&self) -> Vec<AddressSpec> {
+        let links = self.monitor.links();
+        let holders = self.routers.iter().filter(|router| router.holding && router.installed);
+        holders.flat_map(|router| router_specs(router, links, |_| {})).collect()
+    }
+
     fn uninstall(&mut self) {
         let mut specs = std::mem::take(&mut self.obsolete);
         let links = self.monitor.links();
@@ -379,9 +390,9 @@ impl Daemon {
         }
         if !specs.is_empty() {
             // A reload may have moved an address to another instance that holds it now.
-            let holders = self.routers.iter().filter(|router| router.holding && router.installed);
-            let held: Vec<_> = holders.flat_map(|router| router_specs(router, links, |_| {})).collect();
+            let held = self.held_addresses();
             self.links.disable_ipv6(&held);
+            self.links.forward(&held);
             let held: HashSet<_> = held.iter().map(AddressSpec::key).collect();
             specs.retain(|spec| !held.contains(&spec.key()));
             for removal in self.addresses.remove(&specs) {

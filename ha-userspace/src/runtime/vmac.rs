@@ -11,7 +11,7 @@ use super::note::Note;
 use crate::net::addresses::AddressSpec;
 use crate::net::monitor::{Link, Links};
 use crate::net::sysctl::{self, Changed};
-use crate::net::vmac::{Kind, MARK, VmacSpec, Vmacs, set_ipv6};
+use crate::net::vmac::{Kind, MARK, VmacSpec, Vmacs, set_forwarding, set_ipv6};
 
 /// What the daemon keeps about the interfaces that it makes.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ struct Ready {
     /// It has a MAC address that others may have as well, so that it says nothing as long as it has no address.
     silent: bool,
     ipv6: bool,
+    /// It may pass IPv4 packets on, if the interface below does.
+    forwards: bool,
 }
 
 impl VirtualLinks {
@@ -74,6 +76,25 @@ impl VirtualLinks {
             if !held.iter().any(|spec| spec.ifindex == ready.index && spec.address.is_ipv6()) {
                 let _ = set_ipv6(&ready.name, false);
                 ready.ipv6 = false;
+            }
+        }
+    }
+
+    /// Lets an interface pass IPv4 packets on as the one below does while one of the addresses in `held` is on it, and only
+    /// then. A write of the parameter waits for the kernel's lock, so that it comes after what clients wait for.
+    pub(super) fn forward(&mut self, held: &[AddressSpec]) {
+        for ready in self.ready.iter_mut().filter(|ready| ready.silent) {
+            let on = held.iter().any(|spec| spec.ifindex == ready.index && spec.address.is_ipv4());
+            if on == ready.forwards {
+                continue;
+            }
+            ready.forwards = on;
+            let base = self.plans.iter().find(|plan| plan.name == ready.name).map(|plan| plan.base.as_str());
+            let path = |name: &str| Path::new("ipv4/conf").join(name).join("forwarding");
+            let below = base.and_then(|base| sysctl::read(&path(base)).ok());
+            if !on || below.is_some_and(|below| below.trim() == "1") {
+                // Where the kernel does not let it be written, it is as it was.
+                let _ = set_forwarding(&ready.name, on);
             }
         }
     }
@@ -140,9 +161,12 @@ impl Daemon {
             if let Kind::Macvlan([.., 1, _]) = plan.kind {
                 made.prepare_base(&plan.base, monitor.links());
             }
-            let ipv6 = there.is_some_and(|link| link.v6.iter().any(|held| held.ours));
+            let has = [
+                there.is_some_and(|link| link.v4.iter().any(|held| held.ours)),
+                there.is_some_and(|link| link.v6.iter().any(|held| held.ours)),
+            ];
             let result = match there {
-                Some(link) if plan.fits(link, &base) => made.vmacs.adopt(&spec, ipv6),
+                Some(link) if plan.fits(link, &base) => made.vmacs.adopt(&spec, has),
                 // What an earlier configuration, or an earlier base interface, has left behind.
                 Some(link) if link.alias == MARK => {
                     made.vmacs.remove(&plan.name).and_then(|()| made.vmacs.make(&spec))
@@ -162,7 +186,8 @@ impl Daemon {
             match result {
                 Ok(index) => {
                     let silent = matches!(plan.kind, Kind::Macvlan(_));
-                    made.ready.push(Ready { name: plan.name.clone(), index, silent, ipv6 });
+                    let [forwards, ipv6] = has;
+                    made.ready.push(Ready { name: plan.name.clone(), index, silent, ipv6, forwards });
                     monitor.learn(link_of(&plan, index, &base));
                 }
                 Err(error) => lacking.push(error.to_string()),

@@ -20,6 +20,8 @@ mod qemu;
 mod run;
 mod watch;
 
+pub(crate) use mirror::Mirror;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;

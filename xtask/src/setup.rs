@@ -4,6 +4,7 @@
 //! toolchain ([`toolchain`], needed by every build) and programs of the distribution ([`packages`], needed
 //! by the lab and the tests); a third, [`targets`], is got by `cargo xtask dist`. It changes nothing when nothing is missing.
 
+mod backports;
 mod packages;
 mod targets;
 mod toolchain;

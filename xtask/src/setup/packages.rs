@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Need, print_row};
+use super::{Need, backports, print_row};
 use crate::sys;
 
 /// A program, the Debian package that has it, and who runs it.
@@ -87,7 +87,16 @@ pub(super) fn print_status() {
 /// Without root or apt: a message with the commands to run by hand.
 pub(super) fn ensure(need: Need) -> Result<()> {
     let wanted = PROGRAMS.iter().filter(|program| program.need <= need && sys::find(program.name).is_none());
-    let missing: Vec<&str> = wanted.map(|program| program.package).collect();
+    let mut missing: Vec<&str> = wanted.map(|program| program.package).collect();
+    let qemu = missing.iter().any(|package| backports::PACKAGES.contains(package));
+    if need >= Need::Kernels && (qemu || backports::is_old()) {
+        match backports::install() {
+            Ok(()) => missing.retain(|package| !backports::PACKAGES.contains(package)),
+            Err(error) => {
+                println!("    no QEMU from the backports: {error:#}\n    going on with the release's")
+            }
+        }
+    }
     if missing.is_empty() { Ok(()) } else { install(&missing) }
 }
 

@@ -117,7 +117,7 @@ fn attend<F: Received>(context: &F::Context) -> u32 {
         Verdict::Probe(at) => probe::take(frame, &at, &lease, false),
         Verdict::NotVrrp | Verdict::Rejected(_) => return F::PASS,
     };
-    maps::count_index(counter);
+    maps::ha_count(u64::from(counter));
     action
 }
 
@@ -137,7 +137,7 @@ fn orphaned<F: Received>(frame: F, config: &InterfaceConfig) -> u32 {
         }
         Verdict::NotVrrp | Verdict::Rejected(_) => return F::PASS,
     };
-    maps::count_index(counter);
+    maps::ha_count(u64::from(counter));
     action
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Second {
 }
 
 /// All that docs/kernels.md has.
-const WITH_VETH: [&str; 14] = [
+const WITH_VETH: [&str; 15] = [
     "5.10",
     "6.1",
     "6.1-rt",
@@ -37,6 +37,7 @@ const WITH_VETH: [&str; 14] = [
     "6.18",
     "7.2",
     "newest",
+    "newest-generic",
     "newest-rt",
     "6.12-arm64",
     "newest-arm64",

@@ -32,6 +32,8 @@ pub(super) struct Check {
     pub(super) doubt: Time,
     /// Nobody may change its state.
     pub(super) unchanged: bool,
+    /// This host answers, whatever happens.
+    pub(super) serves: Option<usize>,
     /// A death whose successor is timed.
     pub(super) died: Option<Time>,
     /// The latest fault.
@@ -50,6 +52,7 @@ impl Check {
             parted: Default::default(),
             doubt: Time(0),
             unchanged: false,
+            serves: None,
             died: None,
             last_fault: Time(0),
             transitions: Vec::new(),
@@ -100,6 +103,11 @@ impl World {
             if answering[id] && !window && host.kernel.probed(now) && host.daemon.as_ref().is_some_and(idle) {
                 return Err(format!("39: h{id} answers although its main loop stands still"));
             }
+        }
+        if let Some(id) = self.check.serves.filter(|&id| !answering[id]) {
+            return Err(format!(
+                "a stranger has closed the fence of h{id}, which nobody else takes over from"
+            ));
         }
         if count < 2 {
             self.check.both_since = Default::default();
@@ -205,7 +213,7 @@ impl World {
         tracked: Option<usize>,
     ) -> Result<(), String> {
         if self.check.unchanged {
-            return Err(format!("a planned restart changed h{id} to {to}"));
+            return Err(format!("what changes nothing changed h{id} to {to}"));
         }
         match reason {
             Reason::MasterUnreachable => self.stats.unreachable += 1,

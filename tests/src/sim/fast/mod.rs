@@ -25,10 +25,18 @@
 //! - Restart: a planned one changes no state anywhere.
 
 mod check;
+mod client;
 mod faults;
 mod host;
+mod hostile;
+mod hostile_rounds;
 mod kernel;
+mod letter;
+mod reach;
+mod stalls;
 mod story;
+mod switch;
+mod wire;
 mod world;
 
 use ha_common::time::Span;
@@ -75,6 +83,18 @@ pub struct FastStats {
     pub slow_default: u64,
     /// The longest time that two hosts answered without an excuse, in nanoseconds.
     pub overlap_ns: u64,
+    /// Packets that clients wanted to send.
+    pub packets: u64,
+    /// The longest time for which a client did not reach the master although it should, in nanoseconds.
+    pub cut_off_ns: u64,
+    /// Stalls of a single port.
+    pub port_stalls: u64,
+    /// How often the stranger began.
+    pub attacks: u64,
+    /// Clients that had to reach the master at the end of a round.
+    pub owed: u64,
+    /// Those that were excused.
+    pub excused: u64,
 }
 
 impl FastStats {
@@ -97,5 +117,11 @@ impl FastStats {
         self.slowest_default_ns = self.slowest_default_ns.max(other.slowest_default_ns);
         self.slow_default += other.slow_default;
         self.overlap_ns = self.overlap_ns.max(other.overlap_ns);
+        self.packets += other.packets;
+        self.cut_off_ns = self.cut_off_ns.max(other.cut_off_ns);
+        self.port_stalls += other.port_stalls;
+        self.attacks += other.attacks;
+        self.owed += other.owed;
+        self.excused += other.excused;
     }
 }

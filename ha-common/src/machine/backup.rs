@@ -37,6 +37,13 @@ pub const SOON: Span = Span::from_millis(100);
 /// An advert may be later than this, or than an eighth of its interval, without being late.
 const ADVERT_LATE: Span = Span::from_millis(1);
 
+/// How often a router that yielded says so until it is answered, and how many times at most.
+const LAST_WORD_EVERY: Span = Span::from_millis(40);
+const LAST_WORDS: u8 = 25;
+
+/// Whoever claims the addresses announces them within this time.
+const ANNOUNCED: Span = Span::from_millis(50);
+
 /// What the down timer measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
@@ -101,6 +108,14 @@ pub(super) struct Backup {
     resigned: Option<IpAddr>,
     /// A takeover that is under way.
     loss: Option<Loss>,
+    /// The better master that was followed until a lower one claimed the addresses. Should that one resign soon, it has
+    /// yielded.
+    better: Option<Tracked>,
+    /// When a router that would have to yield to this one last claimed the addresses.
+    claimed: Option<Time>,
+    /// When the tracked master is told again that this router has yielded to it, and how often more: it may not have
+    /// heard, and answers when it does.
+    last_word: Option<(Time, u8)>,
     /// A takeover that only the sync group holds back, and, if it comes from a loss, whose and when.
     ripe: Option<(Reason, Option<(IpAddr, Time)>)>,
 }
@@ -120,6 +135,9 @@ impl Backup {
             losses: 0,
             resigned: None,
             loss: None,
+            better: None,
+            claimed: None,
+            last_word: None,
             ripe: None,
         }
     }
@@ -137,6 +155,37 @@ impl Backup {
         backup.learned = Some(heard.interval);
         backup.master = Some(tracked(heard));
         backup
+    }
+
+    /// The master may hear nothing of what is sent to it, so it is told until it answers. One that advertises often is not
+    /// taken for dead while its adverts come ([`SOON`]).
+    pub(super) fn insist(&mut self, now: Time) {
+        if self.master.is_some_and(|master| master.interval > SOON) {
+            self.last_word = Some((now.after(LAST_WORD_EVERY), LAST_WORDS));
+        }
+    }
+
+    /// Whether the master is to be told now that this router has yielded.
+    pub(super) fn insists(&mut self, now: Time) -> bool {
+        let Some((_, left)) = self.last_word.take_if(|(at, _)| *at <= now) else { return false };
+        if left > 1 {
+            self.last_word = Some((now.after(LAST_WORD_EVERY), left - 1));
+        }
+        self.master.is_some()
+    }
+
+    /// The tracked master advertised at `at`: sooner than it had to where that is an answer.
+    fn answered(&mut self, at: Time) {
+        let Some(master) = self.master.filter(|_| self.last_word.is_some()) else { return };
+        let due = Span(master.interval.0 / 4 * 3);
+        if at > master.last_seen && at.span_since(master.last_seen) < due {
+            self.last_word = None;
+        }
+    }
+
+    /// Whether another router may be announcing the addresses at the moment.
+    pub(super) fn is_contested(&self, now: Time) -> bool {
+        self.claimed.is_some_and(|at| now.span_since(at) < ANNOUNCED)
     }
 
     /// Why this member of a sync group would be master by now.
@@ -207,6 +256,7 @@ impl Backup {
 
     pub(super) fn next_deadline(&self, params: &Params, priority: Priority) -> Time {
         let down = self.judged_at(params, priority);
+        let down = self.last_word.map_or(down, |(at, _)| down.min(at));
         match self.preempt_at(params) {
             Some(at) if self.master.is_some() => down.min(at),
             Some(_) | None => down,
@@ -224,7 +274,13 @@ impl Backup {
         self.grace_if_late(params, priority, now);
         // The tracked master was heard since (its stamp overtakes frames that wait in the queue): what they say
         // about resignations and other masters is outdated.
-        if self.master.is_some() && heard.at < self.anchor {
+        if let Some(master) = self.master
+            && heard.at < self.anchor
+        {
+            let other = tracked(heard);
+            if heard.priority > 0 && other.address != master.address && rank(&other) > rank(&master) {
+                self.better = Some(other);
+            }
             return Verdict::Nothing;
         }
         if heard.priority == 0 {
@@ -233,6 +289,7 @@ impl Backup {
         if heard.priority >= priority.get() || !params.preempt {
             self.lower_since = None;
         } else {
+            self.claimed = Some(heard.at);
             // "Else, if Preempt_Mode is True and the priority is lower: discard."
             if params.preempt_delay == Span::ZERO {
                 return self.ignore(heard);
@@ -245,10 +302,16 @@ impl Backup {
         self.learned = Some(heard.interval);
         self.losses = 0;
         let mut master = tracked(heard);
-        if let Some(known) = self.master
-            && known.address == master.address
-        {
-            master.last_seen = master.last_seen.max(known.last_seen);
+        match self.master {
+            Some(known) if known.address == master.address => {
+                self.answered(heard.at);
+                master.last_seen = master.last_seen.max(known.last_seen);
+            }
+            Some(known) => {
+                self.last_word = None;
+                self.better = (rank(&known) > rank(&master)).then_some(known);
+            }
+            None => self.last_word = None,
         }
         // Another master that is respected is alive, whatever became of the first.
         if self.loss.is_some_and(|loss| loss.source != master.address) {
@@ -313,6 +376,7 @@ impl Backup {
         if self.master.is_some() {
             self.grace_if_late(params, priority, now);
         }
+        self.answered(stamp);
         if let Some(master) = &mut self.master {
             master.last_seen = master.last_seen.max(stamp);
             self.refresh(stamp);
@@ -340,6 +404,15 @@ impl Backup {
         let outdated = heard.is_some_and(|at| at > loss.at);
         if known != Some(loss.source) || outdated {
             return Verdict::Nothing;
+        }
+        let silent = |better: &Tracked| loss.at.span_since(better.last_seen) >= better.interval;
+        if loss.reason == Reason::MasterResigned
+            && let Some(better) = self.better.take().filter(|better| !silent(better))
+        {
+            // It has yielded, and whoever it yielded to is master: followed from its next advert on.
+            let tracked = self.master.take().is_some();
+            (self.ignored, self.loss) = (Some(better), None);
+            return if tracked { Verdict::Untrack } else { Verdict::Nothing };
         }
         if let Some(advert) = self.advert_soon(&loss) {
             loss.wait = loss.wait.max(advert.span_since(loss.at));
@@ -444,6 +517,11 @@ impl Backup {
         self.ignored = self.master.take();
         Verdict::Untrack
     }
+}
+
+/// Of two masters, the greater one stays.
+const fn rank(master: &Tracked) -> (u8, IpAddr) {
+    (master.priority, master.address)
 }
 
 const fn tracked(heard: &Heard) -> Tracked {

@@ -133,7 +133,10 @@ impl World {
                     self.check.both_since[a][b] = None;
                     continue;
                 }
-                let allowed = OVERLAP.plus(self.until_next_advert(a, b)).plus(self.until_next_advert(b, a));
+                let allowed = OVERLAP
+                    .plus(self.until_next_advert(a, b))
+                    .plus(self.until_next_advert(b, a))
+                    .plus(self.unanswered());
                 // A daemon that comes back before that advert does not take back what was allowed.
                 let (since, longest) = self.check.both_since[a][b].get_or_insert((now, allowed));
                 *longest = (*longest).max(allowed);
@@ -180,6 +183,12 @@ impl World {
             Some(machine) if machine.since() <= headless_since => other.params.interval,
             Some(_) | None => Span::ZERO,
         }
+    }
+
+    /// Where a claim is not answered, whoever claims has to wait for the next advert.
+    fn unanswered(&self) -> Span {
+        let params = &self.hosts[0].params;
+        if params.lower_prio_no_advert { params.interval } else { Span::ZERO }
     }
 
     /// A host that cannot be told from a dead one.

@@ -60,6 +60,11 @@ impl World {
     }
 
     pub(super) fn befall(&mut self, fault: Fault) {
+        self.strike(fault);
+        self.watch_masters();
+    }
+
+    fn strike(&mut self, fault: Fault) {
         let now = self.now;
         self.note(format!("** {fault:?}"));
         let hiccup = matches!(

@@ -71,10 +71,10 @@ impl World {
         self.note(format!("** {attack:?} for {} ms", span.0 / 1_000_000));
         self.stats.attacks += 1;
         let pace = match attack {
-            // Slow enough for the budgets of frames that daemons look at.
+            // Slow enough for the budgets of frames that daemons look at, even where a port holds them for a second.
             Attack::Probes { steady: false } => Span::from_millis(150),
             Attack::Probes { steady: true } | Attack::Replay => Span::from_millis(self.rng.pick(&[1, 2, 10])),
-            _ => Span::from_millis(self.rng.pick(&[16, 20, 100])),
+            _ => Span::from_millis(self.rng.pick(&[50, 100])),
         };
         let until = self.now.after(span);
         let idle = self.stranger.until <= self.now;

@@ -139,7 +139,7 @@ impl World {
         }
         let gap = now.span_since(client.reached.anybody);
         if let Some(longest) = self.reach.longest
-            && gap > longest.plus(allowed)
+            && gap > longest.plus(allowed).plus(client.pace)
         {
             let (entry, gap, stall) = (client.entry(), millis(gap), millis(longest));
             return Err(format!(

@@ -79,11 +79,13 @@ fn cluster(rng: &mut Rng) -> World {
         priorities.push(rng.pick(&[60, 90, 100, 100, 101, 150, 200, 254]));
     }
     let nopreempt = rng.chance(20);
+    let lower_prio_no_advert = rng.chance(15);
     let quiet = rng.chance(30);
     let hosts = priorities.into_iter().enumerate().map(|(id, priority)| {
         let params = Params {
             interval,
             preempt: !nopreempt,
+            lower_prio_no_advert,
             // As the daemon has it.
             higher_prio_send_advert: !ways.virtual_mac,
             handover: if ways.virtual_mac { FAST_HANDOVER } else { HANDOVER },
@@ -117,7 +119,10 @@ fn cluster(rng: &mut Rng) -> World {
 
 fn tell(world: &mut World) -> Result<(), String> {
     let priorities: Vec<u8> = world.hosts.iter().map(|host| host.priority.get()).collect();
-    world.note(format!("priorities {priorities:?}, {:?}, {:?}", world.hosts[0].settings, world.weather));
+    world.note(format!(
+        "priorities {priorities:?}, {:?}, {:?}, {:?}",
+        world.hosts[0].settings, world.hosts[0].params, world.weather
+    ));
     for host in 0..world.hosts.len() {
         world.start(host);
     }
@@ -216,6 +221,8 @@ fn round(world: &mut World) -> Result<(), String> {
             world.push(now.after(thaw), Event::Fault(Fault::Thaw { host }));
         }
         5 => {
+            // Whoever yielded has said so for the last time.
+            pass(world, Span::SECOND)?;
             world.check.unchanged = true;
             // Within the patience that the RFC's timers have.
             let longest = Span(world.hosts[host].params.interval.0 * 3 / 2).min(Span::from_millis(900));

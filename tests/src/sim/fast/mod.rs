@@ -7,8 +7,8 @@
 //!
 //! Some hosts do not probe: the others are their masters, or take over from them, by the RFC's timers alone.
 //!
-//! What must not live here: the rules themselves. Judge, machine and the fence's decisions are the real ones; the
-//! XDP program around the latter is modelled.
+//! What must not live here: the rules themselves. Judge, machine, announcements and the fence's decisions are the real
+//! ones; the XDP program around the latter is modelled.
 //!
 //! # What is checked
 //!
@@ -23,6 +23,15 @@
 //! - Detection: a dead host, a killed or frozen daemon is replaced within the bound that follows from the settings:
 //!   5 ms for a dead host with the defaults.
 //! - Restart: a planned one changes no state anywhere.
+//! - Clients: while exactly one living router is master and messages flow between them, a client reaches it, or does within
+//!   50 ms (`reach`). A single port that stands still, one way or both, costs no client more than that and the stall.
+//! - Strangers: whoever does not know the secret changes nothing (`hostile`).
+//!
+//! # What is around the hosts
+//!
+//! A `switch` that learns which port a MAC address is at, clients whose ARP caches are Linux's (`client`), and a stranger
+//! (`hostile`). Adverts are bytes that [`ha_common::validate`] judges (`letter`), announcements are
+//! [`ha_common::announce`]'s.
 
 mod check;
 mod client;

@@ -212,7 +212,12 @@ fn round(world: &mut World) -> Result<(), String> {
     let backup = (host + 1 + world.rng.index(world.hosts.len() - 1)) % world.hosts.len();
     let now = world.now;
     let timed = true;
-    match world.rng.below(20) {
+    // Of those with a password, which take long, some are to meet everything that a stranger does.
+    let kind = match world.hosts[0].ways.version {
+        Version::V2 if world.rng.chance(50) => world.rng.pick(&[18, 19]),
+        _ => world.rng.below(22),
+    };
+    match kind {
         0 | 1 => world.befall(Fault::Die { host, timed }),
         2 | 3 => world.befall(Fault::Kill { host, timed }),
         4 => {
@@ -255,9 +260,9 @@ fn round(world: &mut World) -> Result<(), String> {
             let span = world.rng.span(Span::from_millis(1300), Span::from_millis(2000));
             pass(world, span)?;
         }
-        13..=15 => stalls::stalls(world)?,
-        16 => hostile_rounds::live(world)?,
-        17 => hostile_rounds::alone(world)?,
+        13..=17 => stalls::stalls(world)?,
+        18 => hostile_rounds::live(world)?,
+        19 => hostile_rounds::alone(world)?,
         _ => chaos(world)?,
     }
     let span = world.rng.span(Span::from_millis(20), Span::from_millis(450));

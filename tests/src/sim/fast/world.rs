@@ -23,7 +23,7 @@ use crate::sim::timeline::millis;
 pub(super) const HOSTS: usize = 4;
 
 /// Lines of a failure's timeline.
-const KEEP: usize = 1420;
+const KEEP: usize = 120;
 
 /// A frame on the wire.
 #[derive(Clone, Copy, Debug)]

@@ -383,14 +383,14 @@ impl Machine {
         match self.phase {
             Phase::Init | Phase::Fault => {}
             Phase::Backup(mut backup) => {
-                if backup.insists(now) {
-                    self.actions.push(Action::SendAdvert { priority: self.priority.get() });
-                }
+                let insists = backup.insists(now);
                 let verdict = backup.timer(&self.params, self.priority, now);
                 self.phase = Phase::Backup(backup);
                 self.tracking(verdict);
                 if let backup::Verdict::Dead(reason) = verdict {
                     self.succeed(backup, reason, now);
+                } else if insists {
+                    self.actions.push(Action::SendAdvert { priority: self.priority.get() });
                 }
             }
             Phase::Master { due, .. } if now >= due => {

@@ -7,6 +7,7 @@ use core::net::IpAddr;
 
 use super::Heard;
 use super::io::{Params, Tracked};
+use super::last_word::LastWord;
 use super::state::Reason;
 use super::timers::{master_down_interval, skew_time};
 use crate::time::{Span, Time};
@@ -36,10 +37,6 @@ pub const SOON: Span = Span::from_millis(100);
 
 /// An advert may be later than this, or than an eighth of its interval, without being late.
 const ADVERT_LATE: Span = Span::from_millis(1);
-
-/// How often a router that yielded says so until it is answered, and how many times at most.
-const LAST_WORD_EVERY: Span = Span::from_millis(40);
-const LAST_WORDS: u8 = 25;
 
 /// Whoever claims the addresses announces them within this time.
 const ANNOUNCED: Span = Span::from_millis(50);
@@ -113,9 +110,8 @@ pub(super) struct Backup {
     better: Option<Tracked>,
     /// When a router that would have to yield to this one last claimed the addresses.
     claimed: Option<Time>,
-    /// When the tracked master is told again that this router has yielded to it, and how often more: it may not have
-    /// heard, and answers when it does.
-    last_word: Option<(Time, u8)>,
+    /// What the tracked master is told, to which this router has yielded.
+    last_word: LastWord,
     /// A takeover that only the sync group holds back, and, if it comes from a loss, whose and when.
     ripe: Option<(Reason, Option<(IpAddr, Time)>)>,
 }
@@ -137,7 +133,7 @@ impl Backup {
             loss: None,
             better: None,
             claimed: None,
-            last_word: None,
+            last_word: LastWord::NONE,
             ripe: None,
         }
     }
@@ -157,30 +153,14 @@ impl Backup {
         backup
     }
 
-    /// The master may hear nothing of what is sent to it, so it is told until it answers. One that advertises often is not
-    /// taken for dead while its adverts come ([`SOON`]).
+    /// The master was told that this router has yielded to it, and is told again.
     pub(super) fn insist(&mut self, now: Time) {
-        if self.master.is_some_and(|master| master.interval > SOON) {
-            self.last_word = Some((now.after(LAST_WORD_EVERY), LAST_WORDS));
-        }
+        self.last_word = self.master.map_or(LastWord::NONE, |master| LastWord::said(&master, now));
     }
 
     /// Whether the master is to be told now that this router has yielded.
     pub(super) fn insists(&mut self, now: Time) -> bool {
-        let Some((_, left)) = self.last_word.take_if(|(at, _)| *at <= now) else { return false };
-        if left > 1 {
-            self.last_word = Some((now.after(LAST_WORD_EVERY), left - 1));
-        }
-        self.master.is_some()
-    }
-
-    /// The tracked master advertised at `at`: sooner than it had to where that is an answer.
-    fn answered(&mut self, at: Time) {
-        let Some(master) = self.master.filter(|_| self.last_word.is_some()) else { return };
-        let due = Span(master.interval.0 / 4 * 3);
-        if at > master.last_seen && at.span_since(master.last_seen) < due {
-            self.last_word = None;
-        }
+        self.last_word.due(now) && self.master.is_some()
     }
 
     /// Whether another router may be announcing the addresses at the moment.
@@ -256,7 +236,7 @@ impl Backup {
 
     pub(super) fn next_deadline(&self, params: &Params, priority: Priority) -> Time {
         let down = self.judged_at(params, priority);
-        let down = self.last_word.map_or(down, |(at, _)| down.min(at));
+        let down = self.last_word.next().map_or(down, |at| down.min(at));
         match self.preempt_at(params) {
             Some(at) if self.master.is_some() => down.min(at),
             Some(_) | None => down,
@@ -304,14 +284,14 @@ impl Backup {
         let mut master = tracked(heard);
         match self.master {
             Some(known) if known.address == master.address => {
-                self.answered(heard.at);
+                self.last_word.heard(&known, heard.at);
                 master.last_seen = master.last_seen.max(known.last_seen);
             }
             Some(known) => {
-                self.last_word = None;
+                self.last_word = LastWord::NONE;
                 self.better = (rank(&known) > rank(&master)).then_some(known);
             }
-            None => self.last_word = None,
+            None => self.last_word = LastWord::NONE,
         }
         // Another master that is respected is alive, whatever became of the first.
         if self.loss.is_some_and(|loss| loss.source != master.address) {
@@ -376,8 +356,8 @@ impl Backup {
         if self.master.is_some() {
             self.grace_if_late(params, priority, now);
         }
-        self.answered(stamp);
         if let Some(master) = &mut self.master {
+            self.last_word.heard(master, stamp);
             master.last_seen = master.last_seen.max(stamp);
             self.refresh(stamp);
         }

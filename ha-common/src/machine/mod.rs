@@ -41,6 +41,7 @@
 
 mod backup;
 mod io;
+mod last_word;
 mod queue;
 mod state;
 mod timers;

@@ -54,11 +54,15 @@ fn the_last_word_is_repeated_until_the_winner_answers() {
     assert_eq!(last_words(&mut rig, 500), [], "one that comes sooner is");
 }
 
+/// What comes after the first word may be a copy of the winner's advert.
 #[test]
-fn a_stamp_may_be_the_answer() {
+fn a_stamp_may_be_the_answer_to_the_second_word() {
     let mut rig = yielded(speaking());
-    let stamp = rig.now.after(Span::from_millis(1));
-    rig.pass(2).feed(Input::Seen(stamp));
+    for wanted in [true, false] {
+        let stamp = rig.now.after(Span(MS / 100));
+        rig.pass(1).feed(Input::Seen(stamp));
+        assert_eq!(last_words(&mut rig, 50), if wanted { [39].as_slice() } else { &[] });
+    }
     assert_eq!(last_words(&mut rig, 500), []);
 }
 

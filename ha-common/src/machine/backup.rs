@@ -7,6 +7,7 @@ use core::net::IpAddr;
 
 use super::Heard;
 use super::io::{Params, Tracked};
+use super::last_word::LastWord;
 use super::state::Reason;
 use super::timers::{master_down_interval, skew_time};
 use crate::time::{Span, Time};
@@ -36,6 +37,9 @@ pub const SOON: Span = Span::from_millis(100);
 
 /// An advert may be later than this, or than an eighth of its interval, without being late.
 const ADVERT_LATE: Span = Span::from_millis(1);
+
+/// Whoever claims the addresses announces them within this time.
+const ANNOUNCED: Span = Span::from_millis(50);
 
 /// What the down timer measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +105,13 @@ pub(super) struct Backup {
     resigned: Option<IpAddr>,
     /// A takeover that is under way.
     loss: Option<Loss>,
+    /// The better master that was followed until a lower one claimed the addresses. Should that one resign soon, it has
+    /// yielded.
+    better: Option<Tracked>,
+    /// When a router that would have to yield to this one last claimed the addresses.
+    claimed: Option<Time>,
+    /// What the tracked master is told, to which this router has yielded.
+    last_word: LastWord,
     /// A takeover that only the sync group holds back, and, if it comes from a loss, whose and when.
     ripe: Option<(Reason, Option<(IpAddr, Time)>)>,
 }
@@ -120,6 +131,9 @@ impl Backup {
             losses: 0,
             resigned: None,
             loss: None,
+            better: None,
+            claimed: None,
+            last_word: LastWord::NONE,
             ripe: None,
         }
     }
@@ -137,6 +151,21 @@ impl Backup {
         backup.learned = Some(heard.interval);
         backup.master = Some(tracked(heard));
         backup
+    }
+
+    /// The master was told that this router has yielded to it, and is told again.
+    pub(super) fn insist(&mut self, now: Time) {
+        self.last_word = self.master.map_or(LastWord::NONE, |master| LastWord::said(&master, now));
+    }
+
+    /// Whether the master is to be told now that this router has yielded.
+    pub(super) fn insists(&mut self, now: Time) -> bool {
+        self.last_word.due(now) && self.master.is_some()
+    }
+
+    /// Whether another router may be announcing the addresses at the moment.
+    pub(super) fn is_contested(&self, now: Time) -> bool {
+        self.claimed.is_some_and(|at| now.span_since(at) < ANNOUNCED)
     }
 
     /// Why this member of a sync group would be master by now.
@@ -207,6 +236,7 @@ impl Backup {
 
     pub(super) fn next_deadline(&self, params: &Params, priority: Priority) -> Time {
         let down = self.judged_at(params, priority);
+        let down = self.last_word.next().map_or(down, |at| down.min(at));
         match self.preempt_at(params) {
             Some(at) if self.master.is_some() => down.min(at),
             Some(_) | None => down,
@@ -224,7 +254,13 @@ impl Backup {
         self.grace_if_late(params, priority, now);
         // The tracked master was heard since (its stamp overtakes frames that wait in the queue): what they say
         // about resignations and other masters is outdated.
-        if self.master.is_some() && heard.at < self.anchor {
+        if let Some(master) = self.master
+            && heard.at < self.anchor
+        {
+            let other = tracked(heard);
+            if heard.priority > 0 && other.address != master.address && rank(&other) > rank(&master) {
+                self.better = Some(other);
+            }
             return Verdict::Nothing;
         }
         if heard.priority == 0 {
@@ -233,6 +269,7 @@ impl Backup {
         if heard.priority >= priority.get() || !params.preempt {
             self.lower_since = None;
         } else {
+            self.claimed = Some(heard.at);
             // "Else, if Preempt_Mode is True and the priority is lower: discard."
             if params.preempt_delay == Span::ZERO {
                 return self.ignore(heard);
@@ -245,10 +282,16 @@ impl Backup {
         self.learned = Some(heard.interval);
         self.losses = 0;
         let mut master = tracked(heard);
-        if let Some(known) = self.master
-            && known.address == master.address
-        {
-            master.last_seen = master.last_seen.max(known.last_seen);
+        match self.master {
+            Some(known) if known.address == master.address => {
+                self.last_word.heard(&known, heard.at);
+                master.last_seen = master.last_seen.max(known.last_seen);
+            }
+            Some(known) => {
+                self.last_word = LastWord::NONE;
+                self.better = (rank(&known) > rank(&master)).then_some(known);
+            }
+            None => self.last_word = LastWord::NONE,
         }
         // Another master that is respected is alive, whatever became of the first.
         if self.loss.is_some_and(|loss| loss.source != master.address) {
@@ -314,6 +357,7 @@ impl Backup {
             self.grace_if_late(params, priority, now);
         }
         if let Some(master) = &mut self.master {
+            self.last_word.heard(master, stamp);
             master.last_seen = master.last_seen.max(stamp);
             self.refresh(stamp);
         }
@@ -340,6 +384,15 @@ impl Backup {
         let outdated = heard.is_some_and(|at| at > loss.at);
         if known != Some(loss.source) || outdated {
             return Verdict::Nothing;
+        }
+        let silent = |better: &Tracked| loss.at.span_since(better.last_seen) >= better.interval;
+        if loss.reason == Reason::MasterResigned
+            && let Some(better) = self.better.take().filter(|better| !silent(better))
+        {
+            // It has yielded, and whoever it yielded to is master: followed from its next advert on.
+            let tracked = self.master.take().is_some();
+            (self.ignored, self.loss) = (Some(better), None);
+            return if tracked { Verdict::Untrack } else { Verdict::Nothing };
         }
         if let Some(advert) = self.advert_soon(&loss) {
             // Every backup waits for it, and they keep their order from then on.
@@ -445,6 +498,11 @@ impl Backup {
         self.ignored = self.master.take();
         Verdict::Untrack
     }
+}
+
+/// Of two masters, the greater one stays.
+const fn rank(master: &Tracked) -> (u8, IpAddr) {
+    (master.priority, master.address)
 }
 
 const fn tracked(heard: &Heard) -> Tracked {

@@ -159,7 +159,8 @@ pub enum Action {
     /// A router that must yield claims the addresses while we hold them: hosts may have learned its MAC, so the
     /// driver repeats the gratuitous ARPs.
     Contested,
-    /// A router that resigned was master beside us: the same, but nobody claims anything any more.
+    /// A router that resigned was master beside us, or one that must yield claimed the addresses just before we took them:
+    /// the same, but nobody claims anything any more.
     Yielded,
 }
 

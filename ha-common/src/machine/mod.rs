@@ -41,6 +41,7 @@
 
 mod backup;
 mod io;
+mod last_word;
 mod queue;
 mod state;
 mod timers;
@@ -344,10 +345,15 @@ impl Machine {
             None
         };
         if let Some(reason) = reason {
+            let mut backup = Backup::watching(heard);
             if self.params.higher_prio_send_advert {
                 self.actions.push(Action::SendAdvert { priority: ours });
+                // Perhaps because it hears nothing.
+                if self.reason == Reason::MasterUnreachable {
+                    backup.insist(now);
+                }
             }
-            self.enter(Phase::Backup(Backup::watching(heard)), reason, now);
+            self.enter(Phase::Backup(backup), reason, now);
             self.actions.push(Action::Track);
             return;
         }
@@ -378,11 +384,14 @@ impl Machine {
         match self.phase {
             Phase::Init | Phase::Fault => {}
             Phase::Backup(mut backup) => {
+                let insists = backup.insists(now);
                 let verdict = backup.timer(&self.params, self.priority, now);
                 self.phase = Phase::Backup(backup);
                 self.tracking(verdict);
                 if let backup::Verdict::Dead(reason) = verdict {
                     self.succeed(backup, reason, now);
+                } else if insists {
+                    self.actions.push(Action::SendAdvert { priority: self.priority.get() });
                 }
             }
             Phase::Master { due, .. } if now >= due => {
@@ -457,6 +466,11 @@ impl Machine {
         let master = self.phase;
         self.phase = from;
         self.enter(master, reason, now);
+        if let Phase::Backup(backup) = from
+            && backup.is_contested(now)
+        {
+            self.actions.push(Action::Yielded);
+        }
     }
 
     /// Passes a backup's change of mind on to whoever holds the fingerprint.

@@ -10,6 +10,7 @@ mod sequences;
 mod timing;
 mod verdict;
 mod watched;
+mod yielding;
 
 use core::net::{IpAddr, Ipv4Addr};
 use std::vec::Vec;

@@ -32,6 +32,8 @@ pub(super) struct Check {
     pub(super) doubt: Time,
     /// Nobody may change its state.
     pub(super) unchanged: bool,
+    /// This host answers, whatever happens.
+    pub(super) serves: Option<usize>,
     /// A death whose successor is timed.
     pub(super) died: Option<Time>,
     /// The latest fault.
@@ -50,6 +52,7 @@ impl Check {
             parted: Default::default(),
             doubt: Time(0),
             unchanged: false,
+            serves: None,
             died: None,
             last_fault: Time(0),
             transitions: Vec::new(),
@@ -101,6 +104,11 @@ impl World {
                 return Err(format!("39: h{id} answers although its main loop stands still"));
             }
         }
+        if let Some(id) = self.check.serves.filter(|&id| !answering[id]) {
+            return Err(format!(
+                "a stranger has closed the fence of h{id}, which nobody else takes over from"
+            ));
+        }
         if count < 2 {
             self.check.both_since = Default::default();
             self.check.parted = Default::default();
@@ -125,7 +133,10 @@ impl World {
                     self.check.both_since[a][b] = None;
                     continue;
                 }
-                let allowed = OVERLAP.plus(self.until_next_advert(a, b)).plus(self.until_next_advert(b, a));
+                let allowed = OVERLAP
+                    .plus(self.until_next_advert(a, b))
+                    .plus(self.until_next_advert(b, a))
+                    .plus(self.unanswered());
                 // A daemon that comes back before that advert does not take back what was allowed.
                 let (since, longest) = self.check.both_since[a][b].get_or_insert((now, allowed));
                 *longest = (*longest).max(allowed);
@@ -174,6 +185,12 @@ impl World {
         }
     }
 
+    /// Where a claim is not answered, whoever claims has to wait for the next advert.
+    fn unanswered(&self) -> Span {
+        let params = &self.hosts[0].params;
+        if params.lower_prio_no_advert { params.interval } else { Span::ZERO }
+    }
+
     /// A host that cannot be told from a dead one.
     fn may_be_unreachable(&self, prober: usize, peer: usize) -> bool {
         let host = &self.hosts[peer];
@@ -205,7 +222,7 @@ impl World {
         tracked: Option<usize>,
     ) -> Result<(), String> {
         if self.check.unchanged {
-            return Err(format!("a planned restart changed h{id} to {to}"));
+            return Err(format!("what changes nothing changed h{id} to {to}"));
         }
         match reason {
             Reason::MasterUnreachable => self.stats.unreachable += 1,

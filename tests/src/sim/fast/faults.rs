@@ -5,7 +5,8 @@ use ha_common::time::{Span, Time};
 
 use super::OVERLAP;
 use super::kernel::Kernel;
-use super::world::{Event, World};
+use super::switch::Port;
+use super::world::{Event, HOSTS, World};
 
 /// How long a dead process keeps the program array filled.
 const EMPTIED: Span = Span::from_millis(3);
@@ -42,6 +43,8 @@ pub(super) enum Fault {
     Stall { host: usize, span: Span },
     /// Frames from one host to another are lost.
     Cut { from: usize, to: usize, span: Span },
+    /// A port stands still: frames from it, to it or both are held, or lost.
+    Port { port: usize, ways: [bool; 2], lost: bool, span: Span },
     /// The switch loses everything for so short a time that nobody may notice.
     Drop { span: Span },
     /// The switch holds everything for so short a time that nobody may notice.
@@ -57,6 +60,11 @@ impl World {
     }
 
     pub(super) fn befall(&mut self, fault: Fault) {
+        self.strike(fault);
+        self.watch_masters();
+    }
+
+    fn strike(&mut self, fault: Fault) {
         let now = self.now;
         self.note(format!("** {fault:?}"));
         let hiccup = matches!(
@@ -139,19 +147,44 @@ impl World {
             Fault::Stall { host, span } => self.stall(host, span, true, true),
             Fault::Cut { from, to, span } => {
                 let until = now.after(span);
+                self.reach.disturb(until);
                 self.links[from][to].cut_until = until;
                 self.check.excuse(from, to, self.at_peace(until));
                 for (a, b) in [(from, to), (to, from)] {
                     self.check.silence(a, b, until.after(STALE));
                 }
             }
-            Fault::Drop { span } => self.links.iter_mut().flatten().for_each(|link| {
-                link.cut_until = link.cut_until.max(now.after(span));
-            }),
+            Fault::Port { port, ways: [inward, outward], lost, span } => {
+                let until = now.after(span);
+                let Port { inward: into, outward: from } = &mut self.switch.ports[port];
+                for trouble in [inward.then_some(into), outward.then_some(from)].into_iter().flatten() {
+                    let end = if lost { &mut trouble.cut_until } else { &mut trouble.held_until };
+                    *end = until.max(*end);
+                }
+                if port < HOSTS {
+                    for other in (0..self.hosts.len()).filter(|&other| other != port) {
+                        self.check.excuse(port, other, self.at_peace(until));
+                        for (a, b) in [(port, other), (other, port)] {
+                            self.check.silence(a, b, until.after(STALE));
+                        }
+                    }
+                }
+                self.reach.disturb(if lost { until } else { now });
+            }
+            Fault::Drop { span } => {
+                self.reach.disturb(now.after(span));
+                self.links.iter_mut().flatten().for_each(|link| {
+                    link.cut_until = link.cut_until.max(now.after(span));
+                });
+            }
             Fault::Hold { span } => self.links.iter_mut().flatten().for_each(|link| {
                 link.held_until = link.held_until.max(now.after(span));
             }),
-            Fault::ClearUp => self.weather.loss = 0,
+            Fault::ClearUp => {
+                if std::mem::take(&mut self.weather.loss) > 0 {
+                    self.reach.disturb(now);
+                }
+            }
         }
     }
 

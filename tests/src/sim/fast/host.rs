@@ -5,12 +5,15 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ha_common::announce::Bursts;
 use ha_common::judge::{Event as Judged, PeerJudge, Settings, fast_skew_time};
 use ha_common::machine::{Action, Effect, FAST_HANDOVER, Input, Machine, Params, Reason, State};
 use ha_common::time::{Span, Time};
 use ha_common::types::Priority;
 
 use super::kernel::{Kernel, vrid};
+use super::letter::{Letter, Ways, source};
+use super::switch::Mac;
 use super::world::{Frame, HOSTS};
 
 /// A host. Its address grows with its number.
@@ -21,6 +24,7 @@ pub(super) struct Host {
     pub(super) priority: Priority,
     pub(super) settings: Settings,
     pub(super) lease: Span,
+    pub(super) ways: Ways,
     /// It probes its masters. One that does not has the RFC's timers, like stock keepalived.
     pub(super) probes: bool,
     pub(super) powered: bool,
@@ -51,6 +55,13 @@ pub(super) struct Daemon {
     pub(super) progress: Time,
     /// SIGSTOP: the kernel's timers go on, both stand still.
     pub(super) stopped: bool,
+    /// When announcements are due.
+    bursts: Bursts,
+    /// When the lease thread looks next, and the latest resumption of probes that it has told.
+    look_at: Time,
+    told: Time,
+    /// It has told the main loop.
+    resumed: bool,
 }
 
 /// What a step of the daemon did.
@@ -60,19 +71,19 @@ pub(super) struct Output {
     pub(super) transitions: Vec<(State, State, Reason, Option<usize>)>,
     pub(super) probes: Vec<(usize, u64)>,
     pub(super) verdicts: Vec<(usize, Judged)>,
+    /// One round of gratuitous ARP.
+    pub(super) announce: bool,
     pub(super) wake_main: bool,
     pub(super) wake_live: bool,
 }
 
 pub(super) fn address(id: usize) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(172, 16, 1, u8::try_from(id + 11).unwrap_or(u8::MAX)))
+    IpAddr::V4(Ipv4Addr::new(172, 16, 1, source(id)))
 }
 
-fn number(address: IpAddr) -> usize {
-    match address {
-        IpAddr::V4(address) => usize::from(address.octets()[3]) - 11,
-        IpAddr::V6(_) => HOSTS,
-    }
+/// The host with this address, if it is one of the cluster.
+fn number(from: IpAddr) -> Option<usize> {
+    (0..HOSTS).find(|&id| address(id) == from)
 }
 
 impl Host {
@@ -82,6 +93,7 @@ impl Host {
         priority: Priority,
         settings: Settings,
         lease: Span,
+        ways: Ways,
         probes: bool,
     ) -> Self {
         Self {
@@ -90,6 +102,7 @@ impl Host {
             priority,
             settings,
             lease,
+            ways,
             probes,
             powered: true,
             frozen_until: Time(0),
@@ -108,6 +121,33 @@ impl Host {
         self.powered && self.frozen_until <= now && self.kernel.answers(now)
     }
 
+    /// Where its adverts, and what is sent for the virtual address, come from.
+    pub(super) const fn mac(&self) -> Mac {
+        if self.ways.virtual_mac { Mac::VIRTUAL } else { Mac(self.id) }
+    }
+
+    /// Another router's advert comes in, whether or not somebody is there to judge it. True if the daemon is to be woken.
+    pub(super) fn hear(&mut self, letter: Letter, now: Time) -> bool {
+        self.kernel.orphaned = !self.kernel.alive;
+        let judged_here = !self.kernel.guard().unattended(now.0);
+        if self.kernel.program
+            && self.kernel.addresses
+            && !judged_here
+            && letter.supersedes(self, &self.kernel.known, now)
+        {
+            self.kernel.superseded = true;
+        }
+        if self.daemon.is_none() {
+            return false;
+        }
+        if self.kernel.fingerprint == Some(letter) {
+            self.kernel.stamp = now;
+            return false;
+        }
+        self.kernel.hand_up(letter, now);
+        true
+    }
+
     /// Starts the daemon. It resumes an earlier run's role if the restart was planned and is in time, or if nobody
     /// can have noticed; otherwise it removes what that run left behind. True if it resumes.
     pub(super) fn start(&mut self, incarnation: u64, peers: usize, now: Time) -> (bool, Output) {
@@ -119,6 +159,8 @@ impl Host {
             && kernel.master
             && !kernel.superseded
             && (planned || (!kernel.probed(now) && patience));
+        let vouched = kernel.lease_until.0.saturating_sub(self.lease.0);
+        let unheard = resume && kernel.last_other.0 > vouched;
         let mut output = Output::default();
         let machine = if resume {
             Machine::resume_master(self.params, self.priority, address(self.id), now)
@@ -128,6 +170,7 @@ impl Host {
             Machine::new(self.params, self.priority, now)
         };
         kernel.queue.clear();
+        kernel.known.clear();
         kernel.replies = Default::default();
         kernel.fingerprint = None;
         kernel.program = true;
@@ -149,6 +192,10 @@ impl Host {
             live_stalled: Time(0),
             progress: now,
             stopped: false,
+            bursts: Bursts::new(self.ways.garp),
+            look_at: now,
+            told: kernel.resumed,
+            resumed: unheard,
         };
         while let Some(action) = daemon.machine.poll_action() {
             if let Action::SendAdvert { priority } = action {
@@ -171,13 +218,18 @@ impl Host {
         }
         daemon.progress = now;
         self.feed_stamp(&mut daemon, now, &mut output)?;
-        for (from, priority, at) in std::mem::take(&mut self.kernel.queue) {
-            if priority > 0 {
-                daemon.judges[from].heard(at, now);
+        for (letter, at) in std::mem::take(&mut self.kernel.queue) {
+            let Some(judged) = letter.judged(self) else { continue };
+            if !self.kernel.known.contains(&letter.source) {
+                self.kernel.known.push(letter.source);
             }
-            let advert =
-                Input::Advert { source: address(from), priority, interval: self.params.interval, at };
-            self.feed(&mut daemon, advert, Some((from, priority, at)), now, &mut output)?;
+            let priority = judged.advert.priority;
+            if priority > 0 && letter.sender() < daemon.judges.len() {
+                daemon.judges[letter.sender()].heard(at, now);
+            }
+            let interval = judged.advert.interval.span();
+            let advert = Input::Advert { source: judged.source, priority, interval, at };
+            self.feed(&mut daemon, advert, Some((letter, at)), now, &mut output)?;
         }
         self.feed_stamp(&mut daemon, now, &mut output)?;
         for input in std::mem::take(&mut daemon.inputs) {
@@ -206,7 +258,13 @@ impl Host {
         if now >= daemon.machine.next_deadline() {
             self.feed(&mut daemon, Input::Timer, None, now, &mut output)?;
         }
-        let followed = daemon.machine.watched().map(|master| number(master.address));
+        // A router that did not probe for a while may have taken the addresses meanwhile.
+        if std::mem::take(&mut daemon.resumed) && daemon.machine.state() == State::Master {
+            let (after, rounds) = self.ways.again;
+            daemon.bursts.contested(now, after, rounds);
+        }
+        output.announce = daemon.bursts.due(now) && daemon.machine.state().holds_addresses();
+        let followed = daemon.machine.watched().and_then(|master| number(master.address));
         for (peer, judge) in daemon.judges.iter_mut().enumerate() {
             let before = judge.next_deadline();
             judge.follow(followed == Some(peer), now);
@@ -223,8 +281,10 @@ impl Host {
     }
 
     fn feed_stamp(&mut self, daemon: &mut Daemon, now: Time, output: &mut Output) -> Result<(), String> {
-        if let Some((from, _)) = self.kernel.fingerprint {
-            daemon.judges[from].heard(self.kernel.stamp, now);
+        if let Some(letter) = self.kernel.fingerprint {
+            if let Some(judge) = daemon.judges.get_mut(letter.sender()) {
+                judge.heard(self.kernel.stamp, now);
+            }
             self.feed(daemon, Input::Seen(self.kernel.stamp), None, now, output)?;
         }
         Ok(())
@@ -234,14 +294,14 @@ impl Host {
         &mut self,
         daemon: &mut Daemon,
         input: Input,
-        advert: Option<(usize, u8, Time)>,
+        advert: Option<(Letter, Time)>,
         now: Time,
         output: &mut Output,
     ) -> Result<(), String> {
         // A verdict may be about another than the lower-priority master that is ignored by now.
         let accused = |peer: &usize| daemon.judges[*peer].verdict().is_some();
-        let ignored = daemon.machine.watched().map(|master| number(master.address)).filter(accused);
-        let tracked = daemon.machine.master().map(|master| number(master.address)).or(ignored);
+        let ignored = daemon.machine.watched().and_then(|master| number(master.address)).filter(accused);
+        let tracked = daemon.machine.master().and_then(|master| number(master.address)).or(ignored);
         daemon.machine.handle(input, now);
         let master = daemon.machine.state() == State::Master;
         // The bit is set before the first advert.
@@ -258,20 +318,31 @@ impl Host {
                         Effect::TakeOver => {
                             self.kernel.lease_until = self.kernel.lease_until.max(now.after(self.lease));
                             (self.kernel.superseded, self.kernel.addresses) = (false, true);
+                            daemon.bursts.start(now);
                         }
-                        Effect::Release => self.kernel.release(),
+                        Effect::Release => {
+                            self.kernel.release();
+                            daemon.bursts.stop();
+                        }
+                    }
+                    // Who asks is to hear of the successor.
+                    if to == State::Leaving {
+                        daemon.bursts.stop();
                     }
                     output.transitions.push((from, to, reason, tracked));
                 }
                 Action::Track => {
-                    let (from, priority, at) = advert.ok_or("tracks without an advert")?;
-                    if self.kernel.fingerprint.replace((from, priority)) != Some((from, priority)) {
+                    let (letter, at) = advert.ok_or("tracks without an advert")?;
+                    if self.kernel.fingerprint.replace(letter) != Some(letter) {
                         self.kernel.stamp = at;
                     }
                 }
                 Action::Untrack => self.kernel.fingerprint = None,
                 Action::DuplicateAddress => return Err(format!("h{} heard itself", self.id)),
-                Action::Contested | Action::Yielded => {}
+                Action::Contested | Action::Yielded => {
+                    let (after, rounds) = self.ways.again;
+                    daemon.bursts.contested(now, after, rounds);
+                }
             }
         }
         self.kernel.muted = self.kernel.addresses && !daemon.machine.answers();
@@ -305,6 +376,12 @@ impl Host {
                 output.wake_main = true;
             }
         }
+        if daemon.look_at <= now {
+            daemon.look_at = now.after(Span(self.lease.0 / 3));
+            if std::mem::replace(&mut daemon.told, self.kernel.resumed) != self.kernel.resumed {
+                (daemon.resumed, output.wake_main) = (true, true);
+            }
+        }
         let progress = now.span_since(daemon.progress) < Span(self.lease.0 / 2);
         if self.kernel.addresses && self.must_step_down(now) {
             output.wake_main = true;
@@ -322,7 +399,9 @@ impl Host {
     /// When the main loop wants the CPU.
     pub(super) fn main_due(&self) -> Time {
         self.daemon.as_ref().map_or(Time::NEVER, |daemon| {
-            daemon.machine.next_deadline().min(daemon.progress.after(Span(self.lease.0 / 4)))
+            let announcement = daemon.bursts.next().unwrap_or(Time::NEVER);
+            let next = daemon.machine.next_deadline().min(announcement);
+            next.min(daemon.progress.after(Span(self.lease.0 / 4)))
         })
     }
 
@@ -330,7 +409,7 @@ impl Host {
     pub(super) fn live_due(&self, now: Time) -> Time {
         self.daemon.as_ref().map_or(Time::NEVER, |daemon| {
             let judges = daemon.judges.iter().map(PeerJudge::next_deadline).min();
-            judges.unwrap_or(Time::NEVER).min(now.after(Span(self.lease.0 / 4)))
+            judges.unwrap_or(Time::NEVER).min(now.after(Span(self.lease.0 / 4))).min(daemon.look_at)
         })
     }
 }

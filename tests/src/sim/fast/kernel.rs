@@ -1,13 +1,15 @@
 //! The kernel half of a host: the XDP program's view of probes, the lease, the window and the fence.
 
-use ha_common::classify::Packet;
-use ha_common::fence::{Ban, Claim, Guard, KNOWN, PROBED_NS, Wanted, steadiness};
+use ha_common::fence::{Ban, Guard, KNOWN, PROBED_NS, RESUMED_NS, Wanted, steadiness};
 use ha_common::judge::Answered;
 use ha_common::probe::Masters;
+use ha_common::rate::Window;
 use ha_common::time::{Span, Time};
-use ha_common::types::{Family, Vrid};
+use ha_common::types::Vrid;
 
-use super::world::{Frame, HOSTS};
+use super::letter::Letter;
+use super::switch::PORTS;
+use super::world::Frame;
 
 /// The virtual router of the cluster.
 pub(super) fn vrid() -> Vrid {
@@ -24,7 +26,7 @@ pub(super) struct Kernel {
     /// The daemon's half of it is reached.
     pub(super) alive: bool,
     /// The program has found that it is not.
-    orphaned: bool,
+    pub(super) orphaned: bool,
     pub(super) lease_until: Time,
     pub(super) restart_until: Time,
     pub(super) master: bool,
@@ -34,14 +36,21 @@ pub(super) struct Kernel {
     pub(super) muted: bool,
     pub(super) responder: u64,
     pub(super) last_probe: Option<Time>,
-    /// How steadily each host has probed, and when last.
-    probers: [(u32, Time); HOSTS],
-    pub(super) replies: [Option<Answered>; HOSTS],
+    /// When a known router last probed after a pause.
+    pub(super) resumed: Time,
+    /// How steadily each port has probed, when last, and whether with the key.
+    probers: [(u32, Time, bool); PORTS],
+    pub(super) replies: [Option<Answered>; PORTS],
     /// The tracked master's advert.
-    pub(super) fingerprint: Option<(usize, u8)>,
+    pub(super) fingerprint: Option<Letter>,
     pub(super) stamp: Time,
-    /// Adverts for the daemon: sender, priority, arrival.
-    pub(super) queue: Vec<(usize, u8, Time)>,
+    /// When the latest advert came that was no such.
+    pub(super) last_other: Time,
+    /// Whose adverts were accepted.
+    pub(super) known: Vec<u8>,
+    /// Adverts for the daemon, and when they came.
+    pub(super) queue: Vec<(Letter, Time)>,
+    window: Window,
 }
 
 impl Kernel {
@@ -58,11 +67,15 @@ impl Kernel {
             master: false,
             responder: 0,
             last_probe: None,
-            probers: [(0, Time(0)); HOSTS],
-            replies: [None; HOSTS],
+            resumed: Time(0),
+            probers: [(0, Time(0), false); PORTS],
+            replies: [None; PORTS],
             fingerprint: None,
             stamp: Time(0),
+            last_other: Time(0),
+            known: Vec::new(),
             queue: Vec::new(),
+            window: Window { start_ns: 0, used: 0 },
         }
     }
 
@@ -83,7 +96,8 @@ impl Kernel {
 
     /// Whether probes of this host count.
     pub(super) fn knows(&self, host: usize) -> bool {
-        self.probers[host].0 >= KNOWN
+        let (steady, _, keyed) = self.probers[host];
+        steady >= KNOWN || keyed
     }
 
     pub(super) fn probed(&self, now: Time) -> bool {
@@ -92,46 +106,31 @@ impl Kernel {
 
     /// Whether ARP for the virtual address is answered.
     pub(super) fn answers(&self, now: Time) -> bool {
+        self.lets_in(Wanted { address: [0, 1], question: true, answer: false }, now)
+    }
+
+    /// Whether packets to the virtual address are taken.
+    pub(super) fn takes(&self, now: Time) -> bool {
+        self.lets_in(Wanted { address: [0, 1], question: false, answer: false }, now)
+    }
+
+    fn lets_in(&self, wanted: Wanted, now: Time) -> bool {
         let ban = Ban {
             closed: self.guard().closed(now.0),
             superseded: self.superseded,
             muted: self.muted,
             refused: false,
         };
-        let question = Wanted { address: [0, 1], question: true, answer: false };
-        self.addresses && !(self.program && ban.keeps_out(&question))
+        self.addresses && !(self.program && ban.keeps_out(&wanted))
     }
 
-    /// Another router's advert comes in, whether or not somebody is there to judge it.
-    pub(super) fn hear(&mut self, priority: u8, now: Time) {
-        self.orphaned = !self.alive;
-        let claim = Claim {
-            kind: 0x31,
-            proven: true,
-            known: true,
-            peers_only: false,
-            ours: true,
-            restarting: now < self.restart_until,
-            priority: 255,
-            foreign: true,
-            multicast: true,
-            unicast_router: false,
-            start: [0x31, vrid().get(), priority, 1],
-        };
-        let (pdu_len, ttl) = (12, 255);
-        let packet = Packet {
-            family: Family::V4,
-            vrid: vrid(),
-            ip_at: 14,
-            ip_len: 20 + pdu_len,
-            pdu_at: 20,
-            pdu_len,
-            ttl,
-            authenticated: false,
-        };
-        if self.program && self.addresses && self.guard().unattended(now.0) && claim.is_master(&packet) {
-            self.superseded = true;
-        }
+    /// An advert that the daemon has to judge. Not every one of a flood is kept.
+    pub(super) fn hand_up(&mut self, letter: Letter, now: Time) {
+        self.last_other = now;
+        let tracked = self.fingerprint.is_some_and(|known| known.source == letter.source);
+        let Some(window) = self.window.admit(now.0, tracked) else { return };
+        self.window = window;
+        self.queue.push((letter, now));
     }
 
     /// A daemon runs the program from now on.
@@ -148,6 +147,7 @@ impl Kernel {
     pub(super) fn reflect(
         &mut self,
         [me, from]: [usize; 2],
+        keyed: bool,
         sequence: u64,
         prober: u64,
         now: Time,
@@ -156,12 +156,15 @@ impl Kernel {
             return None;
         }
         self.orphaned = !self.alive;
-        let (steady, last) = self.probers[from];
+        let (steady, last, _) = self.probers[from];
         let attended = !self.guard().unattended(now.0);
-        self.probers[from] = (steadiness(steady, now.span_since(last).0, attended), now);
+        self.probers[from] = (steadiness(steady, now.span_since(last).0, attended), now, keyed);
         let known = self.knows(from);
         if known {
             self.last_probe = Some(now);
+            if last > Time(0) && now.span_since(last).0 >= RESUMED_NS {
+                self.resumed = now;
+            }
         }
         let mut masters = Masters::NONE;
         masters.set(vrid(), self.master);

@@ -7,8 +7,8 @@
 //!
 //! Some hosts do not probe: the others are their masters, or take over from them, by the RFC's timers alone.
 //!
-//! What must not live here: the rules themselves. Judge, machine and the fence's decisions are the real ones; the
-//! XDP program around the latter is modelled.
+//! What must not live here: the rules themselves. Judge, machine, announcements and the fence's decisions are the real
+//! ones; the XDP program around the latter is modelled.
 //!
 //! # What is checked
 //!
@@ -23,12 +23,29 @@
 //! - Detection: a dead host, a killed or frozen daemon is replaced within the bound that follows from the settings:
 //!   5 ms for a dead host with the defaults.
 //! - Restart: a planned one changes no state anywhere.
+//! - Clients: while exactly one living router is master and messages flow between them, a client reaches it, or does within
+//!   50 ms (`reach`). A single port that stands still, one way or both, costs no client more than that and the stall.
+//! - Strangers: whoever does not know the secret changes nothing (`hostile`).
+//!
+//! # What is around the hosts
+//!
+//! A `switch` that learns which port a MAC address is at, clients whose ARP caches are Linux's (`client`), and a stranger
+//! (`hostile`). Adverts are bytes that [`ha_common::validate`] judges (`letter`), announcements are
+//! [`ha_common::announce`]'s.
 
 mod check;
+mod client;
 mod faults;
 mod host;
+mod hostile;
+mod hostile_rounds;
 mod kernel;
+mod letter;
+mod reach;
+mod stalls;
 mod story;
+mod switch;
+mod wire;
 mod world;
 
 use ha_common::time::Span;
@@ -75,6 +92,18 @@ pub struct FastStats {
     pub slow_default: u64,
     /// The longest time that two hosts answered without an excuse, in nanoseconds.
     pub overlap_ns: u64,
+    /// Packets that clients wanted to send.
+    pub packets: u64,
+    /// The longest time for which a client did not reach the master although it should, in nanoseconds.
+    pub cut_off_ns: u64,
+    /// Stalls of a single port.
+    pub port_stalls: u64,
+    /// How often the stranger began.
+    pub attacks: u64,
+    /// Clients that had to reach the master at the end of a round.
+    pub owed: u64,
+    /// Those that were excused.
+    pub excused: u64,
 }
 
 impl FastStats {
@@ -97,5 +126,11 @@ impl FastStats {
         self.slowest_default_ns = self.slowest_default_ns.max(other.slowest_default_ns);
         self.slow_default += other.slow_default;
         self.overlap_ns = self.overlap_ns.max(other.overlap_ns);
+        self.packets += other.packets;
+        self.cut_off_ns = self.cut_off_ns.max(other.cut_off_ns);
+        self.port_stalls += other.port_stalls;
+        self.attacks += other.attacks;
+        self.owed += other.owed;
+        self.excused += other.excused;
     }
 }

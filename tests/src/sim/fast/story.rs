@@ -1,15 +1,23 @@
 //! One seed, one story.
 
+use ha_common::announce;
 use ha_common::judge::Settings;
-use ha_common::machine::{Params, State};
+use ha_common::machine::{FAST_HANDOVER, HANDOVER, Params, State};
+use ha_common::packet::Auth;
+use ha_common::probe::{Secret, derived_key, key};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Priority, Version};
 
 use super::FastStats;
+use super::client::Client;
 use super::faults::Fault;
 use super::host::Host;
+use super::hostile::harmless;
 use super::kernel::vrid;
+use super::letter::Ways;
+use super::switch::CLIENTS;
 use super::world::{Event, Weather, World};
+use super::{hostile_rounds, stalls};
 use crate::sim::Failure;
 use crate::sim::rng::Rng;
 
@@ -28,9 +36,37 @@ pub fn run(seed: u64) -> Result<FastStats, Box<Failure>> {
     }
 }
 
+/// How the routers of a cluster speak.
+fn ways(rng: &mut Rng) -> Ways {
+    const PASSWORD: [u8; 8] = *b"secret\0\0";
+    // VRRPv2 counts in seconds, which makes a long story.
+    let version = if rng.chance(2) { Version::V2 } else { Version::V3 };
+    let (auth, secret) = match version {
+        Version::V2 => (Auth::Password(PASSWORD), Some(Secret::Derived(derived_key(*b"PASS", PASSWORD)))),
+        Version::V3 if rng.chance(30) => (Auth::None, Some(Secret::Configured(key(b"fast key")))),
+        Version::V3 => (Auth::None, None),
+    };
+    let repeat = rng.pick(&[1, 3, 5]);
+    let delay = rng.pick(&[Span::ZERO, Span::from_secs(5)]);
+    Ways {
+        version,
+        auth,
+        listed: rng.chance(30),
+        secret,
+        virtual_mac: rng.chance(25),
+        garp: announce::Settings { repeat, delay, refresh: Span::ZERO, refresh_repeat: 1 },
+        again: (delay, repeat),
+    }
+}
+
 fn cluster(rng: &mut Rng) -> World {
-    let count = 2 + rng.index(3).min(rng.index(3));
-    let interval = Span::from_millis(rng.pick(&[50, 100, 200, 200]));
+    let ways = ways(rng);
+    let (count, interval) = match ways.version {
+        Version::V2 => (2, Span::SECOND),
+        Version::V3 => {
+            (2 + rng.index(3).min(rng.index(3)), Span::from_millis(rng.pick(&[50, 100, 200, 200])))
+        }
+    };
     let lease = Span::from_millis(rng.pick(&[50, 100, 100, 100, 200]));
     let mut settings = Settings { user_space_window: lease, ..Settings::default() };
     if rng.chance(40) {
@@ -43,13 +79,22 @@ fn cluster(rng: &mut Rng) -> World {
         priorities.push(rng.pick(&[60, 90, 100, 100, 101, 150, 200, 254]));
     }
     let nopreempt = rng.chance(20);
+    let lower_prio_no_advert = rng.chance(15);
     let quiet = rng.chance(30);
     let hosts = priorities.into_iter().enumerate().map(|(id, priority)| {
-        let params = Params { interval, preempt: !nopreempt, ..Params::new(vrid(), Family::V4, Version::V3) };
+        let params = Params {
+            interval,
+            preempt: !nopreempt,
+            lower_prio_no_advert,
+            // As the daemon has it.
+            higher_prio_send_advert: !ways.virtual_mac,
+            handover: if ways.virtual_mac { FAST_HANDOVER } else { HANDOVER },
+            ..Params::new(vrid(), Family::V4, ways.version)
+        };
         // Beside it, or it alone, a router that does not probe: stock keepalived, or fast failover is off.
         let probes = !quiet || rng.chance(30);
         let priority = Priority::new(priority).unwrap_or(Priority::DEFAULT);
-        Host::new(id, params, priority, settings, lease, probes)
+        Host::new(id, params, priority, settings, lease, ways, probes)
     });
     let hosts = hosts.collect();
     let weather = Weather {
@@ -63,50 +108,76 @@ fn cluster(rng: &mut Rng) -> World {
             (10, Span::from_micros(800)),
         ]),
     };
-    World::new(rng.clone(), hosts, weather)
+    let clients = (0..1 + rng.index(CLIENTS)).map(|_| {
+        let pace = Span::from_millis(rng.pick(&[2, 5, 10]));
+        let delay = Span::from_millis(rng.pick(&[300, 1_000, 5_000]));
+        Client::new(pace, delay, Span::from_secs(rng.pick(&[1, 30])))
+    });
+    let clients = clients.collect();
+    World::new(rng.clone(), hosts, clients, weather)
 }
 
 fn tell(world: &mut World) -> Result<(), String> {
     let priorities: Vec<u8> = world.hosts.iter().map(|host| host.priority.get()).collect();
-    world.note(format!("priorities {priorities:?}, {:?}, {:?}", world.hosts[0].settings, world.weather));
+    world.note(format!(
+        "priorities {priorities:?}, {:?}, {:?}, {:?}",
+        world.hosts[0].settings, world.hosts[0].params, world.weather
+    ));
     for host in 0..world.hosts.len() {
         world.start(host);
     }
-    let calm = world.hosts[0].params.interval.times(5).plus(Span::from_millis(50));
-    pass(world, calm)?;
-    for _ in 0..1 + world.rng.below(3) {
+    for id in 0..world.clients.len() {
+        let phase = world.rng.span(Span::ZERO, world.clients[id].pace);
+        world.push(world.now.after(phase), Event::Client { id });
+    }
+    pass(world, calm(world))?;
+    settled(world)?;
+    let rounds = if world.hosts[0].ways.version == Version::V2 { 1 } else { 3 };
+    for _ in 0..1 + world.rng.below(rounds) {
+        if world.rng.chance(20) {
+            let attack = world.rng.pick(&harmless(&world.hosts[0].ways));
+            let span = world.rng.span(Span::ZERO, Span::from_millis(800));
+            world.attack(attack, span);
+        }
         round(world)?;
         heal(world)?;
-        pass(world, calm)?;
+        pass(world, calm(world))?;
         settled(world)?;
     }
     Ok(())
 }
 
-fn pass(world: &mut World, span: Span) -> Result<(), String> {
+/// Until everything that follows from something has happened.
+pub(super) fn calm(world: &World) -> Span {
+    world.hosts[0].params.interval.times(5).plus(Span::from_millis(50))
+}
+
+pub(super) fn pass(world: &mut World, span: Span) -> Result<(), String> {
     let end = world.now.after(span);
     world.run_until(end)
 }
 
-fn settled(world: &World) -> Result<(), String> {
+pub(super) fn settled(world: &mut World) -> Result<(), String> {
     let masters = world.hosts.iter().filter(|host| host.state() == State::Master).count();
     let answering = world.hosts.iter().filter(|host| host.answers(world.now)).count();
     if masters == 1 && answering == 1 {
+        world.release_excused();
         return Ok(());
     }
     Err(format!("38: {masters} masters, {answering} answer, after all is well"))
 }
 
 /// Everything works, everybody runs.
-fn heal(world: &mut World) -> Result<(), String> {
-    world.weather.loss = 0;
-    let now = world.now;
+pub(super) fn heal(world: &mut World) -> Result<(), String> {
+    world.befall(Fault::ClearUp);
+    let now = world.now.max(world.stranger.until);
+    let ports = world.switch.ports.iter().map(|port| port.inward.over().max(port.outward.over()));
     let cuts = world.links.iter().flatten().map(|link| link.cut_until.max(link.held_until));
     let stalls = world.hosts.iter().map(|host| {
         let daemon = host.daemon.as_ref();
         host.frozen_until.max(daemon.map_or(now, |daemon| daemon.main_stalled.max(daemon.live_stalled)))
     });
-    let well = cuts.chain(stalls).max().map_or(now, |at| at.max(now));
+    let well = cuts.chain(stalls).chain(ports).max().map_or(now, |at| at.max(now));
     world.run_until(well)?;
     for host in 0..world.hosts.len() {
         world.befall(Fault::Thaw { host });
@@ -132,7 +203,7 @@ fn heal(world: &mut World) -> Result<(), String> {
     Ok(())
 }
 
-fn master(world: &World) -> usize {
+pub(super) fn master(world: &World) -> usize {
     world.hosts.iter().position(|host| host.state() == State::Master).unwrap_or(0)
 }
 
@@ -141,7 +212,12 @@ fn round(world: &mut World) -> Result<(), String> {
     let backup = (host + 1 + world.rng.index(world.hosts.len() - 1)) % world.hosts.len();
     let now = world.now;
     let timed = true;
-    match world.rng.below(16) {
+    // Of those with a password, which take long, some are to meet everything that a stranger does.
+    let kind = match world.hosts[0].ways.version {
+        Version::V2 if world.rng.chance(50) => world.rng.pick(&[18, 19]),
+        _ => world.rng.below(22),
+    };
+    match kind {
         0 | 1 => world.befall(Fault::Die { host, timed }),
         2 | 3 => world.befall(Fault::Kill { host, timed }),
         4 => {
@@ -150,9 +226,11 @@ fn round(world: &mut World) -> Result<(), String> {
             world.push(now.after(thaw), Event::Fault(Fault::Thaw { host }));
         }
         5 => {
+            // Whoever yielded has said so for the last time.
+            pass(world, Span::SECOND)?;
             world.check.unchanged = true;
             // Within the patience that the RFC's timers have.
-            let longest = Span(world.hosts[host].params.interval.0 * 3 / 2);
+            let longest = Span(world.hosts[host].params.interval.0 * 3 / 2).min(Span::from_millis(900));
             let takes = world.rng.span(Span::from_millis(5), longest);
             world.befall(Fault::Restart { host, window: Span::from_secs(1), takes });
             pass(world, takes.plus(Span::from_millis(20)))?;
@@ -182,6 +260,9 @@ fn round(world: &mut World) -> Result<(), String> {
             let span = world.rng.span(Span::from_millis(1300), Span::from_millis(2000));
             pass(world, span)?;
         }
+        13..=17 => stalls::stalls(world)?,
+        18 => hostile_rounds::live(world)?,
+        19 => hostile_rounds::alone(world)?,
         _ => chaos(world)?,
     }
     let span = world.rng.span(Span::from_millis(20), Span::from_millis(450));
@@ -248,7 +329,7 @@ fn chaos(world: &mut World) -> Result<(), String> {
         let other = (host + 1 + world.rng.index(world.hosts.len() - 1)) % world.hosts.len();
         let span = world.rng.span(Span::from_micros(100), Span::from_millis(200));
         let timed = false;
-        let fault = match world.rng.below(13) {
+        let fault = match world.rng.below(14) {
             0 => Fault::Die { host, timed },
             1 => Fault::Boot { host },
             2 => Fault::Kill { host, timed },
@@ -264,6 +345,12 @@ fn chaos(world: &mut World) -> Result<(), String> {
             9 => Fault::Restart { host, window: Span::from_millis(100), takes: span },
             10 => Fault::Stop { host },
             11 => Fault::StallMain { host, span },
+            12 => Fault::Port {
+                port: host,
+                ways: world.rng.pick(&[[true, true], [true, false], [false, true]]),
+                lost: world.rng.chance(50),
+                span,
+            },
             _ => Fault::Stall { host, span },
         };
         world.befall(fault);

@@ -8,8 +8,14 @@ use ha_common::time::{Span, Time};
 
 use super::FastStats;
 use super::check::Check;
+use super::client::{Arp, Client};
 use super::faults::Fault;
 use super::host::{Host, Output};
+use super::hostile::Stranger;
+use super::letter::Letter;
+use super::reach::Reach;
+use super::switch::{Mac, PORTS, Switch, To};
+use super::wire::Link;
 use crate::sim::rng::Rng;
 use crate::sim::timeline::millis;
 
@@ -22,9 +28,34 @@ const KEEP: usize = 120;
 /// A frame on the wire.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Frame {
-    Advert { from: usize, priority: u8 },
-    Probe { from: usize, sequence: u64, prober: u64 },
-    Reply { from: usize, prober: u64, answer: Answered },
+    Advert {
+        letter: Letter,
+    },
+    Probe {
+        from: usize,
+        sequence: u64,
+        prober: u64,
+    },
+    Reply {
+        from: usize,
+        prober: u64,
+        answer: Answered,
+    },
+    /// A probe of the stranger's, by its number.
+    Foreign {
+        probe: usize,
+    },
+    /// ARP for the virtual address; the sender's MAC address is said to be this.
+    Arp {
+        kind: Arp,
+        from: usize,
+        mac: Mac,
+    },
+    /// A client's packet to the virtual address.
+    Data {
+        from: usize,
+        sent: Time,
+    },
 }
 
 /// What happens.
@@ -34,6 +65,19 @@ pub(super) enum Event {
         to: usize,
         frame: Frame,
     },
+    /// A frame that was held reaches the switch.
+    Enter {
+        from: usize,
+        mac: Mac,
+        to: To,
+        frame: Frame,
+    },
+    /// A client sends.
+    Client {
+        id: usize,
+    },
+    /// The stranger sends.
+    Stranger,
     Main {
         host: usize,
     },
@@ -72,24 +116,17 @@ pub(super) struct Weather {
     pub(super) sleepy: (u64, Span),
 }
 
-/// A directed link's trouble.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Link {
-    /// Frames are lost until then.
-    pub(super) cut_until: Time,
-    /// Frames are held until then.
-    pub(super) held_until: Time,
-    /// Latest arrival: good switches keep the order.
-    latest: Time,
-}
-
 pub(super) struct World {
     pub(super) now: Time,
     pub(super) rng: Rng,
     pub(super) hosts: Vec<Host>,
     pub(super) weather: Weather,
-    pub(super) links: [[Link; HOSTS]; HOSTS],
+    pub(super) links: [[Link; PORTS]; PORTS],
+    pub(super) switch: Switch,
+    pub(super) clients: Vec<Client>,
+    pub(super) stranger: Stranger,
     pub(super) check: Check,
+    pub(super) reach: Reach,
     pub(super) stats: FastStats,
     events: BinaryHeap<Reverse<(Time, u64, Slot)>>,
     slab: Vec<Event>,
@@ -110,7 +147,7 @@ enum Note {
 struct Slot(usize);
 
 impl World {
-    pub(super) fn new(rng: Rng, hosts: Vec<Host>, weather: Weather) -> Self {
+    pub(super) fn new(rng: Rng, hosts: Vec<Host>, clients: Vec<Client>, weather: Weather) -> Self {
         let check = Check::new(hosts.len());
         Self {
             now: Time(10_000_000_000),
@@ -118,7 +155,11 @@ impl World {
             hosts,
             weather,
             links: Default::default(),
+            switch: Switch::default(),
+            clients,
+            stranger: Stranger::default(),
             check,
+            reach: Reach::default(),
             stats: FastStats::default(),
             events: BinaryHeap::new(),
             slab: Vec::new(),
@@ -145,6 +186,10 @@ impl World {
         self.keep(Note::Text(text));
     }
 
+    pub(super) fn note_arrival(&mut self, to: usize, frame: Frame) {
+        self.keep(Note::Arrive(to, frame));
+    }
+
     fn keep(&mut self, note: Note) {
         if self.log.len() == KEEP {
             self.log.pop_front();
@@ -155,7 +200,7 @@ impl World {
     pub(super) fn timeline(&self) -> String {
         let line = |(at, note): &(Time, Note)| {
             let text = match note {
-                Note::Arrive(to, frame) => format!("h{to} <- {frame:?}"),
+                Note::Arrive(to, frame) => format!("p{to} <- {frame:?}"),
                 Note::Text(text) => text.clone(),
             };
             format!("  {:>14} {text}\n", millis(Span(at.0)))
@@ -176,6 +221,7 @@ impl World {
             let event = self.slab[slot.0];
             self.step(event)
                 .and_then(|()| self.look())
+                .map(|()| self.watch_masters())
                 .map_err(|what| format!("{what} (at {})", millis(Span(at.0))))?;
         }
         self.now = end;
@@ -186,6 +232,9 @@ impl World {
         let now = self.now;
         match event {
             Event::Arrive { to, frame } => self.arrive(to, frame),
+            Event::Enter { from, mac, to, frame } => self.enter(from, mac, to, frame),
+            Event::Client { id } => return self.client(id),
+            Event::Stranger => self.strange(),
             Event::Main { host } => return self.main(host),
             Event::Live { host } => return self.live(host),
             Event::Emptied { host, incarnation } => {
@@ -230,48 +279,6 @@ impl World {
         self.stats.resumed += u64::from(resumed);
         self.note(format!("h{id} starts{}", if resumed { " and resumes" } else { "" }));
         self.carry_out(id, output);
-    }
-
-    fn arrive(&mut self, to: usize, frame: Frame) {
-        let now = self.now;
-        let host = &mut self.hosts[to];
-        if !host.powered {
-            return;
-        }
-        if host.frozen_until > now {
-            if host.card.len() < 64 {
-                host.card.push(frame);
-            }
-            return;
-        }
-        match frame {
-            Frame::Advert { from, priority } => {
-                host.kernel.hear(priority, now);
-                let Some(daemon) = &host.daemon else { return };
-                if host.kernel.fingerprint == Some((from, priority)) {
-                    host.kernel.stamp = now;
-                } else if host.kernel.queue.len() < 64 {
-                    host.kernel.queue.push((from, priority, now));
-                    let _ = daemon;
-                    self.wake_main(to);
-                }
-            }
-            Frame::Probe { from, sequence, prober } => {
-                if let Some(reply) = host.kernel.reflect([to, from], sequence, prober, now) {
-                    self.send(to, from, reply);
-                }
-                return;
-            }
-            Frame::Reply { from, prober, answer } => {
-                let Some(daemon) = &host.daemon else { return };
-                let newest = host.kernel.replies[from].map_or(0, |reply| reply.sequence);
-                if daemon.incarnation == prober && answer.sequence > newest {
-                    host.kernel.replies[from] = Some(Answered { at: now, ..answer });
-                }
-                return;
-            }
-        }
-        self.keep(Note::Arrive(to, frame));
     }
 
     fn main(&mut self, id: usize) -> Result<(), String> {
@@ -322,17 +329,22 @@ impl World {
     }
 
     pub(super) fn carry_out(&mut self, id: usize, output: Output) {
+        let mac = self.hosts[id].mac();
         for priority in output.adverts {
-            for to in 0..self.hosts.len() {
-                if to != id {
-                    self.send(id, to, Frame::Advert { from: id, priority });
-                }
+            let letter = Letter::of(&self.hosts[id], priority);
+            self.send(id, mac, To::All, Frame::Advert { letter });
+        }
+        if output.announce {
+            self.note(format!("h{id} announces"));
+            // As a request and as a reply.
+            for _ in 0..2 {
+                self.send(id, mac, To::All, Frame::Arp { kind: Arp::Gratuitous, from: id, mac });
             }
         }
         let prober = self.hosts[id].daemon.as_ref().map_or(0, |daemon| daemon.incarnation);
         for (to, sequence) in output.probes {
             self.stats.probes += 1;
-            self.send(id, to, Frame::Probe { from: id, sequence, prober });
+            self.send(id, Mac(id), To::One(Mac(to)), Frame::Probe { from: id, sequence, prober });
         }
         for (from, to, reason, tracked) in output.transitions {
             self.check.transitions.push((id, from, to, reason, tracked));
@@ -345,35 +357,13 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: usize, to: usize, frame: Frame) {
-        if from == to || self.hosts[from].frozen_until > self.now || !self.hosts[from].powered {
-            return;
-        }
-        let Weather { latency, late, loss, duplication, .. } = self.weather;
-        let link = self.links[from][to];
-        if link.cut_until > self.now || self.rng.below(1000) < loss {
-            return;
-        }
-        for _ in 0..1 + u64::from(self.rng.below(1000) < duplication) {
-            let mut at = self.now.after(self.rng.span(Span(latency.0 / 4), latency));
-            if self.rng.below(1000) < late.0 {
-                at = at.after(self.rng.span(Span::ZERO, late.1));
-            } else if loss == 0 {
-                at = at.max(self.links[from][to].latest.after(Span(1)));
-                self.links[from][to].latest = at;
-            }
-            at = at.max(link.held_until);
-            self.push(at, Event::Arrive { to, frame });
-        }
-    }
-
     /// Both threads look whether there is something to do.
     pub(super) fn wake(&mut self, id: usize) {
         self.wake_main(id);
         self.wake_live_at(id, self.now);
     }
 
-    fn wake_main(&mut self, id: usize) {
+    pub(super) fn wake_main(&mut self, id: usize) {
         self.wake_main_at(id, self.now);
     }
 

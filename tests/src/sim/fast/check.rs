@@ -1,6 +1,6 @@
 //! The invariants, judged by what really happened, which no host knows.
 
-use ha_common::judge::{Event as Judged, Settings, Verdict};
+use ha_common::judge::{Event as Judged, Settings, Verdict, takeover_wait};
 use ha_common::machine::{LEAVE_MARGIN, Reason, SOON, State};
 use ha_common::probe::{EXPIRED, ORPHANED};
 use ha_common::time::{Span, Time};
@@ -240,6 +240,8 @@ impl World {
         if let Some(died) = self.check.died.take()
             && self.check.undisturbed(died, now)
         {
+            let ranked =
+                tracked.and_then(|master| Some(self.hosts[id].daemon.as_ref()?.judges[master].rank()));
             self.stats.timed += 1;
             let took = now.span_since(died).0;
             self.stats.slowest_ns = self.stats.slowest_ns.max(took);
@@ -249,7 +251,7 @@ impl World {
             let in_time = self.weather.sleepy.1 <= Span::from_micros(200)
                 && self.weather.latency <= Span::from_micros(100)
                 && self.weather.late.1 <= Span::from_micros(100);
-            let prompt = host.params.interval > SOON;
+            let prompt = host.params.interval > SOON && ranked == Some(0);
             if host.settings == ordinary && host.priority >= Priority::DEFAULT && in_time && prompt {
                 self.stats.timed_default += 1;
                 self.stats.slow_default += u64::from(took > SLOW_NS);
@@ -297,7 +299,7 @@ impl World {
             let misses = u64::from(settings.misses.max(1));
             let half = Span(settings.interval.0 / 2).max(Span(1));
             let witnesses = settings.interval.plus(wait).plus(half.max(Span(1)).times(misses - 1)).plus(wait);
-            let skew = Span(settings.window.0 * (256 - u64::from(host.priority.get())) / 256);
+            let order = takeover_wait(host.priority, &settings, judge.rank());
             let sleepy = self.weather.sleepy.1.times(misses + 2);
             let interval = host.params.interval;
             let advert = if interval <= SOON {
@@ -309,8 +311,8 @@ impl World {
                 settings
                     .window
                     .max(witnesses)
-                    .plus(skew)
                     .max(advert)
+                    .plus(order)
                     .plus(self.weather.latency.times(2))
                     .plus(sleepy),
             )

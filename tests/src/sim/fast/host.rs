@@ -6,8 +6,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ha_common::announce::Bursts;
-use ha_common::judge::{Event as Judged, PeerJudge, Settings, fast_skew_time};
+use ha_common::judge::{Event as Judged, PeerJudge, Settings, takeover_wait};
 use ha_common::machine::{Action, Effect, FAST_HANDOVER, Input, Machine, Params, Reason, State};
+use ha_common::rank::bid;
 use ha_common::time::{Span, Time};
 use ha_common::types::Priority;
 
@@ -115,6 +116,12 @@ impl Host {
 
     pub(super) fn state(&self) -> State {
         self.daemon.as_ref().map_or(State::Init, |daemon| daemon.machine.state())
+    }
+
+    /// What its probes say: as backup it would take over.
+    pub(super) fn bid(&self) -> u64 {
+        let end = u32::from(source(self.id));
+        if self.state() == State::Backup { bid(self.priority.get(), end) } else { 0 }
     }
 
     pub(super) fn answers(&self, now: Time) -> bool {
@@ -242,7 +249,7 @@ impl Host {
         }
         for (peer, event) in std::mem::take(&mut daemon.mail) {
             let source = address(peer);
-            let wait = fast_skew_time(self.priority, self.settings.window);
+            let wait = takeover_wait(self.priority, &self.settings, daemon.judges[peer].rank());
             let input = match event {
                 Judged::Lost { verdict, at, affirmed } => {
                     Input::MasterLost { source, verdict, at, affirmed, wait }

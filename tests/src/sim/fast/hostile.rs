@@ -8,10 +8,11 @@ use ha_common::packet::Auth;
 use ha_common::probe::{
     self, Addresses, Body, FIRST_FORMAT, FORMAT, Masters, Probe, is_probe, is_sealed, number, wanted,
 };
+use ha_common::rank::bid;
 use ha_common::time::{Span, Time};
 use ha_common::types::{Centis, Version};
 
-use super::kernel::vrid;
+use super::kernel::{Probed, Proof, vrid};
 use super::letter::{Letter, Ways, source};
 use super::switch::{Mac, STRANGER, To};
 use super::world::{Event, Frame, HOSTS, World};
@@ -147,13 +148,19 @@ impl World {
         };
         let incarnation = |id: usize| self.hosts[id].daemon.as_ref().map(|daemon| daemon.incarnation);
         let prober = of.map_or(Some(self.stranger.incarnation), incarnation).unwrap_or(1);
-        let sequence = self.stranger.probes.len() as u64 + 1;
+        // What is replayed has been sent.
+        let sent =
+            |id: usize| self.hosts[id].daemon.as_ref().map_or(0, |daemon| daemon.judges[host].sequence());
+        let sequence = (self.stranger.probes.len() as u64 + 1).min(of.map_or(u64::MAX, sent));
+        if sequence == 0 {
+            return;
+        }
         let mut masters = Masters::ALL;
         if format == FIRST_FORMAT {
             masters = Masters::NONE;
         }
         let addresses = Addresses::V4 { source: [172, 16, 1, from], destination: [172, 16, 1, source(host)] };
-        let probe = Probe { slot: 0, sequence, prober, format, wanted: masters };
+        let probe = Probe { slot: 0, sequence, prober, format, wanted: masters, priority: 0 };
         self.stranger.probes.push((probe.emit(key, &addresses), addresses));
         let probe = self.stranger.probes.len() - 1;
         self.send(STRANGER, Mac(STRANGER), To::One(Mac(host)), Frame::Foreign { probe });
@@ -173,7 +180,11 @@ impl World {
         };
         let (sequence, prober) = (number(body, probe::AT_SEQUENCE), number(body, probe::AT_PROBER));
         let from = from.unwrap_or(STRANGER);
-        if let Some(reply) = host.kernel.reflect([to, from], key.is_some(), sequence, prober, self.now) {
+        let proof = Proof::of(host.ways.secret, body[probe::AT_FORMAT]);
+        // A stranger would like to be the first.
+        let bid = bid(u8::MAX, u32::MAX);
+        let probed = Probed { from, proof, bid, sequence, prober };
+        if let Some(reply) = host.kernel.reflect(to, probed, self.now) {
             self.send(to, Mac(to), To::One(Mac(STRANGER)), reply);
         }
     }

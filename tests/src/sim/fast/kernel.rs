@@ -2,7 +2,9 @@
 
 use ha_common::fence::{Ban, Guard, KNOWN, PROBED_NS, RESUMED_NS, Wanted, steadiness};
 use ha_common::judge::Answered;
-use ha_common::probe::Masters;
+use ha_common::layout::Contender;
+use ha_common::probe::{Latest, Masters, Secret};
+use ha_common::rank::{CONTENDERS, standing};
 use ha_common::rate::Window;
 use ha_common::time::{Span, Time};
 use ha_common::types::Vrid;
@@ -14,6 +16,39 @@ use super::world::Frame;
 /// The virtual router of the cluster.
 pub(super) fn vrid() -> Vrid {
     Vrid::new(25).expect("not zero")
+}
+
+/// How a probe shows whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// By its tag.
+    Tag,
+    /// There is no key here.
+    NoneWanted,
+    /// It is of the first format, which has no tag under a key that is derived.
+    None,
+}
+
+impl Proof {
+    /// Of a probe of this format whose tag is right here.
+    pub(super) fn of(secret: Option<Secret>, format: u8) -> Self {
+        match secret {
+            None => Self::NoneWanted,
+            Some(secret) if secret.key(format).is_some() => Self::Tag,
+            Some(_) => Self::None,
+        }
+    }
+}
+
+/// A probe, as far as it is looked at here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probed {
+    pub(super) from: usize,
+    pub(super) proof: Proof,
+    /// Of its sender, if it would take over; 0 if not.
+    pub(super) bid: u64,
+    pub(super) sequence: u64,
+    pub(super) prober: u64,
 }
 
 /// What outlives the daemon.
@@ -38,8 +73,12 @@ pub(super) struct Kernel {
     pub(super) last_probe: Option<Time>,
     /// When a known router last probed after a pause.
     pub(super) resumed: Time,
-    /// How steadily each port has probed, when last, and whether with the key.
+    /// How steadily each port has probed, when last, and whether that makes it known.
     probers: [(u32, Time, bool); PORTS],
+    /// What is remembered of those with the key.
+    latest: [Latest; PORTS],
+    /// Who would take over.
+    contenders: [Contender; CONTENDERS],
     pub(super) replies: [Option<Answered>; PORTS],
     /// The tracked master's advert.
     pub(super) fingerprint: Option<Letter>,
@@ -69,6 +108,8 @@ impl Kernel {
             last_probe: None,
             resumed: Time(0),
             probers: [(0, Time(0), false); PORTS],
+            latest: [Latest { prober: 0, sequence: 0, doubtful: false }; PORTS],
+            contenders: [Contender { bid: 0, last_ns: 0 }; CONTENDERS],
             replies: [None; PORTS],
             fingerprint: None,
             stamp: Time(0),
@@ -96,8 +137,7 @@ impl Kernel {
 
     /// Whether probes of this host count.
     pub(super) fn knows(&self, host: usize) -> bool {
-        let (steady, _, keyed) = self.probers[host];
-        steady >= KNOWN || keyed
+        self.probers[host].2
     }
 
     pub(super) fn probed(&self, now: Time) -> bool {
@@ -144,22 +184,33 @@ impl Kernel {
     }
 
     /// A probe comes in; the reply that goes out.
-    pub(super) fn reflect(
-        &mut self,
-        [me, from]: [usize; 2],
-        keyed: bool,
-        sequence: u64,
-        prober: u64,
-        now: Time,
-    ) -> Option<Frame> {
+    pub(super) fn reflect(&mut self, me: usize, probe: Probed, now: Time) -> Option<Frame> {
+        let Probed { from, proof, bid, sequence, prober } = probe;
         if !self.program {
             return None;
         }
         self.orphaned = !self.alive;
         let (steady, last, _) = self.probers[from];
+        let pause = now.span_since(last).0;
+        if proof == Proof::Tag {
+            self.latest[from] = self.latest[from].followed_by(prober, sequence, pause)?;
+        }
         let attended = !self.guard().unattended(now.0);
-        self.probers[from] = (steadiness(steady, now.span_since(last).0, attended), now, keyed);
-        let known = self.knows(from);
+        let steady = steadiness(steady, pause, attended);
+        let known = match proof {
+            Proof::Tag => steady >= KNOWN || !self.latest[from].doubtful,
+            Proof::NoneWanted => steady >= KNOWN,
+            Proof::None => false,
+        };
+        self.probers[from] = (steady, now, known);
+        let mut rank = 0;
+        if bid != 0 {
+            let standing = standing(&self.contenders, bid, now.0);
+            rank = standing.rank;
+            if let Some(place) = standing.place.filter(|_| known) {
+                self.contenders[place] = Contender { bid, last_ns: now.0 };
+            }
+        }
         if known {
             self.last_probe = Some(now);
             if last > Time(0) && now.span_since(last).0 >= RESUMED_NS {
@@ -170,7 +221,7 @@ impl Kernel {
         masters.set(vrid(), self.master);
         let lease = Span(self.guard().lease_left_ns(now.0));
         let (flags, responder) = (self.guard().flags(now.0, known), self.responder);
-        let answer = Answered { sequence, at: now, flags, responder, lease, masters, rank: 0 };
+        let answer = Answered { sequence, at: now, flags, responder, lease, masters, rank };
         Some(Frame::Reply { from: me, prober, answer })
     }
 }

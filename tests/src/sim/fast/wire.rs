@@ -1,9 +1,11 @@
 //! How frames travel: out of a port, through the switch, into others, and what their receivers' kernels do with them.
 
 use ha_common::judge::Answered;
+use ha_common::probe::FORMAT;
 use ha_common::time::{Span, Time};
 
 use super::client::Arp;
+use super::kernel::{Probed, Proof};
 use super::switch::{CLIENTS, Mac, PORTS, To};
 use super::world::{Event, Frame, HOSTS, Weather, World};
 
@@ -124,9 +126,10 @@ impl World {
                 }
                 self.note_arrival(to, frame);
             }
-            Frame::Probe { from, sequence, prober } => {
-                let keyed = host.ways.secret.is_some();
-                if let Some(reply) = host.kernel.reflect([to, from], keyed, sequence, prober, now) {
+            Frame::Probe { from, bid, sequence, prober } => {
+                let proof = Proof::of(host.ways.secret, FORMAT);
+                let probed = Probed { from, proof, bid, sequence, prober };
+                if let Some(reply) = host.kernel.reflect(to, probed, now) {
                     self.send(to, Mac(to), To::One(Mac(from)), reply);
                 }
             }

@@ -33,6 +33,7 @@ pub(super) enum Frame {
     },
     Probe {
         from: usize,
+        bid: u64,
         sequence: u64,
         prober: u64,
     },
@@ -342,9 +343,10 @@ impl World {
             }
         }
         let prober = self.hosts[id].daemon.as_ref().map_or(0, |daemon| daemon.incarnation);
+        let bid = self.hosts[id].bid();
         for (to, sequence) in output.probes {
             self.stats.probes += 1;
-            self.send(id, Mac(id), To::One(Mac(to)), Frame::Probe { from: id, sequence, prober });
+            self.send(id, Mac(id), To::One(Mac(to)), Frame::Probe { from: id, bid, sequence, prober });
         }
         for (from, to, reason, tracked) in output.transitions {
             self.check.transitions.push((id, from, to, reason, tracked));

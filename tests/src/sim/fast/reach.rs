@@ -60,16 +60,25 @@ impl World {
         if before == masters {
             return;
         }
-        let knows = self.reach.sole().is_some_and(|master| {
+        let told = self.reach.sole().and_then(|master| {
             let took_over = self.hosts[master].daemon.as_ref().is_some_and(|daemon| {
                 daemon.machine.since() == now && daemon.machine.reason() != Reason::Resumed
             });
-            let mut gone = (0..self.hosts.len()).filter(|id| before & !masters & (1 << id) != 0);
-            let yielded = before & masters != 0 && gone.all(|id| is_living(&self.hosts[id], now));
+            let gone = || (0..self.hosts.len()).filter(|id| before & !masters & (1 << id) != 0);
+            let yielded = before & masters != 0 && gone().all(|id| is_living(&self.hosts[id], now));
             let told = (took_over || yielded) && self.reach.lost_until <= now && self.weather.loss == 0;
-            told || self.reach.strict
+            // What they say of that may be held up.
+            let heard = gone().map(|id| {
+                let link = self.links[id][master].held_until;
+                link.max(self.switch.ports[id].outward.over()).max(self.switch.ports[master].inward.over())
+            });
+            if self.reach.strict {
+                Some(now)
+            } else {
+                told.then(|| heard.max().map_or(now, |at| at.max(now)))
+            }
         });
-        self.reach.owed = [knows.then_some(now); CLIENTS];
+        self.reach.owed = [told; CLIENTS];
     }
 
     /// A story of single stalls begins or ends.

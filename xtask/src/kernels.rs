@@ -32,7 +32,7 @@ use crate::sys;
 use apt::Apt;
 use name::Wanted;
 use outcome::Outcomes;
-use qemu::Card;
+use qemu::{Card, Qemu};
 
 /// Arguments of `cargo xtask kernels`.
 #[derive(Debug, Default, clap::Args)]
@@ -89,7 +89,11 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     } else {
         plan::jobs(&args.names, args.card)
     };
-    let possible = setup::ensure(Need::Kernels).and_then(|()| Apt::open(&top));
+    let possible = setup::ensure(Need::Kernels)
+        .and_then(|()| {
+            jobs.iter().flat_map(plan::Job::machines).try_for_each(|wanted| Qemu::check(wanted.arch()))
+        })
+        .and_then(|()| Apt::open(&top));
     let apt = match possible {
         Ok(apt) => apt,
         Err(error) if args.check && std::env::var_os("CI").is_none() => {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use ha_tests::guest::Line;
+use ha_tests::guest::{Line, STOOD_STILL};
 use serde::{Deserialize, Serialize};
 
 /// The rows of the table.
@@ -69,6 +69,15 @@ impl Outcome {
     /// Whether it came to its end and every check passed.
     pub(crate) fn passed(&self) -> bool {
         self.trouble.is_none() && !self.checks.is_empty() && self.checks.iter().all(|check| check.passed)
+    }
+
+    /// Whether it came to its end, and wherever it failed, the machine had stood still: that may have been the reason.
+    pub(crate) fn is_void(&self) -> bool {
+        let stood = |check: &Check| self.results.contains_key(&format!("{}.{STOOD_STILL}", check.name));
+        self.trouble.is_none()
+            && !self.passed()
+            && self.checks.iter().filter(|check| !check.passed).all(stood)
+            && !self.checks.is_empty()
     }
 
     /// A figure; a dash where there is none.
@@ -138,6 +147,19 @@ mod tests {
         assert_eq!(names, ["6.1", "6.12", "7.2"]);
         assert_eq!(kept.failed(), ["6.12"]);
         assert_eq!(kept.rows[1].verdict(), "failed: attach");
+    }
+
+    #[test]
+    fn a_failure_counts_unless_the_machine_stood_still_meanwhile() {
+        let mut row = row("6.1", true);
+        assert!(!row.is_void(), "it passed");
+        row.take(&Line::check("restart-exec", false, "a gap"));
+        assert!(!row.is_void());
+        row.take(&Line::Result(format!("restart-exec.{STOOD_STILL}"), "120".into()));
+        assert!(row.is_void());
+        row.take(&Line::check("kill", false, "a gap"));
+        assert!(!row.is_void(), "one failure has no excuse");
+        assert!(!Outcome::default().is_void(), "it said nothing");
     }
 
     #[test]

@@ -88,13 +88,14 @@ impl Job {
         }
     }
 
+    /// Kernels of its machines.
+    pub(crate) fn machines(&self) -> impl Iterator<Item = &Wanted> {
+        std::iter::once(&self.wanted).chain(self.second.as_ref().map(|second| &second.wanted))
+    }
+
     /// What its machines' programs are built for.
     pub(crate) fn targets(&self) -> Vec<Target> {
-        [Some(&self.wanted), self.second.as_ref().map(|second| &second.wanted)]
-            .into_iter()
-            .flatten()
-            .map(Wanted::target)
-            .collect()
+        self.machines().map(Wanted::target).collect()
     }
 
     /// XDP modes that are right, in the daemon's words.

@@ -119,7 +119,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     if !args.check && !args.timers {
         let file = results_file();
         let mut kept = Outcomes::load(&file)?;
-        kept.update(&outcomes);
+        kept.update(&outcomes, plan::place);
         kept.save(&file)?;
         page::write(&kept)?;
         println!("written: docs/kernels.md, docs/kernels.json");

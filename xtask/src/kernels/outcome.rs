@@ -116,10 +116,13 @@ impl Outcomes {
         fs::write(file, text).with_context(|| format!("writing {}", file.display()))
     }
 
-    /// Replaces the rows that `newer` has, and adds those that are new.
-    pub(crate) fn update(&mut self, newer: &Self) {
+    /// Replaces the rows that `newer` has, and adds those that are new, each at its place in the list of today.
+    pub(crate) fn update(&mut self, newer: &Self, place: impl Fn(&str) -> usize) {
         self.rows.retain(|row| newer.rows.iter().all(|new| new.name != row.name));
         self.rows.extend(newer.rows.iter().cloned());
+        for row in &mut self.rows {
+            row.order = place(&row.name);
+        }
         self.rows.sort_by(|a, b| (a.order, &a.name).cmp(&(b.order, &b.name)));
     }
 
@@ -142,11 +145,13 @@ mod tests {
     #[test]
     fn a_run_replaces_its_own_rows() {
         let mut kept = Outcomes { rows: vec![row("6.1", true), row("6.12", true)] };
-        kept.update(&Outcomes { rows: vec![row("6.12", false), row("7.2", true)] });
+        // One was put in between the others since.
+        let place = |name: &str| ["6.1", "7.2", "6.12"].iter().position(|known| *known == name).unwrap_or(9);
+        kept.update(&Outcomes { rows: vec![row("6.12", false), row("7.2", true)] }, place);
         let names: Vec<_> = kept.rows.iter().map(|row| row.name.as_str()).collect();
-        assert_eq!(names, ["6.1", "6.12", "7.2"]);
+        assert_eq!(names, ["6.1", "7.2", "6.12"]);
         assert_eq!(kept.failed(), ["6.12"]);
-        assert_eq!(kept.rows[1].verdict(), "failed: attach");
+        assert_eq!(kept.rows[2].verdict(), "failed: attach");
     }
 
     #[test]

@@ -77,6 +77,12 @@ pub(crate) fn jobs(names: &[Wanted], card: Option<Card>) -> Vec<Job> {
     jobs
 }
 
+/// Where a row of this name stands among all; those that are in no list come last.
+pub(crate) fn place(name: &str) -> usize {
+    let all = jobs(&[], None);
+    all.iter().position(|job| job.name() == name).unwrap_or(all.len())
+}
+
 impl Job {
     /// The row's name: kernel and card.
     pub(crate) fn name(&self) -> String {

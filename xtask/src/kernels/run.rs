@@ -68,9 +68,7 @@ pub(crate) fn all(settings: &Settings, apt: &Apt, jobs: Vec<Job>, at_a_time: usi
     for (target, ours) in &settings.binaries {
         initramfs::write(&settings.top, Arch::of(*target), ours, &settings.base(*target))?;
     }
-    let order = plan::jobs(&[], None);
-    let place = |job: &Job| order.iter().position(|known| known.name() == job.name()).unwrap_or(order.len());
-    let mut queue: Vec<_> = jobs.into_iter().map(|job| (place(&job), job)).collect();
+    let mut queue: Vec<_> = jobs.into_iter().map(|job| (plan::place(&job.name()), job)).collect();
     queue.reverse();
     let (queue, done) = (Mutex::new(queue), Mutex::new(Outcomes::default()));
     let locked = |error| anyhow::anyhow!("a guest's thread panicked: {error}");

@@ -22,6 +22,11 @@ pub(crate) use target::{Compiler, Processor, Target};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to build for; may be given several times [default: this machine]
+    ///
+    /// What that takes besides Rust is installed with apt, by root, or named: Rust's standard library for the target
+    /// (rustup), and a C compiler. For another processor that is Debian's gcc-aarch64-linux-gnu with
+    /// libc6-dev-arm64-cross (or gcc-x86-64-linux-gnu with libc6-dev-amd64-cross), for a static binary for this
+    /// processor musl-tools.
     #[arg(long = "target", value_enum, value_name = "TARGET", hide_default_value = true)]
     targets: Vec<Target>,
 }

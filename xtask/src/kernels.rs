@@ -34,7 +34,7 @@ use crate::sys;
 use apt::Apt;
 use name::Wanted;
 use outcome::Outcomes;
-use qemu::Card;
+use qemu::{Card, Qemu};
 
 /// Arguments of `cargo xtask kernels`.
 #[derive(Debug, Default, clap::Args)]
@@ -91,7 +91,11 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     } else {
         plan::jobs(&args.names, args.card)
     };
-    let possible = setup::ensure(Need::Kernels).and_then(|()| Apt::open(&top));
+    let possible = setup::ensure(Need::Kernels)
+        .and_then(|()| {
+            jobs.iter().flat_map(plan::Job::machines).try_for_each(|wanted| Qemu::check(wanted.arch()))
+        })
+        .and_then(|()| Apt::open(&top));
     let apt = match possible {
         Ok(apt) => apt,
         Err(error) if args.check && std::env::var_os("CI").is_none() => {
@@ -117,7 +121,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     if !args.check && !args.timers {
         let file = results_file();
         let mut kept = Outcomes::load(&file)?;
-        kept.update(&outcomes);
+        kept.update(&outcomes, plan::place);
         kept.save(&file)?;
         page::write(&kept)?;
         println!("written: docs/kernels.md, docs/kernels.json");

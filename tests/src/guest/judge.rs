@@ -46,7 +46,8 @@ mod tests {
 
     fn outage(ms: u64, answers: &[&str]) -> Outage {
         let answers = answers.iter().map(|&name| name.to_owned()).collect();
-        Outage { longest: Duration::from_millis(ms), lost: 1, sent: 9, answers, two: Duration::ZERO }
+        let (longest, none) = (Duration::from_millis(ms), Duration::ZERO);
+        Outage { longest, lost: 1, sent: 9, answers, two: none, stood: none }
     }
 
     #[test]

@@ -20,6 +20,10 @@ use std::process::ExitCode;
 
 pub use line::Line;
 
+/// Behind a check's name and a dot, the key of a figure: for how many milliseconds the machine itself stood still meanwhile.
+/// Without it, it did not.
+pub const STOOD_STILL: &str = "stood-still";
+
 /// What the program was told on the kernel's command line, behind `--`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {

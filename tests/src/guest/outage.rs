@@ -5,21 +5,28 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::lab::{ArpCensus, Lab, Moment, Pinger};
+use crate::lab::{ArpCensus, Lab, Moment, PingReport, Pinger};
 
 /// The virtual address of the tutorial's files.
 pub(super) const VIP: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 25);
 
 const PING: Duration = Duration::from_millis(1);
+/// Of the reference: a router's own address, which no event touches.
+const REFERENCE: Duration = Duration::from_millis(10);
 const CENSUS: Duration = Duration::from_millis(20);
 /// The answers of this long at the end count as "who answers afterwards".
 const LAST: Duration = Duration::from_millis(500);
 /// Before the event: the stream runs.
 const BEFORE: Duration = Duration::from_millis(300);
 
+/// A machine that stands still for longer may cause any event by itself: it is several of the prober's windows, and less
+/// than any bound here.
+pub(super) const STOOD: Duration = Duration::from_millis(20);
+
 /// A client that watches.
 pub(super) struct Watch {
     pinger: Pinger,
+    reference: Pinger,
     census: ArpCensus,
     begin: Moment,
 }
@@ -37,6 +44,9 @@ pub(super) struct Outage {
     pub(super) answers: Vec<String>,
     /// For how long questions had two different answers, all such times added up.
     pub(super) two: Duration,
+    /// For how long at most the machine itself stood still: the client sent nothing, or r2's own address, which no event
+    /// touches, did not answer.
+    pub(super) stood: Duration,
 }
 
 impl Watch {
@@ -44,9 +54,10 @@ impl Watch {
     pub(super) fn start(lab: &Lab, longest: Duration) -> Result<Self> {
         let client = lab.host("client")?;
         let pinger = client.ping(IpAddr::V4(VIP), PING, longest)?;
+        let reference = client.ping(lab.host("r2")?.spec().v4.into(), REFERENCE, longest)?;
         let census = lab.arp_census("client", VIP, CENSUS)?;
         std::thread::sleep(BEFORE);
-        Ok(Self { pinger, census, begin: Moment::now() })
+        Ok(Self { pinger, reference, census, begin: Moment::now() })
     }
 
     /// Ends `after` from now.
@@ -63,13 +74,18 @@ impl Watch {
         answers.dedup();
         let doubles = self.census.double_answers(self.begin).len();
         let two = CENSUS * u32::try_from(doubles).unwrap_or(u32::MAX);
+        let reference = self.reference.stop();
         let report = self.pinger.stop();
-        let gaps = report.gaps();
-        let length = |gap: &crate::lab::Gap| gap.length().unwrap_or_else(|| end.since(gap.start));
-        let longest = gaps.iter().filter(|gap| gap.start >= self.begin).map(length).max().unwrap_or_default();
+        let longest_of = |report: &PingReport| {
+            let gaps = report.gaps();
+            let length = |gap: &crate::lab::Gap| gap.length().unwrap_or_else(|| end.since(gap.start));
+            gaps.iter().filter(|gap| gap.start >= self.begin).map(length).max().unwrap_or_default()
+        };
+        let longest = longest_of(&report);
+        let stood = report.longest_stall().max(reference.longest_stall()).max(longest_of(&reference));
         let lost = report.lost_between(self.begin, end);
         let sent = report.echoes().iter().filter(|echo| echo.sent >= self.begin && echo.sent < end).count();
-        Outage { longest, lost, sent, answers, two }
+        Outage { longest, lost, sent, answers, two, stood }
     }
 }
 
@@ -85,6 +101,9 @@ impl Outage {
         );
         if !self.two.is_zero() {
             text += &format!(", two answered for {} ms", self.two.as_millis());
+        }
+        if self.stood > STOOD {
+            text += &format!(", the machine itself stood still for {} ms", self.stood.as_millis());
         }
         text
     }

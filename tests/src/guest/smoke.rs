@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::judge::{BY_LEASE, BY_PROBE, BY_TIMER, PLANNED, judged, judged_after_two};
-use super::outage::{Outage, Watch};
+use super::outage::{Outage, STOOD, Watch};
 use super::router::{Router, until};
-use super::{Line, Words, cards, kernel_log};
+use super::{Line, STOOD_STILL, Words, cards, kernel_log};
 use crate::lab::Lab;
 
 const MASTER: &str = include_str!("../../inputs/two-node/master.conf");
@@ -34,6 +34,8 @@ struct Smoke<'a> {
     r2: Router<'a>,
     /// Both routers have XDP: deaths are noticed by probes, and the dead are fenced.
     fast: bool,
+    /// For how long at most the machine itself stood still in this step.
+    stood: Duration,
 }
 
 pub(super) fn run(words: &Words) -> Result<()> {
@@ -48,7 +50,7 @@ pub(super) fn run(words: &Words) -> Result<()> {
     };
     let r2 = Router::start(&lab, "r2", &file(BACKUP))?;
     let r1 = Router::start(&lab, "r1", &file(MASTER))?;
-    let mut smoke = Smoke { lab: &lab, r1, r2, fast: false };
+    let mut smoke = Smoke { lab: &lab, r1, r2, fast: false, stood: Duration::ZERO };
     let up = smoke.attach(&words.modes);
     let usable = up.is_ok() || smoke.r1.holds().unwrap_or(false);
     say("attach", up);
@@ -74,7 +76,12 @@ impl Smoke<'_> {
         let mut one = |name: &str, long: bool, what: fn(&mut Self) -> Result<String>| {
             if !(long && short) {
                 step(name);
-                say(name, what(self));
+                self.stood = Duration::ZERO;
+                let found = what(self);
+                if self.stood > STOOD {
+                    result(&format!("{name}.{STOOD_STILL}"), &self.stood.as_millis().to_string());
+                }
+                say(name, found);
             }
         };
         one("discovery", false, Self::discovery);
@@ -111,7 +118,8 @@ impl Smoke<'_> {
             let loaded = || router.interface().ok().filter(|on| !is_loading(on.xdp_reason.as_deref()));
             let interface = until(loaded).context("the program is being loaded and never comes")?;
             let mode = interface.xdp.unwrap_or_else(|| "none".to_owned());
-            let reason = interface.xdp_reason.map(|why| format!(" ({why})")).unwrap_or_default();
+            let reason = interface.xdp_reason.filter(|why| !why.is_empty());
+            let reason = reason.map(|why| format!(" ({why})")).unwrap_or_default();
             wrong |= !modes.is_empty() && !modes.contains(&mode);
             result(&format!("{}.mode", router.host.name()), &mode);
             self.fast = matches!(mode.as_str(), "native" | "generic");
@@ -151,6 +159,7 @@ impl Smoke<'_> {
         let watch = Watch::start(self.lab, WATCH)?;
         event(self)?;
         let outage = watch.end(after);
+        self.stood = self.stood.max(outage.stood);
         result(&format!("{key}.gap"), &outage.gap());
         result(&format!("{key}.lost"), &outage.lost.to_string());
         Ok(outage)

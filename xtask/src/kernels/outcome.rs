@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use ha_tests::guest::Line;
+use ha_tests::guest::{Line, STOOD_STILL};
 use serde::{Deserialize, Serialize};
 
 /// The rows of the table.
@@ -71,6 +71,15 @@ impl Outcome {
         self.trouble.is_none() && !self.checks.is_empty() && self.checks.iter().all(|check| check.passed)
     }
 
+    /// Whether it came to its end, and wherever it failed, the machine had stood still: that may have been the reason.
+    pub(crate) fn is_void(&self) -> bool {
+        let stood = |check: &Check| self.results.contains_key(&format!("{}.{STOOD_STILL}", check.name));
+        self.trouble.is_none()
+            && !self.passed()
+            && self.checks.iter().filter(|check| !check.passed).all(stood)
+            && !self.checks.is_empty()
+    }
+
     /// A figure; a dash where there is none.
     pub(crate) fn figure(&self, key: &str) -> &str {
         self.results.get(key).map_or("–", String::as_str)
@@ -107,10 +116,13 @@ impl Outcomes {
         fs::write(file, text).with_context(|| format!("writing {}", file.display()))
     }
 
-    /// Replaces the rows that `newer` has, and adds those that are new.
-    pub(crate) fn update(&mut self, newer: &Self) {
+    /// Replaces the rows that `newer` has, and adds those that are new, each at its place in the list of today.
+    pub(crate) fn update(&mut self, newer: &Self, place: impl Fn(&str) -> usize) {
         self.rows.retain(|row| newer.rows.iter().all(|new| new.name != row.name));
         self.rows.extend(newer.rows.iter().cloned());
+        for row in &mut self.rows {
+            row.order = place(&row.name);
+        }
         self.rows.sort_by(|a, b| (a.order, &a.name).cmp(&(b.order, &b.name)));
     }
 
@@ -133,11 +145,26 @@ mod tests {
     #[test]
     fn a_run_replaces_its_own_rows() {
         let mut kept = Outcomes { rows: vec![row("6.1", true), row("6.12", true)] };
-        kept.update(&Outcomes { rows: vec![row("6.12", false), row("7.2", true)] });
+        // One was put in between the others since.
+        let place = |name: &str| ["6.1", "7.2", "6.12"].iter().position(|known| *known == name).unwrap_or(9);
+        kept.update(&Outcomes { rows: vec![row("6.12", false), row("7.2", true)] }, place);
         let names: Vec<_> = kept.rows.iter().map(|row| row.name.as_str()).collect();
-        assert_eq!(names, ["6.1", "6.12", "7.2"]);
+        assert_eq!(names, ["6.1", "7.2", "6.12"]);
         assert_eq!(kept.failed(), ["6.12"]);
-        assert_eq!(kept.rows[1].verdict(), "failed: attach");
+        assert_eq!(kept.rows[2].verdict(), "failed: attach");
+    }
+
+    #[test]
+    fn a_failure_counts_unless_the_machine_stood_still_meanwhile() {
+        let mut row = row("6.1", true);
+        assert!(!row.is_void(), "it passed");
+        row.take(&Line::check("restart-exec", false, "a gap"));
+        assert!(!row.is_void());
+        row.take(&Line::Result(format!("restart-exec.{STOOD_STILL}"), "120".into()));
+        assert!(row.is_void());
+        row.take(&Line::check("kill", false, "a gap"));
+        assert!(!row.is_void(), "one failure has no excuse");
+        assert!(!Outcome::default().is_void(), "it said nothing");
     }
 
     #[test]

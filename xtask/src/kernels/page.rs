@@ -157,7 +157,9 @@ and that the kernel's log has no complaint.
 
 With TCG and the instruction clock, an instruction takes 2 ns of the guest's time: about a tenth of the speed of a
 processor of today. Each takeover takes at least the window of 2.5 ms
-([liveness.md](liveness.md)); a frozen daemon's lease runs for 100 ms first.
+([liveness.md](liveness.md)); a frozen daemon's lease runs for 100 ms first. QEMU's network is not run by that clock: where
+the host is busy, frames stand still while the guest's time goes on. A guest that fails is booted anew, up to three times,
+if in each step that failed r2's own address did not answer either, or the client sent nothing.
 
 Two machines have no clock in common, and whatever stalls the host that runs both stalls them: their gaps are figures of
 one run, with `fast_window 25ms`, and only who answers in the end is judged, and for how long two did. In brackets: how

@@ -77,6 +77,12 @@ pub(crate) fn jobs(names: &[Wanted], card: Option<Card>) -> Vec<Job> {
     jobs
 }
 
+/// Where a row of this name stands among all; those that are in no list come last.
+pub(crate) fn place(name: &str) -> usize {
+    let all = jobs(&[], None);
+    all.iter().position(|job| job.name() == name).unwrap_or(all.len())
+}
+
 impl Job {
     /// The row's name: kernel and card.
     pub(crate) fn name(&self) -> String {
@@ -88,13 +94,14 @@ impl Job {
         }
     }
 
+    /// Kernels of its machines.
+    pub(crate) fn machines(&self) -> impl Iterator<Item = &Wanted> {
+        std::iter::once(&self.wanted).chain(self.second.as_ref().map(|second| &second.wanted))
+    }
+
     /// What its machines' programs are built for.
     pub(crate) fn targets(&self) -> Vec<Target> {
-        [Some(&self.wanted), self.second.as_ref().map(|second| &second.wanted)]
-            .into_iter()
-            .flatten()
-            .map(Wanted::target)
-            .collect()
+        self.machines().map(Wanted::target).collect()
     }
 
     /// XDP modes that are right, in the daemon's words.

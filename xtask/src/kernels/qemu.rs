@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 
 use super::fetch::Image;
@@ -92,6 +92,9 @@ pub(crate) struct Guest<'a> {
     pub(crate) words: Vec<String>,
 }
 
+/// Version of QEMU that boots everything here.
+const OLDEST: u32 = 8;
+
 /// MAC addresses of the routers' cards: those of the lab's hosts r1 and r2.
 pub(crate) const ROUTER_MACS: [&str; 2] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
 /// MAC addresses of the cards that are the switch's ports of them.
@@ -109,6 +112,21 @@ impl Qemu {
         };
         let program = sys::find(name).with_context(|| format!("`{name}` is missing: install {package}"))?;
         Ok(Self { program, arch })
+    }
+
+    /// Refuses one in which some kernels hang before their first words.
+    ///
+    /// # Errors
+    /// When there is none, or it is too old: a message with the way to a newer one.
+    pub(crate) fn check(arch: Arch) -> Result<()> {
+        let version = Self::find(arch)?.version();
+        ensure!(
+            major(&version).is_none_or(|major| major >= OLDEST),
+            "QEMU {version} is too old: the kernels 5.10 and 6.1 hang in it, and it has no igb. Install version \
+             {OLDEST} or later; on Debian 12, with bookworm-backports in apt's sources:\n    \
+             apt-get install -t bookworm-backports qemu-system-x86 qemu-system-arm"
+        );
+        Ok(())
     }
 
     /// Its version, as it says it.
@@ -191,6 +209,11 @@ pub(crate) fn joined_cards(card: Card) -> Vec<String> {
     options
 }
 
+/// `10` of `10.0.2`.
+fn major(version: &str) -> Option<u32> {
+    version.split('.').next()?.parse().ok()
+}
+
 fn file_option(kind: &str, path: &Path) -> OsString {
     let mut option = OsString::from(kind);
     option.push(path);
@@ -213,4 +236,16 @@ pub(crate) fn remember_kvm(top: &Path, works: bool) {
 
 fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_qemu_are_compared_as_numbers() {
+        assert_eq!(major("10.0.2"), Some(10));
+        assert_eq!(major("7.2.22"), Some(7));
+        assert_eq!(major("of unknown version"), None);
+    }
 }

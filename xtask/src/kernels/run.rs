@@ -56,6 +56,9 @@ impl Drop for Machine {
 /// Longer takes no guest for its first words, where KVM works.
 const KVM_PROBE: Duration = Duration::from_secs(20);
 
+/// A guest is booted so often at most.
+const ATTEMPTS: usize = 3;
+
 /// Runs `jobs`, `at_a_time`.
 ///
 /// # Errors
@@ -65,9 +68,7 @@ pub(crate) fn all(settings: &Settings, apt: &Apt, jobs: Vec<Job>, at_a_time: usi
     for (target, ours) in &settings.binaries {
         initramfs::write(&settings.top, Arch::of(*target), ours, &settings.base(*target))?;
     }
-    let order = plan::jobs(&[], None);
-    let place = |job: &Job| order.iter().position(|known| known.name() == job.name()).unwrap_or(order.len());
-    let mut queue: Vec<_> = jobs.into_iter().map(|job| (place(&job), job)).collect();
+    let mut queue: Vec<_> = jobs.into_iter().map(|job| (plan::place(&job.name()), job)).collect();
     queue.reverse();
     let (queue, done) = (Mutex::new(queue), Mutex::new(Outcomes::default()));
     let locked = |error| anyhow::anyhow!("a guest's thread panicked: {error}");
@@ -78,7 +79,7 @@ pub(crate) fn all(settings: &Settings, apt: &Apt, jobs: Vec<Job>, at_a_time: usi
                 loop {
                     let next = queue.lock().map_err(|error| locked(error.to_string()))?.pop();
                     let Some((order, job)) = next else { return Ok(()) };
-                    let mut outcome = one(settings, apt, &packages, &job);
+                    let mut outcome = attempts(settings, apt, &packages, &job);
                     if watch::INTERRUPTED.load(Ordering::Relaxed) {
                         bail!("interrupted");
                     }
@@ -96,6 +97,19 @@ pub(crate) fn all(settings: &Settings, apt: &Apt, jobs: Vec<Job>, at_a_time: usi
     let mut outcomes = done.into_inner().map_err(|error| locked(error.to_string()))?;
     outcomes.rows.sort_by_key(|row| row.order);
     Ok(outcomes)
+}
+
+/// Boots a guest, and once more where this machine kept the guest from running as it failed. The last attempt counts.
+fn attempts(settings: &Settings, apt: &Apt, packages: &[String], job: &Job) -> Outcome {
+    let mut outcome = one(settings, apt, packages, job);
+    for _ in 1..ATTEMPTS {
+        if !outcome.is_void() || watch::INTERRUPTED.load(Ordering::Relaxed) {
+            break;
+        }
+        println!("{:<24} void: the machine stood still meanwhile; once more", job.name());
+        outcome = one(settings, apt, packages, job);
+    }
+    outcome
 }
 
 /// Boots one guest. Whatever goes wrong is in the row.

@@ -43,6 +43,31 @@ pub const fn steadiness(before: u32, pause_ns: u64, attended: bool) -> u32 {
     if left >= 2 * KNOWN { left } else { left + 1 }
 }
 
+/// How a probe shows whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// By a tag under a key that counts.
+    Tag,
+    /// No key is wanted.
+    NoneWanted,
+    /// It is of the first format, which has no tag under a key that is derived.
+    None,
+}
+
+impl Proof {
+    /// Whether its sender is known, and its probes count: who has the key is so at once, unless in doubt
+    /// ([`crate::probe::Latest::doubtful`]), and any other by its steadiness, where no key is wanted.
+    #[must_use]
+    #[inline(always)]
+    pub const fn makes_known(self, doubtful: bool, steady: u32) -> bool {
+        match self {
+            Self::Tag => !doubtful || steady >= KNOWN,
+            Self::NoneWanted => steady >= KNOWN,
+            Self::None => false,
+        }
+    }
+}
+
 /// What decides, as it lies in [`crate::layout::LeaseSlot`]. All times are `CLOCK_MONOTONIC`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Guard {

@@ -20,6 +20,7 @@ use core::ops::{Deref, DerefMut};
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::layout::{AUTHENTICATED, AUTHENTICATED_NEW};
 use crate::siphash::SipHash;
 use crate::time::Span;
 use crate::types::Vrid;
@@ -492,11 +493,35 @@ pub enum Secret {
 impl Secret {
     /// The key of packets in a format; `None` where their tag is zero.
     #[must_use]
+    #[inline(always)]
     pub const fn key(self, format: u8) -> Option<Key> {
         match self {
             Self::Configured(key) => Some(key),
             Self::Derived(_) if format == FIRST_FORMAT => None,
             Self::Derived(key) => Some(key),
+        }
+    }
+}
+
+impl Secret {
+    /// `authenticated` and `key` of [`crate::layout::LeaseSlot`]; `None` is no key.
+    #[must_use]
+    pub const fn stored(secret: Option<Self>) -> (u32, Key) {
+        match secret {
+            None => (0, [0; 2]),
+            Some(Self::Configured(key)) => (AUTHENTICATED, key),
+            Some(Self::Derived(key)) => (AUTHENTICATED_NEW, key),
+        }
+    }
+
+    /// The other way round.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_stored(authenticated: u32, key: Key) -> Option<Self> {
+        match authenticated {
+            0 => None,
+            AUTHENTICATED_NEW => Some(Self::Derived(key)),
+            _ => Some(Self::Configured(key)),
         }
     }
 }

@@ -52,6 +52,16 @@ pub const fn standing(contenders: &[Contender; CONTENDERS], bid: u64, now_ns: u6
     standing
 }
 
+/// Takes down that the router of this bid has probed, if it is `known` and there is room, and counts those that go before
+/// it.
+pub fn take_down(contenders: &mut [Contender; CONTENDERS], bid: u64, known: bool, now_ns: u64) -> u8 {
+    let Standing { rank, place } = standing(contenders, bid, now_ns);
+    if let Some(entry) = place.filter(|_| known).and_then(|place| contenders.get_mut(place)) {
+        *entry = Contender { bid, last_ns: now_ns };
+    }
+    rank
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +97,14 @@ mod tests {
         assert_eq!(standing(&table, bid(99, 5), NOW), Standing { rank: 4, place: None });
         table[1].last_ns = NOW - PROBED_NS;
         assert_eq!(standing(&table, bid(99, 5), NOW), Standing { rank: 3, place: Some(1) });
+    }
+
+    #[test]
+    fn whoever_is_taken_down_goes_before_others() {
+        let mut table = table(&[bid(100, 1)]);
+        assert_eq!(take_down(&mut table, bid(200, 3), false, NOW), 0);
+        assert_eq!(take_down(&mut table, bid(150, 2), true, NOW), 0);
+        assert_eq!(take_down(&mut table, bid(100, 1), true, NOW), 1, "and a stranger does not");
     }
 
     #[test]

@@ -6,10 +6,10 @@ use ha_common::counter::Counter;
 use ha_common::fence::{Ban, Guard, PROBED_NS, virtual_mac, wanted_address};
 use ha_common::frame::Frame;
 use ha_common::layout::{
-    AUTHENTICATED_NEW, Contender, InterfaceConfig, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED,
-    SPECIAL_NO_ACCEPT, VIP_NO_ACCEPT, VipSlot, Vrids,
+    Contender, InterfaceConfig, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VIP_NO_ACCEPT,
+    VipSlot, Vrids,
 };
-use ha_common::probe::{Addresses, Answer, FAREWELL, FIRST_FORMAT, Masters, TAKES_NO_PART};
+use ha_common::probe::{Addresses, Answer, FAREWELL, Masters, Secret, TAKES_NO_PART};
 use ha_common::rank::{CONTENDERS, Standing, standing};
 use ha_common::types::Family;
 
@@ -176,7 +176,7 @@ impl Lease {
     /// The key of tags in packets of a format, where there is one.
     #[inline(always)]
     pub(crate) fn tag_key(&self, format: u8) -> Option<[u64; 2]> {
-        if is_keyed(self.authenticated(), format) { Some(self.key()) } else { None }
+        Secret::from_stored(self.authenticated(), self.key())?.key(format)
     }
 
     /// The other key that counts, and whether that is nearly over.
@@ -186,8 +186,12 @@ impl Lease {
         if left_ns == 0 {
             return None;
         }
-        let keyed = is_keyed(self.other_authenticated(), format);
-        Some((if keyed { Some(self.other_key()) } else { None }, left_ns <= FAREWELL.0))
+        let secret = Secret::from_stored(self.other_authenticated(), self.other_key());
+        let key = match secret {
+            Some(secret) => secret.key(format),
+            None => None,
+        };
+        Some((key, left_ns <= FAREWELL.0))
     }
 
     /// Takes down which of those that would take over this router is, and counts those that go before it. For one that
@@ -270,16 +274,6 @@ impl Lease {
             return false;
         }
         guard.closed(now_ns)
-    }
-}
-
-/// Whether packets of a format have tags under the key that goes with this.
-#[inline(always)]
-const fn is_keyed(authenticated: u32, format: u8) -> bool {
-    match authenticated {
-        0 => false,
-        AUTHENTICATED_NEW => format != FIRST_FORMAT,
-        _ => true,
     }
 }
 

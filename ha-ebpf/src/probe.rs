@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use ha_common::classify::ProbeAt;
 use ha_common::counter::Counter;
-use ha_common::fence::{KNOWN, RESUMED_NS, steadiness};
+use ha_common::fence::{Proof, RESUMED_NS, steadiness};
 use ha_common::layout::{PEER_SLOTS, PeerSlot, ProberSlot};
 use ha_common::probe::{
     self, AT_LEASE, AT_PRIORITY, AT_PROBER, AT_RANK, AT_RESPONDER, AT_SEQUENCE, AT_TAG, Addresses, Body,
@@ -140,7 +140,7 @@ const CURRENT: u64 = 2;
 const TAGGED: u64 = 4;
 /// Under a key that counts for a moment longer.
 const LEAVING: u64 = 8;
-/// No key is wanted. Where one is, tags of the first format may be zero too, but nobody is known by them.
+/// No key is wanted. Where one is, tags of the first format may be zero too.
 const OPEN: u64 = 16;
 
 /// Finds out which key the packet in the image is under.
@@ -223,9 +223,14 @@ pub(crate) extern "C" fn ha_probe(v6: u64, orphaned: u64, seal: u64) -> u64 {
         Ok(admitted) => admitted,
         Err(counter) => return drop(counter),
     };
-    // Who has the key is known at once.
-    let steady = admitted.steady >= KNOWN && seal & (TAGGED | OPEN) != 0;
-    let known = (tagged && !admitted.doubtful) || steady;
+    let proof = if tagged {
+        Proof::Tag
+    } else if seal & OPEN != 0 {
+        Proof::NoneWanted
+    } else {
+        Proof::None
+    };
+    let known = proof.makes_known(admitted.doubtful, admitted.steady);
     if known {
         // Before the reply is sent: when it says that the fence is closed, it is.
         lease.note_probe(family, bytemuck::cast(wanted(body).0), now_ns);

@@ -2,4 +2,5 @@
 
 pub mod guest;
 pub mod lab;
+pub mod rng;
 pub mod sim;

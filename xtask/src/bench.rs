@@ -206,9 +206,7 @@ fn measure(args: &Args, progress: &mut Progress) -> Results {
     if wanted(Scenario::Xdp) && args.peers.contains(&Peer::Xvrrp) {
         progress.title("Cost per packet in XDP");
         if let Err(error) = xdp::run(&mut results, progress) {
-            let (scenario, text) = ("xdp".to_owned(), format!("{error:#}"));
-            progress.failed(&scenario, Peer::Xvrrp, &text);
-            results.failures.push(results::Failure { scenario, peer: Peer::Xvrrp, text });
+            results.fail("xdp", Peer::Xvrrp, &error, progress);
         }
     }
     results

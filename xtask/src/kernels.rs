@@ -21,6 +21,8 @@ mod run;
 mod watch;
 
 pub(crate) use mirror::Mirror;
+pub(crate) use name::Arch;
+pub(crate) use qemu::Qemu;
 
 use std::fs;
 use std::path::PathBuf;
@@ -34,7 +36,7 @@ use crate::sys;
 use apt::Apt;
 use name::Wanted;
 use outcome::Outcomes;
-use qemu::{Card, Qemu};
+use qemu::Card;
 
 /// Arguments of `cargo xtask kernels`.
 #[derive(Debug, Default, clap::Args)]

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use ha_common::judge::{Answered, PeerJudge, Settings};
+use ha_common::judge::{Answered, PeerJudge};
 use ha_common::probe::{FIRST_FORMAT, FORMAT, Key, Probe, ProbeFrame, USER_SPACE};
 use ha_common::time::Time;
 use tokio::sync::mpsc::UnboundedSender;
@@ -30,11 +30,8 @@ pub(super) struct Prober {
 
 impl Prober {
     pub(super) fn new(spec: PeerSpec, incarnation: NonZeroU64) -> Self {
-        let now = clock::now();
         spec.peers.configure(spec.index, spec.key.1, incarnation);
-        let mut judge = PeerJudge::new(spec.settings, now);
-        judge.link(spec.link_up, now);
-        judge.follow(spec.follow, now);
+        let judge = judge(&spec, 0, clock::now());
         let mut prober =
             Self { spec, incarnation, judge, frame: None, second: None, keys_since: 0, format: None, fed: 0 };
         prober.write_frame(FORMAT);
@@ -53,46 +50,48 @@ impl Prober {
     /// Takes other settings, MAC addresses or wishes; the judge keeps what it knows.
     pub(super) fn change(&mut self, spec: PeerSpec) {
         let now = clock::now();
-        if spec.keys.current != self.spec.keys.current {
-            self.keys_since = self.judge.sequence();
-            if spec.keys.other.is_none() {
-                self.forget(spec.settings, now);
-            }
-        }
+        let changed = spec.keys.current != self.spec.keys.current;
+        let alone = spec.keys.other.is_none();
         self.judge.reconfigure(spec.settings);
         self.judge.link(spec.link_up, now);
         self.judge.follow(spec.follow, now);
         self.spec = spec;
+        if changed {
+            self.keys_since = self.judge.sequence();
+            if alone {
+                self.forget(now);
+            }
+        }
         self.write_frame(self.format.unwrap_or(FORMAT));
     }
 
     /// Whether the peer has a key that counts is to be seen. Until then its silence means nothing.
-    fn forget(&mut self, settings: Settings, now: Time) {
-        let mut judge = PeerJudge::new(settings, now);
-        judge.continue_after(self.judge.sequence());
-        self.judge = judge;
+    fn forget(&mut self, now: Time) {
+        self.judge = judge(&self.spec, self.judge.sequence(), now);
         self.format = None;
+    }
+
+    /// Whether the peer has answered under the key in force.
+    fn has_current_key(&self) -> bool {
+        self.spec.peers.answered_under_current_key(self.spec.index) > self.keys_since
     }
 
     /// The other key is dropped when the peer has answered under the one in force, or when its time is over.
     fn settle_keys(&mut self, now: Time) {
         let Some((_, until)) = self.spec.keys.other.filter(|_| self.second.is_some()) else { return };
-        if self.spec.peers.answered_under_current_key(self.spec.index) > self.keys_since {
+        if self.has_current_key() {
             self.second = None;
         } else if now >= until {
-            self.forget(self.spec.settings, now);
-            self.judge.link(self.spec.link_up, now);
-            self.judge.follow(self.spec.follow, now);
+            self.forget(now);
             self.second = None;
         }
     }
 
     fn write_frame(&mut self, format: u8) {
         let (current, other) = self.spec.keys.of_format(format, clock::now());
-        let proven = self.spec.peers.answered_under_current_key(self.spec.index) > self.keys_since;
         self.frame = frame(&self.spec, self.incarnation, format, current);
         self.second = other
-            .filter(|key| !proven && *key != current)
+            .filter(|key| !self.has_current_key() && *key != current)
             .and_then(|key| frame(&self.spec, self.incarnation, format, key));
     }
 
@@ -187,6 +186,15 @@ impl Drop for Prober {
 /// In turns, beginning with the newest.
 const fn format_of(sequence: u64) -> u8 {
     if sequence % 2 == 1 { FORMAT } else { FIRST_FORMAT }
+}
+
+/// One that knows nothing of the peer, and counts on from a probe.
+fn judge(spec: &PeerSpec, sequence: u64, now: Time) -> PeerJudge {
+    let mut judge = PeerJudge::new(spec.settings, now);
+    judge.continue_after(sequence);
+    judge.link(spec.link_up, now);
+    judge.follow(spec.follow, now);
+    judge
 }
 
 fn frame(spec: &PeerSpec, incarnation: NonZeroU64, format: u8, key: Option<Key>) -> Option<ProbeFrame> {

@@ -115,18 +115,17 @@ impl Worker {
     fn adopt(&mut self, specs: Vec<PeerSpec>) {
         self.probers.retain(|prober| specs.iter().any(|spec| spec.key == prober.key()));
         for spec in specs {
-            match self.probers.iter_mut().find(|prober| prober.key() == spec.key) {
-                Some(prober) if prober.reads(&spec.peers) => prober.change(spec),
-                // The program was attached anew, with maps of its own.
-                Some(prober) => {
-                    let incarnation = self.incarnations.next(&spec);
-                    *prober = Prober::new(spec, incarnation);
-                }
-                None => {
-                    let incarnation = self.incarnations.next(&spec);
-                    self.probers.push(Prober::new(spec, incarnation));
-                }
+            let known = self.probers.iter_mut().find(|prober| prober.key() == spec.key);
+            if let Some(prober) = known
+                && prober.reads(&spec.peers)
+            {
+                prober.change(spec);
+                continue;
             }
+            // Where it was known, the program has been attached anew, with maps of its own.
+            self.probers.retain(|prober| prober.key() != spec.key);
+            let incarnation = self.incarnations.next(&spec);
+            self.probers.push(Prober::new(spec, incarnation));
         }
     }
 

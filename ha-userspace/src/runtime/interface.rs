@@ -15,7 +15,7 @@ use ha_common::counter::{Counter, JudgedCounters, XdpCounters};
 use ha_common::layout::Contender;
 use ha_common::packet::Endpoints;
 use ha_common::probe::Keys;
-use ha_common::rank::{CONTENDERS, Standing, bid, standing};
+use ha_common::rank::{CONTENDERS, bid, take_down};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
@@ -562,12 +562,7 @@ impl Interface {
             IpAddr::V4(address) => (0, u32::from(address)),
             IpAddr::V6(address) => (1, u128::from(address) as u32),
         };
-        let (table, bid) = (&mut self.contenders[family], bid(priority, end));
-        let Standing { rank, place } = standing(table, bid, now.0);
-        if let Some(entry) = place.and_then(|place| table.get_mut(place)) {
-            *entry = Contender { bid, last_ns: now.0 };
-        }
-        rank
+        take_down(&mut self.contenders[family], bid(priority, end), true, now.0)
     }
 
     /// Makes sure that adverts can be sent from a virtual MAC address.

@@ -15,8 +15,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use aya::maps::{HashMap, MapData, MapError};
 use ha_common::fence::Guard;
 use ha_common::layout::{
-    AUTHENTICATED, AUTHENTICATED_NEW, AddressKey, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED, SPECIAL_NO_ACCEPT,
-    VipSlot, address_key,
+    AddressKey, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VipSlot, address_key,
 };
 use ha_common::probe::{Keys, Secret};
 use ha_common::time::Time;
@@ -223,15 +222,15 @@ impl Lease {
         let other = match slot.other_until_ns {
             0 => return None,
             1 => None,
-            until => Some((as_known(slot.other_authenticated, slot.other_key), Time(until))),
+            until => Some((Secret::from_stored(slot.other_authenticated, slot.other_key), Time(until))),
         };
-        Some(Keys { current: as_known(slot.authenticated, slot.key), other })
+        Some(Keys { current: Secret::from_stored(slot.authenticated, slot.key), other })
     }
 
     /// Demands and makes tags under these keys. One thread calls this.
     pub fn set_keys(&self, keys: &Keys) {
         let put = |mode_at, key_at, secret| {
-            let (mode, key) = as_stored(secret);
+            let (mode, key) = Secret::stored(secret);
             // No tag is right while a key is being replaced.
             for (n, word) in key.into_iter().enumerate() {
                 self.u64(key_at + n * 8).store(word, Ordering::Release);
@@ -333,24 +332,6 @@ impl Lease {
 
     fn u64(&self, at: usize) -> &AtomicU64 {
         self.memory.u64(at)
-    }
-}
-
-/// `authenticated` and `key` of the map's entry.
-const fn as_stored(secret: Option<Secret>) -> (u32, [u64; 2]) {
-    match secret {
-        None => (0, [0; 2]),
-        Some(Secret::Configured(key)) => (AUTHENTICATED, key),
-        Some(Secret::Derived(key)) => (AUTHENTICATED_NEW, key),
-    }
-}
-
-/// The other way round.
-const fn as_known(mode: u32, key: [u64; 2]) -> Option<Secret> {
-    match mode {
-        0 => None,
-        AUTHENTICATED_NEW => Some(Secret::Derived(key)),
-        _ => Some(Secret::Configured(key)),
     }
 }
 

@@ -19,6 +19,7 @@ use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Lab, Moment, sys};
+use crate::rng::Rng;
 
 /// What happens to every frame, in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -106,7 +107,7 @@ type InFlight = Reverse<(Moment, u64, usize, Vec<u8>)>;
 
 fn carry(ends: &[Socket; 2], how: &Mutex<Impairment>, stop: &AtomicBool, seed: u64) {
     let _ordinary = sys::realtime_thread(20);
-    let mut random = Random(seed);
+    let mut random = Rng::new(seed);
     let mut queue: BinaryHeap<InFlight> = BinaryHeap::new();
     let mut number = 0;
     let mut buffer = vec![0; 65_536];
@@ -141,7 +142,7 @@ fn carry(ends: &[Socket; 2], how: &Mutex<Impairment>, stop: &AtomicBool, seed: u
 }
 
 /// The delays of the copies of one frame: none, one or two.
-fn fate(rules: Impairment, random: &mut Random) -> [Option<Duration>; 2] {
+fn fate(rules: Impairment, random: &mut Rng) -> [Option<Duration>; 2] {
     // Always the same number of draws, so that a change of one rule leaves the other decisions alone.
     let [lost, twice, first, second] = std::array::from_fn(|_| random.share());
     let delay = |share| rules.delay + rules.jitter.mul_f64(share);
@@ -151,20 +152,6 @@ fn fate(rules: Impairment, random: &mut Random) -> [Option<Duration>; 2] {
     [Some(delay(first)), (twice < rules.duplicate).then(|| delay(second))]
 }
 
-/// SplitMix64: small, seeded, good enough to shake packets.
-struct Random(u64);
-
-impl Random {
-    /// Uniform in 0.0..1.0.
-    fn share(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,7 +159,7 @@ mod tests {
     #[test]
     fn shares_are_kept() {
         let rules = Impairment { loss: 0.2, duplicate: 0.1, ..Impairment::default() };
-        let mut random = Random(1);
+        let mut random = Rng::new(1);
         let fates: Vec<_> = (0..10_000).map(|_| fate(rules, &mut random)).collect();
         let lost = fates.iter().filter(|copies| copies[0].is_none()).count();
         let twice = fates.iter().filter(|copies| copies[1].is_some()).count();
@@ -185,7 +172,7 @@ mod tests {
     fn the_same_seed_gives_the_same_fates() {
         let rules = Impairment { loss: 0.5, jitter: Duration::from_millis(5), ..Impairment::default() };
         let run = |seed| {
-            let mut random = Random(seed);
+            let mut random = Rng::new(seed);
             (0..100).map(|_| fate(rules, &mut random)).collect::<Vec<_>>()
         };
         assert_eq!(run(7), run(7));

@@ -23,7 +23,6 @@
 mod check;
 mod driver;
 pub mod fast;
-mod rng;
 mod scenario;
 mod timeline;
 mod world;

@@ -6,9 +6,9 @@ use ha_common::types::{Family, Priority, Version, Vrid};
 
 use super::check::Expect;
 use super::driver::{Node, ROUTERS};
-use super::rng::Rng;
 use super::world::{Weather, World};
 use super::{Failure, Stats};
+use crate::rng::Rng;
 
 /// Rounds of trouble and calm.
 const ROUNDS: u32 = 3;

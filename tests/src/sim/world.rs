@@ -9,9 +9,9 @@ use ha_common::time::{Span, Time};
 use super::Stats;
 use super::check::Expect;
 use super::driver::{Frame, Node, Sinks};
-use super::rng::Rng;
 use super::scenario::Fault;
 use super::timeline::{Note, Timeline, millis};
+use crate::rng::Rng;
 
 /// The slowest way from one process to another in calm: the wire, and twice a sleepy scheduler.
 const OVERLAP: Span = Span::from_millis(10);

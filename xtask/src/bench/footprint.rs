@@ -8,7 +8,7 @@ use ha_tests::lab::{Lab, Running, Usage, wait_for};
 
 use super::peer::{Peer, Role, VIPS_NETWORK, vips};
 use super::progress::Progress;
-use super::results::{Failure, Results};
+use super::results::Results;
 use super::stage::topology;
 
 /// Numbers of virtual routers.
@@ -67,11 +67,7 @@ fn note(results: &mut Results, count: u8, peer: Peer, values: Result<Values>, pr
                 results.add(&name, peer, &metric, value);
             }
         }
-        Err(error) => {
-            let text = format!("{error:#}");
-            progress.failed(&name, peer, &text);
-            results.failures.push(Failure { scenario: name, peer, text });
-        }
+        Err(error) => results.fail(&name, peer, &error, progress),
     }
 }
 

@@ -9,7 +9,7 @@ use ha_tests::lab::{Lab, Moment, wait_for};
 use super::footprint;
 use super::peer::{Peer, vips};
 use super::progress::Progress;
-use super::results::{Failure, Results};
+use super::results::Results;
 use super::stage::topology;
 
 /// Key of the results.
@@ -37,11 +37,7 @@ pub(super) fn run(results: &mut Results, runs: usize, progress: &mut Progress) {
                         results.add(NAME, peer, metric, value);
                     }
                 }
-                Err(error) => {
-                    let (scenario, text) = (NAME.to_owned(), format!("{error:#}"));
-                    progress.failed(&scenario, peer, &text);
-                    results.failures.push(Failure { scenario, peer, text });
-                }
+                Err(error) => results.fail(NAME, peer, &error, progress),
             }
         }
     }

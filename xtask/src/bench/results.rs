@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
 use super::peer::Peer;
+use super::progress::Progress;
 
 /// One measured value.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,6 +57,13 @@ impl Results {
     pub(super) fn add(&mut self, scenario: &str, peer: Peer, metric: &str, value: f64) {
         let (scenario, metric) = (scenario.to_owned(), metric.to_owned());
         self.samples.push(Sample { scenario, peer, metric, value });
+    }
+
+    /// Takes down a run that failed, and says so.
+    pub(super) fn fail(&mut self, scenario: &str, peer: Peer, error: &anyhow::Error, progress: &Progress) {
+        let text = format!("{error:#}");
+        progress.failed(scenario, peer, &text);
+        self.failures.push(Failure { scenario: scenario.to_owned(), peer, text });
     }
 
     /// All values of one series, in the order in which they were measured.

@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use super::peer::Peer;
 use super::progress::Progress;
-use super::results::{Failure, Results};
+use super::results::Results;
 use super::scenario::{Failover, Outcome};
 use super::stage::Stage;
 
@@ -31,9 +31,7 @@ pub(super) fn run(results: &mut Results, failovers: &[Failover], together: bool,
                         }
                     }
                     Err(error) => {
-                        let (scenario, text) = (failover.name().to_owned(), format!("{error:#}"));
-                        progress.failed(&scenario, peer, &text);
-                        results.failures.push(Failure { scenario, peer, text });
+                        results.fail(failover.name(), peer, &error, progress);
                         continue;
                     }
                 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use ha_tests::lab::{Moment, wait_for};
+use ha_tests::rng::Rng;
 
 use super::peer::Role;
 use super::progress::Progress;
-use super::results::{Failure, Results};
+use super::results::Results;
 use super::stage::{ADDRESS, Stage, start};
 
 /// Key of the results.
@@ -45,16 +46,11 @@ struct Stall {
 
 /// Of all orders of magnitude from 1 ms to 1 s the same number: short ones are the dangerous ones.
 fn sequence(count: usize) -> Vec<Stall> {
-    let mut state = SEED;
-    let mut random = move |below: u64| {
-        // A linear congruential generator with Knuth's constants; its high bits are good enough.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    };
+    let mut rng = Rng::new(SEED);
     let mut stall = || Stall {
-        phase: Duration::from_millis(random(1_000)),
-        length: Duration::from_secs_f64(10f64.powf(random(3_000) as f64 / 1_000.0) / 1e3),
-        way: [Way::Both, Way::FromMaster, Way::ToMaster][random(3) as usize],
+        phase: Duration::from_millis(rng.below(1_000)),
+        length: Duration::from_secs_f64(10f64.powf(3.0 * rng.share()) / 1e3),
+        way: rng.pick(&[Way::Both, Way::FromMaster, Way::ToMaster]),
     };
     (0..count).map(|_| stall()).collect()
 }
@@ -97,11 +93,7 @@ pub(super) fn run(results: &mut Results, count: usize, progress: &mut Progress) 
                         results.add(NAME, peer, metric, value);
                     }
                 }
-                Err(error) => {
-                    let (scenario, text) = (NAME.to_owned(), format!("{error:#}"));
-                    progress.failed(&scenario, peer, &text);
-                    results.failures.push(Failure { scenario, peer, text });
-                }
+                Err(error) => results.fail(NAME, peer, &error, progress),
             }
             if n == 0 && count > 1 {
                 progress.expect(begin.elapsed() * u32::try_from(count - 1).unwrap_or(0));

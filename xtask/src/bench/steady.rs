@@ -10,7 +10,7 @@ use ha_tests::lab::{Change, Moment, Pinger, Stress, wait_for};
 
 use super::peer::Peer;
 use super::progress::Progress;
-use super::results::{Failure, Results};
+use super::results::Results;
 use super::stage::{ADDRESS, Stage};
 
 /// What the machine does meanwhile.
@@ -60,7 +60,11 @@ pub(super) fn run(results: &mut Results, loads: &[Load], time: Duration, progres
         // New ones each time: what a daemon says of itself is said of its whole life.
         let mut stages = build(results, load, progress);
         if let Err(error) = under(results, load, time, &mut stages, progress) {
-            results.peers.clone().into_iter().for_each(|peer| fail(results, load, peer, &error, progress));
+            results
+                .peers
+                .clone()
+                .into_iter()
+                .for_each(|peer| results.fail(load.name(), peer, &error, progress));
         }
     }
 }
@@ -75,7 +79,7 @@ fn build(results: &mut Results, load: Load, progress: &Progress) -> Vec<Stage> {
             let stage = thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("building the lab panicked")));
             match stage {
                 Ok(stage) => stages.push(stage),
-                Err(error) => fail(results, load, peer, &error, progress),
+                Err(error) => results.fail(load.name(), peer, &error, progress),
             }
         }
     });
@@ -171,18 +175,12 @@ fn under(
         results.add(load.name(), peer, "seconds", until.since(since).as_secs_f64());
         progress.line("", peer.name(), load.title(), &format!("{moves} address changes, {lost} pings lost"));
         if let Err(error) = probes(results, load, stage, progress) {
-            fail(results, load, peer, &error, progress);
+            results.fail(load.name(), peer, &error, progress);
         }
         let healthy = stage.master.as_mut().context("started with both")?.check_alive();
         if let Err(error) = healthy.and_then(|()| stage.backup.check_alive()) {
-            fail(results, load, peer, &error, progress);
+            results.fail(load.name(), peer, &error, progress);
         }
     }
     Ok(())
-}
-
-fn fail(results: &mut Results, load: Load, peer: Peer, error: &anyhow::Error, progress: &Progress) {
-    let (scenario, text) = (load.name().to_owned(), format!("{error:#}"));
-    progress.failed(&scenario, peer, &text);
-    results.failures.push(Failure { scenario, peer, text });
 }

@@ -52,15 +52,13 @@ impl Apt {
         for part in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(part)).with_context(|| format!("making {}", dir.display()))?;
         }
-        let signed = mirror.signed_by.as_deref().filter(|key| Path::new(key).exists());
-        let options = signed.map(|key| format!("[signed-by={key}] ")).unwrap_or_default();
         let mut sources = String::new();
         for suite in suites {
-            sources += &format!("deb {options}{} {suite} main\n", mirror.main);
+            sources += &mirror.entry(&mirror.main, suite);
         }
         for suite in security {
             let uri = mirror.security.as_deref().unwrap_or(&mirror.main);
-            sources += &format!("deb {options}{uri} {suite} main\n");
+            sources += &mirror.entry(uri, suite);
         }
         let config = dir.join("apt.conf");
         let apt = Self { config: config.clone() };

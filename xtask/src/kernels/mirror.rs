@@ -44,6 +44,13 @@ impl Mirror {
         }
         choose(&entries)
     }
+
+    /// A line of apt's sources for a suite at `uri`, signed with this mirror's keys where they are here.
+    pub(crate) fn entry(&self, uri: &str, suite: &str) -> String {
+        let signed = self.signed_by.as_deref().filter(|key| Path::new(key).exists());
+        let options = signed.map(|key| format!("[signed-by={key}] ")).unwrap_or_default();
+        format!("deb {options}{uri} {suite} main\n")
+    }
 }
 
 fn choose(entries: &[Entry]) -> Option<Mirror> {

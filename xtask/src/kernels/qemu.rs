@@ -119,9 +119,10 @@ impl Qemu {
     /// # Errors
     /// When there is none, or it is too old: a message with the way to a newer one.
     pub(crate) fn check(arch: Arch) -> Result<()> {
-        let version = Self::find(arch)?.version();
+        let qemu = Self::find(arch)?;
+        let version = qemu.version();
         ensure!(
-            major(&version).is_none_or(|major| major >= OLDEST),
+            !qemu.is_old(),
             "QEMU {version} is too old: the kernels 5.10 and 6.1 hang in it, and it has no igb. Install version \
              {OLDEST} or later; on Debian 12, with bookworm-backports in apt's sources:\n    \
              apt-get install -t bookworm-backports qemu-system-x86 qemu-system-arm"
@@ -129,11 +130,15 @@ impl Qemu {
         Ok(())
     }
 
+    /// Whether some kernels hang in it.
+    pub(crate) fn is_old(&self) -> bool {
+        major(&self.version()).is_some_and(|major| major < OLDEST)
+    }
+
     /// Its version, as it says it.
     pub(crate) fn version(&self) -> String {
         let text = sys::output(sys::tool(&self.program).arg("--version")).unwrap_or_default();
-        let words = text.split_whitespace().skip_while(|word| *word != "version").nth(1);
-        words.unwrap_or("of unknown version").to_owned()
+        version(&text).to_owned()
     }
 
     /// Whether it has `card`.
@@ -209,6 +214,12 @@ pub(crate) fn joined_cards(card: Card) -> Vec<String> {
     options
 }
 
+/// `7.2.17` of `QEMU emulator version 7.2.17 (Debian …)`.
+fn version(text: &str) -> &str {
+    let mut words = text.split_whitespace().skip_while(|word| *word != "version");
+    words.nth(1).unwrap_or("of unknown version")
+}
+
 /// `10` of `10.0.2`.
 fn major(version: &str) -> Option<u32> {
     version.split('.').next()?.parse().ok()
@@ -247,5 +258,9 @@ mod tests {
         assert_eq!(major("10.0.2"), Some(10));
         assert_eq!(major("7.2.22"), Some(7));
         assert_eq!(major("of unknown version"), None);
+        let said = |text| major(version(text));
+        assert_eq!(said("QEMU emulator version 7.2.17 (Debian 1:7.2+dfsg-7)\nCopyright"), Some(7));
+        assert_eq!(said("QEMU emulator version 10.0.2"), Some(10));
+        assert_eq!(said("something else"), None);
     }
 }

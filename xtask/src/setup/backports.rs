@@ -4,29 +4,18 @@
 //! not told of them, and takes nothing else from there.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::kernels::Mirror;
+use crate::kernels::{Arch, Mirror, Qemu};
 use crate::sys;
 
-/// The oldest version that boots them all.
-const VERSION: u32 = 8;
+/// QEMU for both architectures.
 pub(super) const PACKAGES: [&str; 2] = ["qemu-system-x86", "qemu-system-arm"];
 
 /// Whether the installed QEMU is too old. One that is not there is not.
 pub(super) fn is_old() -> bool {
-    sys::find("qemu-system-x86_64")
-        .and_then(|program| sys::output(sys::tool(program).arg("--version")).ok())
-        .and_then(|text| major(&text))
-        .is_some_and(|version| version < VERSION)
-}
-
-/// Of "QEMU emulator version 7.2.17 (Debian …)".
-fn major(text: &str) -> Option<u32> {
-    let number = text.split_whitespace().skip_while(|word| *word != "version").nth(1)?;
-    number.split('.').next()?.parse().ok()
+    Qemu::find(Arch::Amd64).is_ok_and(|qemu| qemu.is_old())
 }
 
 /// Installs QEMU from the backports of this release.
@@ -44,14 +33,10 @@ pub(super) fn install() -> Result<()> {
         fs::create_dir_all(directory.join(part))
             .with_context(|| format!("making {}", directory.display()))?;
     }
-    let signed = mirror.signed_by.as_deref().filter(|key| Path::new(key).exists());
-    let options = signed.map(|key| format!("[signed-by={key}] ")).unwrap_or_default();
     let suite = format!("{release}-backports");
     let list = directory.join("sources.list");
-    fs::write(
-        &list,
-        format!("deb {options}{0} {release} main\ndeb {options}{0} {suite} main\n", mirror.main),
-    )?;
+    let entries = [release, &suite].map(|suite| mirror.entry(&mirror.main, suite));
+    fs::write(&list, entries.concat())?;
     let command = || {
         let mut command = sys::tool(&apt);
         command.env("DEBIAN_FRONTEND", "noninteractive");
@@ -90,13 +75,6 @@ fn release(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_version_is_read_as_qemu_says_it() {
-        assert_eq!(major("QEMU emulator version 7.2.17 (Debian 1:7.2+dfsg-7)\nCopyright"), Some(7));
-        assert_eq!(major("QEMU emulator version 10.0.2"), Some(10));
-        assert_eq!(major("something else"), None);
-    }
 
     #[test]
     fn only_a_release_of_debian_has_debian_s_backports() {

@@ -12,7 +12,7 @@ use ha_common::rank::bid;
 use ha_common::time::{Span, Time};
 use ha_common::types::{Centis, Version};
 
-use super::kernel::{Probed, Proof, vrid};
+use super::kernel::{Probed, proof, vrid};
 use super::letter::{Letter, Ways, source};
 use super::switch::{Mac, STRANGER, To};
 use super::world::{Event, Frame, HOSTS, World};
@@ -180,7 +180,7 @@ impl World {
         };
         let (sequence, prober) = (number(body, probe::AT_SEQUENCE), number(body, probe::AT_PROBER));
         let from = from.unwrap_or(STRANGER);
-        let proof = Proof::of(host.ways.secret, body[probe::AT_FORMAT]);
+        let proof = proof(host.ways.secret, body[probe::AT_FORMAT]);
         // A stranger would like to be the first.
         let bid = bid(u8::MAX, u32::MAX);
         let probed = Probed { from, proof, bid, sequence, prober };

@@ -1,6 +1,5 @@
 //! Rounds in which nothing happens but what a stranger does.
 
-use ha_common::probe::Secret;
 use ha_common::time::Span;
 
 use super::faults::Fault;
@@ -38,8 +37,8 @@ pub(super) fn alone(world: &mut World) -> Result<(), String> {
     let host = master(world);
     let ways = world.hosts[host].ways;
     let timed = false;
-    // While somebody runs the host, a stranger makes itself known where probes of the first format have no tag.
-    let sealed = matches!(ways.secret, Some(Secret::Configured(_)));
+    // While somebody runs the host, a stranger makes itself known where no key is wanted.
+    let sealed = ways.secret.is_some();
     if sealed && world.rng.chance(50) {
         world.attack(Attack::Probes { steady: true }, Span::from_millis(1_000));
     }

@@ -1,10 +1,10 @@
 //! The kernel half of a host: the XDP program's view of probes, the lease, the window and the fence.
 
-use ha_common::fence::{Ban, Guard, KNOWN, PROBED_NS, RESUMED_NS, Wanted, steadiness};
+use ha_common::fence::{Ban, Guard, PROBED_NS, Proof, RESUMED_NS, Wanted, steadiness};
 use ha_common::judge::Answered;
 use ha_common::layout::Contender;
 use ha_common::probe::{Latest, Masters, Secret};
-use ha_common::rank::{CONTENDERS, standing};
+use ha_common::rank::{CONTENDERS, take_down};
 use ha_common::rate::Window;
 use ha_common::time::{Span, Time};
 use ha_common::types::Vrid;
@@ -18,25 +18,12 @@ pub(super) fn vrid() -> Vrid {
     Vrid::new(25).expect("not zero")
 }
 
-/// How a probe shows whose it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Proof {
-    /// By its tag.
-    Tag,
-    /// There is no key here.
-    NoneWanted,
-    /// It is of the first format, which has no tag under a key that is derived.
-    None,
-}
-
-impl Proof {
-    /// Of a probe of this format whose tag is right here.
-    pub(super) fn of(secret: Option<Secret>, format: u8) -> Self {
-        match secret {
-            None => Self::NoneWanted,
-            Some(secret) if secret.key(format).is_some() => Self::Tag,
-            Some(_) => Self::None,
-        }
+/// Of a probe of this format whose tag is right here.
+pub(super) fn proof(secret: Option<Secret>, format: u8) -> Proof {
+    match secret {
+        None => Proof::NoneWanted,
+        Some(secret) if secret.key(format).is_some() => Proof::Tag,
+        Some(_) => Proof::None,
     }
 }
 
@@ -197,20 +184,9 @@ impl Kernel {
         }
         let attended = !self.guard().unattended(now.0);
         let steady = steadiness(steady, pause, attended);
-        let known = match proof {
-            Proof::Tag => steady >= KNOWN || !self.latest[from].doubtful,
-            Proof::NoneWanted => steady >= KNOWN,
-            Proof::None => false,
-        };
+        let known = proof.makes_known(self.latest[from].doubtful, steady);
         self.probers[from] = (steady, now, known);
-        let mut rank = 0;
-        if bid != 0 {
-            let standing = standing(&self.contenders, bid, now.0);
-            rank = standing.rank;
-            if let Some(place) = standing.place.filter(|_| known) {
-                self.contenders[place] = Contender { bid, last_ns: now.0 };
-            }
-        }
+        let rank = if bid == 0 { 0 } else { take_down(&mut self.contenders, bid, known, now.0) };
         if known {
             self.last_probe = Some(now);
             if last > Time(0) && now.span_since(last).0 >= RESUMED_NS {

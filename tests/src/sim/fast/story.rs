@@ -18,8 +18,8 @@ use super::letter::Ways;
 use super::switch::CLIENTS;
 use super::world::{Event, Weather, World};
 use super::{hostile_rounds, stalls};
+use crate::rng::Rng;
 use crate::sim::Failure;
-use crate::sim::rng::Rng;
 
 /// Lives through the story of a seed.
 ///

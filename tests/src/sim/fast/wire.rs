@@ -5,7 +5,7 @@ use ha_common::probe::FORMAT;
 use ha_common::time::{Span, Time};
 
 use super::client::Arp;
-use super::kernel::{Probed, Proof};
+use super::kernel::{Probed, proof};
 use super::switch::{CLIENTS, Mac, PORTS, To};
 use super::world::{Event, Frame, HOSTS, Weather, World};
 
@@ -127,7 +127,7 @@ impl World {
                 self.note_arrival(to, frame);
             }
             Frame::Probe { from, bid, sequence, prober } => {
-                let proof = Proof::of(host.ways.secret, FORMAT);
+                let proof = proof(host.ways.secret, FORMAT);
                 let probed = Probed { from, proof, bid, sequence, prober };
                 if let Some(reply) = host.kernel.reflect(to, probed, now) {
                     self.send(to, Mac(to), To::One(Mac(from)), reply);

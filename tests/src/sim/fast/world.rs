@@ -16,7 +16,7 @@ use super::letter::Letter;
 use super::reach::Reach;
 use super::switch::{Mac, PORTS, Switch, To};
 use super::wire::Link;
-use crate::sim::rng::Rng;
+use crate::rng::Rng;
 use crate::sim::timeline::millis;
 
 /// Hosts in a cluster, at most.

@@ -11,9 +11,6 @@ use ha_tests::lab::{
 use crate::pair::{Conf, VIP, ms};
 
 /// Between two packets of the client.
-/// First byte of a probe, and of a reply.
-pub(super) const PROBE: u8 = 0x3e;
-pub(super) const REPLY: u8 = 0x3f;
 pub(super) const PING: Duration = Duration::from_micros(250);
 
 /// What the log says when a backup's probes are answered.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ha_common::probe::REPLY;
 use ha_tests::lab::{Daemon, Lab, Moment, RUN_DIR, wait_for};
 
-use super::cluster::{PING, REPLY, Router, files, outage, sent, stream};
+use super::cluster::{PING, Router, files, outage, sent, stream};
 use crate::harness::Test;
 use crate::pair::{INTERVAL, adverts, ms, reload, stdout, xvrrp};
 use crate::punctual::within;

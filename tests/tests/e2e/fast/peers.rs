@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ha_common::probe::{PROBE, REPLY};
 use ha_tests::lab::{Daemon, Lab, Moment, RUN_DIR, Topology, wait_for};
 
-use super::cluster::{PING, PROBE, REPLY, Router, files, outage, pair, sent, stream};
+use super::cluster::{PING, Router, files, outage, pair, sent, stream};
 use crate::harness::Test;
 use crate::pair::{Conf, INTERVAL, MASTER_DOWN, VIP, adverts, held_by, ms, stderr, stdout, xvrrp};
 use crate::punctual::{allowance, within};

@@ -104,11 +104,13 @@ pub(crate) fn take<F: Received>(frame: F, at: &ProbeAt, lease: &Lease, orphaned:
     }
     let v6 = u64::from(at.family == Family::V6);
     // Each of these has a stack of its own, and the verifier looks at it once, not for every way that leads there.
-    let seal = ha_unseal(v6);
-    let judged = ha_probe(v6, u64::from(orphaned), seal);
+    // SAFETY: the helper has no conditions. Reading a clock takes longer than most of the rest.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let seal = ha_unseal(v6, now_ns);
+    let judged = ha_probe(v6, u64::from(orphaned), seal, now_ns);
     let counter = judged as u32;
     if judged & (ANSWER | DROP) == ANSWER {
-        ha_seal(v6, seal, u64::from(judged & KNOWN_PROBER != 0));
+        ha_seal(v6, seal, u64::from(judged & KNOWN_PROBER != 0), now_ns);
         return match self::image().and_then(|image| image.send_back(frame, at)) {
             Some(action) => (action, counter),
             None => truncated,
@@ -146,10 +148,8 @@ const OPEN: u64 = 16;
 /// Finds out which key the packet in the image is under.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn ha_unseal(v6: u64) -> u64 {
+pub(crate) extern "C" fn ha_unseal(v6: u64, now_ns: u64) -> u64 {
     let (Some(lease), Some(image)) = (crate::lease::lease(), image()) else { return 0 };
-    // SAFETY: the helper has no conditions.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
     let (format, sealed) = (image.body[probe::AT_FORMAT], probe::number(&image.body, AT_TAG));
     let key = lease.tag_key(format);
     if sealed == tag(key, v6) {
@@ -191,13 +191,11 @@ const fn family_of(v6: u64) -> Family {
 /// [`ha_seal`]'s.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn ha_probe(v6: u64, orphaned: u64, seal: u64) -> u64 {
+pub(crate) extern "C" fn ha_probe(v6: u64, orphaned: u64, seal: u64, now_ns: u64) -> u64 {
     let family = family_of(v6);
     let (Some(lease), Some(image)) = (crate::lease::lease(), image()) else {
         return pass(Counter::Truncated);
     };
-    // SAFETY: the helper has no conditions.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
     let body = &mut image.body;
     let is_reply = is_reply(body);
     if !is_reply && !is_probe(body) {
@@ -250,10 +248,8 @@ pub(crate) extern "C" fn ha_probe(v6: u64, orphaned: u64, seal: u64) -> u64 {
 /// Completes the reply in the image: with the rank of its receiver, which is `known` or not, and the tag.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn ha_seal(v6: u64, seal: u64, known: u64) -> u64 {
+pub(crate) extern "C" fn ha_seal(v6: u64, seal: u64, known: u64, now_ns: u64) -> u64 {
     let (Some(lease), Some(image)) = (crate::lease::lease(), image()) else { return 0 };
-    // SAFETY: the helper has no conditions.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
     let format = image.body[probe::AT_FORMAT];
     let priority = image.body[AT_PRIORITY];
     if priority != 0 {

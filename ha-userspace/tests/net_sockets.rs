@@ -13,7 +13,7 @@ use ha_userspace::net::clock;
 use nix::errno::Errno;
 
 mod net_lab;
-use net_lab::{Namespace, ip, until};
+use net_lab::{Namespace, best, ip, until};
 
 fn main() -> std::process::ExitCode {
     net_lab::main(
@@ -264,20 +264,22 @@ fn the_fallback_tells_what_it_lost() {
     let (a, index) = (Arc::new(a), b.index("ens160"));
     b.block_on(move || async move {
         let mut receiver = AdvertRx::open(index, Family::V4).expect("root");
-        let mut sent = 0_u32;
-        let start = Instant::now();
+        let (mut sent, mut lost) = (0_u32, 0);
         // The receiver sleeps until its buffer has run over; then it reads, and each of the others is accounted for.
-        while start.elapsed() < Duration::from_millis(700) {
+        while lost == 0 {
+            assert!(sent < 4_000_000, "all {sent} fitted");
             send(&a, Family::V4, multicast(Family::V4), 255);
             sent += 255;
+            lost = receiver.take_lost();
         }
+        send(&a, Family::V4, multicast(Family::V4), 255);
+        sent += 255;
         let mut read = 0;
         while receiver.try_recv().expect("read").is_some() {
             read += 1;
         }
         // Not only with the next packet: there may be none.
-        let lost = receiver.take_lost();
-        assert!(lost > 0, "all {sent} fitted");
+        lost += receiver.take_lost();
         assert_eq!(read + lost, sent);
         assert_eq!(receiver.take_lost(), 0);
         println!("{read} of {sent} read");
@@ -394,24 +396,27 @@ fn announcements_through_a_dead_interface_are_told() {
 fn how_long_510_announcements_take() {
     let (a, b) = pair();
     let (wire, index) = (b.capture("ens160"), a.index("ens160"));
-    let took = a.run(move || {
+    let [together, one_by_one] = a.run(move || {
         let announcer = Announcer::open().expect("root");
         let mut burst = Burst::new(index);
         for number in 0..510 {
             burst.push(&frame(number));
         }
-        let start = Instant::now();
-        assert_eq!(announcer.send([&burst]), []);
-        let together = start.elapsed();
-        let start = Instant::now();
-        for number in 0..510 {
-            let mut burst = Burst::new(index);
-            burst.push(&frame(number));
+        best(|| {
+            let start = Instant::now();
             assert_eq!(announcer.send([&burst]), []);
-        }
-        (together, start.elapsed())
+            let together = start.elapsed();
+            let start = Instant::now();
+            for number in 0..510 {
+                let mut burst = Burst::new(index);
+                burst.push(&frame(number));
+                assert_eq!(announcer.send([&burst]), []);
+            }
+            let one_by_one = start.elapsed();
+            assert_eq!(wire.wait_for(1020, is_arp).len(), 1020);
+            [together, one_by_one]
+        })
     });
-    println!("510 frames: {:?} together, {:?} one by one", took.0, took.1);
-    assert_eq!(wire.wait_for(1020, is_arp).len(), 1020);
-    assert!(took.0 < took.1, "{took:?}");
+    println!("510 frames: {together:?} together, {one_by_one:?} one by one");
+    assert!(together < one_by_one, "{together:?}, {one_by_one:?}");
 }

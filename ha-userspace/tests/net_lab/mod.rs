@@ -185,14 +185,22 @@ impl Capture {
     }
 }
 
-/// Asks again until there is an answer; five seconds are too long.
+/// The shortest time of each of several things that are done in turn: other work on the machine makes some rounds long.
+pub(crate) fn best<const N: usize>(mut round: impl FnMut() -> [Duration; N]) -> [Duration; N] {
+    (0..7).fold([Duration::MAX; N], |best, _| {
+        let took = round();
+        std::array::from_fn(|n| best[n].min(took[n]))
+    })
+}
+
+/// Asks again until there is an answer; only a lost one makes anybody wait for a minute.
 pub(crate) fn until<R>(mut ask: impl FnMut() -> Option<R>) -> R {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(start.elapsed() < Duration::from_secs(5), "waited in vain");
+        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -211,7 +219,14 @@ pub(crate) fn main(tests: &[Test], alone: &[Test]) -> ExitCode {
     }
     let together = tests.iter().map(|&(name, test)| {
         Trial::test(name, move || {
-            let _turn = TURN.read();
+            let beside = {
+                let _turn = TURN.read();
+                run(test)
+            };
+            let Err(failed) = beside else { return Ok(()) };
+            // Who waits for a packet may have waited for the processor: what counts is an attempt alone.
+            println!("beside others: {name}: {}", failed.message().unwrap_or_default());
+            let _turn = TURN.write();
             run(test)
         })
     });

@@ -107,7 +107,7 @@ impl Loaded {
     /// The same where it looks at frames of this VLAN.
     pub(crate) fn orphan_in(&mut self, vlan: u16) {
         self.alive = None;
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(60);
         // An advert for nobody: the live half would count it as unknown.
         let tags: &[(u16, u16)] = if vlan == 0 { &[] } else { &[(0x8100, vlan)] };
         let advert = super::ethernet(tags, 0x0800, &super::ipv4(1, 112, &[], &super::advert(200, 100)));

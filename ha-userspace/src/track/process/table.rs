@@ -41,7 +41,7 @@ pub(super) struct Table {
     connector: Option<Connector>,
     /// Why there is no connector.
     without: Option<String>,
-    next_scan: Instant,
+    pub(super) next_scan: Instant,
 }
 
 /// A process that at least one tracker means.

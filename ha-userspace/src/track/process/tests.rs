@@ -48,14 +48,18 @@ impl Watcher {
         self.board.seen(Kind::Process, "sleepers")
     }
 
-    /// Runs turns until the tracker is `wanted`; how long that took.
-    fn reach(&mut self, wanted: Seen) -> Duration {
+    /// From now on only what the kernel tells is noticed.
+    fn do_not_look(&mut self) {
+        self.table.next_scan = Instant::now() + Duration::from_secs(3600);
+    }
+
+    /// Runs turns until the tracker is `wanted`.
+    fn reach(&mut self, wanted: Seen) {
         let begin = Instant::now();
         while self.seen() != wanted {
             self.table.wait(&self.wake);
-            assert!(begin.elapsed() < Duration::from_secs(20), "{wanted:?} is not reached");
+            assert!(begin.elapsed() < Duration::from_secs(25), "{wanted:?} is not reached");
         }
-        begin.elapsed()
     }
 }
 
@@ -71,8 +75,9 @@ fn without_the_connector_an_end_is_known_at_once_and_a_beginning_soon() {
     watcher.reach(Seen::Good);
     first.kill().expect("alive");
     // Not reaped yet: a zombie does not run.
-    let took = watcher.reach(Seen::Bad);
-    assert!(took < Duration::from_millis(450), "an end was noticed after {took:?}, as by looking for it");
+    watcher.do_not_look();
+    watcher.reach(Seen::Bad);
+    watcher.table.next_scan = Instant::now();
     first.wait().expect("a child");
     let mut second = sleeper(own(1));
     watcher.reach(Seen::Good);
@@ -89,8 +94,8 @@ fn with_the_connector_a_beginning_is_known_at_once_too() {
     let mut watcher = Watcher::new(Some(connector), spec(own(2), 2));
     watcher.reach(Seen::Bad);
     let mut children = [sleeper(own(2)), sleeper(own(2))];
-    let took = watcher.reach(Seen::Good);
-    assert!(took < Duration::from_millis(450), "noticed after {took:?}");
+    watcher.do_not_look();
+    watcher.reach(Seen::Good);
     for child in &mut children {
         child.kill().expect("alive");
         child.wait().expect("a child");
@@ -114,8 +119,8 @@ fn an_overflow_of_the_connector_loses_no_process() {
     for _ in 0..50 {
         Command::new("true").status().expect("true exists");
     }
-    let took = watcher.reach(Seen::Good);
-    assert!(took < Duration::from_secs(5), "noticed after {took:?}, by the rare scan");
+    // The rare scan would take longer than anybody waits here.
+    watcher.reach(Seen::Good);
     late.kill().expect("alive");
     late.wait().expect("a child");
 }

@@ -53,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LOAD", default_values_t = Load::ALL)]
     loads: Vec<Load>,
     /// What is compared
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::ALL)]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::USUAL)]
     peers: Vec<Peer>,
     /// Where page and pictures go; by default docs/, where everything was measured, else target/bench/
     #[arg(long, value_name = "DIR")]
@@ -126,7 +126,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         println!("written: {}", directory.join("benchmarks.md").display());
         return Ok(());
     }
-    if args.peers.contains(&Peer::Xvrrp) {
+    if args.peers.iter().any(|peer| peer.is_ours()) {
         run::build()?;
         if wanted(args).contains(&Scenario::Xdp) {
             xdp::build()?;
@@ -144,7 +144,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let file = own.join("results.json");
     results.save(&file)?;
     println!("\n{}", report::tables(&results));
-    let everything = !args.quick && args.scenarios.is_empty() && args.peers.len() == Peer::ALL.len();
+    let everything = !args.quick && args.scenarios.is_empty() && args.peers == Peer::USUAL;
     let docs = sys::workspace_root().join("docs");
     let directory = args.out.clone().unwrap_or(if everything { docs } else { own });
     report::write(&results, &directory)?;
@@ -203,7 +203,7 @@ fn measure(args: &Args, progress: &mut Progress) -> Results {
         let runs = results.runs.div_ceil(5);
         many::run(&mut results, runs, progress);
     }
-    if wanted(Scenario::Xdp) && args.peers.contains(&Peer::Xvrrp) {
+    if wanted(Scenario::Xdp) && args.peers.iter().any(|peer| peer.is_ours()) {
         progress.title("Cost per packet in XDP");
         if let Err(error) = xdp::run(&mut results, progress) {
             results.fail("xdp", Peer::Xvrrp, &error, progress);
@@ -228,7 +228,7 @@ fn command(args: &Args) -> String {
         let names: Vec<_> = values.iter().map(clap::builder::PossibleValue::get_name).collect();
         text += &format!(" --loads {}", names.join(","));
     }
-    if args.peers.len() != Peer::ALL.len() {
+    if args.peers != Peer::USUAL {
         let names: Vec<_> = args.peers.iter().map(|peer| peer.name()).collect();
         text += &format!(" --peers {}", names.join(","));
     }

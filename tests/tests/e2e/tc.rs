@@ -1,9 +1,7 @@
 //! Another XDP program has the interface: adverts, probes and the fence go through traffic control.
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Change, Daemon, Host, Lab, Moment, RUN_DIR, Running, wait_for};
-use object::write::{Object, Symbol, SymbolSection};
-use object::{Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope};
+use ha_tests::lab::{Change, Daemon, Host, Lab, Moment, RUN_DIR, Running, XDP_PASS, bpf_object, wait_for};
 
 use crate::degraded::{config, settled};
 use crate::harness::Test;
@@ -28,9 +26,6 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// `r0 = XDP_PASS; exit`.
-const PASS: &[u8] = &[0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-
 /// `r0 = TC_ACT_UNSPEC; exit`.
 const CONTINUE: &[u8] = &[0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x95, 0, 0, 0, 0, 0, 0, 0];
 
@@ -49,33 +44,6 @@ const DROP_VRRP: &[u8] = &[
     0xb7, 0, 0, 0, 1, 0, 0, 0, // r0 = XDP_DROP
     0x95, 0, 0, 0, 0, 0, 0, 0, // exit
 ];
-
-/// An object with a program of these instructions in a section of this name, called `other`.
-fn object(section: &str, instructions: &[u8]) -> Result<Vec<u8>> {
-    let mut elf = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
-    let section = elf.add_section(Vec::new(), section.as_bytes().to_vec(), SectionKind::Text);
-    elf.append_section_data(section, instructions, 8);
-    elf.add_symbol(Symbol {
-        name: b"other".to_vec(),
-        value: 0,
-        size: instructions.len() as u64,
-        kind: SymbolKind::Text,
-        scope: SymbolScope::Dynamic,
-        weak: false,
-        section: SymbolSection::Section(section),
-        flags: SymbolFlags::None,
-    });
-    let license = elf.add_section(Vec::new(), b"license".to_vec(), SectionKind::Data);
-    elf.append_section_data(license, b"GPL\0", 1);
-    Ok(elf.write()?)
-}
-
-/// Attaches an XDP program of these instructions, as anybody would.
-fn occupy(host: &Host, instructions: &[u8]) -> Result<()> {
-    host.write("/run/lab/other.o", object("xdp", instructions)?, 0o644)?;
-    host.output(&["ip", "link", "set", "ens160", "xdpgeneric", "obj", "/run/lab/other.o", "sec", "xdp"])
-        .map(drop)
-}
 
 fn link() -> String {
     format!("/sys/fs/bpf/xvrrp/v{}/ens160/link", ha_common::layout::ABI_VERSION)
@@ -104,7 +72,7 @@ fn through(host: &Host, mode: &str) -> Result<()> {
 fn routers(lab: &Lab, arguments: &[&str]) -> Result<[Running; 2]> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
     for host in [r1, r2] {
-        occupy(host, PASS)?;
+        host.occupy_xdp(XDP_PASS)?;
     }
     let start = |host: &Host, priority| host.start_with(Daemon::Xvrrp, &config(priority), arguments);
     let running = [start(r1, 200)?, start(r2, 100)?];
@@ -222,11 +190,11 @@ fn detached(lab: &Lab, arguments: &[&str]) -> Result<()> {
 /// `xvrrp detach` takes away what a killed run left, and neither the XDP program nor a filter of somebody else.
 fn leftovers(lab: &Lab, arguments: &[&str]) -> Result<()> {
     let r1 = lab.host("r1")?;
-    occupy(r1, PASS)?;
+    r1.occupy_xdp(XDP_PASS)?;
     let others = !arguments.is_empty();
     if others {
         r1.output(&["tc", "qdisc", "add", "dev", "ens160", "clsact"])?;
-        r1.write("/run/lab/filter.o", object("tc", CONTINUE)?, 0o644)?;
+        r1.write("/run/lab/filter.o", bpf_object("tc", CONTINUE)?, 0o644)?;
         let filter = "tc filter add dev ens160 ingress prio 1 handle 9 bpf da obj /run/lab/filter.o sec tc";
         r1.output(&filter.split(' ').collect::<Vec<_>>())?;
     }
@@ -294,7 +262,7 @@ fn freed(lab: &Lab, arguments: &[&str]) -> Result<()> {
 /// The other program drops adverts before anybody sees them: both become master, and say what may be wrong.
 fn dropped(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
-    occupy(r2, DROP_VRRP)?;
+    r2.occupy_xdp(DROP_VRRP)?;
     let mut master = r1.start(Daemon::Xvrrp, &config(200))?;
     reach(r1, "VI_1", "MASTER", ms(4_000))?;
     let mut other = r2.start(Daemon::Xvrrp, &config(100))?;

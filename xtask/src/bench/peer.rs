@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub(super) enum Peer {
     /// xvrrp with the tutorial's files, unmodified.
     Xvrrp,
+    /// The same, where another XDP program has the interface: through traffic control.
+    XvrrpTc,
     /// The distribution's keepalived with the same files.
     Keepalived,
     /// The same keepalived, tuned to detect a failure as fast as its manual page allows.
@@ -44,11 +46,13 @@ const TUNED_GLOBAL: &str = "global_defs {
 ";
 
 impl Peer {
-    pub(super) const ALL: [Self; 3] = [Self::Xvrrp, Self::Keepalived, Self::KeepalivedTuned];
+    /// What is compared unless something else is asked for.
+    pub(super) const USUAL: [Self; 3] = [Self::Xvrrp, Self::Keepalived, Self::KeepalivedTuned];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Xvrrp => "xvrrp",
+            Self::XvrrpTc => "xvrrp-tc",
             Self::Keepalived => "keepalived",
             Self::KeepalivedTuned => "keepalived-tuned",
         }
@@ -56,15 +60,19 @@ impl Peer {
 
     pub(super) const fn daemon(self) -> Daemon {
         match self {
-            Self::Xvrrp => Daemon::Xvrrp,
+            Self::Xvrrp | Self::XvrrpTc => Daemon::Xvrrp,
             Self::Keepalived | Self::KeepalivedTuned => Daemon::Keepalived,
         }
+    }
+
+    pub(super) fn is_ours(self) -> bool {
+        self.daemon() == Daemon::Xvrrp
     }
 
     /// The file of one router with one virtual address, [`VIP`].
     pub(super) fn config(self, role: Role) -> String {
         match self {
-            Self::Xvrrp | Self::Keepalived => TUTORIAL[role as usize].to_owned(),
+            Self::Xvrrp | Self::XvrrpTc | Self::Keepalived => TUTORIAL[role as usize].to_owned(),
             Self::KeepalivedTuned => format!("{TUNED_GLOBAL}{}", self.instance(role, 9, VIP)),
         }
     }
@@ -87,7 +95,7 @@ impl Peer {
             Role::Backup => ("BACKUP", 99),
         };
         let (interval, authentication) = match self {
-            Self::Xvrrp | Self::Keepalived => {
+            Self::Xvrrp | Self::XvrrpTc | Self::Keepalived => {
                 ("1", "    authentication {\n        auth_type PASS\n        auth_pass 1111\n    }\n")
             }
             Self::KeepalivedTuned => ("0.01", ""),

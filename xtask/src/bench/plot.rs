@@ -44,6 +44,7 @@ const ZERO: f64 = 46.0;
 const fn colour(peer: Peer) -> &'static str {
     match peer {
         Peer::Xvrrp => "#0b6bcb",
+        Peer::XvrrpTc => "#6d28d9",
         Peer::Keepalived => "#c2410c",
         Peer::KeepalivedTuned => "#7c6f16",
     }

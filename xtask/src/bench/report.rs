@@ -47,9 +47,14 @@ fn page(results: &Results, drawn: impl Fn(&str) -> bool) -> String {
          [backup](../tests/inputs/two-node/backup.conf)), unmodified.\n\
          - **keepalived**: {} as the distribution ships it, with the same files.\n\
          - **keepalived-tuned**: the same program, tuned to detect a failure as fast as its manual page allows: VRRPv3 \
-         with `advert_int 0.01`, `vrrp_rt_priority 50`, `vrrp_no_swap`.\n\n",
+         with `advert_int 0.01`, `vrrp_rt_priority 50`, `vrrp_no_swap`.\n",
         machine.xvrrp, machine.keepalived
     );
+    if results.peers.contains(&Peer::XvrrpTc) {
+        text += "- **xvrrp-tc**: xvrrp where another XDP program has the interface of both routers, so that it reads through \
+                 traffic control.\n";
+    }
+    text.push('\n');
     let _ = write!(
         text,
         "Machine: {}, {}, Linux {}, load average before the run {}. {}. Hosts are network namespaces on one bridge, XDP \

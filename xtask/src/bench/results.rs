@@ -93,6 +93,11 @@ impl Results {
         if other.machine.xvrrp != self.machine.xvrrp {
             self.command += &format!("    # {}", other.machine.xvrrp);
         }
+        for peer in other.peers {
+            if !self.peers.contains(&peer) {
+                self.peers.push(peer);
+            }
+        }
         self.samples.extend(other.samples);
         self.failures.extend(other.failures);
         self.xdp.extend(other.xdp);

@@ -91,7 +91,7 @@ impl Failover {
                 let peer = stage.peer;
                 let master = stage.master()?;
                 match peer {
-                    Peer::Xvrrp => master.leave_for_restart()?,
+                    Peer::Xvrrp | Peer::XvrrpTc => master.leave_for_restart()?,
                     Peer::Keepalived | Peer::KeepalivedTuned => master.signal(Signal::SIGTERM)?,
                 }
                 // It polls every few milliseconds, as fast as a service manager.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ha_tests::lab::{Addresses, HostSpec, Lab, Moment, Running, Topology, Wire, wait_for};
+use ha_tests::lab::{Addresses, HostSpec, Lab, Moment, Running, Topology, Wire, XDP_PASS, wait_for};
 
 use super::peer::{Peer, Role, VIP};
 
@@ -82,9 +82,13 @@ impl Stage {
 
 /// Starts a daemon on the host of its role.
 pub(super) fn start(lab: &Lab, peer: Peer, role: Role) -> Result<Running> {
-    let host = match role {
+    let host = lab.host(match role {
         Role::Master => "r1",
         Role::Backup => "r2",
-    };
-    lab.host(host)?.start(peer.daemon(), &peer.config(role))
+    })?;
+    // It stays where it is, also while the daemon is away.
+    if peer == Peer::XvrrpTc && !host.output(&["ip", "link", "show", "ens160"])?.contains("xdpgeneric") {
+        host.occupy_xdp(XDP_PASS)?;
+    }
+    host.start(peer.daemon(), &peer.config(role))
 }

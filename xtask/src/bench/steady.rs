@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use ha_tests::lab::{Change, Moment, Pinger, Stress, wait_for};
 
-use super::peer::Peer;
 use super::progress::Progress;
 use super::results::Results;
 use super::stage::{ADDRESS, Stage};
@@ -92,7 +91,7 @@ pub(super) const PROBES: [&str; 6] =
 
 /// Adds it up. Only xvrrp probes.
 fn probes(results: &mut Results, load: Load, stage: &Stage, progress: &Progress) -> Result<()> {
-    if stage.peer != Peer::Xvrrp {
+    if !stage.peer.is_ours() {
         return Ok(());
     }
     let status = stage.lab.host("r2")?.xvrrp_status()?;

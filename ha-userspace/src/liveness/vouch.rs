@@ -12,7 +12,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ha_common::time::{Span, Time};
+use ha_common::node::lease;
+use ha_common::time::Time;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -141,16 +142,12 @@ fn look(spec: &LeaseSpec, now: Time, reports: &UnboundedSender<Report>) {
     }
 }
 
-/// Renews what is to be renewed, and says how long to wait until the next look. Three renewals fit into a lease.
+/// Renews what is to be renewed, and says how long to wait until the next look.
 fn renew(leases: &[LeaseSpec], now: Time, promised: u64) -> Option<Duration> {
-    // A main loop that hangs is nobody to vouch for.
-    let alive = now.0 <= promised;
     for LeaseSpec { lease, length, .. } in leases {
-        let until = lease.until();
-        // What has run out is the main loop's to renew, after it has stepped down.
-        if alive && until > now && until.span_since(now) <= Span(length.0 - length.0 / 3) {
-            lease.renew(now.after(*length));
+        if let Some(until) = lease::renewal(lease.until(), *length, Time(promised), now) {
+            lease.renew(until);
         }
     }
-    leases.iter().map(|spec| Duration::from_nanos(spec.length.0 / 3)).min()
+    leases.iter().map(|spec| Duration::from_nanos(lease::pace(spec.length).0)).min()
 }

@@ -18,11 +18,11 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::daemon::Daemon;
-use super::fence;
 use super::interface::{Plan, Setup};
-use super::resume::LONGEST_WINDOW;
+use super::router::interface_id;
 use crate::net::{clock, process};
 use crate::xdp::{AttachError, Options, Raise, Raised, Slot, Travel, XdpInterface};
+use ha_common::node::LONGEST_WINDOW;
 
 /// How long a start waits for a program, so that a role that an earlier run left is found before anything else is
 /// decided. A host whose processors are taken by real-time work for longer starts with sockets.
@@ -221,8 +221,9 @@ impl Daemon {
             return;
         }
         self.reconsider();
-        for router in self.routers.iter().filter(|router| taken.contains(&router.interface)) {
-            fence::enter(router, &self.interfaces[router.interface], now);
+        for at in taken {
+            self.node.attached(interface_id(at), now);
         }
+        self.perform();
     }
 }

@@ -15,6 +15,7 @@ mod handover;
 mod herald;
 mod inspector;
 mod interface;
+mod kernel;
 mod lanes;
 mod links;
 mod loading;
@@ -26,6 +27,7 @@ mod reload_time;
 mod report;
 mod resume;
 mod router;
+mod routers;
 mod routes;
 mod scheduling;
 mod source;
@@ -42,6 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use ha_common::node::Node;
 use ha_common::time::{Span, Time};
 
 use crate::config::model::Config;
@@ -66,11 +69,13 @@ pub use daemon::End;
 use daemon::{Daemon, Inputs, Signals};
 use delays::Delays;
 use fast::Fast;
+use groups::GroupNames;
 use handover::Handover;
 use inspector::Inspector;
 use interface::Setup;
 use lanes::Lanes;
 use loading::Loader;
+use routers::Routers;
 use statics::Statics;
 use timeline::Timeline;
 use vmac::VirtualLinks;
@@ -211,18 +216,18 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             watchers,
             notifier,
             interfaces: Vec::new(),
-            routers: Vec::new(),
-            groups: Vec::new(),
-            start_at: None,
+            node: Node::new(),
+            routers: Routers::default(),
+            group_names: GroupNames::default(),
             read: options.read,
             reading: None,
             reload_time: None,
             warnings,
             stopping: false,
-            resuming: true,
             handover,
             start_took: Span::ZERO,
             ending: None,
+            deaf: Vec::new(),
             notes: Vec::new(),
             frames: Vec::new(),
             obsolete: Vec::new(),
@@ -236,7 +241,6 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         daemon.remove_leftovers();
         daemon.remove_leftover_routes();
         daemon.end_restart_windows();
-        daemon.resuming = false;
         // What the run before did not see of this one counts too.
         let left = daemon.handover.take().map(|left| clock::now().span_since(left.left_at()));
         daemon.start_took = timeline.total().max(left.unwrap_or_default());

@@ -127,7 +127,8 @@ impl Node {
         if let Some(interface) = self.interface_mut(on) {
             interface.lost = 0;
         }
-        for router in self.routers.iter().filter(|router| router.interface() == on) {
+        for router in self.routers.iter_mut().filter(|router| router.interface() == on) {
+            router.lost = 0;
             enter(router, apart, &mut self.effects, now);
         }
     }

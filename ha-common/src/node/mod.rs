@@ -9,7 +9,7 @@
 //!
 //! A [`Node`] is a value. Whoever drives it
 //!
-//! 1. tells it what happened: [`Node::heard`] for an advert that was judged, [`Node::report`] for a verdict,
+//! 1. lets it [`Node::listen`], then tells it what happened: [`Node::heard`] for an advert that was judged, [`Node::report`] for a verdict,
 //!    [`Node::set_fitness`] and [`Node::settle_fitness`] for trackers and links, and so on;
 //! 2. calls [`Node::turn`] whenever it wakes up, for whatever reason;
 //! 3. after each call of either kind drains [`Node::poll_effect`] until it returns `None` and carries out each

@@ -101,6 +101,9 @@ pub struct Router {
     pub(super) resumed: bool,
     /// No longer in the configuration: it leaves, and is forgotten once it has left.
     pub(super) retired: bool,
+    /// Its master gave a sign of life since the last turn, and frames that had been lost before that.
+    pub(super) alive: bool,
+    pub(super) lost: u64,
     /// Its stamp in the map may be another master's: what is tracked has changed in this turn.
     pub(super) stamp_is_old: bool,
 }
@@ -123,6 +126,8 @@ impl Router {
             awaits_trackers: false,
             resumed: false,
             retired: false,
+            alive: false,
+            lost: 0,
             stamp_is_old: false,
             settings,
         }

@@ -11,7 +11,7 @@ use crate::time::Time;
 use crate::types::Priority;
 
 impl Node {
-    /// An advert was accepted. It is judged by the next turn.
+    /// An advert was accepted. It counts from the next [`Node::listen`] or [`Node::turn`] on.
     pub fn heard(&mut self, heard: Heard) {
         self.heard.push(heard);
     }
@@ -21,16 +21,22 @@ impl Node {
         if self.start_at.take_if(|at| *at <= now).is_some() {
             self.settle_fitness(now, kernel);
         }
+        self.listen(now, kernel);
+        self.read_stamps_again(now, kernel);
+        self.serve_timers(now, kernel);
+        self.settle_groups(now);
+        self.carry_out(now);
+    }
+
+    /// Looks at own leases, at stamps and at the adverts that were heard, and at nothing else. To be called before the node
+    /// is told of anything that changes what they mean: an advert is judged by the settings under which it came.
+    pub fn listen<K: Kernel + ?Sized>(&mut self, now: Time, kernel: &K) {
         self.guard_leases(now, kernel);
         // Before the adverts too: a master that resigned and came back while this node was stalled is alive.
         self.read_stamps(now, kernel);
         for heard in core::mem::take(&mut self.heard) {
             self.hear(&heard, now);
         }
-        self.read_stamps_again(now, kernel);
-        self.serve_timers(now, kernel);
-        self.settle_groups(now);
-        self.carry_out(now);
     }
 
     fn hear(&mut self, heard: &Heard, now: Time) {
@@ -72,19 +78,7 @@ impl Node {
             router.machine.state() == State::Backup && router.machine.next_deadline() <= now
         };
         self.look_for_programs(now, kernel);
-        for n in 0..self.interfaces.len() {
-            let on = self.interfaces[n].id;
-            if !self.routers.iter().any(|router| router.interface() == on && overdue(router)) {
-                continue;
-            }
-            // Only now that a master may be declared dead is it worth asking whether its advert was lost here.
-            let lost = kernel.frames_lost(on);
-            if core::mem::replace(&mut self.interfaces[n].lost, lost) == lost {
-                continue;
-            }
-            self.effects.event(Event::FramesLost(on));
-            self.feed_all_on(on, Input::FramesLost, now);
-        }
+        self.count_losses(now, kernel);
         for at in 0..self.routers.len() {
             if self.routers[at].machine.next_deadline() <= now {
                 self.feed(at, Input::Timer, now, None);
@@ -107,10 +101,35 @@ impl Node {
         }
     }
 
-    fn feed_all_on(&mut self, on: InterfaceId, input: Input, now: Time) {
-        for at in 0..self.routers.len() {
-            if self.routers[at].interface() == on {
-                self.feed(at, input, now, None);
+    /// A backup whose master may have been heard by nobody but the queue that ran over waits for another interval. What was
+    /// lost before the latest sign of life does not matter; between two turns nobody knows which came first.
+    fn count_losses<K: Kernel + ?Sized>(&mut self, now: Time, kernel: &mut K) {
+        for n in 0..self.interfaces.len() {
+            let on = self.interfaces[n].id;
+            let backup =
+                |router: &Router| router.interface() == on && router.machine.state() == State::Backup;
+            if !self.routers.iter().any(backup) {
+                continue;
+            }
+            let lost = kernel.frames_lost(on);
+            let before = core::mem::replace(&mut self.interfaces[n].lost, lost);
+            let mut told = false;
+            for at in 0..self.routers.len() {
+                if !backup(&self.routers[at]) {
+                    continue;
+                }
+                let router = &mut self.routers[at];
+                if core::mem::replace(&mut router.alive, false) {
+                    router.lost = before;
+                }
+                if router.machine.next_deadline() <= now && core::mem::replace(&mut router.lost, lost) != lost
+                {
+                    told = true;
+                    self.feed(at, Input::FramesLost, now, None);
+                }
+            }
+            if told {
+                self.effects.event(Event::FramesLost(on));
             }
         }
     }
@@ -123,8 +142,11 @@ impl Node {
         let apart = interfaces.iter().any(|on| on.id == router.interface() && on.apart);
         let watched = router.machine.watched().map(|master| master.address);
         let master = router.machine.master().map(|master| master.address).or(watched);
-        let ready = router.machine.is_ripe();
+        let (ready, deadline) = (router.machine.is_ripe(), router.machine.next_deadline());
         router.machine.handle(input, now);
+        if matches!(input, Input::Advert { .. } | Input::Seen(_)) {
+            router.alive |= router.machine.next_deadline() != deadline;
+        }
         if !ready
             && router.machine.is_ripe()
             && let Some(group) = groups.iter_mut().find(|group| Some(group.id) == router.group)
@@ -136,6 +158,8 @@ impl Node {
                 Action::SendAdvert { priority } => effects.advert(id, priority),
                 Action::Transition { from, to, reason } => {
                     transition(router, from, to, now);
+                    // It has been waiting for nobody until now.
+                    router.alive |= to == State::Backup;
                     self.peers_changed = true;
                     fence::enter(router, apart, effects, now);
                     let priority = router.machine.priority();

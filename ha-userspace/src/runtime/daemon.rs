@@ -211,7 +211,11 @@ impl Daemon {
             if let Some(end) = self.ending {
                 return end;
             }
-            match self.wait(&mut inputs).await {
+            let wake = self.wait(&mut inputs).await;
+            if !matches!(wake, Wake::Turn) {
+                self.listen();
+            }
+            match wake {
                 Wake::Turn => {}
                 Wake::Links(changes) => self.links_changed(&changes),
                 Wake::Programs => self.programs_loaded(),

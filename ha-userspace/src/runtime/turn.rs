@@ -70,6 +70,14 @@ impl Daemon {
         }
     }
 
+    /// Takes notice of what has arrived, before something changes what it means.
+    pub(super) fn listen(&mut self) {
+        let now = clock::now();
+        self.judge_frames(now);
+        self.with_kernel(|node, kernel| node.listen(now, kernel));
+        self.perform();
+    }
+
     pub(super) fn judge_frames(&mut self, now: Time) {
         let mut frames = std::mem::take(&mut self.frames);
         for at in 0..self.interfaces.len() {

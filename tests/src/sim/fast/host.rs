@@ -261,6 +261,9 @@ impl Host {
         if let Some(judge) = tracked.and_then(|letter| daemon.judges.get_mut(letter.sender())) {
             judge.heard(self.kernel.stamp, now);
         }
+        self.judge(&mut daemon, now);
+        daemon.node.listen(now, &self.kernel);
+        self.perform(&mut daemon, now, &mut output)?;
         for (peer, event) in std::mem::take(&mut daemon.mail) {
             let rank = daemon.judges[peer].rank();
             daemon.node.report(ON, address(peer), event, rank, now, &self.kernel);
@@ -274,7 +277,6 @@ impl Host {
             daemon.node.stop(now, &self.kernel);
             self.perform(&mut daemon, now, &mut output)?;
         }
-        self.judge(&mut daemon, now);
         daemon.node.turn(now, &mut self.kernel);
         self.perform(&mut daemon, now, &mut output)?;
         if daemon.machine().next_deadline() <= now {

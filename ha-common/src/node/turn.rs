@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::io::{Effect, Event, Heard, InterfaceId, Kernel, Mark, RouterId};
+use super::io::{Effect, Event, Heard, Kernel, Mark, RouterId};
 use super::router::{Presence, Router, Settings};
 use super::{Node, fence};
 use crate::machine::{self, Action, FAST_HANDOVER, Input, Params, State};
@@ -74,9 +74,6 @@ impl Node {
     }
 
     fn serve_timers<K: Kernel + ?Sized>(&mut self, now: Time, kernel: &mut K) {
-        let overdue = |router: &Router| {
-            router.machine.state() == State::Backup && router.machine.next_deadline() <= now
-        };
         self.look_for_programs(now, kernel);
         self.count_losses(now, kernel);
         for at in 0..self.routers.len() {

@@ -21,7 +21,7 @@ use super::daemon::{Daemon, End};
 use super::fence::{PROBED, holds};
 use super::interface::{Frame, Interface};
 use super::note::Note;
-use super::router::{Router, span};
+use super::router::Router;
 use crate::config::model::Fast as FastConfig;
 use crate::liveness::{LeaseSpec, Liveness, PeerKey, PeerSpec, Report};
 use crate::net::clock;
@@ -421,10 +421,10 @@ fn free_index(peers: &[Known], interface: usize) -> Option<PeerIndex> {
 
 fn settings(config: &FastConfig) -> Settings {
     Settings {
-        interval: span(config.probe_interval),
+        interval: config.probe_interval.into(),
         misses: config.probe_misses,
-        window: span(config.window.max(Duration::from_micros(1))),
-        user_space_window: span(config.lease),
+        window: config.window.max(Duration::from_micros(1)).into(),
+        user_space_window: config.lease.into(),
         ..Settings::default()
     }
 }

@@ -13,7 +13,7 @@ use super::daemon::Daemon;
 use super::interface::Interface;
 use super::links::vips;
 use super::note::Note;
-use super::router::{Router, span};
+use super::router::Router;
 use crate::config::model::{Fast as FastConfig, Firewall, Instance};
 use crate::net::clock;
 use crate::net::firewall::Refusal;
@@ -54,7 +54,7 @@ impl Daemon {
                 }
                 vips(config)
                     .filter(|vip| {
-                        let device = links.base(vip.device.as_deref().unwrap_or(&config.interface));
+                        let device = links.base(config.device_of(vip));
                         // An address on an interface without a program, such as `lo`, also answers on this one.
                         device == name || config.interface == name && !runs_on(device)
                     })
@@ -95,10 +95,12 @@ impl Daemon {
 
     /// Tells nftables which addresses of the configuration take no packets.
     pub(super) fn update_firewall(&mut self) {
-        let addresses = self.config.instances.iter().filter(|config| refuses(config)).flat_map(|config| {
-            vips(config)
-                .map(|vip| (vip.device.clone().unwrap_or_else(|| config.interface.clone()), vip.address))
-        });
+        let addresses = self
+            .config
+            .instances
+            .iter()
+            .filter(|config| refuses(config))
+            .flat_map(|config| vips(config).map(|vip| (config.device_of(vip).to_owned(), vip.address)));
         let Firewall { table, priority, counters } = self.config.global.firewall.clone();
         self.firewall.apply(Refusal { table, priority, counters, addresses: addresses.collect() });
     }
@@ -148,7 +150,7 @@ impl Daemon {
 
     pub(super) fn lease_length(&self, interface: usize) -> Span {
         let mut on = self.routers.iter().filter(|router| router.interface == interface);
-        span(on.next().map_or(FastConfig::default().lease, |router| router.config.fast.lease))
+        Span::from(on.next().map_or(FastConfig::default().lease, |router| router.config.fast.lease))
     }
 
     /// The addresses of routers that do not hold them any more have been removed: their fences open.
@@ -190,7 +192,7 @@ pub(super) fn enter(router: &Router, interface: &Interface, now: Time) {
 fn claim(router: &Router, interface: &Interface, now: Time) {
     let Some(xdp) = interface.xdp() else { return };
     if !xdp.lease.is_apart() {
-        xdp.lease.renew(now.after(span(router.config.fast.lease)));
+        xdp.lease.renew(now.after(Span::from(router.config.fast.lease)));
         xdp.lease.clear_superseded(router.config.family, router.config.vrid);
     }
     show(router, interface);

@@ -17,7 +17,7 @@ use ha_common::types::{Family, Vrid};
 use super::daemon::Daemon;
 use super::handover::{Handover, Role};
 use super::interface::Interface;
-use super::router::{Outgoing, Router, span};
+use super::router::{Outgoing, Router};
 use crate::net::clock;
 use crate::net::place::Place;
 use crate::xdp::Inherited;
@@ -84,7 +84,7 @@ impl Daemon {
         if let Some(xdp) = interface.xdp()
             && !xdp.lease.is_apart()
         {
-            xdp.lease.renew(now.after(span(router.config.fast.lease)));
+            xdp.lease.renew(now.after(Span::from(router.config.fast.lease)));
         }
         super::fence::show(router, interface);
         notes.push(super::note::Note::Resumed { router: n });
@@ -194,7 +194,7 @@ pub(super) fn patience(router: &Router) -> Span {
 
 /// When the earlier run was last sure to be alive.
 fn last_vouched(router: &Router, inherited: &Inherited) -> Time {
-    Time(inherited.lease.lease_until_ns.saturating_sub(span(router.config.fast.lease).0))
+    Time(inherited.lease.lease_until_ns.saturating_sub(Span::from(router.config.fast.lease).0))
 }
 
 /// Whether nobody can have taken over since the earlier run last advertised.

@@ -416,7 +416,7 @@ impl Router {
     /// Hosts may have learned another router's MAC address for the addresses of this one, which is master.
     pub(super) fn announce_again(&mut self, now: Time) {
         let Garp { lower_prio_delay, lower_prio_repeat, .. } = self.config.garp;
-        let after = span(lower_prio_delay);
+        let after = Span::from(lower_prio_delay);
         self.arp.contested(now, after, lower_prio_repeat);
         self.na.contested(now, after, lower_prio_repeat);
     }
@@ -432,10 +432,6 @@ impl Router {
     }
 }
 
-pub(super) fn span(duration: std::time::Duration) -> Span {
-    Span(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
-}
-
 fn params(config: &Instance) -> Params {
     let defaults = Params::new(config.vrid, config.family, config.version);
     // The switch sends packets for a virtual MAC address to whoever has sent from it last: once the successor has
@@ -446,7 +442,7 @@ fn params(config: &Instance) -> Params {
         handover,
         interval: config.interval.span(),
         preempt: config.preempt,
-        preempt_delay: span(config.preempt_delay),
+        preempt_delay: config.preempt_delay.into(),
         lower_prio_no_advert: config.lower_prio_no_advert,
         // Hosts have learned our MAC address, and the winner may not know: it announces when it hears of us. Where the MAC
         // address is the virtual one, they have learned nothing, and an answer would turn the switch back to us.
@@ -459,8 +455,8 @@ fn params(config: &Instance) -> Params {
 fn burst_settings(garp: &Garp) -> Settings {
     Settings {
         repeat: garp.repeat,
-        delay: span(garp.delay),
-        refresh: span(garp.refresh),
+        delay: garp.delay.into(),
+        refresh: garp.refresh.into(),
         refresh_repeat: garp.refresh_repeat,
     }
 }

@@ -209,16 +209,16 @@ impl View<'_> {
         let instance = self.instance;
         let mut told: Vec<&str> = Vec::new();
         for vip in &instance.vips {
-            let device = vip.device.as_deref().unwrap_or(&instance.interface);
+            let device = instance.device_of(vip);
             let Some(interface) = self.host.interface(device) else { continue };
             if told.contains(&device) || !self.off_link(vip, interface) {
                 continue;
             }
             told.push(device);
-            let more = instance.vips.iter().filter(|other| {
-                other.device.as_deref().unwrap_or(&instance.interface) == device
-                    && self.off_link(other, interface)
-            });
+            let more = instance
+                .vips
+                .iter()
+                .filter(|other| instance.device_of(other) == device && self.off_link(other, interface));
             let more = match more.count() {
                 0 | 1 => String::new(),
                 all => format!(" (nor do {} others)", all - 1),
@@ -252,7 +252,7 @@ impl View<'_> {
             return;
         }
         let here = |vip: &Vip| {
-            let device = vip.device.as_deref().unwrap_or(&instance.interface);
+            let device = instance.device_of(vip);
             let interface = self.host.interface(device).filter(|interface| interface.name != "lo")?;
             let (address, prefix) = interface.addresses.iter().find(|(own, _)| *own == vip.address)?;
             Some((vip.place.clone(), device.to_owned(), *address, *prefix))

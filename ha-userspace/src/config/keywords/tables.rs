@@ -1,525 +1,598 @@
-//! The tables of [`super`]: every keyword, block by block, sorted.
+//! Every word, set by set.
 
-use super::Context;
-use super::Status::{self, Implemented, Lvs};
+use std::sync::LazyLock;
 
-const LVS: Status =
-    Status::NoEffect("load balancing (LVS) is not done; run `keepalived --check` beside xvrrp for it");
-const WAIT: Status = Status::NoEffect("there is one process, and a stop waits for what it has to");
-const BFD_PROC: Status =
-    Status::NoEffect("BFD runs inside the daemon; the vrrp_ setting of the same name counts");
-const BUFFERS: Status =
-    Status::NoEffect("the daemon sizes its socket buffers itself and never loses its view of the links");
-const AUTO: Status = Status::NoEffect("the daemon is real-time from the start, where the system lets it");
-const RTTIME: Status = Status::NoEffect(
-    "a daemon that is killed for running long hands nothing over; one whose loop hangs loses its lease instead",
-);
-const SNMP: Status =
-    Status::NoEffect("SNMP is not done; `metrics ADDRESS:PORT` and `xvrrp status --json` have the numbers");
-const DBUS: Status =
-    Status::NoEffect("D-Bus is not done; use notify scripts, a FIFO or `xvrrp status --json`");
-const IPTABLES: Status =
-    Status::NoEffect("no iptables chain or ipset is needed: no_accept works in XDP, else through nftables");
-const IFINDEX: Status = Status::NoEffect("nftables rules name interfaces by index where that is safe");
-const DYN: Status = Status::NoEffect("interfaces may always come and go");
-const FILES: Status = Status::NoEffect("the configuration is read once and kept in memory");
-const CHECKED: Status = Status::NoEffect("a file that cannot run never replaces the running one");
-const LINK: Status = Status::NoEffect("link state is always read from netlink");
-const CSUM: Status = Status::NoEffect("both checksum forms are always accepted");
-const LATE: Status = Status::NoEffect(
-    "a router that runs late judges first what it missed, and steps down where another has taken over",
-);
-const DEBUG: Status = Status::NoEffect("keepalived ignores it too");
+use super::declare::{blocks, words};
+use super::{Keywords, Kind, Row, Status, Words, sorted};
+use crate::config::model;
 
-const TOP: &[(&str, Status)] = &[
-    ("SSL", Lvs),
-    ("bfd_instance", Implemented),
-    ("child_wait_time", WAIT),
-    ("garp_group", Implemented),
-    ("global_defs", Implemented),
-    ("include_check", Implemented),
-    ("instance", Implemented),
-    ("interface_up_down_delays", Implemented),
-    ("linkbeat_interfaces", LINK),
-    ("linkbeat_use_polling", LINK),
-    ("namespace_with_ipsets", IPTABLES),
-    ("net_namespace", Implemented),
-    ("net_namespace_ipvs", LVS),
-    ("static_ipaddress", Implemented),
-    ("static_routes", Implemented),
-    ("static_rules", Implemented),
-    ("track_file", Implemented),
-    ("track_group", Implemented),
-    ("use_pid_dir", Implemented),
-    ("virtual_server", Lvs),
-    ("virtual_server_group", Lvs),
-    ("vrrp_check", Implemented),
-    ("vrrp_instance", Implemented),
-    ("vrrp_script", Implemented),
-    ("vrrp_sync_group", Implemented),
-    ("vrrp_track_file", Implemented),
-    ("vrrp_track_process", Implemented),
-];
+const LVS: &str = "load balancing (LVS) is not done; run `keepalived --check` beside xvrrp for it";
+const WAIT: &str = "there is one process, and a stop waits for what it has to";
+const BFD_PROC: &str = "BFD runs inside the daemon; the vrrp_ setting of the same name counts";
+const BUFFERS: &str = "the daemon sizes its socket buffers itself and never loses its view of the links";
+const AUTO: &str = "the daemon is real-time from the start, where the system lets it";
+const RTTIME: &str = "a daemon that is killed for running long hands nothing over; one whose loop hangs loses its lease instead";
+const SNMP: &str = "SNMP is not done; `metrics ADDRESS:PORT` and `xvrrp status --json` have the numbers";
+const DBUS: &str = "D-Bus is not done; use notify scripts, a FIFO or `xvrrp status --json`";
+const IPTABLES: &str = "no iptables chain or ipset is needed: no_accept works in XDP, else through nftables";
+const IFINDEX: &str = "nftables rules name interfaces by index where that is safe";
+const DYN: &str = "interfaces may always come and go";
+const FILES: &str = "the configuration is read once and kept in memory";
+const CHECKED: &str = "a file that cannot run never replaces the running one";
+const LINK: &str = "link state is always read from netlink";
+const CSUM: &str = "both checksum forms are always accepted";
+const LATE: &str =
+    "a router that runs late judges first what it missed, and steps down where another has taken over";
+const DEBUG: &str = "keepalived ignores it too";
 
-const GLOBAL: &[(&str, Status)] = &[
-    ("bfd_cpu_affinity", BFD_PROC),
-    ("bfd_no_swap", BFD_PROC),
-    ("bfd_priority", BFD_PROC),
-    ("bfd_process_name", BFD_PROC),
-    ("bfd_rlimit_rttime", BFD_PROC),
-    ("bfd_rt_priority", BFD_PROC),
-    ("checker_cpu_affinity", LVS),
-    ("checker_log_all_failures", LVS),
-    ("checker_no_swap", LVS),
-    ("checker_priority", LVS),
-    ("checker_process_name", LVS),
-    ("checker_rlimit_rttime", LVS),
-    ("checker_rt_priority", LVS),
-    ("config_save_dir", FILES),
-    ("data_use_instance", Implemented),
-    ("dbus_no_interface_name", DBUS),
-    ("dbus_service_name", DBUS),
-    ("default_interface", Implemented),
-    ("disable_local_igmp", Implemented),
-    ("dynamic_interfaces", DYN),
-    ("email_faults", Implemented),
-    ("enable_dbus", DBUS),
-    ("enable_script_security", Implemented),
-    ("enable_snmp_checker", SNMP),
-    ("enable_snmp_keepalived", SNMP),
-    ("enable_snmp_rfc", SNMP),
-    ("enable_snmp_rfcv2", SNMP),
-    ("enable_snmp_rfcv3", SNMP),
-    ("enable_snmp_vrrp", SNMP),
-    ("enable_traps", SNMP),
-    ("fast_failover", Implemented),
-    ("fast_key", Implemented),
-    ("fast_lease", Implemented),
-    ("fast_probe_interval", Implemented),
-    ("fast_probe_misses", Implemented),
-    ("fast_window", Implemented),
-    ("fifo_write_vrrp_states_on_reload", Implemented),
-    ("include_check", Implemented),
-    ("instance", Implemented),
-    ("iproute_etc_dir", Implemented),
-    ("iproute_usr_dir", Implemented),
-    ("json_dump_file", Implemented),
-    ("json_version", Implemented),
-    ("linkbeat_use_polling", LINK),
-    ("log_unknown_vrids", Implemented),
-    ("lvs_flush", LVS),
-    ("lvs_flush_on_stop", LVS),
-    ("lvs_flush_onstop", LVS),
-    ("lvs_netlink_cmd_rcv_bufs", LVS),
-    ("lvs_netlink_cmd_rcv_bufs_force", LVS),
-    ("lvs_netlink_monitor_rcv_bufs", LVS),
-    ("lvs_netlink_monitor_rcv_bufs_force", LVS),
-    ("lvs_notify_fifo", LVS),
-    ("lvs_notify_fifo_script", LVS),
-    ("lvs_sync_daemon", LVS),
-    ("lvs_sync_daemon_interface", LVS),
-    ("lvs_timeouts", LVS),
-    ("max_auto_priority", Implemented),
-    ("metrics", Implemented),
-    ("min_auto_priority_delay", AUTO),
-    ("nftables", Implemented),
-    ("nftables_counters", Implemented),
-    ("nftables_ifindex", IFINDEX),
-    ("nftables_ipvs", LVS),
-    ("nftables_ipvs_priority", LVS),
-    ("nftables_ipvs_start_fwmark", LVS),
-    ("nftables_priority", Implemented),
-    ("no_checker_emails", LVS),
-    ("no_email_faults", Implemented),
-    ("notification_email", Implemented),
-    ("notification_email_from", Implemented),
-    ("notify_fifo", Implemented),
-    ("notify_fifo_script", Implemented),
-    ("process_monitor_rcv_bufs", BUFFERS),
-    ("process_monitor_rcv_bufs_force", BUFFERS),
-    ("process_name", Implemented),
-    ("process_names", Implemented),
-    ("random_seed", Implemented),
-    ("reload_check_config", CHECKED),
-    ("reload_file", Implemented),
-    ("reload_repeat", Implemented),
-    ("reload_time_file", Implemented),
-    ("router_id", Implemented),
-    ("rs_init_notifies", LVS),
-    ("script_user", Implemented),
-    ("shutdown_script", Implemented),
-    ("shutdown_script_timeout", Implemented),
-    ("smtp_alert", Implemented),
-    ("smtp_alert_checker", LVS),
-    ("smtp_alert_vrrp", Implemented),
-    ("smtp_connect_timeout", Implemented),
-    ("smtp_helo_name", Implemented),
-    ("smtp_server", Implemented),
-    ("snmp_rs_stats_update_interval", SNMP),
-    ("snmp_socket", SNMP),
-    ("snmp_vrrp_state", SNMP),
-    ("startup_script", Implemented),
-    ("startup_script_timeout", Implemented),
-    ("state_dump_file", Implemented),
-    ("stats_dump_file", Implemented),
-    ("stats_file", Implemented),
-    ("tmp_config_directory", FILES),
-    ("umask", Implemented),
-    ("use_pid_dir", Implemented),
-    ("use_symlink_paths", Implemented),
-    ("vmac_addr_prefix", Implemented),
-    ("vmac_prefix", Implemented),
-    ("vrrp_check_unicast_src", Implemented),
-    ("vrrp_cpu_affinity", Implemented),
-    ("vrrp_delay_after_boot", Implemented),
-    ("vrrp_down_timer_adverts", Implemented),
-    ("vrrp_garp_extra_if", Implemented),
-    ("vrrp_garp_interval", Implemented),
-    ("vrrp_garp_lower_prio_delay", Implemented),
-    ("vrrp_garp_lower_prio_repeat", Implemented),
-    ("vrrp_garp_master_delay", Implemented),
-    ("vrrp_garp_master_refresh", Implemented),
-    ("vrrp_garp_master_refresh_repeat", Implemented),
-    ("vrrp_garp_master_repeat", Implemented),
-    ("vrrp_gna_interval", Implemented),
-    ("vrrp_higher_prio_send_advert", Implemented),
-    ("vrrp_ipsets", IPTABLES),
-    ("vrrp_iptables", IPTABLES),
-    ("vrrp_lower_prio_no_advert", Implemented),
-    ("vrrp_mcast_group4", Implemented),
-    ("vrrp_mcast_group6", Implemented),
-    ("vrrp_min_garp", Implemented),
-    ("vrrp_netlink_cmd_rcv_bufs", BUFFERS),
-    ("vrrp_netlink_cmd_rcv_bufs_force", BUFFERS),
-    ("vrrp_netlink_monitor_rcv_bufs", BUFFERS),
-    ("vrrp_netlink_monitor_rcv_bufs_force", BUFFERS),
-    ("vrrp_no_swap", Implemented),
-    ("vrrp_notify_fifo", Implemented),
-    ("vrrp_notify_fifo_script", Implemented),
-    ("vrrp_notify_priority_changes", Implemented),
-    ("vrrp_owner_ignore_adverts", Implemented),
-    ("vrrp_priority", Implemented),
-    ("vrrp_process_name", Implemented),
-    ("vrrp_rlimit_rttime", RTTIME),
-    ("vrrp_rt_priority", Implemented),
-    ("vrrp_rx_bufs_multiplier", BUFFERS),
-    ("vrrp_rx_bufs_policy", BUFFERS),
-    ("vrrp_skip_check_adv_addr", Implemented),
-    ("vrrp_startup_delay", Implemented),
-    ("vrrp_strict", Implemented),
-    ("vrrp_version", Implemented),
-    ("xdp_mode", Implemented),
-];
+blocks! {
+    /// Outside all blocks.
+    Top = "the top level";
+    /// `global_defs`.
+    Global = "global_defs";
+    /// `vrrp_script`.
+    Script = "vrrp_script";
+    /// `vrrp_instance`.
+    Instance = "vrrp_instance";
+    /// `authentication` of an instance.
+    Authentication = "authentication";
+    /// `auth_hmac` of an instance.
+    AuthHmac = "auth_hmac";
+    /// `vrrp_sync_group`.
+    SyncGroup = "vrrp_sync_group";
+    /// `track_file` at the top.
+    TrackFile = "track_file";
+    /// `vrrp_track_process`.
+    TrackProcess = "vrrp_track_process";
+    /// `bfd_instance`.
+    Bfd = "bfd_instance";
+    /// `garp_group`.
+    GarpGroup = "garp_group";
+    /// `track_group`.
+    TrackGroup = "track_group";
+    /// `vrrp_check`.
+    Check = "vrrp_check";
+}
 
-const SCRIPT: &[(&str, Status)] = &[
-    ("fall", Implemented),
-    ("init_fail", Implemented),
-    ("interval", Implemented),
-    ("rise", Implemented),
-    ("script", Implemented),
-    ("timeout", Implemented),
-    ("user", Implemented),
-    ("weight", Implemented),
-];
+words! {
+    /// Outside all blocks.
+    Top {
+        with {
+            Tracked;
+            Anywhere;
+        }
+        done {
+            GarpGroup = "garp_group": Block => Config.garp_groups;
+            GlobalDefs = "global_defs": Block => Config.global;
+            InterfaceUpDownDelays = "interface_up_down_delays": Block => Config.interface_delays;
+            NetNamespace = "net_namespace": Text => Global.net_namespace;
+            StaticIpaddress = "static_ipaddress": Block => Config.static_addresses;
+            StaticRoutes = "static_routes": Block => Config.static_routes;
+            StaticRules = "static_rules": Block => Config.static_rules;
+            TrackGroup = "track_group": Named => Config.track_groups;
+            VrrpInstance = "vrrp_instance": Named => Config.instances;
+            VrrpSyncGroup = "vrrp_sync_group": Named => Config.sync_groups;
+        }
+        no_effect {
+            "child_wait_time": WAIT;
+            "linkbeat_interfaces": LINK;
+            "linkbeat_use_polling": LINK;
+            "namespace_with_ipsets": IPTABLES;
+            "net_namespace_ipvs": LVS;
+        }
+        lvs {
+            "SSL";
+            "virtual_server";
+            "virtual_server_group";
+        }
+    }
 
-const INSTANCE: &[(&str, Status)] = &[
-    ("accept", Implemented),
-    ("advert_int", Implemented),
-    ("auth_hmac", Implemented),
-    ("authentication", Implemented),
-    ("check_source", Implemented),
-    ("check_unicast_src", Implemented),
-    ("debug", DEBUG),
-    ("dont_track_primary", Implemented),
-    ("down_timer_adverts", Implemented),
-    ("fast_failover", Implemented),
-    ("fast_probe_interval", Implemented),
-    ("fast_probe_misses", Implemented),
-    ("fast_window", Implemented),
-    ("garp_extra_if", Implemented),
-    ("garp_lower_prio_delay", Implemented),
-    ("garp_lower_prio_repeat", Implemented),
-    ("garp_master_delay", Implemented),
-    ("garp_master_refresh", Implemented),
-    ("garp_master_refresh_repeat", Implemented),
-    ("garp_master_repeat", Implemented),
-    ("higher_prio_send_advert", Implemented),
-    ("interface", Implemented),
-    ("kernel_rx_buf_size", BUFFERS),
-    ("linkbeat_use_polling", LINK),
-    ("lower_prio_no_advert", Implemented),
-    ("lvs_sync_daemon_interface", LVS),
-    ("mcast_dst_ip", Implemented),
-    ("mcast_src_ip", Implemented),
-    ("native_ipv6", Implemented),
-    ("no_accept", Implemented),
-    ("nopreempt", Implemented),
-    ("notify", Implemented),
-    ("notify_backup", Implemented),
-    ("notify_deleted", Implemented),
-    ("notify_fault", Implemented),
-    ("notify_master", Implemented),
-    ("notify_master_rx_lower_pri", Implemented),
-    ("notify_priority_changes", Implemented),
-    ("notify_stop", Implemented),
-    ("old_unicast_checksum", CSUM),
-    ("owner_ignore_adverts", Implemented),
-    ("preempt", Implemented),
-    ("preempt_delay", Implemented),
-    ("priority", Implemented),
-    ("promote_secondaries", Implemented),
-    ("skip_check_adv_addr", Implemented),
-    ("smtp_alert", Implemented),
-    ("state", Implemented),
-    ("strict_mode", Implemented),
-    ("timer_expired_backup", LATE),
-    ("track_bfd", Implemented),
-    ("track_check", Implemented),
-    ("track_file", Implemented),
-    ("track_interface", Implemented),
-    ("track_process", Implemented),
-    ("track_script", Implemented),
-    ("track_src_ip", Implemented),
-    ("unicast_fault_no_peer", Implemented),
-    ("unicast_peer", Implemented),
-    ("unicast_src_ip", Implemented),
-    ("unicast_ttl", Implemented),
-    ("use_ipvlan", Implemented),
-    ("use_vmac", Implemented),
-    ("use_vmac_addr", Implemented),
-    ("v3_checksum_as_v2", Implemented),
-    ("version", Implemented),
-    ("virtual_ipaddress", Implemented),
-    ("virtual_ipaddress_excluded", Implemented),
-    ("virtual_router_id", Implemented),
-    ("virtual_routes", Implemented),
-    ("virtual_rules", Implemented),
-    ("vmac_xmit_base", Implemented),
-    ("vrf", Implemented),
-    ("xdp_mode", Implemented),
-];
+    /// Blocks that trackers refer to.
+    Tracked {
+        done {
+            BfdInstance = "bfd_instance": Named => Config.bfd;
+            TrackFile = "track_file": Named => Config.track_files;
+            VrrpCheck = "vrrp_check": Named => Config.checks;
+            VrrpScript = "vrrp_script": Named => Config.scripts;
+            VrrpTrackFile = "vrrp_track_file": Named => Config.track_files;
+            VrrpTrackProcess = "vrrp_track_process": Named => Config.track_processes;
+        }
+    }
 
-const AUTHENTICATION: &[(&str, Status)] = &[("auth_pass", Implemented), ("auth_type", Implemented)];
+    /// What may stand at the top as well as in `global_defs`.
+    Anywhere {
+        done {
+            IncludeCheck = "include_check": Reader;
+            Instance = "instance": Text => Global.instance;
+            UsePidDir = "use_pid_dir": Flag => Global.use_pid_dir;
+        }
+    }
 
-const AUTH_HMAC: &[(&str, Status)] = &[
-    ("active_key", Implemented),
-    ("anti_replay", Implemented),
-    ("key", Implemented),
-    ("mode", Implemented),
-    ("time_window", Implemented),
-];
+    /// `global_defs`.
+    Global {
+        with {
+            Anywhere;
+            Daemon;
+            Defaults;
+            Dumps;
+            Fast;
+            Fifo;
+            Garp "vrrp_";
+            GarpPause "vrrp_";
+            Mail;
+            Nftables;
+            Process;
+        }
+        done {
+            EnableScriptSecurity = "enable_script_security": Flag => Global.script_security;
+            FastKey = "fast_key": Text => Fast.key;
+            FastLease = "fast_lease": Time => Fast.lease;
+            MaxAutoPriority = "max_auto_priority": Optional;
+            RandomSeed = "random_seed": Reader;
+            RouterId = "router_id": Optional => Global.router_id;
+            ScriptUser = "script_user": Several => Global.script_user;
+            ShutdownScript = "shutdown_script": Command => Global.shutdown;
+            ShutdownScriptTimeout = "shutdown_script_timeout": Number => OnceScript.timeout;
+            StartupScript = "startup_script": Command => Global.startup;
+            StartupScriptTimeout = "startup_script_timeout": Number => OnceScript.timeout;
+        }
+        not_yet {
+            Metrics = "metrics": Address => Global.metrics,
+                "no listener serves metrics; `xvrrp status --json` and `xvrrp counters --json` have the numbers";
+        }
+        no_effect {
+            "bfd_cpu_affinity": BFD_PROC;
+            "bfd_no_swap": BFD_PROC;
+            "bfd_priority": BFD_PROC;
+            "bfd_process_name": BFD_PROC;
+            "bfd_rlimit_rttime": BFD_PROC;
+            "bfd_rt_priority": BFD_PROC;
+            "checker_cpu_affinity": LVS;
+            "checker_log_all_failures": LVS;
+            "checker_no_swap": LVS;
+            "checker_priority": LVS;
+            "checker_process_name": LVS;
+            "checker_rlimit_rttime": LVS;
+            "checker_rt_priority": LVS;
+            "config_save_dir": FILES;
+            "dbus_no_interface_name": DBUS;
+            "dbus_service_name": DBUS;
+            "dynamic_interfaces": DYN;
+            "enable_dbus": DBUS;
+            "enable_snmp_checker": SNMP;
+            "enable_snmp_keepalived": SNMP;
+            "enable_snmp_rfc": SNMP;
+            "enable_snmp_rfcv2": SNMP;
+            "enable_snmp_rfcv3": SNMP;
+            "enable_snmp_vrrp": SNMP;
+            "enable_traps": SNMP;
+            "linkbeat_use_polling": LINK;
+            "lvs_flush": LVS;
+            "lvs_flush_on_stop": LVS;
+            "lvs_flush_onstop": LVS;
+            "lvs_netlink_cmd_rcv_bufs": LVS;
+            "lvs_netlink_cmd_rcv_bufs_force": LVS;
+            "lvs_netlink_monitor_rcv_bufs": LVS;
+            "lvs_netlink_monitor_rcv_bufs_force": LVS;
+            "lvs_notify_fifo": LVS;
+            "lvs_notify_fifo_script": LVS;
+            "lvs_sync_daemon": LVS;
+            "lvs_sync_daemon_interface": LVS;
+            "lvs_timeouts": LVS;
+            "min_auto_priority_delay": AUTO;
+            "nftables_ifindex": IFINDEX;
+            "nftables_ipvs": LVS;
+            "nftables_ipvs_priority": LVS;
+            "nftables_ipvs_start_fwmark": LVS;
+            "no_checker_emails": LVS;
+            "process_monitor_rcv_bufs": BUFFERS;
+            "process_monitor_rcv_bufs_force": BUFFERS;
+            "reload_check_config": CHECKED;
+            "rs_init_notifies": LVS;
+            "smtp_alert_checker": LVS;
+            "snmp_rs_stats_update_interval": SNMP;
+            "snmp_socket": SNMP;
+            "snmp_vrrp_state": SNMP;
+            "tmp_config_directory": FILES;
+            "vrrp_ipsets": IPTABLES;
+            "vrrp_iptables": IPTABLES;
+            "vrrp_netlink_cmd_rcv_bufs": BUFFERS;
+            "vrrp_netlink_cmd_rcv_bufs_force": BUFFERS;
+            "vrrp_netlink_monitor_rcv_bufs": BUFFERS;
+            "vrrp_netlink_monitor_rcv_bufs_force": BUFFERS;
+            "vrrp_rlimit_rttime": RTTIME;
+            "vrrp_rx_bufs_multiplier": BUFFERS;
+            "vrrp_rx_bufs_policy": BUFFERS;
+        }
+    }
 
-const SYNC_GROUP: &[(&str, Status)] = &[
-    ("global_tracking", Implemented),
-    ("group", Implemented),
-    ("notify", Implemented),
-    ("notify_backup", Implemented),
-    ("notify_deleted", Implemented),
-    ("notify_fault", Implemented),
-    ("notify_master", Implemented),
-    ("notify_priority_changes", Implemented),
-    ("notify_stop", Implemented),
-    ("smtp_alert", Implemented),
-    ("sync_group_tracking_weight", Implemented),
-    ("track_bfd", Implemented),
-    ("track_check", Implemented),
-    ("track_file", Implemented),
-    ("track_interface", Implemented),
-    ("track_process", Implemented),
-    ("track_script", Implemented),
-];
+    /// `global_defs`: what an instance has where it says nothing of its own.
+    Defaults {
+        done {
+            SmtpAlert = "smtp_alert": Boolean => Notify.smtp_alert;
+            SmtpAlertVrrp = "smtp_alert_vrrp": Boolean => Notify.smtp_alert;
+            VrrpCheckUnicastSrc = "vrrp_check_unicast_src": Flag => Unicast.check_source;
+            VrrpDownTimerAdverts = "vrrp_down_timer_adverts": Number => Instance.down_timer_adverts;
+            VrrpGarpExtraIf = "vrrp_garp_extra_if": Several => Instance.garp_extra;
+            VrrpHigherPrioSendAdvert = "vrrp_higher_prio_send_advert": Boolean => Instance.higher_prio_send_advert;
+            VrrpLowerPrioNoAdvert = "vrrp_lower_prio_no_advert": Boolean => Instance.lower_prio_no_advert;
+            VrrpMcastGroup4 = "vrrp_mcast_group4": Address;
+            VrrpMcastGroup6 = "vrrp_mcast_group6": Address;
+            VrrpMinGarp = "vrrp_min_garp": Boolean => Garp.repeat, Garp.delay;
+            VrrpNotifyPriorityChanges = "vrrp_notify_priority_changes": Boolean => Notify.priority_changes;
+            VrrpOwnerIgnoreAdverts = "vrrp_owner_ignore_adverts": Boolean => Instance.owner_ignore_adverts;
+            VrrpSkipCheckAdvAddr = "vrrp_skip_check_adv_addr": Boolean => Instance.skip_check_adv_addr;
+            VrrpStrict = "vrrp_strict": Flag => Instance.strict;
+            VrrpVersion = "vrrp_version": Number => Instance.version;
+            XdpMode = "xdp_mode": Text => Global.xdp_mode;
+        }
+    }
 
-const TRACK_FILE: &[(&str, Status)] =
-    &[("file", Implemented), ("init_file", Implemented), ("weight", Implemented)];
+    /// `global_defs`: the daemon itself, its names and its reloads.
+    Daemon {
+        done {
+            DefaultInterface = "default_interface": Interface => Global.default_interface;
+            DisableLocalIgmp = "disable_local_igmp": Flag => Global.disable_local_igmp;
+            IprouteEtcDir = "iproute_etc_dir": Path => Global.iproute_etc;
+            IprouteUsrDir = "iproute_usr_dir": Path => Global.iproute_usr;
+            LogUnknownVrids = "log_unknown_vrids": Flag => Global.log_unknown_vrids;
+            ReloadFile = "reload_file": Optional => Reload.file;
+            ReloadRepeat = "reload_repeat": Flag => Reload.repeat;
+            ReloadTimeFile = "reload_time_file": Path => Reload.time_file;
+            VmacAddrPrefix = "vmac_addr_prefix": Interface => Global.vmac_addr_prefix;
+            VmacPrefix = "vmac_prefix": Interface => Global.vmac_prefix;
+            VrrpDelayAfterBoot = "vrrp_delay_after_boot": Time => Global.delay_after_boot;
+            VrrpStartupDelay = "vrrp_startup_delay": Time => Global.startup_delay;
+        }
+    }
 
-const TRACK_PROCESS: &[(&str, Status)] = &[
-    ("delay", Implemented),
-    ("fork_delay", Implemented),
-    ("full_command", Implemented),
-    ("param_match", Implemented),
-    ("process", Implemented),
-    ("quorum", Implemented),
-    ("quorum_max", Implemented),
-    ("terminate_delay", Implemented),
-    ("weight", Implemented),
-];
+    /// `global_defs`: what is written on signals.
+    Dumps {
+        done {
+            DataUseInstance = "data_use_instance": Boolean => Dump.use_instance;
+            JsonDumpFile = "json_dump_file": Path => Dump.json_file;
+            JsonVersion = "json_version": Number => Dump.json_version;
+            StateDumpFile = "state_dump_file": Path => Dump.state_file;
+            StatsDumpFile = "stats_dump_file": Path => Dump.stats_file;
+            StatsFile = "stats_file": Path => Dump.stats_file;
+            UseSymlinkPaths = "use_symlink_paths": Boolean => Dump.use_symlink_paths;
+        }
+    }
 
-const BFD: &[(&str, Status)] = &[
-    ("checker", Implemented),
-    ("hoplimit", Implemented),
-    ("idle_tx", Implemented),
-    ("max_hops", Implemented),
-    ("min_rx", Implemented),
-    ("min_tx", Implemented),
-    ("multiplier", Implemented),
-    ("neighbor_ip", Implemented),
-    ("neighbour_ip", Implemented),
-    ("passive", Implemented),
-    ("source_ip", Implemented),
-    ("ttl", Implemented),
-    ("vrrp", Implemented),
-    ("weight", Implemented),
-];
+    /// `global_defs`: the firewall.
+    Nftables {
+        done {
+            Table = "nftables": Optional => Firewall.table;
+            Counters = "nftables_counters": Flag => Firewall.counters;
+            Priority = "nftables_priority": Number => Firewall.priority;
+        }
+    }
 
-const GARP_GROUP: &[(&str, Status)] = &[
-    ("garp_interval", Implemented),
-    ("gna_interval", Implemented),
-    ("interface", Implemented),
-    ("interfaces", Implemented),
-];
+    /// `global_defs`: scheduling and memory.
+    Process {
+        done {
+            ProcessName = "process_name": Text => Process.name;
+            ProcessNames = "process_names": Flag;
+            Umask = "umask": Number => Process.umask;
+            VrrpCpuAffinity = "vrrp_cpu_affinity": Several => Process.cpus;
+            VrrpNoSwap = "vrrp_no_swap": Flag => Process.no_swap;
+            VrrpPriority = "vrrp_priority": Number => Process.nice;
+            VrrpProcessName = "vrrp_process_name": Text => Process.name;
+            VrrpRtPriority = "vrrp_rt_priority": Number => Process.rt_priority;
+        }
+    }
 
-const TRACK_GROUP: &[(&str, Status)] = &[("group", Implemented)];
+    /// `global_defs`: mail.
+    Mail {
+        done {
+            EmailFaults = "email_faults": Flag => Mail.faults;
+            NoEmailFaults = "no_email_faults": Flag => Mail.faults;
+            NotificationEmail = "notification_email": Block => Mail.to;
+            NotificationEmailFrom = "notification_email_from": Text => Mail.from;
+            SmtpConnectTimeout = "smtp_connect_timeout": Time => Mail.timeout;
+            SmtpHeloName = "smtp_helo_name": Text => Mail.helo;
+            SmtpServer = "smtp_server": Several => Mail.server;
+        }
+    }
 
-const CHECK: &[(&str, Status)] = &[
-    ("body", Implemented),
-    ("fall", Implemented),
-    ("host", Implemented),
-    ("http", Implemented),
-    ("init_fail", Implemented),
-    ("interval", Implemented),
-    ("process", Implemented),
-    ("rise", Implemented),
-    ("status", Implemented),
-    ("tcp", Implemented),
-    ("timeout", Implemented),
-    ("tls_ca", Implemented),
-    ("tls_name", Implemented),
-    ("tls_verify", Implemented),
-    ("unix", Implemented),
-    ("weight", Implemented),
-];
+    /// `global_defs`: the FIFOs.
+    Fifo {
+        done {
+            FifoWriteVrrpStatesOnReload = "fifo_write_vrrp_states_on_reload": Flag => Fifos.states_on_reload;
+            NotifyFifo = "notify_fifo": Several => Fifos.all;
+            NotifyFifoScript = "notify_fifo_script": Command => Fifo.script;
+            VrrpNotifyFifo = "vrrp_notify_fifo": Several => Fifos.vrrp;
+            VrrpNotifyFifoScript = "vrrp_notify_fifo_script": Command => Fifo.script;
+        }
+    }
 
-/// All tables.
-pub const CONTEXTS: &[(Context, &[(&str, Status)])] = &[
-    (Context::Top, TOP),
-    (Context::Global, GLOBAL),
-    (Context::Script, SCRIPT),
-    (Context::Instance, INSTANCE),
-    (Context::Authentication, AUTHENTICATION),
-    (Context::AuthHmac, AUTH_HMAC),
-    (Context::SyncGroup, SYNC_GROUP),
-    (Context::TrackFile, TRACK_FILE),
-    (Context::TrackProcess, TRACK_PROCESS),
-    (Context::Bfd, BFD),
-    (Context::GarpGroup, GARP_GROUP),
-    (Context::TrackGroup, TRACK_GROUP),
-    (Context::Check, CHECK),
-];
+    /// Liveness probes and the fence, the same in `global_defs` and in an instance.
+    Fast {
+        done {
+            Failover = "fast_failover": Boolean => Fast.enabled;
+            ProbeInterval = "fast_probe_interval": Time => Fast.probe_interval;
+            ProbeMisses = "fast_probe_misses": Number => Fast.probe_misses;
+            Window = "fast_window": Time => Fast.window;
+        }
+    }
 
-/// Options of an address line.
-pub const ADDRESS_OPTIONS: &[&str] = &[
-    "-nodad",
-    "autojoin",
-    "brd",
-    "broadcast",
-    "dev",
-    "home",
-    "label",
-    "mngtmpaddr",
-    "no_track",
-    "noprefixroute",
-    "peer",
-    "preferred_lft",
-    "scope",
-    "track_group",
-    "use_vmac",
-];
+    /// Gratuitous ARP and unsolicited NA, in an instance and as `vrrp_garp_…` in `global_defs`.
+    Garp {
+        done {
+            LowerPrioDelay = "garp_lower_prio_delay": Number => Garp.lower_prio_delay;
+            LowerPrioRepeat = "garp_lower_prio_repeat": Number => Garp.lower_prio_repeat;
+            MasterDelay = "garp_master_delay": Number => Garp.delay;
+            MasterRefresh = "garp_master_refresh": Number => Garp.refresh;
+            MasterRefreshRepeat = "garp_master_refresh_repeat": Number => Garp.refresh_repeat;
+            MasterRepeat = "garp_master_repeat": Number => Garp.repeat;
+        }
+    }
 
-/// Words of a route line.
-pub const ROUTE_OPTIONS: &[&str] = &[
-    "advmss",
-    "anycast",
-    "append",
-    "blackhole",
-    "broadcast",
-    "congctl",
-    "cwnd",
-    "dev",
-    "dsfield",
-    "encap",
-    "expires",
-    "fastopen_no_cookie",
-    "features",
-    "from",
-    "gw",
-    "hoplimit",
-    "inet",
-    "inet6",
-    "initcwnd",
-    "initrwnd",
-    "local",
-    "metric",
-    "mtu",
-    "multicast",
-    "nat",
-    "nexthop",
-    "no_track",
-    "oif",
-    "onlink",
-    "or",
-    "pervasive",
-    "pref",
-    "preference",
-    "priority",
-    "prohibit",
-    "protocol",
-    "quickack",
-    "realms",
-    "reordering",
-    "rto_min",
-    "rtt",
-    "rttvar",
-    "scope",
-    "src",
-    "ssthresh",
-    "table",
-    "throw",
-    "to",
-    "tos",
-    "track_group",
-    "ttl-propagate",
-    "unicast",
-    "unreachable",
-    "via",
-    "vrf",
-    "weight",
-    "window",
-];
+    /// Pauses between messages, in a `garp_group` and as `vrrp_garp_interval` and `vrrp_gna_interval` in `global_defs`.
+    GarpPause {
+        done {
+            Arp = "garp_interval": Time => Garp.arp_interval, GarpGroup.arp_interval;
+            Na = "gna_interval": Time => Garp.na_interval, GarpGroup.na_interval;
+        }
+    }
 
-/// Words of a rule line.
-pub const RULE_OPTIONS: &[&str] = &[
-    "blackhole",
-    "dev",
-    "dport",
-    "dsfield",
-    "from",
-    "fwmark",
-    "goto",
-    "iif",
-    "inet",
-    "inet6",
-    "ip_proto",
-    "ipproto",
-    "l3mdev",
-    "lookup",
-    "no_track",
-    "nop",
-    "not",
-    "oif",
-    "order",
-    "preference",
-    "priority",
-    "prohibit",
-    "protocol",
-    "realms",
-    "sport",
-    "suppress_ifgroup",
-    "suppress_prefixlength",
-    "table",
-    "to",
-    "tos",
-    "track_group",
-    "tun_id",
-    "uidrange",
-    "unreachable",
-];
+    /// `vrrp_script`.
+    Script {
+        done {
+            Fall = "fall": Number => Script.fall;
+            InitFail = "init_fail": Flag => Script.init_fail;
+            Interval = "interval": Time => Script.interval;
+            Rise = "rise": Number => Script.rise;
+            Script = "script": Command => Script.argv;
+            Timeout = "timeout": Time => Script.timeout;
+            User = "user": Several => Script.user;
+            Weight = "weight": Several => Script.weight;
+        }
+    }
+
+    /// `vrrp_instance`.
+    Instance {
+        with {
+            Addresses;
+            Adverts;
+            Election;
+            Fast;
+            Garp;
+            Link;
+            Notify;
+            Track;
+        }
+        done {
+            AuthHmac = "auth_hmac": Block => Instance.hmac;
+            Authentication = "authentication": Block => Instance.auth;
+            DontTrackPrimary = "dont_track_primary": Flag => Instance.track_primary;
+            GarpExtraIf = "garp_extra_if": Several => Instance.garp_extra;
+            Interface = "interface": Interface => Instance.interface;
+            NotifyMasterRxLowerPri = "notify_master_rx_lower_pri": Command => Notify.master_rx_lower_pri;
+            PromoteSecondaries = "promote_secondaries": Flag => Instance.promote_secondaries;
+            StrictMode = "strict_mode": Boolean => Instance.strict;
+            TrackSrcIp = "track_src_ip": Flag => Instance.track_source;
+            XdpMode = "xdp_mode": Text => Instance.xdp_mode;
+        }
+        not_yet {
+            Vrf = "vrf": Interface => Instance.vrf,
+                "it is for unicast without an interface, which is not done; an instance works in the VRF of its interface";
+        }
+        no_effect {
+            "debug": DEBUG;
+            "kernel_rx_buf_size": BUFFERS;
+            "linkbeat_use_polling": LINK;
+            "lvs_sync_daemon_interface": LVS;
+            "old_unicast_checksum": CSUM;
+            "timer_expired_backup": LATE;
+        }
+    }
+
+    /// `vrrp_instance`: who becomes master, and when.
+    Election {
+        done {
+            AdvertInt = "advert_int": Time => Instance.interval;
+            DownTimerAdverts = "down_timer_adverts": Number => Instance.down_timer_adverts;
+            HigherPrioSendAdvert = "higher_prio_send_advert": Boolean => Instance.higher_prio_send_advert;
+            LowerPrioNoAdvert = "lower_prio_no_advert": Boolean => Instance.lower_prio_no_advert;
+            Nopreempt = "nopreempt": Flag => Instance.preempt;
+            OwnerIgnoreAdverts = "owner_ignore_adverts": Boolean => Instance.owner_ignore_adverts;
+            Preempt = "preempt": Flag => Instance.preempt;
+            PreemptDelay = "preempt_delay": Time => Instance.preempt_delay;
+            Priority = "priority": Number => Instance.priority;
+            State = "state": Text => Instance.starts_as_master;
+            VirtualRouterId = "virtual_router_id": Number => Instance.vrid;
+        }
+    }
+
+    /// `vrrp_instance`: how adverts are sent, and whose are heard.
+    Adverts {
+        done {
+            CheckSource = "check_source": Block => Instance.check_source;
+            CheckUnicastSrc = "check_unicast_src": Flag => Unicast.check_source;
+            McastDstIp = "mcast_dst_ip": Address;
+            McastSrcIp = "mcast_src_ip": Address => Instance.source;
+            SkipCheckAdvAddr = "skip_check_adv_addr": Boolean => Instance.skip_check_adv_addr;
+            UnicastFaultNoPeer = "unicast_fault_no_peer": Flag => Instance.fault_without_peers;
+            UnicastPeer = "unicast_peer": Block => Unicast.peers;
+            UnicastSrcIp = "unicast_src_ip": Address => Instance.source;
+            UnicastTtl = "unicast_ttl": Number => Unicast.ttl;
+            V3ChecksumAsV2 = "v3_checksum_as_v2": Boolean => Instance.checksum;
+            Version = "version": Number => Instance.version;
+        }
+    }
+
+    /// `vrrp_instance`: what its master holds.
+    Addresses {
+        done {
+            Accept = "accept": Flag => Instance.accept;
+            NativeIpv6 = "native_ipv6": Flag => Instance.family;
+            NoAccept = "no_accept": Flag => Instance.accept;
+            VirtualIpaddress = "virtual_ipaddress": Block => Instance.vips;
+            VirtualIpaddressExcluded = "virtual_ipaddress_excluded": Block => Instance.excluded;
+            VirtualRoutes = "virtual_routes": Block => Instance.routes;
+            VirtualRules = "virtual_rules": Block => Instance.rules;
+        }
+    }
+
+    /// `vrrp_instance`: an interface of its own.
+    Link {
+        done {
+            UseIpvlan = "use_ipvlan": Optional => Instance.link;
+            UseVmac = "use_vmac": Optional => Instance.link;
+            UseVmacAddr = "use_vmac_addr": Flag => Instance.vmac_addresses;
+            VmacXmitBase = "vmac_xmit_base": Flag => Vmac.xmit_base;
+        }
+    }
+
+    /// What an instance or a sync group tells of.
+    Notify {
+        done {
+            Any = "notify": Command => Notify.any;
+            Backup = "notify_backup": Command => Notify.backup;
+            Deleted = "notify_deleted": Command => Notify.deleted, Notify.tells_deleted;
+            Fault = "notify_fault": Command => Notify.fault;
+            Master = "notify_master": Command => Notify.master;
+            PriorityChanges = "notify_priority_changes": Boolean => Notify.priority_changes;
+            SmtpAlert = "smtp_alert": Boolean => Notify.smtp_alert;
+            Stop = "notify_stop": Command => Notify.stop;
+        }
+    }
+
+    /// What an instance or a sync group tracks.
+    Track {
+        done {
+            Bfd = "track_bfd": Block => Trackers.bfd;
+            Check = "track_check": Block => Trackers.checks;
+            File = "track_file": Block => Trackers.files;
+            Interface = "track_interface": Block => Trackers.interfaces;
+            Process = "track_process": Block => Trackers.processes;
+            Script = "track_script": Block => Trackers.scripts, Trackers.checks;
+        }
+    }
+
+    /// `authentication` of an instance.
+    Authentication {
+        done {
+            Pass = "auth_pass": Text => Instance.auth;
+            Type = "auth_type": Text => Instance.auth;
+        }
+    }
+
+    /// `auth_hmac` of an instance.
+    AuthHmac {
+        done {
+            ActiveKey = "active_key": Number => Hmac.active;
+            AntiReplay = "anti_replay": Text => Hmac.anti_replay;
+            Key = "key": Several => Hmac.keys;
+            Mode = "mode": Text => Hmac.mode;
+            TimeWindow = "time_window": Number => Hmac.anti_replay;
+        }
+    }
+
+    /// `vrrp_sync_group`.
+    SyncGroup {
+        with {
+            Notify;
+            Track;
+        }
+        done {
+            GlobalTracking = "global_tracking": Flag => SyncGroup.global_tracking;
+            Group = "group": Block => SyncGroup.members;
+            SyncGroupTrackingWeight = "sync_group_tracking_weight": Flag => SyncGroup.tracking_weight;
+        }
+    }
+
+    /// `track_file` at the top.
+    TrackFile {
+        done {
+            File = "file": Path => TrackFile.path;
+            InitFile = "init_file": Optional => TrackFile.init;
+            Weight = "weight": Several => TrackFile.weight;
+        }
+    }
+
+    /// `vrrp_track_process`.
+    TrackProcess {
+        done {
+            Delay = "delay": Time => TrackProcess.fork_delay, TrackProcess.terminate_delay;
+            ForkDelay = "fork_delay": Time => TrackProcess.fork_delay;
+            FullCommand = "full_command": Flag => TrackProcess.full_command;
+            ParamMatch = "param_match": Optional => TrackProcess.param_match;
+            Process = "process": Several => TrackProcess.process, TrackProcess.parameters;
+            Quorum = "quorum": Number => TrackProcess.quorum;
+            QuorumMax = "quorum_max": Number => TrackProcess.quorum_max;
+            TerminateDelay = "terminate_delay": Time => TrackProcess.terminate_delay;
+            Weight = "weight": Several => TrackProcess.weight;
+        }
+    }
+
+    /// `bfd_instance`. `checker` and `vrrp` say who uses the session, which is skipped where VRRP does not.
+    Bfd {
+        done {
+            Checker = "checker": Flag;
+            Hoplimit = "hoplimit": Number => Bfd.ttl;
+            IdleTx = "idle_tx": Time => Bfd.idle_tx;
+            MaxHops = "max_hops": Number => Bfd.max_hops;
+            MinRx = "min_rx": Time => Bfd.min_rx;
+            MinTx = "min_tx": Time => Bfd.min_tx;
+            Multiplier = "multiplier": Number => Bfd.multiplier;
+            NeighborIp = "neighbor_ip": Address => Bfd.neighbor;
+            NeighbourIp = "neighbour_ip": Address => Bfd.neighbor;
+            Passive = "passive": Flag => Bfd.passive;
+            SourceIp = "source_ip": Address => Bfd.source;
+            Ttl = "ttl": Number => Bfd.ttl;
+            Vrrp = "vrrp": Flag;
+            Weight = "weight": Several => Bfd.weight;
+        }
+    }
+
+    /// `garp_group`.
+    GarpGroup {
+        with {
+            GarpPause;
+        }
+        done {
+            Interface = "interface": Interface => GarpGroup.interfaces;
+            Interfaces = "interfaces": Block => GarpGroup.interfaces;
+        }
+    }
+
+    /// `track_group`.
+    TrackGroup {
+        done {
+            Group = "group": Block => TrackGroup.members;
+        }
+    }
+
+    /// `vrrp_check`: xvrrp's own block, in which several words may share a line.
+    Check {
+        with {
+            HttpOnly;
+        }
+        done {
+            Fall = "fall": Number => Check.fall;
+            Http = "http": Text => Check.probe;
+            InitFail = "init_fail": Flag => Check.init_fail;
+            Interval = "interval": Time => Check.interval;
+            Process = "process": Text => Check.probe;
+            Rise = "rise": Number => Check.rise;
+            Tcp = "tcp": Text => Check.probe;
+            Timeout = "timeout": Time => Check.timeout;
+            Unix = "unix": Path => Check.probe;
+            Weight = "weight": Number => Check.weight;
+        }
+    }
+
+    /// `vrrp_check`: what belongs to `http`.
+    HttpOnly {
+        done {
+            Body = "body": Text => HttpProbe.body;
+            Host = "host": Text => HttpProbe.host_header;
+            Status = "status": Several => HttpProbe.status;
+            TlsCa = "tls_ca": Path => Tls.ca;
+            TlsName = "tls_name": Text => Tls.name;
+            TlsVerify = "tls_verify": Text => Tls.verify;
+        }
+    }
+}

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::keyword::{self, Action};
+use super::keyword;
 use super::{track, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::Context;
+use crate::config::keywords::Bfd as Keyword;
 use crate::config::lexer::Word;
 use crate::config::model::{Bfd, Weight};
 use crate::config::tree::Statement;
@@ -36,54 +36,51 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
         place: diags.sources.place(name.span),
     };
     for stmt in statements {
-        if keyword::check(Context::Bfd, stmt, diags) == Action::Skip {
-            continue;
-        }
-        match &*stmt.keyword().bytes {
-            b"neighbor_ip" | b"neighbour_ip" => {
+        let Some(keyword) = keyword::known(stmt, diags) else { continue };
+        match keyword {
+            Keyword::NeighborIp | Keyword::NeighbourIp => {
                 if let Some(word) = value::one(stmt, diags) {
                     neighbor = value::host(word, "ignored", diags).or(neighbor);
                 }
             }
-            b"source_ip" => {
+            Keyword::SourceIp => {
                 if let Some(word) = value::one(stmt, diags) {
                     source = value::host(word, "ignored", diags).map(|address| (address, word.span));
                 }
             }
-            b"min_rx" => bfd.min_rx = interval(stmt, diags).unwrap_or(bfd.min_rx),
-            b"min_tx" => bfd.min_tx = interval(stmt, diags).unwrap_or(bfd.min_tx),
-            b"idle_tx" => bfd.idle_tx = interval(stmt, diags).unwrap_or(bfd.idle_tx),
-            b"multiplier" => {
+            Keyword::MinRx => bfd.min_rx = interval(stmt, diags).unwrap_or(bfd.min_rx),
+            Keyword::MinTx => bfd.min_tx = interval(stmt, diags).unwrap_or(bfd.min_tx),
+            Keyword::IdleTx => bfd.idle_tx = interval(stmt, diags).unwrap_or(bfd.idle_tx),
+            Keyword::Multiplier => {
                 if let Some(word) = value::one(stmt, diags) {
                     bfd.multiplier =
                         value::small(word, "multiplier", 1..=255, "5 is used", diags).unwrap_or(5);
                 }
             }
-            b"passive" => {
+            Keyword::Passive => {
                 value::flag(stmt, diags);
                 bfd.passive = true;
             }
-            b"ttl" | b"hoplimit" => {
+            Keyword::Ttl | Keyword::Hoplimit => {
                 if let Some(word) = value::one(stmt, diags) {
                     let what = stmt.keyword().text();
                     ttl = value::small(word, &what, 1..=255, "the default is used", diags).or(ttl);
                 }
             }
-            b"max_hops" => {
+            Keyword::MaxHops => {
                 if let Some(word) = value::one(stmt, diags) {
                     bfd.max_hops = value::small(word, "max_hops", 0..=255, "0 is used", diags).unwrap_or(0);
                 }
             }
-            b"weight" => bfd.weight = track::weight(stmt, diags).unwrap_or(bfd.weight),
-            b"vrrp" => {
+            Keyword::Weight => bfd.weight = track::weight(stmt, diags).unwrap_or(bfd.weight),
+            Keyword::Vrrp => {
                 value::flag(stmt, diags);
                 vrrp = true;
             }
-            b"checker" => {
+            Keyword::Checker => {
                 value::flag(stmt, diags);
                 checker = Some(stmt.keyword().span);
             }
-            _ => {}
         }
     }
     if let Some(span) = checker.filter(|_| !vrrp) {

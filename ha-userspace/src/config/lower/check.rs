@@ -8,7 +8,7 @@ use super::value;
 use super::words::Words;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::{self, Context};
+use crate::config::keywords::{self, Block, Check as Keyword, HttpOnly, Words as _};
 use crate::config::lexer::Word;
 use crate::config::model::{Check, HostPort, HttpProbe, Probe, Tls, Weight};
 use crate::config::tree::Statement;
@@ -85,8 +85,8 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
 
 impl Draft {
     fn setting(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
-        if keywords::status(Context::Check, &word.bytes).is_none() {
-            let near = if diags.is_full() { None } else { keywords::nearest(Context::Check, &word.text()) };
+        let Some(keyword) = Keyword::parse(&word.text()) else {
+            let near = if diags.is_full() { None } else { keywords::nearest(Block::Check, &word.text()) };
             let message = format!("unknown keyword `{}`", word.text());
             diags.push(
                 Diagnostic::warning(codes::UNKNOWN_KEYWORD, word.span, message)
@@ -94,51 +94,35 @@ impl Draft {
                     .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
             );
             return;
-        }
-        match &*word.bytes {
-            b"tcp" => self.tcp(word, words, diags),
-            b"http" => self.http(word, words, diags),
-            b"unix" => {
-                let Some(path) = words.own_argument(word, diags) else { return };
-                let long = path.bytes.len() > MAX_SOCKET;
-                if long {
-                    let message = format!("a socket's path has at most {MAX_SOCKET} bytes");
-                    diags.push(Diagnostic::error(codes::NAME_TOO_LONG, path.span, message).cause("ignored"));
-                }
-                let path = value::absolute(path, "ignored", diags).filter(|_| !long);
-                self.probe(word, path.map(Probe::Unix), diags);
-            }
-            b"process" => {
-                let Some(name) = words.own_argument(word, diags) else { return };
-                let text = name.text().into_owned();
-                if name.bytes.is_empty() || name.bytes.len() > MAX_COMM || text.contains('/') {
-                    let message = format!("`{text}` is no name of a process");
-                    diags.push(
-                        Diagnostic::error(codes::NAME_TOO_LONG, name.span, message).cause("ignored").help(
-                            format!("write it as /proc/PID/comm has it: at most {MAX_COMM} bytes, no path"),
-                        ),
-                    );
-                } else {
-                    self.probe(word, Some(Probe::Process(text)), diags);
-                }
-            }
-            b"interval" => self.interval = time(word, words, INTERVAL, diags).or(self.interval),
-            b"timeout" => self.timeout = time(word, words, TIMEOUT, diags).or(self.timeout),
-            b"rise" => self.rise = count(word, words, diags).or(self.rise),
-            b"fall" => self.fall = count(word, words, diags).or(self.fall),
-            b"weight" => self.weight(word, words, diags),
-            b"init_fail" => self.init_fail = true,
-            _ => {
+        };
+        match keyword {
+            Keyword::Tcp => self.tcp(word, words, diags),
+            Keyword::Http => self.http(word, words, diags),
+            Keyword::Unix => self.unix(word, words, diags),
+            Keyword::Process => self.process(word, words, diags),
+            Keyword::Interval => self.interval = time(word, words, INTERVAL, diags).or(self.interval),
+            Keyword::Timeout => self.timeout = time(word, words, TIMEOUT, diags).or(self.timeout),
+            Keyword::Rise => self.rise = count(word, words, diags).or(self.rise),
+            Keyword::Fall => self.fall = count(word, words, diags).or(self.fall),
+            Keyword::Weight => self.weight(word, words, diags),
+            Keyword::InitFail => self.init_fail = true,
+            Keyword::HttpOnly(keyword) => {
                 self.http_only.get_or_insert_with(|| word.clone());
-                self.http_setting(word, words, diags);
+                self.http_setting(keyword, word, words, diags);
             }
         }
     }
 
-    fn http_setting(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
-        match &*word.bytes {
-            b"status" => self.status(word, words, diags),
-            b"body" => {
+    fn http_setting(
+        &mut self,
+        keyword: HttpOnly,
+        word: &Word,
+        words: &mut Words<'_>,
+        diags: &mut Diagnostics,
+    ) {
+        match keyword {
+            HttpOnly::Status => self.status(word, words, diags),
+            HttpOnly::Body => {
                 let Some(body) = words.own_argument(word, diags) else { return };
                 if body.bytes.is_empty() || body.bytes.len() > MAX_BODY {
                     let message =
@@ -148,13 +132,13 @@ impl Draft {
                     self.body = Some(body.text().into_owned());
                 }
             }
-            b"host" => self.host = header(word, words, diags).or(self.host.take()),
-            b"tls_name" => self.tls_name = header(word, words, diags).or(self.tls_name.take()),
-            b"tls_ca" => {
+            HttpOnly::Host => self.host = header(word, words, diags).or(self.host.take()),
+            HttpOnly::TlsName => self.tls_name = header(word, words, diags).or(self.tls_name.take()),
+            HttpOnly::TlsCa => {
                 let Some(path) = words.own_argument(word, diags) else { return };
                 self.tls_ca = value::absolute(path, "ignored", diags).or(self.tls_ca.take());
             }
-            b"tls_verify" => {
+            HttpOnly::TlsVerify => {
                 let Some(flag) = words.own_argument(word, diags) else { return };
                 match &*flag.bytes {
                     b"on" | b"true" | b"yes" => self.tls_verify = Some(true),
@@ -162,7 +146,32 @@ impl Draft {
                     _ => value::bad_word(flag, &["on", "off"], "ignored", diags),
                 }
             }
-            _ => {}
+        }
+    }
+
+    fn unix(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
+        let Some(path) = words.own_argument(word, diags) else { return };
+        let long = path.bytes.len() > MAX_SOCKET;
+        if long {
+            let message = format!("a socket's path has at most {MAX_SOCKET} bytes");
+            diags.push(Diagnostic::error(codes::NAME_TOO_LONG, path.span, message).cause("ignored"));
+        }
+        let path = value::absolute(path, "ignored", diags).filter(|_| !long);
+        self.probe(word, path.map(Probe::Unix), diags);
+    }
+
+    fn process(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
+        let Some(name) = words.own_argument(word, diags) else { return };
+        let text = name.text().into_owned();
+        if name.bytes.is_empty() || name.bytes.len() > MAX_COMM || text.contains('/') {
+            let message = format!("`{text}` is no name of a process");
+            diags.push(
+                Diagnostic::error(codes::NAME_TOO_LONG, name.span, message)
+                    .cause("ignored")
+                    .help(format!("write it as /proc/PID/comm has it: at most {MAX_COMM} bytes, no path")),
+            );
+        } else {
+            self.probe(word, Some(Probe::Process(text)), diags);
         }
     }
 

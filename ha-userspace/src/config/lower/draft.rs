@@ -9,7 +9,7 @@ use ha_common::types::{Priority, Version, Vrid};
 use super::fast::{self, FastDraft};
 use super::garp::{self, GarpDraft};
 use super::hmac::{self, HmacDraft};
-use super::keyword::{self, Action};
+use super::keyword;
 use super::link::{self, LinkDraft};
 use super::names::Names;
 use super::notify::NotifyDraft;
@@ -18,7 +18,7 @@ use super::track::{Known, TrackDraft};
 use super::{global, route, unicast, value, vip};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::Context;
+use crate::config::keywords::{Addresses, Adverts, Authentication, Election, Instance as Keyword};
 use crate::config::lexer::Word;
 use crate::config::model::{GarpExtra, Route, Rule, UnicastPeer, Vip, XdpMode};
 use crate::config::source::Span;
@@ -91,18 +91,22 @@ pub(super) struct Draft {
 }
 
 /// Keywords that have one value: a second one is worth a note.
-const SINGLE: &[&str] = &[
-    "state",
-    "interface",
-    "virtual_router_id",
-    "priority",
-    "advert_int",
-    "version",
-    "preempt_delay",
-    "mcast_src_ip",
-    "unicast_src_ip",
-    "unicast_ttl",
-];
+fn single(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::Interface
+            | Keyword::Election(
+                Election::State
+                    | Election::VirtualRouterId
+                    | Election::Priority
+                    | Election::AdvertInt
+                    | Election::PreemptDelay
+            )
+            | Keyword::Adverts(
+                Adverts::Version | Adverts::McastSrcIp | Adverts::UnicastSrcIp | Adverts::UnicastTtl
+            )
+    )
+}
 
 /// Longest interval that keepalived reads, in microseconds.
 const MAX_INTERVAL: u64 = 255_000_000;
@@ -111,168 +115,182 @@ impl Draft {
     /// Read all lines of an instance.
     pub(super) fn read(statements: &[Statement], world: &mut World<'_>, diags: &mut Diagnostics) -> Self {
         let mut draft = Self::default();
-        let mut seen: HashMap<&'static str, Span> = HashMap::new();
+        let mut seen: HashMap<Keyword, Span> = HashMap::new();
         for stmt in statements {
-            if keyword::check(Context::Instance, stmt, diags) == Action::Skip {
-                continue;
-            }
-            let keyword = stmt.keyword();
-            if let Some(name) = SINGLE.iter().find(|name| keyword.is(name))
-                && let Some(first) = seen.insert(name, keyword.span)
+            let Some(keyword) = keyword::known(stmt, diags) else { continue };
+            let word = stmt.keyword();
+            if single(keyword)
+                && let Some(first) = seen.insert(keyword, word.span)
             {
-                value::repeated(name, keyword.span, first, diags);
+                value::repeated(&word.text(), word.span, first, diags);
             }
-            draft.line(stmt, world, diags);
+            draft.line(keyword, stmt, world, diags);
         }
         dedupe(&mut draft.vips, diags);
         dedupe(&mut draft.excluded, diags);
         draft
     }
 
-    fn line(&mut self, stmt: &Statement, world: &mut World<'_>, diags: &mut Diagnostics) {
-        match &*stmt.keyword().bytes {
-            b"state" => self.state(stmt, diags),
-            b"interface" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    let name = value::interface(word, diags).filter(|name| !loopback(name, word, diags));
-                    self.broken |= name.is_none();
-                    self.interface = name.map(|name| (name, word.span));
-                }
+    fn line(&mut self, keyword: Keyword, stmt: &Statement, world: &mut World<'_>, diags: &mut Diagnostics) {
+        match keyword {
+            Keyword::Election(keyword) => self.election(keyword, stmt, diags),
+            Keyword::Adverts(keyword) => self.adverts(keyword, stmt, diags),
+            Keyword::Addresses(keyword) => self.addresses(keyword, stmt, world, diags),
+            Keyword::Fast(keyword) => fast::setting(keyword, stmt, &mut self.fast, diags),
+            Keyword::Garp(keyword) => garp::setting(keyword, stmt, &mut self.garp, diags),
+            Keyword::Link(keyword) => link::setting(keyword, stmt, &mut self.link, diags),
+            Keyword::Notify(keyword) => self.notify.setting(keyword, stmt, diags),
+            Keyword::Track(keyword) => self.trackers.setting(keyword, stmt, world.known, diags),
+            Keyword::Interface => {
+                let Some(word) = value::one(stmt, diags) else { return };
+                let name = value::interface(word, diags).filter(|name| !loopback(name, word, diags));
+                self.broken |= name.is_none();
+                self.interface = name.map(|name| (name, word.span));
             }
-            b"virtual_router_id" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    let id =
-                        value::small(word, "virtual_router_id", 1..=255, "the instance does not run", diags);
-                    self.vrid = id.and_then(Vrid::new).map(|id| (id, word.span));
-                    self.broken |= self.vrid.is_none();
-                }
-            }
-            b"priority" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    let value = value::small(word, "priority", 1..=255, "the default 100 is used", diags);
-                    let value = value.and_then(Priority::new).unwrap_or(Priority::DEFAULT);
-                    self.priority = Some((value, word.span));
-                }
-            }
-            b"advert_int" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    let range = 10_000..=MAX_INTERVAL;
-                    let value = value::seconds(word, "advert_int", range, "the default 1 s is used", diags);
-                    self.interval = value.map(|value| (value, word.span));
-                }
-            }
-            b"authentication" => self.authentication(stmt, diags),
-            b"auth_hmac" => hmac::block(stmt, &mut self.hmac, diags),
-            b"virtual_ipaddress" => vips(stmt, &mut self.vips, diags),
-            b"virtual_ipaddress_excluded" => vips(stmt, &mut self.excluded, diags),
-            b"mcast_dst_ip" => self.group = global::other_group(stmt, diags),
-            b"mcast_src_ip" => self.mcast_source = unicast::source(stmt, diags).or(self.mcast_source),
-            b"unicast_src_ip" => {
-                self.unicast_keyword.get_or_insert(stmt.keyword().span);
-                self.unicast_source = unicast::source(stmt, diags).or(self.unicast_source);
-            }
-            b"unicast_peer" => {
-                self.unicast_keyword = Some(stmt.keyword().span);
-                unicast::peers(stmt, &mut self.peers, diags);
-            }
-            b"unicast_ttl" => {
-                self.unicast_keyword.get_or_insert(stmt.keyword().span);
-                if let Some(word) = value::one(stmt, diags) {
-                    self.unicast_ttl = value::small(word, "unicast_ttl", 0..=255, "255 is used", diags);
-                }
-            }
-            b"check_unicast_src" => {
-                value::flag(stmt, diags);
-                self.unicast_keyword.get_or_insert(stmt.keyword().span);
-                self.check_source = true;
-            }
-            b"check_source" => {
-                self.sources.0 = Some(stmt.keyword().span);
-                sources(stmt, &mut self.sources.1, diags);
-            }
-            b"nopreempt" => {
-                value::flag(stmt, diags);
-                self.nopreempt = Some(stmt.keyword().span);
-            }
-            b"preempt" => {
-                value::flag(stmt, diags);
-                self.nopreempt = None;
-            }
-            b"preempt_delay" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    let value = value::seconds(word, "preempt_delay", 0..=1_000_000_000, "ignored", diags);
-                    self.preempt_delay = value.map(|value| (value, word.span));
-                }
-            }
-            b"version" => self.version = global::version(stmt, diags).or(self.version),
-            b"native_ipv6" => {
-                value::flag(stmt, diags);
-                self.native_ipv6 = Some(stmt.keyword().span);
-            }
-            b"dont_track_primary" => {
-                value::flag(stmt, diags);
-                self.dont_track_primary = true;
-            }
-            b"lower_prio_no_advert" => {
-                self.lower_prio_no_advert = value::boolean(stmt, diags).or(self.lower_prio_no_advert);
-            }
-            b"higher_prio_send_advert" => {
-                self.higher_prio_at = Some(stmt.keyword().span);
-                self.higher_prio_send_advert = value::boolean(stmt, diags).or(self.higher_prio_send_advert);
-            }
-            b"down_timer_adverts" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    self.down_timer_adverts =
-                        value::small(word, "down_timer_adverts", 1..=100, "the default is used", diags);
-                }
-            }
-            b"fast_failover" | b"fast_probe_interval" | b"fast_probe_misses" | b"fast_window" => {
-                fast::setting(stmt, &mut self.fast, diags);
-            }
-            b"xdp_mode" => self.xdp_mode = global::xdp_mode(stmt, diags).or(self.xdp_mode),
-            b"v3_checksum_as_v2" => self.checksum_as_v2 = value::boolean(stmt, diags).unwrap_or(false),
-            b"strict_mode" => {
+            Keyword::Authentication => self.authentication(stmt, diags),
+            Keyword::AuthHmac => hmac::block(stmt, &mut self.hmac, diags),
+            Keyword::StrictMode => {
                 if let Some(on) = value::boolean(stmt, diags) {
                     self.strict = Some((on, stmt.keyword().span));
                 }
             }
-            b"accept" | b"no_accept" => {
+            Keyword::DontTrackPrimary => {
                 value::flag(stmt, diags);
-                self.accept = Some((stmt.keyword().is("accept"), stmt.keyword().span));
+                self.dont_track_primary = true;
             }
-            b"virtual_routes" => routes(stmt, world, &mut self.routes, diags),
-            b"virtual_rules" => rules(stmt, world, &mut self.rules, diags),
-            b"track_src_ip" => {
+            Keyword::TrackSrcIp => {
                 value::flag(stmt, diags);
                 self.track_source = Some(stmt.keyword().span);
             }
-            b"vrf" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    self.vrf = value::interface(word, diags).map(|name| (name, word.span));
-                }
-            }
-            b"promote_secondaries" => {
+            Keyword::NotifyMasterRxLowerPri => self.notify.master_rx_lower_pri(stmt, diags),
+            Keyword::GarpExtraIf => self.garp_extra = garp::extra(stmt, diags).or(self.garp_extra),
+            Keyword::PromoteSecondaries => {
                 value::flag(stmt, diags);
                 self.promote_secondaries = true;
             }
-            b"unicast_fault_no_peer" => {
+            Keyword::Vrf => {
+                let Some(word) = value::one(stmt, diags) else { return };
+                self.vrf = value::interface(word, diags).map(|name| (name, word.span));
+            }
+            Keyword::XdpMode => self.xdp_mode = global::xdp_mode(stmt, diags).or(self.xdp_mode),
+        }
+    }
+
+    /// Who becomes master, and when.
+    fn election(&mut self, keyword: Election, stmt: &Statement, diags: &mut Diagnostics) {
+        match keyword {
+            Election::State => self.state(stmt, diags),
+            Election::VirtualRouterId => {
+                let Some(word) = value::one(stmt, diags) else { return };
+                let id = value::small(word, "virtual_router_id", 1..=255, "the instance does not run", diags);
+                self.vrid = id.and_then(Vrid::new).map(|id| (id, word.span));
+                self.broken |= self.vrid.is_none();
+            }
+            Election::Priority => {
+                let Some(word) = value::one(stmt, diags) else { return };
+                let value = value::small(word, "priority", 1..=255, "the default 100 is used", diags);
+                let value = value.and_then(Priority::new).unwrap_or(Priority::DEFAULT);
+                self.priority = Some((value, word.span));
+            }
+            Election::AdvertInt => {
+                let Some(word) = value::one(stmt, diags) else { return };
+                let range = 10_000..=MAX_INTERVAL;
+                let value = value::seconds(word, "advert_int", range, "the default 1 s is used", diags);
+                self.interval = value.map(|value| (value, word.span));
+            }
+            Election::DownTimerAdverts => {
+                let Some(word) = value::one(stmt, diags) else { return };
+                self.down_timer_adverts =
+                    value::small(word, "down_timer_adverts", 1..=100, "the default is used", diags);
+            }
+            Election::Nopreempt => {
+                value::flag(stmt, diags);
+                self.nopreempt = Some(stmt.keyword().span);
+            }
+            Election::Preempt => {
+                value::flag(stmt, diags);
+                self.nopreempt = None;
+            }
+            Election::PreemptDelay => {
+                let Some(word) = value::one(stmt, diags) else { return };
+                let value = value::seconds(word, "preempt_delay", 0..=1_000_000_000, "ignored", diags);
+                self.preempt_delay = value.map(|value| (value, word.span));
+            }
+            Election::LowerPrioNoAdvert => {
+                self.lower_prio_no_advert = value::boolean(stmt, diags).or(self.lower_prio_no_advert);
+            }
+            Election::HigherPrioSendAdvert => {
+                self.higher_prio_at = Some(stmt.keyword().span);
+                self.higher_prio_send_advert = value::boolean(stmt, diags).or(self.higher_prio_send_advert);
+            }
+            Election::OwnerIgnoreAdverts => {
+                self.owner_ignore_adverts = value::boolean(stmt, diags).or(self.owner_ignore_adverts);
+            }
+        }
+    }
+
+    /// How adverts are sent, and whose are heard.
+    fn adverts(&mut self, keyword: Adverts, stmt: &Statement, diags: &mut Diagnostics) {
+        let at = stmt.keyword().span;
+        match keyword {
+            Adverts::Version => self.version = global::version(stmt, diags).or(self.version),
+            Adverts::V3ChecksumAsV2 => {
+                self.checksum_as_v2 = value::boolean(stmt, diags).unwrap_or(false);
+            }
+            Adverts::McastDstIp => self.group = global::other_group(stmt, diags),
+            Adverts::McastSrcIp => self.mcast_source = unicast::source(stmt, diags).or(self.mcast_source),
+            Adverts::UnicastSrcIp => {
+                self.unicast_keyword.get_or_insert(at);
+                self.unicast_source = unicast::source(stmt, diags).or(self.unicast_source);
+            }
+            Adverts::UnicastPeer => {
+                self.unicast_keyword = Some(at);
+                unicast::peers(stmt, &mut self.peers, diags);
+            }
+            Adverts::UnicastTtl => {
+                self.unicast_keyword.get_or_insert(at);
+                let Some(word) = value::one(stmt, diags) else { return };
+                self.unicast_ttl = value::small(word, "unicast_ttl", 0..=255, "255 is used", diags);
+            }
+            Adverts::CheckUnicastSrc => {
+                value::flag(stmt, diags);
+                self.unicast_keyword.get_or_insert(at);
+                self.check_source = true;
+            }
+            Adverts::UnicastFaultNoPeer => {
                 value::flag(stmt, diags);
                 self.fault_without_peers = true;
             }
-            b"garp_extra_if" => self.garp_extra = garp::extra(stmt, diags).or(self.garp_extra),
-            b"owner_ignore_adverts" => {
-                self.owner_ignore_adverts = value::boolean(stmt, diags).or(self.owner_ignore_adverts);
+            Adverts::CheckSource => {
+                self.sources.0 = Some(at);
+                sources(stmt, &mut self.sources.1, diags);
             }
-            b"skip_check_adv_addr" => {
+            Adverts::SkipCheckAdvAddr => {
                 self.skip_check_adv_addr = value::boolean(stmt, diags).or(self.skip_check_adv_addr);
             }
-            _ => {
-                if !self.trackers.setting(stmt, world.known, diags)
-                    && !self.notify.setting(stmt, diags)
-                    && !link::setting(stmt, &mut self.link, diags)
-                {
-                    garp::setting(stmt, "", &mut self.garp, diags);
-                }
+        }
+    }
+
+    /// What the master holds.
+    fn addresses(
+        &mut self,
+        keyword: Addresses,
+        stmt: &Statement,
+        world: &mut World<'_>,
+        diags: &mut Diagnostics,
+    ) {
+        match keyword {
+            Addresses::VirtualIpaddress => vips(stmt, &mut self.vips, diags),
+            Addresses::VirtualIpaddressExcluded => vips(stmt, &mut self.excluded, diags),
+            Addresses::VirtualRoutes => routes(stmt, world, &mut self.routes, diags),
+            Addresses::VirtualRules => rules(stmt, world, &mut self.rules, diags),
+            Addresses::NativeIpv6 => {
+                value::flag(stmt, diags);
+                self.native_ipv6 = Some(stmt.keyword().span);
+            }
+            Addresses::Accept | Addresses::NoAccept => {
+                value::flag(stmt, diags);
+                self.accept = Some((keyword == Addresses::Accept, stmt.keyword().span));
             }
         }
     }
@@ -294,14 +312,11 @@ impl Draft {
         let Some(statements) = value::bare_block(stmt, diags) else { return };
         self.auth = Some(stmt.keyword().span);
         for stmt in statements {
-            if keyword::check(Context::Authentication, stmt, diags) == Action::Skip {
-                continue;
-            }
+            let Some(keyword) = keyword::known(stmt, diags) else { continue };
             let Some(word) = value::one(stmt, diags) else { continue };
-            match &*stmt.keyword().bytes {
-                b"auth_type" => self.auth_type = Some(word.clone()),
-                b"auth_pass" => self.auth_pass = Some(word.clone()),
-                _ => {}
+            match keyword {
+                Authentication::Type => self.auth_type = Some(word.clone()),
+                Authentication::Pass => self.auth_pass = Some(word.clone()),
             }
         }
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::value;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords::Fast;
 use crate::config::lexer::Word;
-use crate::config::model::{Fast, FastKey};
+use crate::config::model::{self, FastKey};
 use crate::config::tree::Statement;
 
 /// Shorter secrets can be guessed.
@@ -27,31 +28,33 @@ pub(super) struct FastDraft {
 }
 
 /// Read one keyword.
-pub(super) fn setting(stmt: &Statement, draft: &mut FastDraft, diags: &mut Diagnostics) {
-    if stmt.keyword().is("fast_failover") {
-        draft.enabled = value::boolean(stmt, diags).or(draft.enabled);
-        return;
-    }
-    let keyword = stmt.keyword().text().into_owned();
-    let Some(word) = value::one(stmt, diags) else { return };
-    match &*keyword {
-        "fast_probe_interval" => {
-            draft.interval = time(word, &keyword, 100, 1_000_000, diags).or(draft.interval);
+pub(super) fn setting(keyword: Fast, stmt: &Statement, draft: &mut FastDraft, diags: &mut Diagnostics) {
+    match keyword {
+        Fast::Failover => draft.enabled = value::boolean(stmt, diags).or(draft.enabled),
+        Fast::ProbeInterval => draft.interval = time(stmt, 100, 1_000_000, diags).or(draft.interval),
+        Fast::ProbeMisses => {
+            let Some(word) = value::one(stmt, diags) else { return };
+            draft.misses = value::small(word, "fast_probe_misses", 1..=20, "ignored", diags).or(draft.misses);
         }
-        "fast_probe_misses" => {
-            draft.misses = value::small(word, &keyword, 1..=20, "ignored", diags).or(draft.misses);
-        }
-        "fast_window" => draft.window = time(word, &keyword, 200, 10_000_000, diags).or(draft.window),
-        "fast_lease" => draft.lease = time(word, &keyword, 10_000, 10_000_000, diags).or(draft.lease),
-        "fast_key" => draft.key = key(word, diags).or(draft.key),
-        _ => {}
+        Fast::Window => draft.window = time(stmt, 200, 10_000_000, diags).or(draft.window),
     }
 }
 
+/// `fast_lease`.
+pub(super) fn lease(stmt: &Statement, draft: &mut FastDraft, diags: &mut Diagnostics) {
+    draft.lease = time(stmt, 10_000, 10_000_000, diags).or(draft.lease);
+}
+
+/// `fast_key`.
+pub(super) fn key(stmt: &Statement, draft: &mut FastDraft, diags: &mut Diagnostics) {
+    let Some(word) = value::one(stmt, diags) else { return };
+    draft.key = secret(word, diags).or(draft.key);
+}
+
 /// The instance's settings, else the global ones, else the defaults.
-pub(super) fn finish(instance: &FastDraft, global: &FastDraft) -> Fast {
-    let default = Fast::default();
-    Fast {
+pub(super) fn finish(instance: &FastDraft, global: &FastDraft) -> model::Fast {
+    let default = model::Fast::default();
+    model::Fast {
         enabled: instance.enabled.or(global.enabled).unwrap_or(default.enabled),
         probe_interval: instance.interval.or(global.interval).unwrap_or(default.probe_interval),
         probe_misses: instance.misses.or(global.misses).unwrap_or(default.probe_misses),
@@ -62,7 +65,9 @@ pub(super) fn finish(instance: &FastDraft, global: &FastDraft) -> Fast {
 }
 
 /// A time with its unit: `250us`, `1ms`, `2s`. A bare number is refused, because it could mean any of them.
-fn time(word: &Word, keyword: &str, least: u64, most: u64, diags: &mut Diagnostics) -> Option<Duration> {
+fn time(stmt: &Statement, least: u64, most: u64, diags: &mut Diagnostics) -> Option<Duration> {
+    let word = value::one(stmt, diags)?;
+    let keyword = stmt.keyword().text();
     let text = word.text();
     let units: [(&str, u64); 3] = [("us", 1), ("ms", 1_000), ("s", 1_000_000)];
     let parsed = units.iter().find_map(|(unit, micros)| {
@@ -88,7 +93,7 @@ fn time(word: &Word, keyword: &str, least: u64, most: u64, diags: &mut Diagnosti
 }
 
 /// A secret of some length.
-fn key(word: &Word, diags: &mut Diagnostics) -> Option<FastKey> {
+fn secret(word: &Word, diags: &mut Diagnostics) -> Option<FastKey> {
     if (SHORTEST_KEY..=LONGEST_KEY).contains(&word.bytes.len()) {
         return Some(FastKey(ha_common::probe::key(&word.bytes)));
     }

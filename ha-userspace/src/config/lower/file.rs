@@ -1,10 +1,10 @@
 //! `track_file` at the top, and its older name `vrrp_track_file`.
 
-use super::keyword::{self, Action};
+use super::keyword;
 use super::value;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::Context;
+use crate::config::keywords::TrackFile as Keyword;
 use crate::config::lexer::Word;
 use crate::config::model::{FileWeight, InitFile, TrackFile};
 use crate::config::tree::Statement;
@@ -18,18 +18,15 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
     let statements = value::block(stmt, diags)?;
     let (mut path, mut weight, mut init) = (None, FileWeight::default(), None);
     for stmt in statements {
-        if keyword::check(Context::TrackFile, stmt, diags) == Action::Skip {
-            continue;
-        }
-        match &*stmt.keyword().bytes {
-            b"file" => {
+        let Some(keyword) = keyword::known(stmt, diags) else { continue };
+        match keyword {
+            Keyword::File => {
                 if let Some(word) = value::one(stmt, diags) {
                     path = value::absolute(word, "ignored", diags).or(path);
                 }
             }
-            b"weight" => weight = block_weight(stmt, diags).unwrap_or(weight),
-            b"init_file" => init = Some(init_file(stmt, diags)),
-            _ => {}
+            Keyword::Weight => weight = block_weight(stmt, diags).unwrap_or(weight),
+            Keyword::InitFile => init = Some(init_file(stmt, diags)),
         }
     }
     let Some(path) = path else {

@@ -7,12 +7,12 @@ use ha_common::types::{MULTICAST_V4, MULTICAST_V6, Version};
 
 use super::fast::{self, FastDraft};
 use super::garp::{self, GarpDraft};
-use super::keyword::{self, Action};
+use super::keyword;
 use super::notify::{FifoDraft, NotifyDefaults, OnceDraft};
-use super::{mail, notify, settings, value};
+use super::{mail, settings, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::Context;
+use crate::config::keywords::{Defaults, Global as Keyword};
 use crate::config::model::{GarpExtra, Global, NotifyScript, ScriptUser, XdpMode};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
@@ -45,8 +45,8 @@ pub(super) struct Globals {
 pub(super) fn lower(stmt: &Statement, globals: &mut Globals, diags: &mut Diagnostics) {
     let Some(statements) = value::bare_block(stmt, diags) else { return };
     for stmt in statements {
-        if keyword::check(Context::Global, stmt, diags) == Action::Lower {
-            setting(stmt, globals, diags);
+        if let Some(keyword) = keyword::known(stmt, diags) {
+            setting(keyword, stmt, globals, diags);
         }
     }
 }
@@ -66,16 +66,31 @@ impl Globals {
     }
 }
 
-fn setting(stmt: &Statement, globals: &mut Globals, diags: &mut Diagnostics) {
+fn setting(keyword: Keyword, stmt: &Statement, globals: &mut Globals, diags: &mut Diagnostics) {
     let global = &mut globals.global;
-    if mail::setting(stmt, &mut global.mail, diags)
-        || globals.fifos.setting(stmt, diags)
-        || settings::setting(stmt, global, diags)
-    {
-        return;
-    }
-    match &*stmt.keyword().bytes {
-        b"router_id" => {
+    match keyword {
+        Keyword::Anywhere(keyword) => settings::anywhere(keyword, stmt, global, diags),
+        Keyword::Daemon(keyword) => settings::daemon(keyword, stmt, global, diags),
+        Keyword::Defaults(keyword) => default(keyword, stmt, globals, diags),
+        Keyword::Dumps(keyword) => settings::dumps(keyword, stmt, &mut global.dump, diags),
+        Keyword::Fast(keyword) => fast::setting(keyword, stmt, &mut globals.fast, diags),
+        Keyword::Fifo(keyword) => globals.fifos.setting(keyword, stmt, diags),
+        Keyword::Garp(keyword) => garp::setting(keyword, stmt, &mut globals.garp, diags),
+        Keyword::GarpPause(keyword) => garp::pause(keyword, stmt, &mut globals.garp, diags),
+        Keyword::Mail(keyword) => mail::setting(keyword, stmt, &mut global.mail, diags),
+        Keyword::Nftables(keyword) => settings::nftables(keyword, stmt, &mut global.firewall, diags),
+        Keyword::Process(keyword) => settings::process(keyword, stmt, &mut global.process, diags),
+        Keyword::EnableScriptSecurity => {
+            value::flag(stmt, diags);
+            global.script_security = true;
+        }
+        Keyword::FastKey => fast::key(stmt, &mut globals.fast, diags),
+        Keyword::FastLease => fast::lease(stmt, &mut globals.fast, diags),
+        Keyword::MaxAutoPriority => max_auto_priority(stmt, diags),
+        Keyword::Metrics => global.metrics = settings::metrics(stmt, diags).or(global.metrics),
+        // The reader has done it.
+        Keyword::RandomSeed => {}
+        Keyword::RouterId => {
             // keepalived ignores the line and runs.
             if stmt.args().is_empty() {
                 let span = stmt.keyword().span;
@@ -84,71 +99,65 @@ fn setting(stmt: &Statement, globals: &mut Globals, diags: &mut Diagnostics) {
                 global.router_id = Some(word.text().into_owned());
             }
         }
-        b"script_user" => global.script_user = script_user(stmt, diags).or(global.script_user.take()),
-        b"enable_script_security" => {
-            value::flag(stmt, diags);
-            global.script_security = true;
-        }
-        b"vrrp_version" => globals.version = version(stmt, diags).or(globals.version),
-        b"vrrp_lower_prio_no_advert" => {
+        Keyword::ScriptUser => global.script_user = script_user(stmt, diags).or(global.script_user.take()),
+        Keyword::StartupScript => globals.startup.script(stmt, diags),
+        Keyword::StartupScriptTimeout => globals.startup.timeout(stmt, diags),
+        Keyword::ShutdownScript => globals.shutdown.script(stmt, diags),
+        Keyword::ShutdownScriptTimeout => globals.shutdown.timeout(stmt, diags),
+    }
+}
+
+/// What instances have where they say nothing of their own.
+fn default(keyword: Defaults, stmt: &Statement, globals: &mut Globals, diags: &mut Diagnostics) {
+    let notify = &mut globals.notify;
+    match keyword {
+        Defaults::VrrpVersion => globals.version = version(stmt, diags).or(globals.version),
+        Defaults::VrrpLowerPrioNoAdvert => {
             globals.lower_prio_no_advert = value::boolean(stmt, diags).or(globals.lower_prio_no_advert);
         }
-        b"vrrp_higher_prio_send_advert" => {
+        Defaults::VrrpHigherPrioSendAdvert => {
             globals.higher_prio_send_advert =
                 value::boolean(stmt, diags).unwrap_or(globals.higher_prio_send_advert);
         }
-        b"vrrp_down_timer_adverts" => {
-            if let Some(word) = value::one(stmt, diags) {
-                globals.down_timer_adverts =
-                    value::small(word, "down_timer_adverts", 1..=100, "ignored", diags);
-            }
+        Defaults::VrrpDownTimerAdverts => {
+            let Some(word) = value::one(stmt, diags) else { return };
+            globals.down_timer_adverts = value::small(word, "down_timer_adverts", 1..=100, "ignored", diags);
         }
-        b"vrrp_check_unicast_src" => {
+        Defaults::VrrpCheckUnicastSrc => {
             value::flag(stmt, diags);
             globals.check_unicast_src = true;
         }
-        b"vrrp_strict" => {
+        Defaults::VrrpStrict => {
             value::flag(stmt, diags);
             globals.strict = Some(stmt.keyword().span);
         }
-        b"vrrp_skip_check_adv_addr" => {
+        Defaults::VrrpSkipCheckAdvAddr => {
             globals.skip_check_adv_addr = value::boolean(stmt, diags).unwrap_or(true);
         }
-        b"vrrp_owner_ignore_adverts" => {
+        Defaults::VrrpOwnerIgnoreAdverts => {
             globals.owner_ignore_adverts = value::boolean(stmt, diags).unwrap_or(false);
         }
-        b"vrrp_garp_extra_if" => {
+        Defaults::VrrpGarpExtraIf => {
             globals.garp_extra = garp::extra(stmt, diags).unwrap_or(globals.garp_extra);
         }
-        b"vrrp_notify_priority_changes" => {
-            globals.notify.priority_changes =
-                value::boolean(stmt, diags).unwrap_or(globals.notify.priority_changes);
-        }
-        b"smtp_alert" => {
-            globals.notify.smtp_alert = value::boolean(stmt, diags).or(globals.notify.smtp_alert);
-        }
-        b"smtp_alert_vrrp" => {
-            globals.notify.smtp_alert_vrrp = value::boolean(stmt, diags).or(globals.notify.smtp_alert_vrrp);
-        }
-        b"startup_script" => globals.startup.script(stmt, diags),
-        b"startup_script_timeout" => globals.startup.timeout(stmt, diags),
-        b"shutdown_script" => globals.shutdown.script(stmt, diags),
-        b"shutdown_script_timeout" => globals.shutdown.timeout(stmt, diags),
-        b"reload_time_file" => global.reload.time_file = notify::path(stmt, diags),
-        b"vrrp_mcast_group4" => globals.group4 = other_group(stmt, diags),
-        b"vrrp_mcast_group6" => globals.group6 = other_group(stmt, diags),
-        b"xdp_mode" => global.xdp_mode = xdp_mode(stmt, diags).unwrap_or(global.xdp_mode),
-        word if word.starts_with(b"fast_") => fast::setting(stmt, &mut globals.fast, diags),
-        b"max_auto_priority" => max_auto_priority(stmt, diags),
-        // The reader has done it.
-        b"include_check" => {}
-        b"vrrp_min_garp" => {
+        Defaults::VrrpMinGarp => {
             if value::boolean(stmt, diags) == Some(true) {
                 globals.garp.repeat = Some(1);
                 globals.garp.delay = Some(Duration::ZERO);
             }
         }
-        _ => garp::setting(stmt, "vrrp_", &mut globals.garp, diags),
+        Defaults::VrrpNotifyPriorityChanges => {
+            notify.priority_changes = value::boolean(stmt, diags).unwrap_or(notify.priority_changes);
+        }
+        Defaults::SmtpAlert => notify.smtp_alert = value::boolean(stmt, diags).or(notify.smtp_alert),
+        Defaults::SmtpAlertVrrp => {
+            notify.smtp_alert_vrrp = value::boolean(stmt, diags).or(notify.smtp_alert_vrrp);
+        }
+        Defaults::VrrpMcastGroup4 => globals.group4 = other_group(stmt, diags),
+        Defaults::VrrpMcastGroup6 => globals.group6 = other_group(stmt, diags),
+        Defaults::XdpMode => {
+            globals.global.xdp_mode = xdp_mode(stmt, diags).unwrap_or(globals.global.xdp_mode);
+        }
     }
 }
 

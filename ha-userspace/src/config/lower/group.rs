@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use super::keyword::{self, Action};
+use super::keyword;
 use super::notify::{NotifyDefaults, NotifyDraft};
 use super::track::{Known, TrackDraft};
 use super::value;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::{self, Context};
+use crate::config::keywords;
 use crate::config::lexer::Word;
 use crate::config::model::{GarpGroup, InterfaceDelay, NotifyScript, SyncGroup, TrackGroup};
 use crate::config::source::Span;
@@ -64,35 +64,17 @@ pub(super) fn sync(
     let (mut notify, mut trackers) = (NotifyDraft::default(), TrackDraft::default());
     let mut listed = None;
     for stmt in statements {
-        if keyword::check(Context::SyncGroup, stmt, diags) == Action::Skip {
-            continue;
-        }
-        match &*stmt.keyword().bytes {
-            b"group" => {
+        let Some(keyword) = keyword::known(stmt, diags) else { continue };
+        match keyword {
+            keywords::SyncGroup::Group => {
                 listed = Some(stmt.keyword().span);
-                for word in names(stmt, diags) {
-                    if !member(word, "sync group", members, diags) {
-                        continue;
-                    }
-                    let text = word.text().into_owned();
-                    if let Some(first) = members.taken.get(&text) {
-                        let message = format!("`{text}` is in a sync group already");
-                        diags.push(
-                            Diagnostic::error(codes::GROUP_MEMBER, word.span, message)
-                                .cause("ignored here")
-                                .related(*first, "it was put into one at"),
-                        );
-                        continue;
-                    }
-                    members.taken.insert(text.clone(), word.span);
-                    group.members.push(text);
-                }
+                group.members.extend(newcomers(stmt, members, diags));
             }
-            b"sync_group_tracking_weight" => {
+            keywords::SyncGroup::SyncGroupTrackingWeight => {
                 value::flag(stmt, diags);
                 group.tracking_weight = true;
             }
-            b"global_tracking" => {
+            keywords::SyncGroup::GlobalTracking => {
                 value::flag(stmt, diags);
                 group.global_tracking = true;
                 let message = "global_tracking is out of date";
@@ -102,33 +84,64 @@ pub(super) fn sync(
                         .help("write track_interface, track_script and so on into the group"),
                 );
             }
-            _ => {
-                if !notify.setting(stmt, diags) {
-                    trackers.setting(stmt, known, diags);
-                }
-            }
+            keywords::SyncGroup::Notify(keyword) => notify.setting(keyword, stmt, diags),
+            keywords::SyncGroup::Track(keyword) => trackers.setting(keyword, stmt, known, diags),
         }
     }
-    let one = group.members.len() < 2;
-    if let (true, [only]) = (one, group.members.as_slice()) {
-        let message = format!("sync group `{}` has only one member, `{only}`", group.name);
-        diags.push(
-            Diagnostic::warning(codes::GROUP_MEMBER, name.span, message)
-                .cause("there is nothing to synchronise"),
-        );
-    } else if one {
-        let message = format!("sync group `{}` has no member that runs", group.name);
-        diags.push(
-            Diagnostic::error(codes::GROUP_MEMBER, listed.unwrap_or(name.span), message)
-                .cause("the group is ignored")
-                .help("name its instances: group { VI_1 VI_2 }, each on a line of its own"),
-        );
+    if !enough(&group, listed.unwrap_or(name.span), name.span, diags) {
         return None;
     }
     let scripts = std::mem::take(&mut notify.scripts);
     group.notify = notify.finish(defaults);
     group.trackers = trackers.model();
     Some(Lowered { group, name: name.span, notify: scripts })
+}
+
+/// The members that a `group` block names and that are in no group yet.
+fn newcomers(stmt: &Statement, members: &mut Members<'_>, diags: &mut Diagnostics) -> Vec<String> {
+    let mut found = Vec::new();
+    for word in names(stmt, diags) {
+        if !member(word, "sync group", members, diags) {
+            continue;
+        }
+        let text = word.text().into_owned();
+        if let Some(first) = members.taken.get(&text) {
+            let message = format!("`{text}` is in a sync group already");
+            diags.push(
+                Diagnostic::error(codes::GROUP_MEMBER, word.span, message)
+                    .cause("ignored here")
+                    .related(*first, "it was put into one at"),
+            );
+            continue;
+        }
+        members.taken.insert(text.clone(), word.span);
+        found.push(text);
+    }
+    found
+}
+
+/// Whether the group has a member that runs; one alone is worth a word.
+fn enough(group: &SyncGroup, listed: Span, name: Span, diags: &mut Diagnostics) -> bool {
+    match group.members.as_slice() {
+        [] => {
+            let message = format!("sync group `{}` has no member that runs", group.name);
+            diags.push(
+                Diagnostic::error(codes::GROUP_MEMBER, listed, message)
+                    .cause("the group is ignored")
+                    .help("name its instances: group { VI_1 VI_2 }, each on a line of its own"),
+            );
+            false
+        }
+        [only] => {
+            let message = format!("sync group `{}` has only one member, `{only}`", group.name);
+            diags.push(
+                Diagnostic::warning(codes::GROUP_MEMBER, name, message)
+                    .cause("there is nothing to synchronise"),
+            );
+            true
+        }
+        _ => true,
+    }
 }
 
 /// All words of a block of names.
@@ -173,9 +186,7 @@ pub(super) fn track(
     let statements = value::block(stmt, diags)?;
     let mut list: Vec<String> = Vec::new();
     for stmt in statements {
-        if keyword::check(Context::TrackGroup, stmt, diags) == Action::Skip {
-            continue;
-        }
+        let Some(keywords::TrackGroup::Group) = keyword::known(stmt, diags) else { continue };
         for word in names(stmt, diags) {
             let text = word.text().into_owned();
             if member(word, "track group", members, diags) && !list.contains(&text) {
@@ -199,23 +210,20 @@ pub(super) fn garp(
     let place = diags.sources.place(stmt.keyword().span);
     let mut group = GarpGroup { interfaces: Vec::new(), arp_interval: None, na_interval: None, place };
     for stmt in statements {
-        if keyword::check(Context::GarpGroup, stmt, diags) == Action::Skip {
-            continue;
-        }
-        let words = match &*stmt.keyword().bytes {
-            b"garp_interval" | b"gna_interval" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    let what = stmt.keyword().text();
-                    let time = value::seconds(word, &what, 1..=MAX_MICROS, "ignored", diags);
-                    let arp = stmt.keyword().is("garp_interval");
-                    let slot = if arp { &mut group.arp_interval } else { &mut group.na_interval };
-                    *slot = time.or(*slot);
-                }
+        let Some(keyword) = keyword::known(stmt, diags) else { continue };
+        let words = match keyword {
+            keywords::GarpGroup::GarpPause(keyword) => {
+                let Some(word) = value::one(stmt, diags) else { continue };
+                let time = value::seconds(word, &stmt.keyword().text(), 1..=MAX_MICROS, "ignored", diags);
+                let slot = match keyword {
+                    keywords::GarpPause::Arp => &mut group.arp_interval,
+                    keywords::GarpPause::Na => &mut group.na_interval,
+                };
+                *slot = time.or(*slot);
                 continue;
             }
-            b"interface" => value::one(stmt, diags).into_iter().collect(),
-            b"interfaces" => names(stmt, diags),
-            _ => continue,
+            keywords::GarpGroup::Interface => value::one(stmt, diags).into_iter().collect(),
+            keywords::GarpGroup::Interfaces => names(stmt, diags),
         };
         for word in words {
             let Some(interface) = value::interface(word, diags) else { continue };

@@ -9,12 +9,12 @@ use ha_common::packet::hmac::{AntiReplay, Key, MAX_KEY, MIN_KEY, Mode, Numbered}
 use ha_common::types::Centis;
 
 use super::draft::Placed;
-use super::keyword::{self, Action};
+use super::keyword;
 use super::value;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::files;
-use crate::config::keywords::Context;
+use crate::config::keywords::AuthHmac as Keyword;
 use crate::config::lexer::Word;
 use crate::config::model::{Hmac, HmacSetting};
 use crate::config::source::Span;
@@ -52,39 +52,41 @@ pub(super) fn block(stmt: &Statement, draft: &mut Option<HmacDraft>, diags: &mut
         mode: None,
     });
     for stmt in statements {
-        if keyword::check(Context::AuthHmac, stmt, diags) == Action::Lower {
-            line(stmt, draft, diags);
+        if let Some(keyword) = keyword::known(stmt, diags) {
+            line(keyword, stmt, draft, diags);
         }
     }
 }
 
-fn line(stmt: &Statement, draft: &mut HmacDraft, diags: &mut Diagnostics) {
-    if stmt.keyword().is("key") {
-        return key(stmt, draft, diags);
-    }
-    let Some(word) = value::one(stmt, diags) else { return };
-    match &*stmt.keyword().bytes {
-        b"active_key" => {
+fn line(keyword: Keyword, stmt: &Statement, draft: &mut HmacDraft, diags: &mut Diagnostics) {
+    match keyword {
+        Keyword::Key => key(stmt, draft, diags),
+        Keyword::ActiveKey => {
+            let Some(word) = value::one(stmt, diags) else { return };
             let id = value::small(word, "active_key", 1..=255, "ignored", diags);
             draft.active = id.map(|id| (id, word.span)).or(draft.active);
         }
-        b"anti_replay" => match &*word.bytes {
-            b"time" => draft.monotonic = false,
-            b"monotonic" => draft.monotonic = true,
-            _ => value::bad_word(word, &["time", "monotonic"], "time is used", diags),
-        },
-        b"time_window" => {
+        Keyword::AntiReplay => {
+            let Some(word) = value::one(stmt, diags) else { return };
+            match &*word.bytes {
+                b"time" => draft.monotonic = false,
+                b"monotonic" => draft.monotonic = true,
+                _ => value::bad_word(word, &["time", "monotonic"], "time is used", diags),
+            }
+        }
+        Keyword::TimeWindow => {
+            let Some(word) = value::one(stmt, diags) else { return };
             let window = value::small(word, "time_window", 1..=300, "the default is used", diags);
             draft.window = window.map(|window| (window, word.span)).or(draft.window);
         }
-        b"mode" => {
+        Keyword::Mode => {
+            let Some(word) = value::one(stmt, diags) else { return };
             let modes = [Mode::Enforce, Mode::Permissive, Mode::ReceiveOnly];
             match modes.into_iter().find(|mode| mode.word().as_bytes() == &*word.bytes) {
                 Some(mode) => draft.mode = Some((mode, word.span)),
                 None => value::bad_word(word, &modes.map(Mode::word), "enforce is used", diags),
             }
         }
-        _ => {}
     }
 }
 

@@ -8,6 +8,7 @@ use super::value;
 use super::words;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords::Link as Keyword;
 use crate::config::lexer::Word;
 use crate::config::model::{Ipvlan, IpvlanMode, VirtualLink, Vmac};
 use crate::config::source::Span;
@@ -34,22 +35,20 @@ enum Mac {
     Six([u8; 6]),
 }
 
-/// Read one keyword; false where it is another's.
-pub(super) fn setting(stmt: &Statement, draft: &mut LinkDraft, diags: &mut Diagnostics) -> bool {
-    match &*stmt.keyword().bytes {
-        b"use_vmac" => draft.vmac = Some((vmac(stmt, diags), stmt.span())),
-        b"use_ipvlan" => draft.ipvlan = Some((ipvlan(stmt, diags), stmt.span())),
-        b"use_vmac_addr" => {
+/// Read one keyword.
+pub(super) fn setting(keyword: Keyword, stmt: &Statement, draft: &mut LinkDraft, diags: &mut Diagnostics) {
+    match keyword {
+        Keyword::UseVmac => draft.vmac = Some((vmac(stmt, diags), stmt.span())),
+        Keyword::UseIpvlan => draft.ipvlan = Some((ipvlan(stmt, diags), stmt.span())),
+        Keyword::UseVmacAddr => {
             value::flag(stmt, diags);
             draft.addresses = Some(stmt.keyword().span);
         }
-        b"vmac_xmit_base" => {
+        Keyword::VmacXmitBase => {
             value::flag(stmt, diags);
             draft.xmit_base = Some(stmt.keyword().span);
         }
-        _ => return false,
     }
-    true
 }
 
 fn vmac(stmt: &Statement, diags: &mut Diagnostics) -> VmacDraft {

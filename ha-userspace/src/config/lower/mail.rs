@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::value;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords::Mail as Keyword;
 use crate::config::lexer::Word;
 use crate::config::model::{Mail, MailServer};
 use crate::config::tree::Statement;
@@ -12,35 +13,33 @@ use crate::config::tree::Statement;
 /// More recipients are a mailing list.
 const MAX_RECIPIENTS: usize = 100;
 
-/// Read one keyword; false where it is another's.
-pub(super) fn setting(stmt: &Statement, mail: &mut Mail, diags: &mut Diagnostics) -> bool {
-    match &*stmt.keyword().bytes {
-        b"smtp_server" => mail.server = server(stmt, diags).or(mail.server.take()),
-        b"smtp_helo_name" => mail.helo = text(stmt, diags).or(mail.helo.take()),
-        b"smtp_connect_timeout" => {
+/// Read one keyword.
+pub(super) fn setting(keyword: Keyword, stmt: &Statement, mail: &mut Mail, diags: &mut Diagnostics) {
+    match keyword {
+        Keyword::SmtpServer => mail.server = server(stmt, diags).or(mail.server.take()),
+        Keyword::SmtpHeloName => mail.helo = text(stmt, diags).or(mail.helo.take()),
+        Keyword::SmtpConnectTimeout => {
             if let Some(word) = value::one(stmt, diags) {
                 let range = 1_000..=4_294_000_000;
                 let time = value::seconds(word, "smtp_connect_timeout", range, "30 s are used", diags);
                 mail.timeout = time.unwrap_or(Duration::from_secs(30));
             }
         }
-        b"notification_email_from" => {
+        Keyword::NotificationEmailFrom => {
             if let Some(word) = value::one(stmt, diags) {
                 mail.from = address(word, diags).or(mail.from.take());
             }
         }
-        b"notification_email" => recipients(stmt, mail, diags),
-        b"no_email_faults" => {
+        Keyword::NotificationEmail => recipients(stmt, mail, diags),
+        Keyword::NoEmailFaults => {
             value::flag(stmt, diags);
             mail.faults = false;
         }
-        b"email_faults" => {
+        Keyword::EmailFaults => {
             value::flag(stmt, diags);
             mail.faults = true;
         }
-        _ => return false,
     }
-    true
 }
 
 fn text(stmt: &Statement, diags: &mut Diagnostics) -> Option<String> {

@@ -38,7 +38,7 @@ use ha_common::types::{Family, Vrid};
 
 use super::codes;
 use super::diag::{Diagnostic, Diagnostics};
-use super::keywords::Context;
+use super::keywords::{Top, Tracked};
 use super::model::{Config, NotifyScript, Script, SyncGroup};
 use super::source::{Sources, Span};
 use super::tree::Statement;
@@ -46,7 +46,6 @@ use super::{LoadOptions, Refused};
 
 use draft::World;
 use group::Members;
-use keyword::Action;
 use names::Names;
 use rule::Preferences;
 use track::Known;
@@ -69,28 +68,22 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
     let mut garp_interfaces = HashMap::new();
     let mut blocks = Blocks::default();
     for stmt in tree {
-        if keyword::check(Context::Top, stmt, diags) == Action::Skip {
-            continue;
-        }
-        match &*stmt.keyword().bytes {
-            b"global_defs" => global::lower(stmt, &mut globals, diags),
-            b"vrrp_script"
-            | b"vrrp_check"
-            | b"track_file"
-            | b"vrrp_track_file"
-            | b"vrrp_track_process"
-            | b"bfd_instance" => tracked(stmt, &mut known, diags),
-            b"vrrp_instance" => blocks.instances.push(stmt),
-            b"vrrp_sync_group" => blocks.sync_groups.push(stmt),
-            b"track_group" => blocks.track_groups.push(stmt),
-            b"static_ipaddress" => blocks.addresses.push(stmt),
-            b"static_routes" => blocks.routes.push(stmt),
-            b"static_rules" => blocks.rules.push(stmt),
-            b"garp_group" => {
+        let Some(keyword) = keyword::known(stmt, diags) else { continue };
+        match keyword {
+            Top::GlobalDefs => global::lower(stmt, &mut globals, diags),
+            Top::Tracked(keyword) => tracked(keyword, stmt, &mut known, diags),
+            Top::VrrpInstance => blocks.instances.push(stmt),
+            Top::VrrpSyncGroup => blocks.sync_groups.push(stmt),
+            Top::TrackGroup => blocks.track_groups.push(stmt),
+            Top::StaticIpaddress => blocks.addresses.push(stmt),
+            Top::StaticRoutes => blocks.routes.push(stmt),
+            Top::StaticRules => blocks.rules.push(stmt),
+            Top::GarpGroup => {
                 config.garp_groups.extend(group::garp(stmt, &mut garp_interfaces, diags));
             }
-            b"interface_up_down_delays" => group::delays(stmt, &mut config.interface_delays, diags),
-            _ => drop(settings::top(stmt, &mut globals.global, diags)),
+            Top::InterfaceUpDownDelays => group::delays(stmt, &mut config.interface_delays, diags),
+            Top::NetNamespace => settings::net_namespace(stmt, &mut globals.global, diags),
+            Top::Anywhere(keyword) => settings::anywhere(keyword, stmt, &mut globals.global, diags),
         }
     }
     let mut notify = globals.scripts();
@@ -130,34 +123,33 @@ pub(super) fn lower(tree: &[Statement], options: &LoadOptions, diags: &mut Diagn
 }
 
 /// Blocks that trackers refer to.
-fn tracked(stmt: &Statement, known: &mut Known, diags: &mut Diagnostics) {
-    let keyword = stmt.keyword().text().into_owned();
-    let result = match &*keyword {
-        "vrrp_script" => script::lower(stmt, diags).map(|lowered| {
+fn tracked(keyword: Tracked, stmt: &Statement, known: &mut Known, diags: &mut Diagnostics) {
+    let result = match keyword {
+        Tracked::VrrpScript => script::lower(stmt, diags).map(|lowered| {
             let (name, span) = (lowered.script.name.clone(), lowered.name);
             let taken = known.checks.span(&name);
             (name.clone(), span, taken.map_or_else(|| known.scripts.insert(&name, lowered, span), Err))
         }),
-        "vrrp_check" => check::lower(stmt, diags).map(|(check, word)| {
+        Tracked::VrrpCheck => check::lower(stmt, diags).map(|(check, word)| {
             let name = check.name.clone();
             let taken = known.scripts.span(&name);
             (name.clone(), word.span, taken.map_or_else(|| known.checks.insert(&name, check, word.span), Err))
         }),
-        "vrrp_track_process" => process::lower(stmt, diags).map(|(process, word)| {
+        Tracked::VrrpTrackProcess => process::lower(stmt, diags).map(|(process, word)| {
             let name = process.name.clone();
             (name.clone(), word.span, known.processes.insert(&name, process, word.span))
         }),
-        "bfd_instance" => bfd::lower(stmt, diags).map(|(bfd, word)| {
+        Tracked::BfdInstance => bfd::lower(stmt, diags).map(|(bfd, word)| {
             let name = bfd.name.clone();
             (name.clone(), word.span, known.bfd.insert(&name, bfd, word.span))
         }),
-        _ => file::lower(stmt, diags).map(|(file, word)| {
+        Tracked::TrackFile | Tracked::VrrpTrackFile => file::lower(stmt, diags).map(|(file, word)| {
             let name = file.name.clone();
             (name.clone(), word.span, known.files.insert(&name, file, word.span))
         }),
     };
     if let Some((name, span, Err(first))) = result {
-        duplicate(&keyword, &name, span, first, diags);
+        duplicate(&stmt.keyword().text(), &name, span, first, diags);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::value;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords::{self, Notify as Keyword};
 use crate::config::model::{Fifo, Fifos, Notify, NotifyScript, OnceScript, ScriptUser};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
@@ -29,45 +30,37 @@ pub(super) struct NotifyDefaults {
 }
 
 impl NotifyDraft {
-    /// Read one keyword; false where it is another's.
-    pub(super) fn setting(&mut self, stmt: &Statement, diags: &mut Diagnostics) -> bool {
+    /// Read one keyword.
+    pub(super) fn setting(&mut self, keyword: Keyword, stmt: &Statement, diags: &mut Diagnostics) {
         let notify = &mut self.notify;
-        let slot = match &*stmt.keyword().bytes {
-            b"notify_master" => &mut notify.master,
-            b"notify_backup" => &mut notify.backup,
-            b"notify_fault" => &mut notify.fault,
-            b"notify_stop" => &mut notify.stop,
-            b"notify_deleted" => {
+        let slot = match keyword {
+            Keyword::Master => &mut notify.master,
+            Keyword::Backup => &mut notify.backup,
+            Keyword::Fault => &mut notify.fault,
+            Keyword::Stop => &mut notify.stop,
+            Keyword::Deleted => {
                 notify.tells_deleted = true;
                 if stmt.args().is_empty() {
-                    value::no_block(stmt, diags);
-                    return true;
+                    return value::no_block(stmt, diags);
                 }
                 &mut notify.deleted
             }
-            b"notify_master_rx_lower_pri" => &mut notify.master_rx_lower_pri,
-            b"notify" => &mut notify.any,
-            b"notify_priority_changes" => {
+            Keyword::Any => &mut notify.any,
+            Keyword::PriorityChanges => {
                 self.priority_changes = value::boolean(stmt, diags).or(self.priority_changes);
-                return true;
+                return;
             }
-            b"smtp_alert" => {
+            Keyword::SmtpAlert => {
                 self.smtp_alert = value::boolean(stmt, diags).or(self.smtp_alert);
-                return true;
+                return;
             }
-            _ => return false,
         };
-        if slot.is_some() {
-            let message = format!("`{}` stands twice", stmt.keyword().text());
-            diags.push(
-                Diagnostic::warning(codes::REPEATED_KEYWORD, stmt.keyword().span, message)
-                    .cause("the first one counts, as in keepalived; this one is ignored"),
-            );
-        } else if let Some(script) = script(stmt, diags) {
-            self.scripts.push((script.clone(), stmt.span()));
-            *slot = Some(script);
-        }
-        true
+        self.scripts.extend(first(slot, stmt, diags));
+    }
+
+    /// `notify_master_rx_lower_pri`, which only an instance has.
+    pub(super) fn master_rx_lower_pri(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
+        self.scripts.extend(first(&mut self.notify.master_rx_lower_pri, stmt, diags));
     }
 
     pub(super) fn finish(self, defaults: NotifyDefaults) -> Notify {
@@ -77,6 +70,25 @@ impl NotifyDraft {
             ..self.notify
         }
     }
+}
+
+/// Put a script into its slot, unless one is there. It comes back with its line.
+fn first(
+    slot: &mut Option<NotifyScript>,
+    stmt: &Statement,
+    diags: &mut Diagnostics,
+) -> Option<(NotifyScript, Span)> {
+    if slot.is_some() {
+        let message = format!("`{}` stands twice", stmt.keyword().text());
+        diags.push(
+            Diagnostic::warning(codes::REPEATED_KEYWORD, stmt.keyword().span, message)
+                .cause("the first one counts, as in keepalived; this one is ignored"),
+        );
+        return None;
+    }
+    let script = script(stmt, diags)?;
+    *slot = Some(script.clone());
+    Some((script, stmt.span()))
 }
 
 /// `KEYWORD COMMAND [USER [GROUP]]`. The command is one word, quoted where it has arguments.
@@ -117,20 +129,18 @@ struct OneFifo {
 }
 
 impl FifoDraft {
-    /// Read one keyword; false where it is another's.
-    pub(super) fn setting(&mut self, stmt: &Statement, diags: &mut Diagnostics) -> bool {
-        match &*stmt.keyword().bytes {
-            b"notify_fifo" => self.all.path(stmt, diags),
-            b"vrrp_notify_fifo" => self.vrrp.path(stmt, diags),
-            b"notify_fifo_script" => self.all.script(stmt, diags),
-            b"vrrp_notify_fifo_script" => self.vrrp.script(stmt, diags),
-            b"fifo_write_vrrp_states_on_reload" => {
+    /// Read one keyword.
+    pub(super) fn setting(&mut self, keyword: keywords::Fifo, stmt: &Statement, diags: &mut Diagnostics) {
+        match keyword {
+            keywords::Fifo::NotifyFifo => self.all.path(stmt, diags),
+            keywords::Fifo::VrrpNotifyFifo => self.vrrp.path(stmt, diags),
+            keywords::Fifo::NotifyFifoScript => self.all.script(stmt, diags),
+            keywords::Fifo::VrrpNotifyFifoScript => self.vrrp.script(stmt, diags),
+            keywords::Fifo::FifoWriteVrrpStatesOnReload => {
                 value::flag(stmt, diags);
                 self.states_on_reload = true;
             }
-            _ => return false,
         }
-        true
     }
 
     /// The scripts with their lines.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::keyword::{self, Action};
+use super::keyword;
 use super::{track, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::Context;
+use crate::config::keywords::TrackProcess as Keyword;
 use crate::config::lexer::Word;
 use crate::config::model::{ParamMatch, TrackProcess, Weight};
 use crate::config::tree::Statement;
@@ -35,15 +35,13 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
     };
     let mut matching = None;
     for stmt in statements {
-        if keyword::check(Context::TrackProcess, stmt, diags) == Action::Skip {
-            continue;
-        }
+        let Some(keyword) = keyword::known(stmt, diags) else { continue };
         let delay = |diags: &mut Diagnostics| {
             let word = value::one(stmt, diags)?;
             value::seconds(word, &stmt.keyword().text(), 1..=MAX_DELAY, "ignored", diags)
         };
-        match &*stmt.keyword().bytes {
-            b"process" => {
+        match keyword {
+            Keyword::Process => {
                 value::no_block(stmt, diags);
                 match stmt.args().split_first() {
                     Some((name, rest)) => {
@@ -53,33 +51,34 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
                     None => value::missing(stmt, diags),
                 }
             }
-            b"param_match" => matching = param_match(stmt, diags).or(matching),
-            b"full_command" => {
+            Keyword::ParamMatch => matching = param_match(stmt, diags).or(matching),
+            Keyword::FullCommand => {
                 value::flag(stmt, diags);
                 process.full_command = true;
             }
-            b"weight" => {
+            Keyword::Weight => {
                 process.weight = track::weight_within(stmt, 254, diags).unwrap_or(process.weight);
             }
-            b"quorum" => {
+            Keyword::Quorum => {
                 if let Some(word) = value::one(stmt, diags) {
                     process.quorum =
                         value::small(word, "quorum", 1..=MAX_QUORUM, "1 is used", diags).unwrap_or(1);
                 }
             }
-            b"quorum_max" => {
+            Keyword::QuorumMax => {
                 if let Some(word) = value::one(stmt, diags) {
                     process.quorum_max = value::small(word, "quorum_max", 0..=MAX_QUORUM, "ignored", diags);
                 }
             }
-            b"delay" => {
+            Keyword::Delay => {
                 if let Some(delay) = delay(diags) {
                     (process.fork_delay, process.terminate_delay) = (delay, delay);
                 }
             }
-            b"fork_delay" => process.fork_delay = delay(diags).unwrap_or(process.fork_delay),
-            b"terminate_delay" => process.terminate_delay = delay(diags).unwrap_or(process.terminate_delay),
-            _ => {}
+            Keyword::ForkDelay => process.fork_delay = delay(diags).unwrap_or(process.fork_delay),
+            Keyword::TerminateDelay => {
+                process.terminate_delay = delay(diags).unwrap_or(process.terminate_delay)
+            }
         }
     }
     if process.process.is_empty() {

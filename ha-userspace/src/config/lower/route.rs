@@ -10,7 +10,7 @@ use super::value;
 use super::words::{self, Words};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords;
+use crate::config::keywords::{self, Route as Keyword, RouteHop, Words as _};
 use crate::config::lexer::Word;
 use crate::config::model::{NextHop, Prefix, Route, RouteKind, RouteMetric, RouteMetrics};
 use crate::config::tree::Statement;
@@ -63,7 +63,7 @@ pub(super) fn lower(
         }
         let bad = draft.to.is_some() || words::prefix(word, draft.v6, &mut Diagnostics::default()).is_none();
         if bad {
-            words::unknown("route", word, keywords::ROUTE_OPTIONS, "the route is ignored", diags);
+            words::unknown("route", word, &keywords::ROUTE_OPTIONS, "the route is ignored", diags);
             return None;
         }
         draft.to = Some((words::prefix(word, draft.v6, diags)?, word.is("default") || word.is("all")));
@@ -71,44 +71,44 @@ pub(super) fn lower(
     draft.finish(stmt, diags)
 }
 
-fn kind(word: &Word) -> Option<RouteKind> {
-    Some(match &*word.bytes {
-        b"unicast" => RouteKind::Unicast,
-        b"local" => RouteKind::Local,
-        b"broadcast" | b"brd" => RouteKind::Broadcast,
-        b"anycast" => RouteKind::Anycast,
-        b"multicast" => RouteKind::Multicast,
-        b"blackhole" => RouteKind::Blackhole,
-        b"unreachable" => RouteKind::Unreachable,
-        b"prohibit" => RouteKind::Prohibit,
-        b"throw" => RouteKind::Throw,
-        b"nat" => RouteKind::Nat,
-        _ => return None,
-    })
+fn kind(word: keywords::RouteType) -> RouteKind {
+    use keywords::RouteType as Keyword;
+    match word {
+        Keyword::Unicast => RouteKind::Unicast,
+        Keyword::Local => RouteKind::Local,
+        Keyword::Broadcast | Keyword::Brd => RouteKind::Broadcast,
+        Keyword::Anycast => RouteKind::Anycast,
+        Keyword::Multicast => RouteKind::Multicast,
+        Keyword::Blackhole => RouteKind::Blackhole,
+        Keyword::Unreachable => RouteKind::Unreachable,
+        Keyword::Prohibit => RouteKind::Prohibit,
+        Keyword::Throw => RouteKind::Throw,
+        Keyword::Nat => RouteKind::Nat,
+    }
 }
 
-fn metric(word: &Word) -> Option<RouteMetric> {
-    Some(match &*word.bytes {
-        b"mtu" => RouteMetric::Mtu,
-        b"window" => RouteMetric::Window,
-        b"rtt" => RouteMetric::Rtt,
-        b"rttvar" => RouteMetric::RttVar,
-        b"ssthresh" => RouteMetric::Ssthresh,
-        b"cwnd" => RouteMetric::Cwnd,
-        b"advmss" => RouteMetric::Advmss,
-        b"reordering" => RouteMetric::Reordering,
-        b"hoplimit" => RouteMetric::Hoplimit,
-        b"initcwnd" => RouteMetric::Initcwnd,
-        b"rto_min" => RouteMetric::RtoMin,
-        b"initrwnd" => RouteMetric::Initrwnd,
-        b"quickack" => RouteMetric::Quickack,
-        b"fastopen_no_cookie" => RouteMetric::FastopenNoCookie,
-        _ => return None,
-    })
+fn metric(word: keywords::RouteMetric) -> RouteMetric {
+    use keywords::RouteMetric as Keyword;
+    match word {
+        Keyword::Mtu => RouteMetric::Mtu,
+        Keyword::Window => RouteMetric::Window,
+        Keyword::Rtt => RouteMetric::Rtt,
+        Keyword::RttVar => RouteMetric::RttVar,
+        Keyword::Ssthresh => RouteMetric::Ssthresh,
+        Keyword::Cwnd => RouteMetric::Cwnd,
+        Keyword::Advmss => RouteMetric::Advmss,
+        Keyword::Reordering => RouteMetric::Reordering,
+        Keyword::Hoplimit => RouteMetric::Hoplimit,
+        Keyword::Initcwnd => RouteMetric::Initcwnd,
+        Keyword::RtoMin => RouteMetric::RtoMin,
+        Keyword::Initrwnd => RouteMetric::Initrwnd,
+        Keyword::Quickack => RouteMetric::Quickack,
+        Keyword::FastopenNoCookie => RouteMetric::FastopenNoCookie,
+    }
 }
 
 impl Draft {
-    /// Read one option. `None` gives the route up, `Some(false)` says that the word is no option.
+    /// Read one option. `None` gives the route up, `Some(false)` says that the word is no option here.
     fn option(
         &mut self,
         word: &Word,
@@ -117,121 +117,114 @@ impl Draft {
         names: &mut Names,
         diags: &mut Diagnostics,
     ) -> Option<bool> {
-        if self.to.is_none()
-            && let Some(kind) = kind(word)
-        {
-            self.kind = Some(kind);
-            return Some(true);
-        }
-        if let Some(metric) = metric(word) {
-            self.metric(metric, word, words, diags);
-            return Some(true);
-        }
-        match &*word.bytes {
-            b"inet" => self.v6 = Some(false),
-            b"inet6" => self.v6 = Some(true),
-            b"to" => {
-                if let Some(found) = words.peek().and_then(kind) {
-                    self.kind = Some(found);
-                    words.next();
-                }
-                let word = words.argument(word, diags)?;
-                self.to = Some((words::prefix(word, self.v6, diags)?, word.is("default") || word.is("all")));
+        let Some(option) = Keyword::parse(&word.text()) else { return Some(false) };
+        match option {
+            // Behind the destination it would be another one.
+            Keyword::RouteType(_) if self.to.is_some() => return Some(false),
+            Keyword::TrackGroup if !fixed => return Some(false),
+            Keyword::RouteType(found) => self.kind = Some(kind(found)),
+            Keyword::RouteMetric(found) => self.metric(metric(found), word, words, diags),
+            Keyword::RouteHop(option) => self.hop(option, word, words, names, diags)?,
+            Keyword::Inet => self.v6 = Some(false),
+            Keyword::Inet6 => self.v6 = Some(true),
+            Keyword::To => self.to = Some(self.destination(word, words, diags)?),
+            Keyword::From => {
+                self.from = Some(words::prefix(words.argument(word, diags)?, Some(true), diags)?);
             }
-            b"from" => self.from = Some(words::prefix(words.argument(word, diags)?, Some(true), diags)?),
-            b"src" => self.source = Some(address(words.argument(word, diags)?, diags)?),
-            b"table" => self.table = Some(named(List::Tables, word, words, names, diags)?),
-            b"vrf" => self.vrf = Some(value::interface(words.argument(word, diags)?, diags)?),
-            b"metric" | b"priority" | b"preference" => {
+            Keyword::Src => self.source = Some(address(words.argument(word, diags)?, diags)?),
+            Keyword::Table => self.table = Some(named(List::Tables, word, words, names, diags)?),
+            Keyword::Vrf => self.vrf = Some(value::interface(words.argument(word, diags)?, diags)?),
+            Keyword::Metric | Keyword::Priority | Keyword::Preference => {
                 self.metric = Some(small(words.number(word, 0..=u64::from(u32::MAX), diags)?));
             }
-            b"scope" => self.scope = Some(byte(named(List::Scopes, word, words, names, diags)?)),
-            b"protocol" => self.protocol = Some(byte(named(List::Protocols, word, words, names, diags)?)),
-            b"tos" | b"dsfield" => self.tos = byte(named(List::Dsfield, word, words, names, diags)?),
-            b"pref" => {
-                let word = words.argument(word, diags)?;
-                self.preference = match &*word.bytes {
-                    b"medium" => Some(0),
-                    b"high" => Some(1),
-                    b"low" => Some(3),
-                    _ => {
-                        value::bad_word(word, &["low", "medium", "high"], "the default is used", diags);
-                        None
-                    }
-                };
+            Keyword::Scope => self.scope = Some(byte(named(List::Scopes, word, words, names, diags)?)),
+            Keyword::Protocol => {
+                self.protocol = Some(byte(named(List::Protocols, word, words, names, diags)?));
             }
-            b"expires" => self.expires = Some(small(words.number(word, 0..=u64::from(u32::MAX), diags)?)),
-            b"ttl-propagate" => {
-                let word = words.argument(word, diags)?;
-                self.ttl_propagate = match &*word.bytes {
-                    b"enabled" => Some(true),
-                    b"disabled" => Some(false),
-                    _ => {
-                        value::bad_word(word, &["enabled", "disabled"], "ignored", diags);
-                        None
-                    }
-                };
+            Keyword::Tos | Keyword::Dsfield => {
+                self.tos = byte(named(List::Dsfield, word, words, names, diags)?);
             }
-            b"features" => {
-                if !words.take("ecn") {
-                    let message = "`features` knows only ecn";
-                    diags.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("ignored"));
-                    words.next();
-                } else {
-                    self.metrics.ecn = true;
-                }
+            Keyword::Pref => self.preference = preference(words.argument(word, diags)?, diags),
+            Keyword::Expires => {
+                self.expires = Some(small(words.number(word, 0..=u64::from(u32::MAX), diags)?));
             }
-            b"congctl" => {
+            Keyword::TtlPropagate => self.ttl_propagate = enabled(words.argument(word, diags)?, diags),
+            Keyword::Features if words.take("ecn") => self.metrics.ecn = true,
+            Keyword::Features => {
+                let message = "`features` knows only ecn";
+                diags.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("ignored"));
+                words.next();
+            }
+            Keyword::Congctl => {
                 words.take("lock");
                 self.metrics.congctl = Some(words.argument(word, diags)?.text().into_owned());
             }
-            b"append" => self.append = true,
-            b"no_track" => self.no_track = true,
-            b"track_group" if fixed => {
-                self.track_group = Some(words.argument(word, diags)?.text().into_owned());
-            }
-            b"nexthop" => {
-                self.hops.push(NextHop { weight: 1, ..NextHop::default() });
-            }
-            b"or" => {
-                let message = "`or` in a route is out of date";
-                diags.push(
-                    Diagnostic::note(codes::NOT_NEEDED, word.span, message)
-                        .cause("it means a second way of equal weight")
-                        .help("write nexthop via ADDRESS nexthop via ADDRESS"),
-                );
-                let via = address(words.argument(word, diags)?, diags)?;
-                if self.hops.is_empty() {
-                    self.hops.push(NextHop { weight: 1, ..self.first.clone() });
-                }
-                self.hops.push(NextHop { via: Some(via), weight: 1, ..NextHop::default() });
-            }
-            _ => return self.hop(word, words, names, diags),
+            Keyword::Append => self.append = true,
+            Keyword::NoTrack => self.no_track = true,
+            Keyword::TrackGroup => self.track_group = Some(words.argument(word, diags)?.text().into_owned()),
+            Keyword::Nexthop => self.hops.push(NextHop { weight: 1, ..NextHop::default() }),
+            Keyword::Or => self.second_way(word, words, diags)?,
         }
         Some(true)
     }
 
-    /// An option of the way that is being described: the last `nexthop`, or else the route itself.
+    /// `to [TYPE] PREFIX`.
+    fn destination(
+        &mut self,
+        option: &Word,
+        words: &mut Words<'_>,
+        diags: &mut Diagnostics,
+    ) -> Option<(Prefix, bool)> {
+        if let Some(found) = words.peek().and_then(|word| keywords::RouteType::parse(&word.text())) {
+            self.kind = Some(kind(found));
+            words.next();
+        }
+        let word = words.argument(option, diags)?;
+        Some((words::prefix(word, self.v6, diags)?, word.is("default") || word.is("all")))
+    }
+
+    /// `or ADDRESS`.
+    fn second_way(&mut self, option: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<()> {
+        let message = "`or` in a route is out of date";
+        diags.push(
+            Diagnostic::note(codes::NOT_NEEDED, option.span, message)
+                .cause("it means a second way of equal weight")
+                .help("write nexthop via ADDRESS nexthop via ADDRESS"),
+        );
+        let via = address(words.argument(option, diags)?, diags)?;
+        if self.hops.is_empty() {
+            self.hops.push(NextHop { weight: 1, ..self.first.clone() });
+        }
+        self.hops.push(NextHop { via: Some(via), weight: 1, ..NextHop::default() });
+        Some(())
+    }
+
+    /// An option of the way that is being described: the last `nexthop`, or else the route itself. `None` gives the
+    /// route up.
     fn hop(
         &mut self,
+        option: RouteHop,
         word: &Word,
         words: &mut Words<'_>,
         names: &mut Names,
         diags: &mut Diagnostics,
-    ) -> Option<bool> {
+    ) -> Option<()> {
         if self.hops.is_empty() {
-            self.first_set |= matches!(&*word.bytes, b"via" | b"gw" | b"dev" | b"oif" | b"encap");
+            self.first_set |= matches!(
+                option,
+                RouteHop::Via | RouteHop::Gw | RouteHop::Dev | RouteHop::Oif | RouteHop::Encap
+            );
         }
         let or = self.first_set && self.hops.len() > 1;
         let hop = self.hops.last_mut().unwrap_or(&mut self.first);
-        match &*word.bytes {
-            b"via" | b"gw" => {
+        match option {
+            RouteHop::Via | RouteHop::Gw => {
                 if !words.take("inet6") {
                     words.take("inet");
                 }
                 hop.via = Some(address(words.argument(word, diags)?, diags)?);
             }
-            b"dev" | b"oif" => {
+            RouteHop::Dev | RouteHop::Oif => {
                 let name = value::interface(words.argument(word, diags)?, diags)?;
                 if or {
                     // A device behind `or` belongs to both ways.
@@ -242,23 +235,22 @@ impl Draft {
                     hop.device = Some(name);
                 }
             }
-            b"onlink" => hop.onlink = true,
-            b"pervasive" => hop.pervasive = true,
-            b"weight" => {
+            RouteHop::Onlink => hop.onlink = true,
+            RouteHop::Pervasive => hop.pervasive = true,
+            RouteHop::Weight => {
                 let weight = words.number(word, 1..=256, diags)?;
                 hop.weight = u16::try_from(weight).unwrap_or(1);
             }
-            b"encap" => hop.encap = Some(encap::lower(word, words, diags)?),
-            b"realms" => {
+            RouteHop::Encap => hop.encap = Some(encap::lower(word, words, diags)?),
+            RouteHop::Realms => {
                 let found = realms(word, words, names, diags)?;
                 match self.hops.last_mut() {
                     Some(hop) => hop.realms = Some(found),
                     None => self.realms = Some(found),
                 }
             }
-            _ => return Some(false),
         }
-        Some(true)
+        Some(())
     }
 
     fn metric(&mut self, metric: RouteMetric, option: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
@@ -394,6 +386,30 @@ pub(super) fn other_protocol(stmt: &Statement, what: &str, diags: &mut Diagnosti
 
 fn address(word: &Word, diags: &mut Diagnostics) -> Option<IpAddr> {
     value::address(word, "the line is ignored", diags)
+}
+
+/// Router preference, as netlink has it.
+fn preference(word: &Word, diags: &mut Diagnostics) -> Option<u8> {
+    match &*word.bytes {
+        b"medium" => Some(0),
+        b"high" => Some(1),
+        b"low" => Some(3),
+        _ => {
+            value::bad_word(word, &["low", "medium", "high"], "the default is used", diags);
+            None
+        }
+    }
+}
+
+fn enabled(word: &Word, diags: &mut Diagnostics) -> Option<bool> {
+    match &*word.bytes {
+        b"enabled" => Some(true),
+        b"disabled" => Some(false),
+        _ => {
+            value::bad_word(word, &["enabled", "disabled"], "ignored", diags);
+            None
+        }
+    }
 }
 
 /// Within the range that was checked before.

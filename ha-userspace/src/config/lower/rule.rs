@@ -8,9 +8,9 @@ use super::value;
 use super::words::{self, Words};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords;
+use crate::config::keywords::{self, Rule as Keyword, RuleAction, Words as _};
 use crate::config::lexer::Word;
-use crate::config::model::{Rule, RuleAction};
+use crate::config::model::{self, Prefix, Rule};
 use crate::config::tree::Statement;
 
 /// The main routing table.
@@ -57,7 +57,7 @@ pub(super) fn lower(
         ip_proto: None,
         sport: None,
         dport: None,
-        action: RuleAction::Table(MAIN),
+        action: model::RuleAction::Table(MAIN),
         no_track: false,
         track_group: None,
         place: diags.sources.place(stmt.keyword().span),
@@ -67,82 +67,102 @@ pub(super) fn lower(
         v6 = Some(true);
     }
     while let Some(word) = words.next() {
-        match &*word.bytes {
-            b"inet" => v6 = Some(false),
-            b"inet6" => v6 = Some(true),
-            b"not" => rule.invert = true,
-            b"from" | b"to" => {
-                let argument = words.argument(word, diags)?;
-                // `all` and `default` say nothing but the family.
-                let prefix = words::prefix(argument, v6, diags)?;
-                let slot = if word.is("from") { &mut rule.from } else { &mut rule.to };
-                if argument.bytes.iter().any(|byte| matches!(byte, b'.' | b':')) {
-                    *slot = Some(prefix);
-                }
+        let option = Keyword::parse(&word.text()).filter(|option| fixed || *option != Keyword::TrackGroup);
+        let Some(option) = option else {
+            words::unknown("rule", word, &keywords::RULE_OPTIONS, "the rule is ignored", diags);
+            return None;
+        };
+        match option {
+            Keyword::RuleAction(option) => {
+                rule.l3mdev |= option == RuleAction::L3mdev;
+                action = Some(self::action(option, word, &mut words, names, diags)?);
             }
-            b"iif" | b"dev" => rule.iif = Some(value::interface(words.argument(word, diags)?, diags)?),
-            b"oif" => rule.oif = Some(value::interface(words.argument(word, diags)?, diags)?),
-            b"tos" | b"dsfield" => {
-                rule.tos = Some(byte(named(List::Dsfield, word, &mut words, names, diags)?))
+            Keyword::Inet => v6 = Some(false),
+            Keyword::Inet6 => v6 = Some(true),
+            Keyword::Not => rule.invert = true,
+            Keyword::From => rule.from = prefix(word, &mut words, v6, diags)?.or(rule.from),
+            Keyword::To => rule.to = prefix(word, &mut words, v6, diags)?.or(rule.to),
+            Keyword::Iif | Keyword::Dev => {
+                rule.iif = Some(value::interface(words.argument(word, diags)?, diags)?);
             }
-            b"fwmark" => rule.fwmark = Some(mark(words.argument(word, diags)?, diags)?),
-            b"priority" | b"preference" | b"order" => {
+            Keyword::Oif => rule.oif = Some(value::interface(words.argument(word, diags)?, diags)?),
+            Keyword::Tos | Keyword::Dsfield => {
+                rule.tos = Some(byte(named(List::Dsfield, word, &mut words, names, diags)?));
+            }
+            Keyword::Fwmark => rule.fwmark = Some(mark(words.argument(word, diags)?, diags)?),
+            Keyword::Priority | Keyword::Preference | Keyword::Order => {
                 rule.priority = Some(small(words.number(word, 0..=MAX, diags)?));
             }
-            b"realms" => rule.realms = Some(realms(word, &mut words, names, diags)?),
-            b"suppress_prefixlength" => {
+            Keyword::Realms => rule.realms = Some(realms(word, &mut words, names, diags)?),
+            Keyword::SuppressPrefixlength => {
                 rule.suppress_prefixlength = Some(small(words.number(word, 0..=128, diags)?));
             }
-            b"suppress_ifgroup" => {
+            Keyword::SuppressIfgroup => {
                 rule.suppress_ifgroup = Some(named(List::Groups, word, &mut words, names, diags)?);
             }
-            b"tun_id" => rule.tun_id = Some(words.number(word, 0..=u64::MAX, diags)?),
-            b"uidrange" => {
+            Keyword::TunId => rule.tun_id = Some(words.number(word, 0..=u64::MAX, diags)?),
+            Keyword::Uidrange => {
                 let (low, high) = range(words.argument(word, diags)?, "uidrange", 0, MAX, true, diags)?;
                 rule.uidrange = Some((small(low), small(high)));
             }
-            b"l3mdev" => {
-                rule.l3mdev = true;
-                action = Some(RuleAction::Table(0));
-            }
-            b"protocol" => {
+            Keyword::Protocol => {
                 rule.protocol = Some(byte(named(List::Protocols, word, &mut words, names, diags)?));
             }
-            b"ip_proto" | b"ipproto" => {
+            Keyword::IpProto | Keyword::Ipproto => {
                 rule.ip_proto = Some(byte(named(List::IpProtocols, word, &mut words, names, diags)?));
             }
-            b"sport" | b"dport" => {
-                let text = word.text();
-                let (low, high) = range(words.argument(word, diags)?, &text, 1, 65_535, false, diags)?;
-                let port = |value| u16::try_from(value).unwrap_or(u16::MAX);
-                let slot = if word.is("sport") { &mut rule.sport } else { &mut rule.dport };
-                *slot = Some((port(low), port(high)));
-            }
-            b"table" | b"lookup" => {
-                action = Some(RuleAction::Table(named(List::Tables, word, &mut words, names, diags)?));
-            }
-            b"goto" => action = Some(RuleAction::Goto(small(words.number(word, 0..=MAX, diags)?))),
-            b"nop" => action = Some(RuleAction::Nop),
-            b"blackhole" => action = Some(RuleAction::Blackhole),
-            b"unreachable" => action = Some(RuleAction::Unreachable),
-            b"prohibit" => action = Some(RuleAction::Prohibit),
-            b"no_track" => rule.no_track = true,
-            b"track_group" if fixed => {
-                rule.track_group = Some(words.argument(word, diags)?.text().into_owned())
-            }
-            _ => {
-                words::unknown("rule", word, keywords::RULE_OPTIONS, "the rule is ignored", diags);
-                return None;
-            }
+            Keyword::Sport => rule.sport = Some(ports(word, &mut words, diags)?),
+            Keyword::Dport => rule.dport = Some(ports(word, &mut words, diags)?),
+            Keyword::NoTrack => rule.no_track = true,
+            Keyword::TrackGroup => rule.track_group = Some(words.argument(word, diags)?.text().into_owned()),
         }
     }
     finish(stmt, rule, action, v6, preferences, diags)
 }
 
+/// What the rule does.
+fn action(
+    option: RuleAction,
+    word: &Word,
+    words: &mut Words<'_>,
+    names: &mut Names,
+    diags: &mut Diagnostics,
+) -> Option<model::RuleAction> {
+    Some(match option {
+        RuleAction::Table | RuleAction::Lookup => {
+            model::RuleAction::Table(named(List::Tables, word, words, names, diags)?)
+        }
+        RuleAction::L3mdev => model::RuleAction::Table(0),
+        RuleAction::Goto => model::RuleAction::Goto(small(words.number(word, 0..=MAX, diags)?)),
+        RuleAction::Nop => model::RuleAction::Nop,
+        RuleAction::Blackhole => model::RuleAction::Blackhole,
+        RuleAction::Unreachable => model::RuleAction::Unreachable,
+        RuleAction::Prohibit => model::RuleAction::Prohibit,
+    })
+}
+
+/// What stands behind `from` and `to`: `all` and `default` say nothing but the family.
+fn prefix(
+    option: &Word,
+    words: &mut Words<'_>,
+    v6: Option<bool>,
+    diags: &mut Diagnostics,
+) -> Option<Option<Prefix>> {
+    let word = words.argument(option, diags)?;
+    let prefix = words::prefix(word, v6, diags)?;
+    Some(word.bytes.iter().any(|byte| matches!(byte, b'.' | b':')).then_some(prefix))
+}
+
+fn ports(option: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<(u16, u16)> {
+    let (low, high) = range(words.argument(option, diags)?, &option.text(), 1, 65_535, false, diags)?;
+    let port = |value| u16::try_from(value).unwrap_or(u16::MAX);
+    Some((port(low), port(high)))
+}
+
 fn finish(
     stmt: &Statement,
     mut rule: Rule,
-    action: Option<RuleAction>,
+    action: Option<model::RuleAction>,
     v6: Option<bool>,
     preferences: &mut Preferences,
     diags: &mut Diagnostics,
@@ -168,7 +188,7 @@ fn finish(
         return None;
     };
     rule.action = action;
-    if let RuleAction::Goto(target) = action {
+    if let model::RuleAction::Goto(target) = action {
         match rule.priority {
             None => {
                 give_up("`goto` without a preference of its own", "add `preference NUMBER`", diags);

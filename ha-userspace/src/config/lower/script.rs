@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-use super::keyword::{self, Action};
+use super::keyword;
 use super::{global, shell, track, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::Context;
+use crate::config::keywords::Script as Keyword;
 use crate::config::lexer::Word;
 use crate::config::lexer::command::{self, Flaw};
 use crate::config::model::{NotifyScript, Script, Weight};
@@ -48,11 +48,9 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
     };
     let (mut timeout, mut command, mut reported) = (None, None, false);
     for stmt in statements {
-        if keyword::check(Context::Script, stmt, diags) == Action::Skip {
-            continue;
-        }
-        match &*stmt.keyword().bytes {
-            b"script" => {
+        let Some(keyword) = keyword::known(stmt, diags) else { continue };
+        match keyword {
+            Keyword::Script => {
                 let read = argv(stmt, diags);
                 reported |= read.is_none();
                 if let Some((argv, span)) = read.flatten() {
@@ -60,21 +58,20 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
                     command = Some(span);
                 }
             }
-            b"interval" => script.interval = seconds(stmt, diags).unwrap_or(Duration::from_secs(1)),
-            b"timeout" => timeout = Some(seconds(stmt, diags).unwrap_or(Duration::from_secs(1))),
-            b"weight" => {
+            Keyword::Interval => script.interval = seconds(stmt, diags).unwrap_or(Duration::from_secs(1)),
+            Keyword::Timeout => timeout = Some(seconds(stmt, diags).unwrap_or(Duration::from_secs(1))),
+            Keyword::Weight => {
                 if let Some(value) = track::weight(stmt, diags) {
                     script.weight = value;
                 }
             }
-            b"rise" => script.rise = count(stmt, diags),
-            b"fall" => script.fall = count(stmt, diags),
-            b"user" => script.user = global::script_user(stmt, diags),
-            b"init_fail" => {
+            Keyword::Rise => script.rise = count(stmt, diags),
+            Keyword::Fall => script.fall = count(stmt, diags),
+            Keyword::User => script.user = global::script_user(stmt, diags),
+            Keyword::InitFail => {
                 value::flag(stmt, diags);
                 script.init_fail = true;
             }
-            _ => {}
         }
     }
     let Some(command) = command else {

@@ -1,12 +1,15 @@
 //! Settings of the daemon itself, in `global_defs` and at the top: names, scheduling, dumps, reloads, the firewall.
 
+use std::time::Duration;
+
 use super::notify;
 use super::value;
 use super::words::parse_unsigned;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::keywords::{self, Anywhere, Daemon, Dumps, Nftables};
 use crate::config::lexer::Word;
-use crate::config::model::{Global, Process};
+use crate::config::model::{Dump, Firewall, Global, Process};
 use crate::config::tree::Statement;
 
 /// Longest `vrrp_startup_delay` and `vrrp_delay_after_boot` in microseconds.
@@ -16,55 +19,34 @@ const MAX_CPU: i64 = 4095;
 /// More is no name.
 const MAX_NAME: usize = 64;
 
-/// Read one keyword of `global_defs`; false where it is another's.
-pub(super) fn setting(stmt: &Statement, global: &mut Global, diags: &mut Diagnostics) -> bool {
-    let dump = &mut global.dump;
-    match &*stmt.keyword().bytes {
-        b"default_interface" => global.default_interface = interface(stmt, diags),
-        b"vmac_prefix" => global.vmac_prefix = prefix(stmt, diags),
-        b"vmac_addr_prefix" => global.vmac_addr_prefix = prefix(stmt, diags),
-        b"disable_local_igmp" => {
+/// Names, delays, reloads.
+pub(super) fn daemon(keyword: Daemon, stmt: &Statement, global: &mut Global, diags: &mut Diagnostics) {
+    match keyword {
+        Daemon::DefaultInterface => global.default_interface = interface(stmt, diags),
+        Daemon::VmacPrefix => global.vmac_prefix = prefix(stmt, diags),
+        Daemon::VmacAddrPrefix => global.vmac_addr_prefix = prefix(stmt, diags),
+        Daemon::DisableLocalIgmp => {
             value::flag(stmt, diags);
             global.disable_local_igmp = true;
         }
-        b"log_unknown_vrids" => {
+        Daemon::LogUnknownVrids => {
             value::flag(stmt, diags);
             global.log_unknown_vrids = true;
         }
-        b"vrrp_startup_delay" => {
-            if let Some(word) = value::one(stmt, diags) {
-                let delay = value::seconds(word, "vrrp_startup_delay", 0..=MAX_DELAY, "ignored", diags);
-                global.startup_delay = delay.unwrap_or(global.startup_delay);
-            }
+        Daemon::VrrpStartupDelay => {
+            global.startup_delay = delay(stmt, diags).unwrap_or(global.startup_delay);
         }
-        b"vrrp_delay_after_boot" => {
-            if let Some(word) = value::one(stmt, diags) {
-                let delay = value::seconds(word, "vrrp_delay_after_boot", 0..=MAX_DELAY, "ignored", diags);
-                global.delay_after_boot = delay.unwrap_or(global.delay_after_boot);
-            }
+        Daemon::VrrpDelayAfterBoot => {
+            global.delay_after_boot = delay(stmt, diags).unwrap_or(global.delay_after_boot);
         }
-        b"metrics" => {
-            if let Some(word) = value::one(stmt, diags) {
-                global.metrics = metrics(word, diags).or(global.metrics);
-            }
-        }
-        b"json_version" => {
-            if let Some(word) = value::one(stmt, diags) {
-                dump.json_version = value::small(word, "json_version", 1..=2, "1 is used", diags);
-            }
-        }
-        b"state_dump_file" => dump.state_file = notify::path(stmt, diags),
-        b"stats_dump_file" | b"stats_file" => dump.stats_file = notify::path(stmt, diags),
-        b"json_dump_file" => dump.json_file = notify::path(stmt, diags),
-        b"data_use_instance" => dump.use_instance = value::boolean(stmt, diags).unwrap_or(false),
-        b"use_symlink_paths" => dump.use_symlink_paths = value::boolean(stmt, diags).unwrap_or(false),
-        b"iproute_etc_dir" => global.iproute_etc = notify::path(stmt, diags),
-        b"iproute_usr_dir" => global.iproute_usr = notify::path(stmt, diags),
-        b"reload_repeat" => {
+        Daemon::IprouteEtcDir => global.iproute_etc = notify::path(stmt, diags),
+        Daemon::IprouteUsrDir => global.iproute_usr = notify::path(stmt, diags),
+        Daemon::ReloadTimeFile => global.reload.time_file = notify::path(stmt, diags),
+        Daemon::ReloadRepeat => {
             value::flag(stmt, diags);
             global.reload.repeat = true;
         }
-        b"reload_file" => {
+        Daemon::ReloadFile => {
             value::no_block(stmt, diags);
             value::extra(stmt, 1, diags);
             global.reload.file = match stmt.args().first() {
@@ -72,66 +54,97 @@ pub(super) fn setting(stmt: &Statement, global: &mut Global, diags: &mut Diagnos
                 None => Some(std::path::PathBuf::new()),
             };
         }
-        b"nftables" => {
+    }
+}
+
+/// Dumps on signals.
+pub(super) fn dumps(keyword: Dumps, stmt: &Statement, dump: &mut Dump, diags: &mut Diagnostics) {
+    match keyword {
+        Dumps::JsonVersion => {
+            let Some(word) = value::one(stmt, diags) else { return };
+            dump.json_version = value::small(word, "json_version", 1..=2, "1 is used", diags);
+        }
+        Dumps::StateDumpFile => dump.state_file = notify::path(stmt, diags),
+        Dumps::StatsDumpFile | Dumps::StatsFile => dump.stats_file = notify::path(stmt, diags),
+        Dumps::JsonDumpFile => dump.json_file = notify::path(stmt, diags),
+        Dumps::DataUseInstance => dump.use_instance = value::boolean(stmt, diags).unwrap_or(false),
+        Dumps::UseSymlinkPaths => dump.use_symlink_paths = value::boolean(stmt, diags).unwrap_or(false),
+    }
+}
+
+/// The firewall.
+pub(super) fn nftables(
+    keyword: Nftables,
+    stmt: &Statement,
+    firewall: &mut Firewall,
+    diags: &mut Diagnostics,
+) {
+    match keyword {
+        Nftables::Table => {
             value::no_block(stmt, diags);
             value::extra(stmt, 1, diags);
             if let Some(word) = stmt.args().first() {
-                global.firewall.table = word.text().chars().take(MAX_NAME).collect();
+                firewall.table = word.text().chars().take(MAX_NAME).collect();
             }
         }
-        b"nftables_priority" => {
-            if let Some(word) = value::one(stmt, diags) {
-                let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
-                let priority = value::small(word, "nftables_priority", range, "-1 is used", diags);
-                global.firewall.priority = priority.unwrap_or(-1);
-            }
+        Nftables::Priority => {
+            let Some(word) = value::one(stmt, diags) else { return };
+            let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
+            let priority = value::small(word, "nftables_priority", range, "-1 is used", diags);
+            firewall.priority = priority.unwrap_or(-1);
         }
-        b"nftables_counters" => {
+        Nftables::Counters => {
             value::flag(stmt, diags);
-            global.firewall.counters = true;
+            firewall.counters = true;
         }
-        b"use_pid_dir" | b"instance" | b"random_seed" => return top(stmt, global, diags),
-        _ => return process(stmt, &mut global.process, diags),
     }
-    true
 }
 
-/// Read one keyword at the top; false where it is another's.
-pub(super) fn top(stmt: &Statement, global: &mut Global, diags: &mut Diagnostics) -> bool {
-    match &*stmt.keyword().bytes {
-        b"net_namespace" => global.net_namespace = name(stmt, diags).or(global.net_namespace.take()),
-        b"instance" => global.instance = name(stmt, diags).or(global.instance.take()),
-        b"use_pid_dir" => {
+/// `net_namespace`.
+pub(super) fn net_namespace(stmt: &Statement, global: &mut Global, diags: &mut Diagnostics) {
+    global.net_namespace = name(stmt, diags).or(global.net_namespace.take());
+}
+
+/// What may stand at the top and in `global_defs`.
+pub(super) fn anywhere(keyword: Anywhere, stmt: &Statement, global: &mut Global, diags: &mut Diagnostics) {
+    match keyword {
+        Anywhere::Instance => global.instance = name(stmt, diags).or(global.instance.take()),
+        Anywhere::UsePidDir => {
             value::flag(stmt, diags);
             global.use_pid_dir = true;
         }
         // The reader has done it.
-        b"include_check" | b"random_seed" => {}
-        _ => return false,
+        Anywhere::IncludeCheck => {}
     }
-    true
 }
 
-fn process(stmt: &Statement, process: &mut Process, diags: &mut Diagnostics) -> bool {
-    match &*stmt.keyword().bytes {
-        b"process_names" => value::flag(stmt, diags),
-        b"process_name" | b"vrrp_process_name" => process.name = name(stmt, diags).or(process.name.take()),
-        b"vrrp_priority" => {
-            if let Some(word) = value::one(stmt, diags) {
-                process.nice = value::small(word, "vrrp_priority", -20..=19, "ignored", diags);
-            }
+/// Scheduling and memory.
+pub(super) fn process(
+    keyword: keywords::Process,
+    stmt: &Statement,
+    process: &mut Process,
+    diags: &mut Diagnostics,
+) {
+    use keywords::Process as Keyword;
+    match keyword {
+        Keyword::ProcessNames => value::flag(stmt, diags),
+        Keyword::ProcessName | Keyword::VrrpProcessName => {
+            process.name = name(stmt, diags).or(process.name.take());
         }
-        b"vrrp_rt_priority" => {
-            if let Some(word) = value::one(stmt, diags) {
-                process.rt_priority = value::small(word, "vrrp_rt_priority", 1..=99, "ignored", diags);
-                judge_priority(word, process, diags);
-            }
+        Keyword::VrrpPriority => {
+            let Some(word) = value::one(stmt, diags) else { return };
+            process.nice = value::small(word, "vrrp_priority", -20..=19, "ignored", diags);
         }
-        b"vrrp_no_swap" => {
+        Keyword::VrrpRtPriority => {
+            let Some(word) = value::one(stmt, diags) else { return };
+            process.rt_priority = value::small(word, "vrrp_rt_priority", 1..=99, "ignored", diags);
+            judge_priority(word, process, diags);
+        }
+        Keyword::VrrpNoSwap => {
             value::flag(stmt, diags);
             process.no_swap = true;
         }
-        b"vrrp_cpu_affinity" => {
+        Keyword::VrrpCpuAffinity => {
             value::no_block(stmt, diags);
             if stmt.args().is_empty() {
                 value::missing(stmt, diags);
@@ -143,14 +156,16 @@ fn process(stmt: &Statement, process: &mut Process, diags: &mut Diagnostics) -> 
                 }
             }
         }
-        b"umask" => {
-            if let Some(word) = value::one(stmt, diags) {
-                process.umask = umask(word, diags).or(process.umask);
-            }
+        Keyword::Umask => {
+            let Some(word) = value::one(stmt, diags) else { return };
+            process.umask = umask(word, diags).or(process.umask);
         }
-        _ => return false,
     }
-    true
+}
+
+fn delay(stmt: &Statement, diags: &mut Diagnostics) -> Option<Duration> {
+    let word = value::one(stmt, diags)?;
+    value::seconds(word, &stmt.keyword().text(), 0..=MAX_DELAY, "ignored", diags)
 }
 
 /// Says so where a real-time priority has its price.
@@ -200,7 +215,9 @@ fn name(stmt: &Statement, diags: &mut Diagnostics) -> Option<String> {
     None
 }
 
-fn metrics(word: &Word, diags: &mut Diagnostics) -> Option<std::net::SocketAddr> {
+/// `metrics ADDRESS:PORT`.
+pub(super) fn metrics(stmt: &Statement, diags: &mut Diagnostics) -> Option<std::net::SocketAddr> {
+    let word = value::one(stmt, diags)?;
     let parsed = word.text().parse().ok();
     if parsed.is_none() {
         let message = format!("`{}` is not ADDRESS:PORT", word.text());

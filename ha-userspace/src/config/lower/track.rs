@@ -6,7 +6,7 @@ use super::script;
 use super::value;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords;
+use crate::config::keywords::{self, Track as Keyword};
 use crate::config::lexer::Word;
 use crate::config::model::{
     Bfd, Check, FileWeight, Track, TrackFile, TrackFileRef, TrackInterface, TrackProcess, TrackScript,
@@ -158,21 +158,25 @@ pub(super) struct TrackDraft {
 }
 
 impl TrackDraft {
-    /// Read one keyword; false where it is another's.
-    pub(super) fn setting(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) -> bool {
-        let line: fn(&mut Self, &Statement, &Known, &mut Diagnostics) = match &*stmt.keyword().bytes {
-            b"track_script" => Self::script,
-            b"track_check" => Self::check,
-            b"track_interface" => Self::interface,
-            b"track_file" => Self::file,
-            b"track_process" => Self::process,
-            b"track_bfd" => Self::bfd,
-            _ => return false,
+    /// Read one block.
+    pub(super) fn setting(
+        &mut self,
+        keyword: Keyword,
+        stmt: &Statement,
+        known: &Known,
+        diags: &mut Diagnostics,
+    ) {
+        let line: fn(&mut Self, &Statement, &Known, &mut Diagnostics) = match keyword {
+            Keyword::Script => Self::script,
+            Keyword::Check => Self::check,
+            Keyword::Interface => Self::interface,
+            Keyword::File => Self::file,
+            Keyword::Process => Self::process,
+            Keyword::Bfd => Self::bfd,
         };
         for stmt in value::bare_block(stmt, diags).unwrap_or_default() {
             line(self, stmt, known, diags);
         }
-        true
     }
 
     /// The trackers without their places.

@@ -6,10 +6,9 @@ use super::value;
 use super::words::prefixed;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords;
+use crate::config::keywords::{self, Address, Words as _};
 use crate::config::lexer::Word;
 use crate::config::model::Vip;
-use crate::config::pending;
 use crate::config::tree::Statement;
 
 /// Read one address line; `None` where there is no usable address on it.
@@ -27,7 +26,6 @@ pub(super) fn lower(stmt: &Statement, fixed: bool, diags: &mut Diagnostics) -> O
     };
     let mut words = stmt.args().iter();
     while let Some(word) = words.next() {
-        pending::option(word, diags);
         option(word, &mut words, &mut vip, fixed, diags)?;
     }
     Some(vip)
@@ -60,16 +58,23 @@ fn option<'a>(
         }
         next
     };
-    match &*word.bytes {
-        b"dev" => {
+    let option = Address::parse(&word.text()).filter(|option| match option {
+        Address::UseVmac => !fixed,
+        Address::TrackGroup => fixed,
+        _ => true,
+    });
+    let Some(option) = option else {
+        unknown(word, diags);
+        return Some(());
+    };
+    match option {
+        Address::Dev => {
             vip.device = value::interface(argument(diags)?, diags);
             // An address on the wrong interface is worse than none.
             vip.device.as_ref()?;
         }
-        b"brd" | b"broadcast" => {
-            vip.broadcast = broadcast(argument(diags)?, vip, diags);
-        }
-        b"scope" => {
+        Address::Brd | Address::Broadcast => vip.broadcast = broadcast(argument(diags)?, vip, diags),
+        Address::Scope => {
             let word = argument(diags)?;
             if vip.address.is_ipv6() {
                 let message = "the kernel gives IPv6 addresses their scope";
@@ -78,13 +83,11 @@ fn option<'a>(
                 vip.scope = scope(word, diags).unwrap_or(vip.scope);
             }
         }
-        b"label" => {
-            vip.label = Some(label(argument(diags)?, diags)?);
-        }
-        b"noprefixroute" => vip.noprefixroute = true,
+        Address::Label => vip.label = Some(label(argument(diags)?, diags)?),
+        Address::Noprefixroute => vip.noprefixroute = true,
         // IPv6 addresses are always added without DAD.
-        b"-nodad" => {}
-        b"preferred_lft" => {
+        Address::Nodad => {}
+        Address::PreferredLft => {
             let word = argument(diags)?;
             let seconds = value::parse_number(&word.bytes).and_then(|n| u32::try_from(n).ok());
             match seconds {
@@ -93,55 +96,49 @@ fn option<'a>(
                 None => value::bad_word(word, &["forever", "0"], "the default is used", diags),
             }
         }
-        b"home" => vip.home = true,
-        b"mngtmpaddr" => vip.mngtmpaddr = true,
-        b"autojoin" => vip.autojoin = true,
-        b"no_track" => vip.no_track = true,
-        b"use_vmac" if !fixed => vip.vmac = true,
-        b"track_group" if fixed => {
-            vip.track_group = Some(argument(diags)?.text().into_owned());
-        }
-        b"peer" => {
-            {
-                let word = argument(diags)?;
-                let (address, own) = prefixed(word, "192.0.2.1/24", diags)?;
-                // keepalived takes no length here: the address's own is that of the peer's network.
-                let prefix = if word.bytes.contains(&b'/') { own } else { vip.prefix };
-                if address.is_ipv4() == vip.address.is_ipv4() {
-                    vip.peer = Some((address, prefix));
-                } else {
-                    let message = format!("peer {address} is of another family than the address");
-                    let finding = Diagnostic::error(codes::BAD_ADDRESS, word.span, message);
-                    diags.push(finding.cause("the address is not used"));
-                    return None;
-                }
-            }
-        }
-        _ => {
-            let another = word.text().split('/').next().is_some_and(|text| text.parse::<IpAddr>().is_ok());
-            if another {
-                let message = format!("a second address `{}` on the line", word.text());
-                diags.push(
-                    Diagnostic::warning(codes::EXTRA_WORDS, word.span, message)
-                        .cause("ignored")
-                        .help("write one address on a line"),
-                );
-            } else {
-                let mut finding = Diagnostic::warning(
-                    codes::UNKNOWN_KEYWORD,
-                    word.span,
-                    format!("unknown address option `{}`", word.text()),
-                )
-                .cause("ignored");
-                if let Some(near) = keywords::closest(&word.text(), keywords::ADDRESS_OPTIONS.iter().copied())
-                {
-                    finding = finding.help(format!("did you mean `{near}`?"));
-                }
-                diags.push(finding);
-            }
-        }
+        Address::Home => vip.home = true,
+        Address::Mngtmpaddr => vip.mngtmpaddr = true,
+        Address::Autojoin => vip.autojoin = true,
+        Address::NoTrack => vip.no_track = true,
+        Address::UseVmac => vip.vmac = true,
+        Address::TrackGroup => vip.track_group = Some(argument(diags)?.text().into_owned()),
+        Address::Peer => vip.peer = Some(peer(argument(diags)?, vip, diags)?),
     }
     Some(())
+}
+
+/// The address at the other end of a link; without it, the line is given up.
+fn peer(word: &Word, vip: &Vip, diags: &mut Diagnostics) -> Option<(IpAddr, u8)> {
+    let (address, own) = prefixed(word, "192.0.2.1/24", diags)?;
+    if address.is_ipv4() != vip.address.is_ipv4() {
+        let message = format!("peer {address} is of another family than the address");
+        let finding = Diagnostic::error(codes::BAD_ADDRESS, word.span, message);
+        diags.push(finding.cause("the address is not used"));
+        return None;
+    }
+    // keepalived takes no length here: the address's own is that of the peer's network.
+    Some((address, if word.bytes.contains(&b'/') { own } else { vip.prefix }))
+}
+
+fn unknown(word: &Word, diags: &mut Diagnostics) {
+    let another = word.text().split('/').next().is_some_and(|text| text.parse::<IpAddr>().is_ok());
+    if another {
+        let message = format!("a second address `{}` on the line", word.text());
+        diags.push(
+            Diagnostic::warning(codes::EXTRA_WORDS, word.span, message)
+                .cause("ignored")
+                .help("write one address on a line"),
+        );
+        return;
+    }
+    let known = keywords::ADDRESS_OPTIONS.iter().map(|row| row.word.as_str());
+    let near = keywords::closest(&word.text(), known);
+    let message = format!("unknown address option `{}`", word.text());
+    diags.push(
+        Diagnostic::warning(codes::UNKNOWN_KEYWORD, word.span, message)
+            .cause("ignored")
+            .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+    );
 }
 
 fn broadcast(word: &Word, vip: &Vip, diags: &mut Diagnostics) -> Option<Ipv4Addr> {

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use super::value;
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords;
+use crate::config::keywords::{self, Row};
 use crate::config::lexer::Word;
 use crate::config::model::Prefix;
 
@@ -115,12 +115,16 @@ pub(super) fn number(
 pub(super) fn unknown(
     what: &str,
     word: &Word,
-    known: &[&'static str],
+    known: &'static [Row],
     instead: &str,
     diags: &mut Diagnostics,
 ) {
     let message = format!("unknown {what} option `{}`", word.text());
-    let near = if diags.is_full() { None } else { keywords::closest(&word.text(), known.iter().copied()) };
+    let near = if diags.is_full() {
+        None
+    } else {
+        keywords::closest(&word.text(), known.iter().map(|row| row.word.as_str()))
+    };
     diags.push(
         Diagnostic::warning(codes::UNKNOWN_KEYWORD, word.span, message)
             .cause(instead)

@@ -1,7 +1,7 @@
 //! The typed configuration: what the rest of the daemon sees. Invalid values cannot be expressed.
 //!
 //! Built once by the lowering pass from the parsed file; all times and addresses are final, defaults filled in.
-//! What has no runtime in this build is named in [`super::pending`].
+//! What has no runtime in this build is [`super::keywords::Status::NotYet`].
 
 mod global;
 mod group;

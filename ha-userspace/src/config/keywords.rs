@@ -6,13 +6,48 @@
 //! follow it, and so shows that it is lowered as it is declared. docs/keepalived-compat.md is compared with the tables.
 
 mod declare;
+mod global;
+mod instance;
 mod options;
-mod tables;
+mod reasons;
+mod trackers;
 
 use std::sync::LazyLock;
 
+use declare::blocks;
+pub use global::*;
+pub use instance::*;
 pub use options::*;
-pub use tables::*;
+pub use trackers::*;
+
+blocks! {
+    /// Outside all blocks.
+    Top = "the top level";
+    /// `global_defs`.
+    Global = "global_defs";
+    /// `vrrp_script`.
+    Script = "vrrp_script";
+    /// `vrrp_instance`.
+    Instance = "vrrp_instance";
+    /// `authentication` of an instance.
+    Authentication = "authentication";
+    /// `auth_hmac` of an instance.
+    AuthHmac = "auth_hmac";
+    /// `vrrp_sync_group`.
+    SyncGroup = "vrrp_sync_group";
+    /// `track_file` at the top.
+    TrackFile = "track_file";
+    /// `vrrp_track_process`.
+    TrackProcess = "vrrp_track_process";
+    /// `bfd_instance`.
+    Bfd = "bfd_instance";
+    /// `garp_group`.
+    GarpGroup = "garp_group";
+    /// `track_group`.
+    TrackGroup = "track_group";
+    /// `vrrp_check`.
+    Check = "vrrp_check";
+}
 
 /// What follows a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,16 +105,6 @@ pub struct Row {
     pub status: Status,
 }
 
-impl Row {
-    fn new(word: &str, status: Status) -> Self {
-        Self { word: word.to_owned(), status }
-    }
-
-    fn behind(self, prefix: &str) -> Self {
-        Self { word: format!("{prefix}{}", self.word), ..self }
-    }
-}
-
 /// A set of words, made by the macro in `declare`.
 pub trait Words: Copy {
     /// The variant that `word` is, where it is one of those that are lowered.
@@ -93,6 +118,18 @@ pub trait Words: Copy {
 pub trait Keywords: Words {
     /// The block.
     const BLOCK: Block;
+}
+
+/// [`Words::rows`] of a set.
+type Rows = fn() -> Vec<Row>;
+
+/// The rows of a set: those of other sets, with something before each word, and its own.
+fn gather(families: &[(&str, Rows)], own: &[(&str, Status)]) -> Vec<Row> {
+    let of_families = families.iter().flat_map(|(prefix, rows)| {
+        rows().into_iter().map(move |row| Row { word: format!("{prefix}{}", row.word), ..row })
+    });
+    let own = own.iter().map(|(word, status)| Row { word: (*word).to_owned(), status: *status });
+    of_families.chain(own).collect()
 }
 
 fn sorted<Set: Words>() -> Vec<Row> {

@@ -1,4 +1,4 @@
-//! The macros that [`super::tables`] is written in.
+//! The macros that the tables are written in.
 
 /// Sets of words, each an enum with one variant for each word that is lowered.
 ///
@@ -46,13 +46,15 @@ macro_rules! words {
             }
 
             fn rows() -> Vec<Row> {
-                let mut rows = Vec::new();
-                $($(rows.extend($family::rows().into_iter().map(|row| row.behind(concat!($($prefix)?))));)+)?
-                $($(rows.push(Row::new($word, Status::Implemented(Kind::$kind)));)+)?
-                $($(rows.push(Row::new($late_word, Status::NotYet(Kind::$late_kind, $what)));)+)?
-                $($(rows.push(Row::new($idle, Status::NoEffect($why)));)+)?
-                $($(rows.push(Row::new($lvs, Status::Lvs));)+)?
-                rows
+                gather(
+                    &[$($((concat!($($prefix)?), $family::rows),)+)?],
+                    &[
+                        $($(($word, Status::Implemented(Kind::$kind)),)+)?
+                        $($(($late_word, Status::NotYet(Kind::$late_kind, $what)),)+)?
+                        $($(($idle, Status::NoEffect($why)),)+)?
+                        $($(($lvs, Status::Lvs),)+)?
+                    ],
+                )
             }
         }
 
@@ -81,7 +83,7 @@ macro_rules! blocks {
         })+
 
         /// The words of every block, sorted.
-        pub(super) static BLOCKS: LazyLock<Vec<(Block, Vec<Row>)>> =
+        static BLOCKS: LazyLock<Vec<(Block, Vec<Row>)>> =
             LazyLock::new(|| vec![$((Block::$block, sorted::<$block>()),)+]);
     };
 }

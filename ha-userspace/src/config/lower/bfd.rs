@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::context::Context;
 use super::keyword;
 use super::{track, value};
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
 use crate::config::keywords::Bfd as Keyword;
 use crate::config::lexer::Word;
 use crate::config::model::{Bfd, Weight};
@@ -16,9 +17,9 @@ use crate::config::tree::Statement;
 const INTERVAL: std::ops::RangeInclusive<u64> = 1_000..=4_294_967_000;
 
 /// Read one block; `None` where no session can be made of it.
-pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<(Bfd, &'a Word)> {
-    let name = value::name(stmt, diags)?;
-    let statements = value::block(stmt, diags)?;
+pub(super) fn lower<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<(Bfd, &'a Word)> {
+    let name = value::name(stmt, cx)?;
+    let statements = value::block(stmt, cx)?;
     let (mut neighbor, mut source, mut ttl) = (None, None, None);
     let (mut vrrp, mut checker) = (false, None);
     let mut bfd = Bfd {
@@ -33,59 +34,58 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
         ttl: 255,
         max_hops: 0,
         weight: Weight::default(),
-        place: diags.sources.place(name.span),
+        place: cx.place(name.span),
     };
     for stmt in statements {
-        let Some(keyword) = keyword::known(stmt, diags) else { continue };
+        let Some(keyword) = keyword::known(stmt, cx) else { continue };
         match keyword {
             Keyword::NeighborIp | Keyword::NeighbourIp => {
-                if let Some(word) = value::one(stmt, diags) {
-                    neighbor = value::host(word, "ignored", diags).or(neighbor);
+                if let Some(word) = value::one(stmt, cx) {
+                    neighbor = value::host(word, "ignored", cx).or(neighbor);
                 }
             }
             Keyword::SourceIp => {
-                if let Some(word) = value::one(stmt, diags) {
-                    source = value::host(word, "ignored", diags).map(|address| (address, word.span));
+                if let Some(word) = value::one(stmt, cx) {
+                    source = value::host(word, "ignored", cx).map(|address| (address, word.span));
                 }
             }
-            Keyword::MinRx => bfd.min_rx = interval(stmt, diags).unwrap_or(bfd.min_rx),
-            Keyword::MinTx => bfd.min_tx = interval(stmt, diags).unwrap_or(bfd.min_tx),
-            Keyword::IdleTx => bfd.idle_tx = interval(stmt, diags).unwrap_or(bfd.idle_tx),
+            Keyword::MinRx => bfd.min_rx = interval(stmt, cx).unwrap_or(bfd.min_rx),
+            Keyword::MinTx => bfd.min_tx = interval(stmt, cx).unwrap_or(bfd.min_tx),
+            Keyword::IdleTx => bfd.idle_tx = interval(stmt, cx).unwrap_or(bfd.idle_tx),
             Keyword::Multiplier => {
-                if let Some(word) = value::one(stmt, diags) {
-                    bfd.multiplier =
-                        value::small(word, "multiplier", 1..=255, "5 is used", diags).unwrap_or(5);
+                if let Some(word) = value::one(stmt, cx) {
+                    bfd.multiplier = value::small(word, "multiplier", 1..=255, "5 is used", cx).unwrap_or(5);
                 }
             }
             Keyword::Passive => {
-                value::flag(stmt, diags);
+                value::flag(stmt, cx);
                 bfd.passive = true;
             }
             Keyword::Ttl | Keyword::Hoplimit => {
-                if let Some(word) = value::one(stmt, diags) {
+                if let Some(word) = value::one(stmt, cx) {
                     let what = stmt.keyword().text();
-                    ttl = value::small(word, &what, 1..=255, "the default is used", diags).or(ttl);
+                    ttl = value::small(word, &what, 1..=255, "the default is used", cx).or(ttl);
                 }
             }
             Keyword::MaxHops => {
-                if let Some(word) = value::one(stmt, diags) {
-                    bfd.max_hops = value::small(word, "max_hops", 0..=255, "0 is used", diags).unwrap_or(0);
+                if let Some(word) = value::one(stmt, cx) {
+                    bfd.max_hops = value::small(word, "max_hops", 0..=255, "0 is used", cx).unwrap_or(0);
                 }
             }
-            Keyword::Weight => bfd.weight = track::weight(stmt, diags).unwrap_or(bfd.weight),
+            Keyword::Weight => bfd.weight = track::weight(stmt, cx).unwrap_or(bfd.weight),
             Keyword::Vrrp => {
-                value::flag(stmt, diags);
+                value::flag(stmt, cx);
                 vrrp = true;
             }
             Keyword::Checker => {
-                value::flag(stmt, diags);
+                value::flag(stmt, cx);
                 checker = Some(stmt.keyword().span);
             }
         }
     }
     if let Some(span) = checker.filter(|_| !vrrp) {
         let message = format!("bfd_instance `{}` is only for load balancing", bfd.name);
-        diags.push(
+        cx.push(
             Diagnostic::note(codes::NOT_NEEDED, span, message)
                 .cause("the block is skipped: no instance can track it")
                 .help("remove `checker`, or add `vrrp`"),
@@ -94,7 +94,7 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
     }
     let Some(neighbor) = neighbor else {
         let message = format!("bfd_instance `{}` has no neighbor_ip", bfd.name);
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::TRACKER_INCOMPLETE, name.span, message)
                 .cause("the block is skipped")
                 .help("add a line such as: neighbor_ip 192.0.2.2"),
@@ -109,7 +109,7 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
             bfd.source = Some(address);
         } else {
             let message = format!("source_ip {address} is of another family than the neighbour");
-            diags.push(Diagnostic::error(codes::BAD_ADDRESS, span, message).cause("the block is skipped"));
+            cx.push(Diagnostic::error(codes::BAD_ADDRESS, span, message).cause("the block is skipped"));
             return None;
         }
     }
@@ -117,14 +117,14 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
 }
 
 /// Milliseconds, with up to three digits behind the point.
-fn interval(stmt: &Statement, diags: &mut Diagnostics) -> Option<Duration> {
-    let word = value::one(stmt, diags)?;
+fn interval(stmt: &Statement, cx: &mut Context) -> Option<Duration> {
+    let word = value::one(stmt, cx)?;
     let micros = value::parse_micros(&word.bytes).map(|nanos| nanos / 1000);
     if let Some(micros) = micros.filter(|micros| INTERVAL.contains(micros)) {
         return Some(Duration::from_micros(micros));
     }
     let message = format!("{} `{}` is not a time in milliseconds", stmt.keyword().text(), word.text());
-    diags.push(
+    cx.push(
         Diagnostic::error(codes::BAD_NUMBER, word.span, message)
             .cause("the default is used")
             .help("write milliseconds from 1 to 4294967"),

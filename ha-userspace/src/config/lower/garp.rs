@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::context::Context;
 use super::value;
-use crate::config::diag::Diagnostics;
 use crate::config::keywords::{Garp, GarpPause};
 use crate::config::lexer::Word;
 use crate::config::model::{self, GarpExtra};
@@ -28,52 +28,52 @@ const MAX_MICROS: u64 = 4_294_967_295;
 const MAX_REPEAT: i64 = 1000;
 
 /// Read one keyword.
-pub(super) fn setting(keyword: Garp, stmt: &Statement, draft: &mut GarpDraft, diags: &mut Diagnostics) {
-    let Some(word) = value::one(stmt, diags) else { return };
+pub(super) fn setting(keyword: Garp, stmt: &Statement, draft: &mut GarpDraft, cx: &mut Context) {
+    let Some(word) = value::one(stmt, cx) else { return };
     match keyword {
-        Garp::MasterDelay => draft.delay = whole_seconds(stmt, word, diags).or(draft.delay),
-        Garp::MasterRepeat => draft.repeat = count(stmt, word, diags),
-        Garp::MasterRefresh => draft.refresh = whole_seconds(stmt, word, diags).or(draft.refresh),
-        Garp::MasterRefreshRepeat => draft.refresh_repeat = count(stmt, word, diags),
+        Garp::MasterDelay => draft.delay = whole_seconds(stmt, word, cx).or(draft.delay),
+        Garp::MasterRepeat => draft.repeat = count(stmt, word, cx),
+        Garp::MasterRefresh => draft.refresh = whole_seconds(stmt, word, cx).or(draft.refresh),
+        Garp::MasterRefreshRepeat => draft.refresh_repeat = count(stmt, word, cx),
         Garp::LowerPrioDelay => {
-            draft.lower_prio_delay = whole_seconds(stmt, word, diags).or(draft.lower_prio_delay);
+            draft.lower_prio_delay = whole_seconds(stmt, word, cx).or(draft.lower_prio_delay);
         }
         Garp::LowerPrioRepeat => {
-            let repeat = value::small(word, &stmt.keyword().text(), 0..=MAX_REPEAT, "ignored", diags);
+            let repeat = value::small(word, &stmt.keyword().text(), 0..=MAX_REPEAT, "ignored", cx);
             draft.lower_prio_repeat = repeat.or(draft.lower_prio_repeat);
         }
     }
 }
 
 /// Read a pause between messages of `global_defs`.
-pub(super) fn pause(keyword: GarpPause, stmt: &Statement, draft: &mut GarpDraft, diags: &mut Diagnostics) {
-    let Some(word) = value::one(stmt, diags) else { return };
-    let pause = value::seconds(word, &stmt.keyword().text(), 1..=MAX_MICROS, "no pause", diags);
+pub(super) fn pause(keyword: GarpPause, stmt: &Statement, draft: &mut GarpDraft, cx: &mut Context) {
+    let Some(word) = value::one(stmt, cx) else { return };
+    let pause = value::seconds(word, &stmt.keyword().text(), 1..=MAX_MICROS, "no pause", cx);
     match keyword {
         GarpPause::Arp => draft.arp_interval = pause,
         GarpPause::Na => draft.na_interval = pause,
     }
 }
 
-fn whole_seconds(stmt: &Statement, word: &Word, diags: &mut Diagnostics) -> Option<Duration> {
-    let seconds = value::small(word, &stmt.keyword().text(), 0..=86_400, "ignored", diags)?;
+fn whole_seconds(stmt: &Statement, word: &Word, cx: &mut Context) -> Option<Duration> {
+    let seconds = value::small(word, &stmt.keyword().text(), 0..=86_400, "ignored", cx)?;
     Some(Duration::from_secs(seconds))
 }
 
-fn count(stmt: &Statement, word: &Word, diags: &mut Diagnostics) -> Option<u32> {
-    value::small(word, &stmt.keyword().text(), 1..=MAX_REPEAT, "set to 1", diags).or(Some(1))
+fn count(stmt: &Statement, word: &Word, cx: &mut Context) -> Option<u32> {
+    value::small(word, &stmt.keyword().text(), 1..=MAX_REPEAT, "set to 1", cx).or(Some(1))
 }
 
 /// `garp_extra_if [all] SECONDS`. Zero turns it off; `None` after an error.
-pub(super) fn extra(stmt: &Statement, diags: &mut Diagnostics) -> Option<Option<GarpExtra>> {
-    value::no_block(stmt, diags);
+pub(super) fn extra(stmt: &Statement, cx: &mut Context) -> Option<Option<GarpExtra>> {
+    value::no_block(stmt, cx);
     let all = stmt.args().first().is_some_and(|word| word.is("all"));
     let Some(word) = stmt.args().get(usize::from(all)) else {
-        value::missing(stmt, diags);
+        value::missing(stmt, cx);
         return None;
     };
-    value::extra(stmt, 1 + usize::from(all), diags);
-    let interval = value::seconds(word, &stmt.keyword().text(), 0..=86_400_000_000, "ignored", diags)?;
+    value::extra(stmt, 1 + usize::from(all), cx);
+    let interval = value::seconds(word, &stmt.keyword().text(), 0..=86_400_000_000, "ignored", cx)?;
     Some((!interval.is_zero()).then_some(GarpExtra { interval, all }))
 }
 

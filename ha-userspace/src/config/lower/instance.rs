@@ -6,12 +6,13 @@ use std::time::Duration;
 use ha_common::packet::{Auth, ChecksumForm};
 use ha_common::types::{Centis, Family, Priority, Version};
 
-use super::draft::{Draft, Placed, World};
+use super::context::Context;
+use super::draft::{Draft, Placed};
 use super::global::Globals;
-use super::track::TrackDraft;
+use super::track::{Known, TrackDraft};
 use super::{addresses, fast, garp, hmac, value};
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
 use crate::config::model::{Instance, NotifyScript};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
@@ -41,48 +42,37 @@ pub(super) struct Lowered {
 }
 
 /// Read one block; `None` where the instance cannot run, which has been reported.
-pub(super) fn lower(
-    stmt: &Statement,
-    globals: &Globals,
-    world: &mut World<'_>,
-    diags: &mut Diagnostics,
-) -> Option<Lowered> {
-    let name = value::name(stmt, diags)?;
-    let statements = value::block(stmt, diags)?;
-    let draft = Draft::read(statements, world, diags);
-    finish(name.text().into_owned(), name.span, draft, globals, diags)
+pub(super) fn lower(stmt: &Statement, globals: &Globals, known: &Known, cx: &mut Context) -> Option<Lowered> {
+    let name = value::name(stmt, cx)?;
+    let statements = value::block(stmt, cx)?;
+    let draft = Draft::read(statements, known, cx);
+    finish(name.text().into_owned(), name.span, draft, globals, cx)
 }
 
-fn finish(
-    name: String,
-    at: Span,
-    mut draft: Draft,
-    globals: &Globals,
-    diags: &mut Diagnostics,
-) -> Option<Lowered> {
+fn finish(name: String, at: Span, mut draft: Draft, globals: &Globals, cx: &mut Context) -> Option<Lowered> {
     let strict = match draft.strict {
         Some((on, span)) => on.then_some(span),
         None => globals.strict,
     };
     let family = addresses::family(&draft);
-    let version = version(&draft, family, globals, at, diags);
-    let interval = interval(&draft, version, diags);
-    let auth = auth(&draft, version, strict, &name, diags);
-    let hmac = hmac::finish(draft.hmac.take(), interval, strict, &name, diags);
-    addresses::check(&mut draft, family, &name, at, diags);
-    let unicast = addresses::unicast(&mut draft, family, globals, diags);
-    let source = addresses::source(&draft, family, unicast.is_some(), diags);
+    let version = version(&draft, family, globals, at, cx);
+    let interval = interval(&draft, version, cx);
+    let auth = auth(&draft, version, strict, &name, cx);
+    let hmac = hmac::finish(draft.hmac.take(), interval, strict, &name, cx);
+    addresses::check(&mut draft, family, &name, at, cx);
+    let unicast = addresses::unicast(&mut draft, family, globals, cx);
+    let source = addresses::source(&draft, family, unicast.is_some(), cx);
     if let Some(strict) = strict {
-        strictly(&mut draft, strict, diags);
+        strictly(&mut draft, strict, cx);
     }
-    let check_source = addresses::check_source(&mut draft, family, unicast.is_some(), &name, diags);
+    let check_source = addresses::check_source(&mut draft, family, unicast.is_some(), &name, cx);
     draft.broken |= check_source.is_err();
     if unicast.is_none() {
-        multicast(&mut draft, family, globals, &name, diags);
+        multicast(&mut draft, family, globals, &name, cx);
     }
-    let preempt_delay = preemption(&mut draft, diags);
-    owner(&draft, diags);
-    identity(&draft, &name, at, diags);
+    let preempt_delay = preemption(&mut draft, cx);
+    owner(&draft, cx);
+    identity(&draft, &name, at, cx);
     if draft.broken {
         return None;
     }
@@ -99,8 +89,8 @@ fn finish(
     let (vips, excluded) = (strip(draft.vips), strip(draft.excluded));
     let link = std::mem::take(&mut draft.link);
     let vmac_addresses = link.addresses.is_some();
-    let link = link.finish(family, vrid, unicast.is_some(), &name, diags).ok()?;
-    own_interface(&mut draft.trackers, &interface, diags);
+    let link = link.finish(family, vrid, unicast.is_some(), &name, cx).ok()?;
+    own_interface(&mut draft.trackers, &interface, cx);
     let trackers = draft.trackers.model();
     let notify = std::mem::take(&mut draft.notify.scripts);
     // keepalived.conf(5): accept mode is off in strict mode unless the file says otherwise.
@@ -158,7 +148,7 @@ fn finish(
         skip_check_adv_addr: draft.skip_check_adv_addr.unwrap_or(globals.skip_check_adv_addr),
         check_source: check_source.unwrap_or_default(),
         xdp_mode: draft.xdp_mode.unwrap_or(globals.global.xdp_mode),
-        place: diags.sources.place(at),
+        place: cx.place(at),
     };
     Some(Lowered {
         instance,
@@ -175,12 +165,12 @@ fn finish(
 }
 
 /// An instance's own interface is tracked anyway; keepalived ignores it in `track_interface` (2.2.7, tried).
-fn own_interface(trackers: &mut TrackDraft, interface: &str, diags: &mut Diagnostics) {
+fn own_interface(trackers: &mut TrackDraft, interface: &str, cx: &mut Context) {
     trackers.interfaces.retain(|(track, span)| {
         let own = track.interface == interface;
         if own {
             let message = format!("`{interface}` is the instance's own interface");
-            diags.push(
+            cx.push(
                 Diagnostic::warning(codes::NOT_TRACKED, *span, message)
                     .cause("ignored in track_interface, as in keepalived: it is tracked anyway")
                     .help("remove it; with dont_track_primary it is not tracked at all"),
@@ -195,10 +185,10 @@ fn strip<T>(list: Vec<Placed<T>>) -> Vec<T> {
 }
 
 /// Interface and VRID must be there. keepalived takes unicast instances without an interface; not yet here.
-fn identity(draft: &Draft, name: &str, at: Span, diags: &mut Diagnostics) {
+fn identity(draft: &Draft, name: &str, at: Span, cx: &mut Context) {
     if draft.interface.is_none() && !draft.broken {
         let message = format!("instance `{name}` has no interface");
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::NO_INTERFACE, at, message)
                 .cause("it does not run")
                 .help("add a line such as: interface eth0"),
@@ -206,7 +196,7 @@ fn identity(draft: &Draft, name: &str, at: Span, diags: &mut Diagnostics) {
     }
     if draft.vrid.is_none() && !draft.broken {
         let message = format!("instance `{name}` has no virtual_router_id");
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::NO_VRID, at, message)
                 .cause("it does not run")
                 .help("add a line such as: virtual_router_id 51, the same on all routers"),
@@ -215,23 +205,23 @@ fn identity(draft: &Draft, name: &str, at: Span, diags: &mut Diagnostics) {
 }
 
 /// Another group is not implemented yet. Peers that use it are not heard: running would make two masters.
-fn multicast(draft: &mut Draft, family: Family, globals: &Globals, name: &str, diags: &mut Diagnostics) {
+fn multicast(draft: &mut Draft, family: Family, globals: &Globals, name: &str, cx: &mut Context) {
     let global = if family == Family::V4 { globals.group4 } else { globals.group6 };
     let Some(span) = draft.group.or(global) else { return };
     draft.broken = true;
     let message = "a multicast group of one's own is not implemented yet";
-    diags.push(
+    cx.push(
         Diagnostic::error(codes::OTHER_GROUP, span, message)
             .cause(format!("instance `{name}` does not run: it would not hear its peers"))
             .help("use the standard group on all routers, or unicast_peer"),
     );
 }
 
-fn version(draft: &Draft, family: Family, globals: &Globals, at: Span, diags: &mut Diagnostics) -> Version {
+fn version(draft: &Draft, family: Family, globals: &Globals, at: Span, cx: &mut Context) -> Version {
     if family == Family::V6 {
         if draft.version == Some(Version::V2) {
             let message = "IPv6 always uses VRRP version 3";
-            diags.push(Diagnostic::note(codes::NOT_NEEDED, at, message).cause("version 2 is ignored"));
+            cx.push(Diagnostic::note(codes::NOT_NEEDED, at, message).cause("version 2 is ignored"));
         }
         return Version::V3;
     }
@@ -239,7 +229,7 @@ fn version(draft: &Draft, family: Family, globals: &Globals, at: Span, diags: &m
 }
 
 /// The interval in units that the version can send.
-fn interval(draft: &Draft, version: Version, diags: &mut Diagnostics) -> Centis {
+fn interval(draft: &Draft, version: Version, cx: &mut Context) -> Centis {
     let Some((wanted, span)) = draft.interval else { return Centis::DEFAULT };
     let micros = u64::try_from(wanted.as_micros()).unwrap_or(u64::MAX);
     let (unit, longest) = match version {
@@ -263,7 +253,7 @@ fn interval(draft: &Draft, version: Version, diags: &mut Diagnostics) -> Centis 
             }
         };
         let used = f64::from(centis.get()) / 100.0;
-        diags.push(
+        cx.push(
             Diagnostic::warning(codes::ROUNDED, span, message)
                 .cause(format!("{} s becomes {used} s", wanted.as_secs_f64()))
                 .help(help),
@@ -273,17 +263,11 @@ fn interval(draft: &Draft, version: Version, diags: &mut Diagnostics) -> Centis 
 }
 
 /// VRRPv2 authentication. `None` where the instance cannot authenticate as configured.
-fn auth(
-    draft: &Draft,
-    version: Version,
-    strict: Option<Span>,
-    name: &str,
-    diags: &mut Diagnostics,
-) -> Option<Auth> {
+fn auth(draft: &Draft, version: Version, strict: Option<Span>, name: &str, cx: &mut Context) -> Option<Auth> {
     let Some(at) = draft.auth else { return Some(Auth::None) };
     let mut ignored = |cause: &str, help: &str| {
         let message = format!("authentication of instance `{name}` is ignored");
-        diags.push(Diagnostic::warning(codes::AUTH_IGNORED, at, message).cause(cause).help(help));
+        cx.push(Diagnostic::warning(codes::AUTH_IGNORED, at, message).cause(cause).help(help));
         Some(Auth::None)
     };
     if draft.hmac.is_some() {
@@ -305,7 +289,7 @@ fn auth(
         b"PASS" => {}
         b"AH" => {}
         _ => {
-            value::bad_word(kind, &["PASS", "AH"], "the instance runs without authentication", diags);
+            value::bad_word(kind, &["PASS", "AH"], "the instance runs without authentication", cx);
             return Some(Auth::None);
         }
     }
@@ -317,7 +301,7 @@ fn auth(
         *to = *from;
     }
     if pass.bytes.len() > password.len() {
-        diags.push(
+        cx.push(
             Diagnostic::warning(codes::ROUNDED, pass.span, "auth_pass is longer than eight bytes")
                 .cause("only the first eight are sent and compared")
                 .help("shorten it to eight bytes; this changes nothing for the peers"),
@@ -327,10 +311,10 @@ fn auth(
 }
 
 /// What strict mode overrides, besides authentication (keepalived.conf(5), `vrrp_strict`).
-fn strictly(draft: &mut Draft, strict: Span, diags: &mut Diagnostics) {
+fn strictly(draft: &mut Draft, strict: Span, cx: &mut Context) {
     let mut reset = |span: Span, keyword: &str| {
         let message = format!("{keyword} is reset by strict mode");
-        diags.push(
+        cx.push(
             Diagnostic::warning(codes::STRICT_RESETS, span, message)
                 .cause("ignored")
                 .related(strict, "strict mode is set at"),
@@ -351,11 +335,11 @@ fn strictly(draft: &mut Draft, strict: Span, diags: &mut Diagnostics) {
 }
 
 /// `nopreempt` and `preempt_delay` against `state MASTER` and each other, as keepalived resolves them.
-fn preemption(draft: &mut Draft, diags: &mut Diagnostics) -> Duration {
+fn preemption(draft: &mut Draft, cx: &mut Context) -> Duration {
     if draft.master {
         let mut refuse = |span: Span, keyword: &str| {
             let message = format!("{keyword} does not work with state MASTER");
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::PREEMPT_CONFLICT, span, message)
                     .cause(format!("{keyword} is cleared"))
                     .help("write state BACKUP on all routers; priorities decide who becomes master"),
@@ -371,7 +355,7 @@ fn preemption(draft: &mut Draft, diags: &mut Diagnostics) -> Duration {
     if draft.nopreempt.is_some()
         && let Some((_, span)) = draft.preempt_delay.take_if(|(delay, _)| !delay.is_zero())
     {
-        diags.push(
+        cx.push(
             Diagnostic::warning(codes::PREEMPT_CONFLICT, span, "preempt_delay means nothing with nopreempt")
                 .cause("preempt_delay is cleared"),
         );
@@ -380,12 +364,12 @@ fn preemption(draft: &mut Draft, diags: &mut Diagnostics) -> Duration {
 }
 
 /// Priority 255 claims the addresses as this router's own.
-fn owner(draft: &Draft, diags: &mut Diagnostics) {
+fn owner(draft: &Draft, cx: &mut Context) {
     let Some((priority, span)) = draft.priority else { return };
     if priority != Priority::OWNER {
         return;
     }
-    diags.push(
+    cx.push(
         Diagnostic::note(
             codes::OWNER_PRIORITY,
             span,

@@ -1,43 +1,44 @@
 //! Keywords are looked up before their parameters are.
 
+use super::context::Context;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
 use crate::config::keywords::{self, Block, Keywords, Status};
 use crate::config::lookalike;
 use crate::config::tree::Statement;
 
 /// What a statement's keyword says, where it is one to lower. Any other has been reported, and so has one that is
 /// understood and does nothing.
-pub(super) fn known<Set: Keywords>(stmt: &Statement, diags: &mut Diagnostics) -> Option<Set> {
+pub(super) fn known<Set: Keywords>(stmt: &Statement, cx: &mut Context) -> Option<Set> {
     let keyword = stmt.keyword();
     let text = keyword.text();
     match keywords::status(Set::BLOCK, &keyword.bytes) {
         Some(Status::Implemented(_)) => return Set::parse(&text),
         Some(Status::NotYet(_, cause)) => {
             let message = format!("`{text}` is understood, but this build does not do it");
-            diags.push(Diagnostic::warning(codes::NOT_IMPLEMENTED, stmt.span(), message).cause(cause));
+            cx.push(Diagnostic::warning(codes::NOT_IMPLEMENTED, stmt.span(), message).cause(cause));
             return Set::parse(&text);
         }
         Some(Status::NoEffect(why)) => {
             let message = format!("`{text}` has no effect");
-            diags.push(Diagnostic::note(codes::NOT_NEEDED, stmt.span(), message).cause(why));
+            cx.push(Diagnostic::note(codes::NOT_NEEDED, stmt.span(), message).cause(why));
         }
         Some(Status::Lvs) => {
-            if diags.first_lvs() {
+            if cx.diags.first_lvs() {
                 let message = format!("`{text}` is load balancing (LVS), which xvrrp does not do");
-                diags.push(
+                cx.push(
                     Diagnostic::warning(codes::LVS, stmt.span(), message)
                         .cause("this block and its like are skipped; the rest of the file works")
                         .help("leave it to `keepalived --check` beside xvrrp, or to ipvsadm"),
                 );
             }
         }
-        None => unknown(Set::BLOCK, stmt, diags),
+        None => unknown(Set::BLOCK, stmt, cx),
     }
     None
 }
 
-fn unknown(block: Block, stmt: &Statement, diags: &mut Diagnostics) {
+fn unknown(block: Block, stmt: &Statement, cx: &mut Context) {
     let keyword = stmt.keyword();
     let text = keyword.text();
     let shown: String = text.chars().take(60).collect();
@@ -46,7 +47,7 @@ fn unknown(block: Block, stmt: &Statement, diags: &mut Diagnostics) {
     if !homes.is_empty() {
         let names: Vec<_> = homes.iter().map(|home| home.name()).collect();
         let message = format!("`{shown}` does not belong in {}", block.name());
-        let near = if diags.is_full() { None } else { keywords::nearest(block, &text) };
+        let near = if cx.is_full() { None } else { keywords::nearest(block, &text) };
         let help = if let Some(near) = near {
             format!("did you mean `{near}`?")
         } else if homes.contains(&Block::Top) {
@@ -54,19 +55,15 @@ fn unknown(block: Block, stmt: &Statement, diags: &mut Diagnostics) {
         } else {
             format!("move it into {}", names.join(" or "))
         };
-        diags.push(
-            Diagnostic::warning(codes::MISPLACED_KEYWORD, keyword.span, message).cause(what).help(help),
-        );
+        cx.push(Diagnostic::warning(codes::MISPLACED_KEYWORD, keyword.span, message).cause(what).help(help));
         return;
     }
-    let near = if diags.is_full() { None } else { keywords::nearest(block, &text) };
+    let near = if cx.is_full() { None } else { keywords::nearest(block, &text) };
     let odd = lookalike::first(&keyword.bytes).and_then(|(_, character)| lookalike::name(character));
     let help = match (odd, near) {
         (Some(odd), _) => Some(format!("there is a {odd} in it")),
         (None, near) => near.map(|near| format!("did you mean `{near}`?")),
     };
     let message = format!("unknown keyword `{shown}`");
-    diags.push(
-        Diagnostic::warning(codes::UNKNOWN_KEYWORD, keyword.span, message).cause(what).maybe_help(help),
-    );
+    cx.push(Diagnostic::warning(codes::UNKNOWN_KEYWORD, keyword.span, message).cause(what).maybe_help(help));
 }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::context::Context;
 use super::value;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
 use crate::config::keywords::{self, Notify as Keyword};
 use crate::config::model::{Fifo, Fifos, Notify, NotifyScript, OnceScript, ScriptUser};
 use crate::config::source::Span;
@@ -31,7 +32,7 @@ pub(super) struct NotifyDefaults {
 
 impl NotifyDraft {
     /// Read one keyword.
-    pub(super) fn setting(&mut self, keyword: Keyword, stmt: &Statement, diags: &mut Diagnostics) {
+    pub(super) fn setting(&mut self, keyword: Keyword, stmt: &Statement, cx: &mut Context) {
         let notify = &mut self.notify;
         let slot = match keyword {
             Keyword::Master => &mut notify.master,
@@ -41,26 +42,26 @@ impl NotifyDraft {
             Keyword::Deleted => {
                 notify.tells_deleted = true;
                 if stmt.args().is_empty() {
-                    return value::no_block(stmt, diags);
+                    return value::no_block(stmt, cx);
                 }
                 &mut notify.deleted
             }
             Keyword::Any => &mut notify.any,
             Keyword::PriorityChanges => {
-                self.priority_changes = value::boolean(stmt, diags).or(self.priority_changes);
+                self.priority_changes = value::boolean(stmt, cx).or(self.priority_changes);
                 return;
             }
             Keyword::SmtpAlert => {
-                self.smtp_alert = value::boolean(stmt, diags).or(self.smtp_alert);
+                self.smtp_alert = value::boolean(stmt, cx).or(self.smtp_alert);
                 return;
             }
         };
-        self.scripts.extend(first(slot, stmt, diags));
+        self.scripts.extend(first(slot, stmt, cx));
     }
 
     /// `notify_master_rx_lower_pri`, which only an instance has.
-    pub(super) fn master_rx_lower_pri(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
-        self.scripts.extend(first(&mut self.notify.master_rx_lower_pri, stmt, diags));
+    pub(super) fn master_rx_lower_pri(&mut self, stmt: &Statement, cx: &mut Context) {
+        self.scripts.extend(first(&mut self.notify.master_rx_lower_pri, stmt, cx));
     }
 
     pub(super) fn finish(self, defaults: NotifyDefaults) -> Notify {
@@ -76,35 +77,35 @@ impl NotifyDraft {
 fn first(
     slot: &mut Option<NotifyScript>,
     stmt: &Statement,
-    diags: &mut Diagnostics,
+    cx: &mut Context,
 ) -> Option<(NotifyScript, Span)> {
     if slot.is_some() {
         let message = format!("`{}` stands twice", stmt.keyword().text());
-        diags.push(
+        cx.push(
             Diagnostic::warning(codes::REPEATED_KEYWORD, stmt.keyword().span, message)
                 .cause("the first one counts, as in keepalived; this one is ignored"),
         );
         return None;
     }
-    let script = script(stmt, diags)?;
+    let script = script(stmt, cx)?;
     *slot = Some(script.clone());
     Some((script, stmt.span()))
 }
 
 /// `KEYWORD COMMAND [USER [GROUP]]`. The command is one word, quoted where it has arguments.
-pub(super) fn script(stmt: &Statement, diags: &mut Diagnostics) -> Option<NotifyScript> {
-    value::no_block(stmt, diags);
+pub(super) fn script(stmt: &Statement, cx: &mut Context) -> Option<NotifyScript> {
+    value::no_block(stmt, cx);
     let Some(word) = stmt.args().first() else {
-        value::missing(stmt, diags);
+        value::missing(stmt, cx);
         return None;
     };
-    value::extra(stmt, 3, diags);
-    let Some((argv, _)) = super::script::command(stmt, diags)? else {
+    value::extra(stmt, 3, cx);
+    let Some((argv, _)) = super::script::command(stmt, cx)? else {
         let message = format!("`{}` names no program", stmt.keyword().text());
-        diags.push(Diagnostic::error(codes::SCRIPT_INCOMPLETE, word.span, message).cause("ignored"));
+        cx.push(Diagnostic::error(codes::SCRIPT_INCOMPLETE, word.span, message).cause("ignored"));
         return None;
     };
-    Some(NotifyScript { argv, user: user(stmt), place: diags.sources.place(stmt.keyword().span) })
+    Some(NotifyScript { argv, user: user(stmt), place: cx.place(stmt.keyword().span) })
 }
 
 /// The second and third parameter.
@@ -130,14 +131,14 @@ struct OneFifo {
 
 impl FifoDraft {
     /// Read one keyword.
-    pub(super) fn setting(&mut self, keyword: keywords::Fifo, stmt: &Statement, diags: &mut Diagnostics) {
+    pub(super) fn setting(&mut self, keyword: keywords::Fifo, stmt: &Statement, cx: &mut Context) {
         match keyword {
-            keywords::Fifo::NotifyFifo => self.all.path(stmt, diags),
-            keywords::Fifo::VrrpNotifyFifo => self.vrrp.path(stmt, diags),
-            keywords::Fifo::NotifyFifoScript => self.all.script(stmt, diags),
-            keywords::Fifo::VrrpNotifyFifoScript => self.vrrp.script(stmt, diags),
+            keywords::Fifo::NotifyFifo => self.all.path(stmt, cx),
+            keywords::Fifo::VrrpNotifyFifo => self.vrrp.path(stmt, cx),
+            keywords::Fifo::NotifyFifoScript => self.all.script(stmt, cx),
+            keywords::Fifo::VrrpNotifyFifoScript => self.vrrp.script(stmt, cx),
             keywords::Fifo::FifoWriteVrrpStatesOnReload => {
-                value::flag(stmt, diags);
+                value::flag(stmt, cx);
                 self.states_on_reload = true;
             }
         }
@@ -148,52 +149,52 @@ impl FifoDraft {
         self.all.script.iter().chain(&self.vrrp.script)
     }
 
-    pub(super) fn finish(self, diags: &mut Diagnostics) -> Fifos {
+    pub(super) fn finish(self, cx: &mut Context) -> Fifos {
         if let (Some((all, first)), Some((vrrp, span))) = (&self.all.fifo, &self.vrrp.fifo)
             && all.path == vrrp.path
         {
             let message = format!("both FIFOs are {}", vrrp.path.display());
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::DUPLICATE_NAME, *span, message)
                     .cause("vrrp_notify_fifo is ignored")
                     .related(*first, "the other one stands at")
                     .help("give each FIFO its own path"),
             );
             let vrrp = OneFifo::default();
-            return Self { vrrp, ..self }.finish(diags);
+            return Self { vrrp, ..self }.finish(cx);
         }
         Fifos {
-            all: self.all.finish("notify_fifo", diags),
-            vrrp: self.vrrp.finish("vrrp_notify_fifo", diags),
+            all: self.all.finish("notify_fifo", cx),
+            vrrp: self.vrrp.finish("vrrp_notify_fifo", cx),
             states_on_reload: self.states_on_reload,
         }
     }
 }
 
 impl OneFifo {
-    fn path(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
-        value::no_block(stmt, diags);
-        let Some(word) = stmt.args().first() else { return value::missing(stmt, diags) };
-        value::extra(stmt, 3, diags);
-        let Some(path) = value::absolute(word, "nothing is written", diags) else { return };
+    fn path(&mut self, stmt: &Statement, cx: &mut Context) {
+        value::no_block(stmt, cx);
+        let Some(word) = stmt.args().first() else { return value::missing(stmt, cx) };
+        value::extra(stmt, 3, cx);
+        let Some(path) = value::absolute(word, "nothing is written", cx) else { return };
         if let Some((_, first)) = &self.fifo {
-            return value::repeated(&stmt.keyword().text(), stmt.keyword().span, *first, diags);
+            return value::repeated(&stmt.keyword().text(), stmt.keyword().span, *first, cx);
         }
-        let place = diags.sources.place(stmt.keyword().span);
+        let place = cx.place(stmt.keyword().span);
         self.fifo = Some((Fifo { path, user: user(stmt), script: None, place }, stmt.span()));
     }
 
-    fn script(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
-        if let Some(script) = script(stmt, diags) {
+    fn script(&mut self, stmt: &Statement, cx: &mut Context) {
+        if let Some(script) = script(stmt, cx) {
             self.script = Some((script, stmt.span()));
         }
     }
 
-    fn finish(self, keyword: &str, diags: &mut Diagnostics) -> Option<Fifo> {
+    fn finish(self, keyword: &str, cx: &mut Context) -> Option<Fifo> {
         let Some((fifo, _)) = self.fifo else {
             if let Some((_, span)) = self.script {
                 let message = format!("`{keyword}_script` without `{keyword}`");
-                diags.push(
+                cx.push(
                     Diagnostic::note(codes::NOT_NEEDED, span, message)
                         .cause("the script is not run: there is no FIFO for it to read")
                         .help(format!("add {keyword} with the path of a FIFO")),
@@ -213,16 +214,16 @@ pub(super) struct OnceDraft {
 }
 
 impl OnceDraft {
-    pub(super) fn script(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
-        if let Some(script) = script(stmt, diags) {
+    pub(super) fn script(&mut self, stmt: &Statement, cx: &mut Context) {
+        if let Some(script) = script(stmt, cx) {
             self.script = Some((script, stmt.span()));
         }
     }
 
-    pub(super) fn timeout(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
-        let Some(word) = value::one(stmt, diags) else { return };
+    pub(super) fn timeout(&mut self, stmt: &Statement, cx: &mut Context) {
+        let Some(word) = value::one(stmt, cx) else { return };
         let what = stmt.keyword().text();
-        let seconds: Option<u64> = value::small(word, &what, 1..=1000, "10 s is used", diags);
+        let seconds: Option<u64> = value::small(word, &what, 1..=1000, "10 s is used", cx);
         self.timeout = seconds.map(Duration::from_secs).or(self.timeout);
     }
 
@@ -238,7 +239,7 @@ impl OnceDraft {
 }
 
 /// A path parameter of a keyword that has exactly one.
-pub(super) fn path(stmt: &Statement, diags: &mut Diagnostics) -> Option<PathBuf> {
-    let word = value::one(stmt, diags)?;
-    value::absolute(word, "ignored", diags)
+pub(super) fn path(stmt: &Statement, cx: &mut Context) -> Option<PathBuf> {
+    let word = value::one(stmt, cx)?;
+    value::absolute(word, "ignored", cx)
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::context::Context;
 use super::keyword;
 use super::{track, value};
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
 use crate::config::keywords::TrackProcess as Keyword;
 use crate::config::lexer::Word;
 use crate::config::model::{ParamMatch, TrackProcess, Weight};
@@ -17,9 +18,9 @@ const MAX_DELAY: u64 = 3_600_000_000;
 const MAX_QUORUM: i64 = 1 << 22;
 
 /// Read one block; `None` where it names no process.
-pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<(TrackProcess, &'a Word)> {
-    let name = value::name(stmt, diags)?;
-    let statements = value::block(stmt, diags)?;
+pub(super) fn lower<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<(TrackProcess, &'a Word)> {
+    let name = value::name(stmt, cx)?;
+    let statements = value::block(stmt, cx)?;
     let mut process = TrackProcess {
         name: name.text().into_owned(),
         process: String::new(),
@@ -31,59 +32,57 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
         quorum_max: None,
         fork_delay: Duration::ZERO,
         terminate_delay: Duration::ZERO,
-        place: diags.sources.place(name.span),
+        place: cx.place(name.span),
     };
     let mut matching = None;
     for stmt in statements {
-        let Some(keyword) = keyword::known(stmt, diags) else { continue };
-        let delay = |diags: &mut Diagnostics| {
-            let word = value::one(stmt, diags)?;
-            value::seconds(word, &stmt.keyword().text(), 1..=MAX_DELAY, "ignored", diags)
+        let Some(keyword) = keyword::known(stmt, cx) else { continue };
+        let delay = |cx: &mut Context| {
+            let word = value::one(stmt, cx)?;
+            value::seconds(word, &stmt.keyword().text(), 1..=MAX_DELAY, "ignored", cx)
         };
         match keyword {
             Keyword::Process => {
-                value::no_block(stmt, diags);
+                value::no_block(stmt, cx);
                 match stmt.args().split_first() {
                     Some((name, rest)) => {
                         process.process = name.text().into_owned();
                         process.parameters = rest.iter().map(|word| word.text().into_owned()).collect();
                     }
-                    None => value::missing(stmt, diags),
+                    None => value::missing(stmt, cx),
                 }
             }
-            Keyword::ParamMatch => matching = param_match(stmt, diags).or(matching),
+            Keyword::ParamMatch => matching = param_match(stmt, cx).or(matching),
             Keyword::FullCommand => {
-                value::flag(stmt, diags);
+                value::flag(stmt, cx);
                 process.full_command = true;
             }
             Keyword::Weight => {
-                process.weight = track::weight_within(stmt, 254, diags).unwrap_or(process.weight);
+                process.weight = track::weight_within(stmt, 254, cx).unwrap_or(process.weight);
             }
             Keyword::Quorum => {
-                if let Some(word) = value::one(stmt, diags) {
+                if let Some(word) = value::one(stmt, cx) {
                     process.quorum =
-                        value::small(word, "quorum", 1..=MAX_QUORUM, "1 is used", diags).unwrap_or(1);
+                        value::small(word, "quorum", 1..=MAX_QUORUM, "1 is used", cx).unwrap_or(1);
                 }
             }
             Keyword::QuorumMax => {
-                if let Some(word) = value::one(stmt, diags) {
-                    process.quorum_max = value::small(word, "quorum_max", 0..=MAX_QUORUM, "ignored", diags);
+                if let Some(word) = value::one(stmt, cx) {
+                    process.quorum_max = value::small(word, "quorum_max", 0..=MAX_QUORUM, "ignored", cx);
                 }
             }
             Keyword::Delay => {
-                if let Some(delay) = delay(diags) {
+                if let Some(delay) = delay(cx) {
                     (process.fork_delay, process.terminate_delay) = (delay, delay);
                 }
             }
-            Keyword::ForkDelay => process.fork_delay = delay(diags).unwrap_or(process.fork_delay),
-            Keyword::TerminateDelay => {
-                process.terminate_delay = delay(diags).unwrap_or(process.terminate_delay)
-            }
+            Keyword::ForkDelay => process.fork_delay = delay(cx).unwrap_or(process.fork_delay),
+            Keyword::TerminateDelay => process.terminate_delay = delay(cx).unwrap_or(process.terminate_delay),
         }
     }
     if process.process.is_empty() {
         let message = format!("vrrp_track_process `{}` names no process", process.name);
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::TRACKER_INCOMPLETE, name.span, message)
                 .cause("the block is skipped")
                 .help("add a line such as: process nginx"),
@@ -95,7 +94,7 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
         Some(0) => process.quorum = 0,
         Some(most) if most < process.quorum => {
             let message = format!("quorum_max {most} is below quorum {}", process.quorum);
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::BAD_NUMBER, name.span, message)
                     .cause("no number of processes would be right; quorum_max is ignored"),
             );
@@ -112,16 +111,16 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
     Some((process, name))
 }
 
-fn param_match(stmt: &Statement, diags: &mut Diagnostics) -> Option<ParamMatch> {
-    value::no_block(stmt, diags);
-    value::extra(stmt, 1, diags);
+fn param_match(stmt: &Statement, cx: &mut Context) -> Option<ParamMatch> {
+    value::no_block(stmt, cx);
+    value::extra(stmt, 1, cx);
     let Some(word) = stmt.args().first() else { return Some(ParamMatch::None) };
     match &*word.bytes {
         b"initial" => Some(ParamMatch::Initial),
         b"partial" => Some(ParamMatch::Partial),
         b"exact" => Some(ParamMatch::Exact),
         _ => {
-            value::bad_word(word, &["initial", "partial"], "ignored", diags);
+            value::bad_word(word, &["initial", "partial"], "ignored", cx);
             None
         }
     }

@@ -4,12 +4,13 @@ use std::net::IpAddr;
 
 use ha_common::types::Family;
 
+use super::context::Context;
 use super::encap;
-use super::names::{List, Names};
+use super::names::List;
 use super::value;
 use super::words::{self, Words};
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
 use crate::config::keywords::{self, Route as Keyword, RouteHop, Words as _};
 use crate::config::lexer::Word;
 use crate::config::model::{NextHop, Prefix, Route, RouteKind, RouteMetric, RouteMetrics};
@@ -43,13 +44,8 @@ struct Draft {
 }
 
 /// Read one line; `None` where it says no usable route, which has been reported.
-pub(super) fn lower(
-    stmt: &Statement,
-    fixed: bool,
-    names: &mut Names,
-    diags: &mut Diagnostics,
-) -> Option<Route> {
-    value::no_block(stmt, diags);
+pub(super) fn lower(stmt: &Statement, fixed: bool, cx: &mut Context) -> Option<Route> {
+    value::no_block(stmt, cx);
     let mut words = Words::new(&stmt.words);
     let mut draft = Draft::default();
     // The family is needed for `default`, and may stand anywhere.
@@ -58,17 +54,17 @@ pub(super) fn lower(
         draft.v6 = Some(true);
     }
     while let Some(word) = words.next() {
-        if draft.option(word, &mut words, fixed, names, diags)? {
+        if draft.option(word, &mut words, fixed, cx)? {
             continue;
         }
-        let bad = draft.to.is_some() || words::prefix(word, draft.v6, &mut Diagnostics::default()).is_none();
+        let bad = draft.to.is_some() || !words::is_prefix(word);
         if bad {
-            words::unknown("route", word, &keywords::ROUTE_OPTIONS, "the route is ignored", diags);
+            words::unknown("route", word, &keywords::ROUTE_OPTIONS, "the route is ignored", cx);
             return None;
         }
-        draft.to = Some((words::prefix(word, draft.v6, diags)?, word.is("default") || word.is("all")));
+        draft.to = Some((words::prefix(word, draft.v6, cx)?, word.is("default") || word.is("all")));
     }
-    draft.finish(stmt, diags)
+    draft.finish(stmt, cx)
 }
 
 fn kind(word: keywords::RouteType) -> RouteKind {
@@ -109,61 +105,54 @@ fn metric(word: keywords::RouteMetric) -> RouteMetric {
 
 impl Draft {
     /// Read one option. `None` gives the route up, `Some(false)` says that the word is no option here.
-    fn option(
-        &mut self,
-        word: &Word,
-        words: &mut Words<'_>,
-        fixed: bool,
-        names: &mut Names,
-        diags: &mut Diagnostics,
-    ) -> Option<bool> {
+    fn option(&mut self, word: &Word, words: &mut Words<'_>, fixed: bool, cx: &mut Context) -> Option<bool> {
         let Some(option) = Keyword::parse(&word.text()) else { return Some(false) };
         match option {
             // Behind the destination it would be another one.
             Keyword::RouteType(_) if self.to.is_some() => return Some(false),
             Keyword::TrackGroup if !fixed => return Some(false),
             Keyword::RouteType(found) => self.kind = Some(kind(found)),
-            Keyword::RouteMetric(found) => self.metric(metric(found), word, words, diags),
-            Keyword::RouteHop(option) => self.hop(option, word, words, names, diags)?,
+            Keyword::RouteMetric(found) => self.metric(metric(found), word, words, cx),
+            Keyword::RouteHop(option) => self.hop(option, word, words, cx)?,
             Keyword::Inet => self.v6 = Some(false),
             Keyword::Inet6 => self.v6 = Some(true),
-            Keyword::To => self.to = Some(self.destination(word, words, diags)?),
+            Keyword::To => self.to = Some(self.destination(word, words, cx)?),
             Keyword::From => {
-                self.from = Some(words::prefix(words.argument(word, diags)?, Some(true), diags)?);
+                self.from = Some(words::prefix(words.argument(word, cx)?, Some(true), cx)?);
             }
-            Keyword::Src => self.source = Some(address(words.argument(word, diags)?, diags)?),
-            Keyword::Table => self.table = Some(named(List::Tables, word, words, names, diags)?),
-            Keyword::Vrf => self.vrf = Some(value::interface(words.argument(word, diags)?, diags)?),
+            Keyword::Src => self.source = Some(address(words.argument(word, cx)?, cx)?),
+            Keyword::Table => self.table = Some(named(List::Tables, word, words, cx)?),
+            Keyword::Vrf => self.vrf = Some(value::interface(words.argument(word, cx)?, cx)?),
             Keyword::Metric | Keyword::Priority | Keyword::Preference => {
-                self.metric = Some(small(words.number(word, 0..=u64::from(u32::MAX), diags)?));
+                self.metric = Some(small(words.number(word, 0..=u64::from(u32::MAX), cx)?));
             }
-            Keyword::Scope => self.scope = Some(byte(named(List::Scopes, word, words, names, diags)?)),
+            Keyword::Scope => self.scope = Some(byte(named(List::Scopes, word, words, cx)?)),
             Keyword::Protocol => {
-                self.protocol = Some(byte(named(List::Protocols, word, words, names, diags)?));
+                self.protocol = Some(byte(named(List::Protocols, word, words, cx)?));
             }
             Keyword::Tos | Keyword::Dsfield => {
-                self.tos = byte(named(List::Dsfield, word, words, names, diags)?);
+                self.tos = byte(named(List::Dsfield, word, words, cx)?);
             }
-            Keyword::Pref => self.preference = preference(words.argument(word, diags)?, diags),
+            Keyword::Pref => self.preference = preference(words.argument(word, cx)?, cx),
             Keyword::Expires => {
-                self.expires = Some(small(words.number(word, 0..=u64::from(u32::MAX), diags)?));
+                self.expires = Some(small(words.number(word, 0..=u64::from(u32::MAX), cx)?));
             }
-            Keyword::TtlPropagate => self.ttl_propagate = enabled(words.argument(word, diags)?, diags),
+            Keyword::TtlPropagate => self.ttl_propagate = enabled(words.argument(word, cx)?, cx),
             Keyword::Features if words.take("ecn") => self.metrics.ecn = true,
             Keyword::Features => {
                 let message = "`features` knows only ecn";
-                diags.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("ignored"));
+                cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("ignored"));
                 words.next();
             }
             Keyword::Congctl => {
                 words.take("lock");
-                self.metrics.congctl = Some(words.argument(word, diags)?.text().into_owned());
+                self.metrics.congctl = Some(words.argument(word, cx)?.text().into_owned());
             }
             Keyword::Append => self.append = true,
             Keyword::NoTrack => self.no_track = true,
-            Keyword::TrackGroup => self.track_group = Some(words.argument(word, diags)?.text().into_owned()),
+            Keyword::TrackGroup => self.track_group = Some(words.argument(word, cx)?.text().into_owned()),
             Keyword::Nexthop => self.hops.push(NextHop { weight: 1, ..NextHop::default() }),
-            Keyword::Or => self.second_way(word, words, diags)?,
+            Keyword::Or => self.second_way(word, words, cx)?,
         }
         Some(true)
     }
@@ -173,25 +162,25 @@ impl Draft {
         &mut self,
         option: &Word,
         words: &mut Words<'_>,
-        diags: &mut Diagnostics,
+        cx: &mut Context,
     ) -> Option<(Prefix, bool)> {
         if let Some(found) = words.peek().and_then(|word| keywords::RouteType::parse(&word.text())) {
             self.kind = Some(kind(found));
             words.next();
         }
-        let word = words.argument(option, diags)?;
-        Some((words::prefix(word, self.v6, diags)?, word.is("default") || word.is("all")))
+        let word = words.argument(option, cx)?;
+        Some((words::prefix(word, self.v6, cx)?, word.is("default") || word.is("all")))
     }
 
     /// `or ADDRESS`.
-    fn second_way(&mut self, option: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<()> {
+    fn second_way(&mut self, option: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<()> {
         let message = "`or` in a route is out of date";
-        diags.push(
+        cx.push(
             Diagnostic::note(codes::NOT_NEEDED, option.span, message)
                 .cause("it means a second way of equal weight")
                 .help("write nexthop via ADDRESS nexthop via ADDRESS"),
         );
-        let via = address(words.argument(option, diags)?, diags)?;
+        let via = address(words.argument(option, cx)?, cx)?;
         if self.hops.is_empty() {
             self.hops.push(NextHop { weight: 1, ..self.first.clone() });
         }
@@ -201,14 +190,7 @@ impl Draft {
 
     /// An option of the way that is being described: the last `nexthop`, or else the route itself. `None` gives the
     /// route up.
-    fn hop(
-        &mut self,
-        option: RouteHop,
-        word: &Word,
-        words: &mut Words<'_>,
-        names: &mut Names,
-        diags: &mut Diagnostics,
-    ) -> Option<()> {
+    fn hop(&mut self, option: RouteHop, word: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<()> {
         if self.hops.is_empty() {
             self.first_set |= matches!(
                 option,
@@ -222,10 +204,10 @@ impl Draft {
                 if !words.take("inet6") {
                     words.take("inet");
                 }
-                hop.via = Some(address(words.argument(word, diags)?, diags)?);
+                hop.via = Some(address(words.argument(word, cx)?, cx)?);
             }
             RouteHop::Dev | RouteHop::Oif => {
-                let name = value::interface(words.argument(word, diags)?, diags)?;
+                let name = value::interface(words.argument(word, cx)?, cx)?;
                 if or {
                     // A device behind `or` belongs to both ways.
                     for hop in &mut self.hops {
@@ -238,12 +220,12 @@ impl Draft {
             RouteHop::Onlink => hop.onlink = true,
             RouteHop::Pervasive => hop.pervasive = true,
             RouteHop::Weight => {
-                let weight = words.number(word, 1..=256, diags)?;
+                let weight = words.number(word, 1..=256, cx)?;
                 hop.weight = u16::try_from(weight).unwrap_or(1);
             }
-            RouteHop::Encap => hop.encap = Some(encap::lower(word, words, diags)?),
+            RouteHop::Encap => hop.encap = Some(encap::lower(word, words, cx)?),
             RouteHop::Realms => {
-                let found = realms(word, words, names, diags)?;
+                let found = realms(word, words, cx)?;
                 match self.hops.last_mut() {
                     Some(hop) => hop.realms = Some(found),
                     None => self.realms = Some(found),
@@ -253,11 +235,11 @@ impl Draft {
         Some(())
     }
 
-    fn metric(&mut self, metric: RouteMetric, option: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
+    fn metric(&mut self, metric: RouteMetric, option: &Word, words: &mut Words<'_>, cx: &mut Context) {
         if words.take("lock") {
             self.metrics.locked.push(metric);
         }
-        let Some(word) = words.argument(option, diags) else { return };
+        let Some(word) = words.argument(option, cx) else { return };
         let most = match metric {
             RouteMetric::Hoplimit => 255,
             RouteMetric::Quickack | RouteMetric::FastopenNoCookie => 1,
@@ -269,23 +251,23 @@ impl Draft {
             RouteMetric::RtoMin => time(word, 1),
             _ => None,
         };
-        let number = number.or_else(|| words::number(word, &option.text(), 0..=most, diags));
+        let number = number.or_else(|| words::number(word, &option.text(), 0..=most, cx));
         if let Some(number) = number {
             self.metrics.values.retain(|(other, _)| *other != metric);
             self.metrics.values.push((metric, small(number)));
         }
     }
 
-    fn finish(mut self, stmt: &Statement, diags: &mut Diagnostics) -> Option<Route> {
-        let give_up = |message: &str, help: &str, diags: &mut Diagnostics| {
-            diags.push(
+    fn finish(mut self, stmt: &Statement, cx: &mut Context) -> Option<Route> {
+        let give_up = |message: &str, help: &str, cx: &mut Context| {
+            cx.push(
                 Diagnostic::error(codes::BAD_ROUTE, stmt.span(), message.to_owned())
                     .cause("the route is ignored")
                     .help(help.to_owned()),
             );
         };
         let Some((mut to, default)) = self.to else {
-            give_up("the route has no destination", "write PREFIX via ADDRESS dev INTERFACE", diags);
+            give_up("the route has no destination", "write PREFIX via ADDRESS dev INTERFACE", cx);
             return None;
         };
         let hints = self.first.via.into_iter().chain(self.hops.iter().filter_map(|hop| hop.via));
@@ -301,11 +283,7 @@ impl Draft {
             || self.from.is_some_and(|from| other(from.address))
             || (family == Family::V6 && vias().any(|via| via.is_ipv4()));
         if foreign {
-            give_up(
-                "IPv4 and IPv6 addresses in one route",
-                "write a route of its own for each family",
-                diags,
-            );
+            give_up("IPv4 and IPv6 addresses in one route", "write a route of its own for each family", cx);
             return None;
         }
         let kind = self.kind.unwrap_or_default();
@@ -319,11 +297,11 @@ impl Draft {
         } else if nowhere && (self.first_set || !hops.is_empty()) {
             let message = "a route that drops packets goes nowhere";
             let finding = Diagnostic::warning(codes::BAD_ROUTE, stmt.span(), message);
-            diags.push(finding.cause("via, dev and nexthop are ignored"));
+            cx.push(finding.cause("via, dev and nexthop are ignored"));
             hops.clear();
         }
         self.metrics.values.sort_unstable();
-        self.untracked(stmt, &hops, diags);
+        self.untracked(stmt, &hops, cx);
         Some(Route {
             kind,
             family,
@@ -345,14 +323,14 @@ impl Draft {
             append: self.append,
             no_track: self.no_track,
             track_group: self.track_group,
-            place: diags.sources.place(stmt.keyword().span),
+            place: cx.place(stmt.keyword().span),
         })
     }
 }
 
 impl Draft {
     /// What keepalived does not track, so that its disappearance is nobody's business (2.2.7, tried).
-    fn untracked(&mut self, stmt: &Statement, hops: &[NextHop], diags: &mut Diagnostics) {
+    fn untracked(&mut self, stmt: &Statement, hops: &[NextHop], cx: &mut Context) {
         if self.no_track {
             return;
         }
@@ -360,13 +338,13 @@ impl Draft {
         if !on_device {
             self.no_track = true;
             let message = "the route is not tracked: it has not exactly one way with a device";
-            diags.push(
+            cx.push(
                 Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
                     .cause("its disappearance is not noticed, in keepalived neither")
                     .help("add dev INTERFACE, or no_track if that is what you want"),
             );
         } else if self.protocol.take_if(|protocol| *protocol != KEEPALIVED).is_some() {
-            other_protocol(stmt, "route", diags);
+            other_protocol(stmt, "route", cx);
         }
     }
 }
@@ -375,38 +353,38 @@ impl Draft {
 pub(super) const KEEPALIVED: u8 = 18;
 
 /// Say that what is tracked must be recognised as ours.
-pub(super) fn other_protocol(stmt: &Statement, what: &str, diags: &mut Diagnostics) {
+pub(super) fn other_protocol(stmt: &Statement, what: &str, cx: &mut Context) {
     let message = format!("a {what} that is tracked cannot have a protocol of its own");
-    diags.push(
+    cx.push(
         Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
             .cause(format!("protocol {KEEPALIVED} (keepalived) is used"))
             .help("add no_track to keep the protocol"),
     );
 }
 
-fn address(word: &Word, diags: &mut Diagnostics) -> Option<IpAddr> {
-    value::address(word, "the line is ignored", diags)
+fn address(word: &Word, cx: &mut Context) -> Option<IpAddr> {
+    value::address(word, "the line is ignored", cx)
 }
 
 /// Router preference, as netlink has it.
-fn preference(word: &Word, diags: &mut Diagnostics) -> Option<u8> {
+fn preference(word: &Word, cx: &mut Context) -> Option<u8> {
     match &*word.bytes {
         b"medium" => Some(0),
         b"high" => Some(1),
         b"low" => Some(3),
         _ => {
-            value::bad_word(word, &["low", "medium", "high"], "the default is used", diags);
+            value::bad_word(word, &["low", "medium", "high"], "the default is used", cx);
             None
         }
     }
 }
 
-fn enabled(word: &Word, diags: &mut Diagnostics) -> Option<bool> {
+fn enabled(word: &Word, cx: &mut Context) -> Option<bool> {
     match &*word.bytes {
         b"enabled" => Some(true),
         b"disabled" => Some(false),
         _ => {
-            value::bad_word(word, &["enabled", "disabled"], "ignored", diags);
+            value::bad_word(word, &["enabled", "disabled"], "ignored", cx);
             None
         }
     }
@@ -423,18 +401,12 @@ pub(super) fn byte(value: u32) -> u8 {
 }
 
 /// A number, or a name that stands for one.
-pub(super) fn named(
-    list: List,
-    option: &Word,
-    words: &mut Words<'_>,
-    names: &mut Names,
-    diags: &mut Diagnostics,
-) -> Option<u32> {
-    let word = words.argument(option, diags)?;
-    let found = names.find(list, word);
+pub(super) fn named(list: List, option: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<u32> {
+    let word = words.argument(option, cx)?;
+    let found = cx.names.find(list, word);
     if found.is_none() {
         let message = format!("{} `{}` is unknown", option.text(), word.text());
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::BAD_WORD, word.span, message)
                 .cause("the line is ignored")
                 .help("write its number, or add the name to the files in /etc/iproute2"),
@@ -444,17 +416,12 @@ pub(super) fn named(
 }
 
 /// `realms [FROM/]TO`: the source's realm in the upper half.
-pub(super) fn realms(
-    option: &Word,
-    words: &mut Words<'_>,
-    names: &mut Names,
-    diags: &mut Diagnostics,
-) -> Option<u32> {
-    let word = words.argument(option, diags)?;
+pub(super) fn realms(option: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<u32> {
+    let word = words.argument(option, cx)?;
     let text = word.text();
     let mut half = |part: &str| {
         let word = Word { bytes: part.as_bytes().into(), ..word.clone() };
-        names.find(List::Realms, &word)
+        cx.names.find(List::Realms, &word)
     };
     let found = match text.split_once('/') {
         Some((from, to)) => half(from).zip(half(to)).map(|(from, to)| from << 16 | to),
@@ -462,7 +429,7 @@ pub(super) fn realms(
     };
     if found.is_none() {
         let message = format!("realms `{text}` is not [FROM/]TO");
-        diags.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("the line is ignored"));
+        cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("the line is ignored"));
     }
     found
 }

@@ -8,7 +8,7 @@ pub(super) const BUFFERS: &str =
 pub(super) const AUTO: &str = "the daemon is real-time from the start, where the system lets it";
 pub(super) const RTTIME: &str = "a daemon that is killed for running long hands nothing over; one whose loop hangs loses its lease instead";
 pub(super) const SNMP: &str =
-    "SNMP is not done; `metrics ADDRESS:PORT` and `xvrrp status --json` have the numbers";
+    "SNMP is not done; `xvrrp status --json` and `xvrrp counters --json` have the numbers";
 pub(super) const DBUS: &str = "D-Bus is not done; use notify scripts, a FIFO or `xvrrp status --json`";
 pub(super) const IPTABLES: &str =
     "no iptables chain or ipset is needed: no_accept works in XDP, else through nftables";

@@ -48,7 +48,7 @@ pub(super) fn check(draft: &mut Draft, family: Family, name: &str, at: Span, cx:
             let message = format!("{} is of another family than the addresses above", vip.address);
             cx.push(
                 Diagnostic::error(codes::MIXED_FAMILIES, *span, message)
-                    .cause("ignored: one instance advertises one family")
+                    .label("ignored: one instance advertises one family")
                     .help("write it into virtual_ipaddress_excluded, or into an instance of its own"),
             );
         }
@@ -58,13 +58,13 @@ pub(super) fn check(draft: &mut Draft, family: Family, name: &str, at: Span, cx:
         && family == Family::V4
     {
         let message = "native_ipv6 with IPv4 addresses";
-        cx.push(Diagnostic::error(codes::MIXED_FAMILIES, span, message).cause("native_ipv6 is ignored"));
+        cx.push(Diagnostic::error(codes::MIXED_FAMILIES, span, message).label("native_ipv6 is ignored"));
     }
     if draft.vips.is_empty() {
         let message = format!("instance `{name}` has no virtual address");
         cx.push(
             Diagnostic::warning(codes::NO_VIP, at, message)
-                .cause("it elects a master, which then has nothing to serve")
+                .label("it elects a master, which then has nothing to serve")
                 .help("add a virtual_ipaddress block"),
         );
     }
@@ -84,7 +84,7 @@ fn overflow(draft: &mut Draft, most: usize, cx: &mut Context) {
         let message = format!("an advert holds {most} addresses, and these are {}", most + rest.len());
         cx.push(
             Diagnostic::warning(codes::TOO_MANY_VIPS, *span, message)
-                .cause("from here on they are treated as virtual_ipaddress_excluded")
+                .label("from here on they are treated as virtual_ipaddress_excluded")
                 .help("move them there; they are added and removed just the same"),
         );
     }
@@ -110,7 +110,7 @@ pub(super) fn unicast(
         let message = "a unicast keyword without a unicast peer";
         cx.push(
             Diagnostic::note(codes::UNICAST_WITHOUT_PEER, keyword, message)
-                .cause("the instance stays in FAULT, as unicast_fault_no_peer says")
+                .label("the instance stays in FAULT, as unicast_fault_no_peer says")
                 .help("add a unicast_peer block with the other routers' addresses"),
         );
         return None;
@@ -122,7 +122,7 @@ pub(super) fn unicast(
                 keyword,
                 "a unicast keyword without a unicast peer",
             )
-            .cause("the instance uses multicast, as keepalived does")
+            .label("the instance uses multicast, as keepalived does")
             .help("add a unicast_peer block with the other routers' addresses"),
         );
         return None;
@@ -152,7 +152,7 @@ pub(super) fn check_source(
     if unicast {
         cx.push(
             Diagnostic::note(codes::NOT_NEEDED, keyword, "`check_source` has no effect beside unicast_peer")
-                .cause("it is for instances that use multicast")
+                .label("it is for instances that use multicast")
                 .help("write check_unicast_src"),
         );
         return Ok(Vec::new());
@@ -171,7 +171,7 @@ pub(super) fn check_source(
                 keyword,
                 format!("`check_source` of `{name}` names no router"),
             )
-            .cause("the instance does not run: it would hear nobody and be master beside others")
+            .label("the instance does not run: it would hear nobody and be master beside others")
             .help("write the addresses that the other routers send adverts from"),
         );
         return Err(());

@@ -87,7 +87,7 @@ pub(super) fn lower<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<(Bfd, &
         let message = format!("bfd_instance `{}` is only for load balancing", bfd.name);
         cx.push(
             Diagnostic::note(codes::NOT_NEEDED, span, message)
-                .cause("the block is skipped: no instance can track it")
+                .label("the block is skipped: no instance can track it")
                 .help("remove `checker`, or add `vrrp`"),
         );
         return None;
@@ -96,7 +96,7 @@ pub(super) fn lower<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<(Bfd, &
         let message = format!("bfd_instance `{}` has no neighbor_ip", bfd.name);
         cx.push(
             Diagnostic::error(codes::TRACKER_INCOMPLETE, name.span, message)
-                .cause("the block is skipped")
+                .label("the block is skipped")
                 .help("add a line such as: neighbor_ip 192.0.2.2"),
         );
         return None;
@@ -109,7 +109,7 @@ pub(super) fn lower<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<(Bfd, &
             bfd.source = Some(address);
         } else {
             let message = format!("source_ip {address} is of another family than the neighbour");
-            cx.push(Diagnostic::error(codes::BAD_ADDRESS, span, message).cause("the block is skipped"));
+            cx.push(Diagnostic::error(codes::BAD_ADDRESS, span, message).label("the block is skipped"));
             return None;
         }
     }
@@ -126,7 +126,7 @@ fn interval(stmt: &Statement, cx: &mut Context) -> Option<Duration> {
     let message = format!("{} `{}` is not a time in milliseconds", stmt.keyword().text(), word.text());
     cx.push(
         Diagnostic::error(codes::BAD_NUMBER, word.span, message)
-            .cause("the default is used")
+            .label("the default is used")
             .help("write milliseconds from 1 to 4294967"),
     );
     None

@@ -63,7 +63,7 @@ pub(super) fn lower<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<(Check,
         let message = format!("timeout {timeout:?} is longer than interval {interval:?}");
         cx.push(
             Diagnostic::warning(codes::BAD_NUMBER, name.span, message)
-                .cause(format!("{interval:?} is used: one probe ends before the next one starts")),
+                .label(format!("{interval:?} is used: one probe ends before the next one starts")),
         );
         timeout = interval;
     }
@@ -73,7 +73,7 @@ pub(super) fn lower<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<(Check,
         let message = format!("vrrp_check `{}` checks nothing", name.text());
         cx.push(
             Diagnostic::error(codes::TRACKER_INCOMPLETE, name.span, message)
-                .cause("the block is skipped")
+                .label("the block is skipped")
                 .help("add a line such as: tcp 127.0.0.1:80, or http http://127.0.0.1/health"),
         );
         return None;
@@ -91,7 +91,7 @@ impl Draft {
             let message = format!("unknown keyword `{}`", word.text());
             cx.push(
                 Diagnostic::warning(codes::UNKNOWN_KEYWORD, word.span, message)
-                    .cause("ignored")
+                    .label("ignored")
                     .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
             );
             return;
@@ -122,7 +122,7 @@ impl Draft {
                 if body.bytes.is_empty() || body.bytes.len() > MAX_BODY {
                     let message =
                         format!("body has {} bytes; 1 to {MAX_BODY} are looked for", body.bytes.len());
-                    cx.push(Diagnostic::error(codes::BAD_WORD, body.span, message).cause("ignored"));
+                    cx.push(Diagnostic::error(codes::BAD_WORD, body.span, message).label("ignored"));
                 } else {
                     self.body = Some(body.text().into_owned());
                 }
@@ -149,7 +149,7 @@ impl Draft {
         let long = path.bytes.len() > MAX_SOCKET;
         if long {
             let message = format!("a socket's path has at most {MAX_SOCKET} bytes");
-            cx.push(Diagnostic::error(codes::NAME_TOO_LONG, path.span, message).cause("ignored"));
+            cx.push(Diagnostic::error(codes::NAME_TOO_LONG, path.span, message).label("ignored"));
         }
         let path = value::absolute(path, "ignored", cx).filter(|_| !long);
         self.probe(word, path.map(Probe::Unix), cx);
@@ -162,7 +162,7 @@ impl Draft {
             let message = format!("`{text}` is no name of a process");
             cx.push(
                 Diagnostic::error(codes::NAME_TOO_LONG, name.span, message)
-                    .cause("ignored")
+                    .label("ignored")
                     .help(format!("write it as /proc/PID/comm has it: at most {MAX_COMM} bytes, no path")),
             );
         } else {
@@ -175,7 +175,7 @@ impl Draft {
             let message = format!("a second thing to check, `{}`", word.text());
             cx.push(
                 Diagnostic::error(codes::REPEATED_KEYWORD, word.span, message)
-                    .cause("ignored: a check does one thing")
+                    .label("ignored: a check does one thing")
                     .help("write a vrrp_check block of its own for it, and track both"),
             );
             return;
@@ -190,7 +190,7 @@ impl Draft {
             let message = format!("`{}` is not HOST:PORT", to.text());
             cx.push(
                 Diagnostic::error(codes::BAD_ADDRESS, to.span, message)
-                    .cause("ignored")
+                    .label("ignored")
                     .help("write such as 127.0.0.1:80, [::1]:80 or localhost:80"),
             );
         }
@@ -204,7 +204,7 @@ impl Draft {
             let message = format!("`{}` is not a URL that can be checked", url.text());
             cx.push(
                 Diagnostic::error(codes::BAD_ADDRESS, url.span, message)
-                    .cause("ignored")
+                    .label("ignored")
                     .help("write such as http://127.0.0.1:8080/health or https://www.example.com/"),
             );
         }
@@ -227,7 +227,7 @@ impl Draft {
                         let message = format!("`{part}` is no range of status codes");
                         cx.push(
                             Diagnostic::error(codes::BAD_NUMBER, next.span, message)
-                                .cause("ignored")
+                                .label("ignored")
                                 .help("write codes from 100 to 599, such as 200-299 or 204"),
                         );
                     }
@@ -236,7 +236,7 @@ impl Draft {
         }
         if self.status.len() == before {
             let message = "`status` lacks its codes";
-            cx.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).cause("ignored"));
+            cx.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).label("ignored"));
         }
     }
 
@@ -252,7 +252,7 @@ impl Draft {
         let Probe::Http(http) = &mut probe else {
             if let Some(word) = self.http_only {
                 let message = format!("`{}` belongs to `http`", word.text());
-                cx.push(Diagnostic::warning(codes::NOT_NEEDED, word.span, message).cause("ignored"));
+                cx.push(Diagnostic::warning(codes::NOT_NEEDED, word.span, message).label("ignored"));
             }
             return Some(probe);
         };
@@ -280,7 +280,7 @@ fn header(word: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<String
         return Some(text.into_owned());
     }
     let message = format!("`{text}` is no name of a host");
-    cx.push(Diagnostic::error(codes::BAD_WORD, argument.span, message).cause("ignored"));
+    cx.push(Diagnostic::error(codes::BAD_WORD, argument.span, message).label("ignored"));
     None
 }
 
@@ -361,7 +361,7 @@ fn time(word: &Word, words: &mut Words<'_>, range: (u64, u64), cx: &mut Context)
     let (low, high) = (Duration::from_micros(range.0), Duration::from_micros(range.1));
     cx.push(
         Diagnostic::error(codes::BAD_NUMBER, argument.span, message)
-            .cause("the default is used")
+            .label("the default is used")
             .help(format!("write {low:?} to {high:?}, such as 100ms or 1s")),
     );
     None

@@ -313,7 +313,7 @@ fn loopback(name: &str, word: &Word, cx: &mut Context) -> bool {
     if name == "lo" {
         cx.push(
             Diagnostic::error(codes::NO_INTERFACE, word.span, "`lo` cannot carry VRRP")
-                .cause("the instance does not run: no other router is behind the loopback interface")
+                .label("the instance does not run: no other router is behind the loopback interface")
                 .help("write the interface that the other routers are on; `dev lo` behind an address puts it on lo"),
         );
     }
@@ -362,7 +362,7 @@ fn dedupe(list: &mut Vec<Placed<Vip>>, cx: &mut Context) {
                 let message = format!("{} stands twice", vip.address);
                 cx.push(
                     Diagnostic::note(codes::DUPLICATE_VIP, *span, message)
-                        .cause("it is added once; adverts carry it as often as it stands here, as keepalived's do")
+                        .label("it is added once; adverts carry it as often as it stands here, as keepalived's do")
                         .related(*earlier, "the first one stands at"),
                 );
                 false

@@ -32,7 +32,7 @@ pub(super) fn lower(option: &Word, words: &mut Words<'_>, cx: &mut Context) -> O
                     let message = format!("`{text}` is no ILA locator");
                     cx.push(
                         Diagnostic::error(codes::BAD_ADDRESS, word.span, message)
-                            .cause("the route is ignored")
+                            .label("the route is ignored")
                             .help("write four groups of hexadecimal digits, such as 2001:db8:0:1"),
                     );
                     None
@@ -57,7 +57,7 @@ fn mpls(kind: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<Encap> {
         let message = format!("`{}` is no list of MPLS labels", word.text());
         cx.push(
             Diagnostic::error(codes::BAD_NUMBER, word.span, message)
-                .cause("the route is ignored")
+                .label("the route is ignored")
                 .help("write labels from 0 to 1048575 with slashes between them"),
         );
         return None;
@@ -81,7 +81,7 @@ fn ip(words: &mut Words<'_>, v6: bool, cx: &mut Context) -> Option<Encap> {
                 return Some(address);
             }
             let message = format!("{address} is of another family than the tunnel");
-            cx.push(Diagnostic::error(codes::BAD_ADDRESS, word.span, message).cause("the route is ignored"));
+            cx.push(Diagnostic::error(codes::BAD_ADDRESS, word.span, message).label("the route is ignored"));
             None
         };
         let number = |words: &mut Words<'_>, most: u64, cx: &mut Context| {

@@ -89,7 +89,7 @@ fn time(stmt: &Statement, least: u64, most: u64, cx: &mut Context) -> Option<Dur
         Duration::from_micros(least),
         Duration::from_micros(most)
     );
-    cx.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).cause("ignored").help(help));
+    cx.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).label("ignored").help(help));
     None
 }
 
@@ -101,7 +101,7 @@ fn secret(word: &Word, cx: &mut Context) -> Option<FastKey> {
     // The word is a secret that was mistyped, so it is not repeated.
     let message = format!("fast_key has {} characters", word.bytes.len());
     cx.push(
-        Diagnostic::error(codes::BAD_WORD, word.span, message).cause("probes are not authenticated").help(format!(
+        Diagnostic::error(codes::BAD_WORD, word.span, message).label("probes are not authenticated").help(format!(
             "write {SHORTEST_KEY} to {LONGEST_KEY}, such as `openssl rand -hex 16` prints, the same on all routers"
         )),
     );

@@ -34,7 +34,7 @@ pub(super) fn lower<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<(TrackF
         let message = format!("track_file `{}` names no file", name.text());
         cx.push(
             Diagnostic::error(codes::TRACKER_INCOMPLETE, name.span, message)
-                .cause("the block is skipped")
+                .label("the block is skipped")
                 .help("add a line such as: file \"/run/keepalived/maintenance\""),
         );
         return None;

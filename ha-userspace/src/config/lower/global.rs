@@ -221,7 +221,7 @@ fn max_auto_priority(stmt: &Statement, cx: &mut Context) {
             stmt.keyword().span,
             "max_auto_priority does not bound VRRP priorities",
         )
-        .cause("it limits keepalived's real-time scheduling priority, which xvrrp does not need")
+        .label("it limits keepalived's real-time scheduling priority, which xvrrp does not need")
         .help("to bound what trackers do, give them smaller weights"),
     );
 }

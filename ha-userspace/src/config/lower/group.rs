@@ -81,7 +81,7 @@ pub(super) fn sync(
                 let message = "global_tracking is out of date";
                 cx.push(
                     Diagnostic::warning(codes::NOT_NEEDED, stmt.keyword().span, message)
-                        .cause("what one member tracks counts for all")
+                        .label("what one member tracks counts for all")
                         .help("write track_interface, track_script and so on into the group"),
                 );
             }
@@ -110,7 +110,7 @@ fn newcomers(stmt: &Statement, members: &mut Members<'_>, cx: &mut Context) -> V
             let message = format!("`{text}` is in a sync group already");
             cx.push(
                 Diagnostic::error(codes::GROUP_MEMBER, word.span, message)
-                    .cause("ignored here")
+                    .label("ignored here")
                     .related(*first, "it was put into one at"),
             );
             continue;
@@ -128,7 +128,7 @@ fn enough(group: &SyncGroup, listed: Span, name: Span, cx: &mut Context) -> bool
             let message = format!("sync group `{}` has no member that runs", group.name);
             cx.push(
                 Diagnostic::error(codes::GROUP_MEMBER, listed, message)
-                    .cause("the group is ignored")
+                    .label("the group is ignored")
                     .help("name its instances: group { VI_1 VI_2 }, each on a line of its own"),
             );
             false
@@ -137,7 +137,7 @@ fn enough(group: &SyncGroup, listed: Span, name: Span, cx: &mut Context) -> bool
             let message = format!("sync group `{}` has only one member, `{only}`", group.name);
             cx.push(
                 Diagnostic::warning(codes::GROUP_MEMBER, name, message)
-                    .cause("there is nothing to synchronise"),
+                    .label("there is nothing to synchronise"),
             );
             true
         }
@@ -171,7 +171,7 @@ fn member(word: &Word, what: &str, members: &Members<'_>, cx: &mut Context) -> b
     };
     cx.push(
         Diagnostic::error(codes::GROUP_MEMBER, word.span, message)
-            .cause("ignored")
+            .label("ignored")
             .maybe_help(help.or_else(|| Some("name a vrrp_instance of this configuration".to_owned()))),
     );
     false
@@ -228,7 +228,7 @@ pub(super) fn garp(
                 let message = format!("`{interface}` is in a garp_group already");
                 cx.push(
                     Diagnostic::error(codes::GROUP_MEMBER, word.span, message)
-                        .cause("ignored here")
+                        .label("ignored here")
                         .related(*first, "it was put into one at"),
                 );
                 continue;
@@ -241,7 +241,7 @@ pub(super) fn garp(
         let message = "a garp_group needs an interface and an interval";
         cx.push(
             Diagnostic::warning(codes::TRACKER_INCOMPLETE, stmt.keyword().span, message)
-                .cause("the group is ignored")
+                .label("the group is ignored")
                 .help("add interface NAME and garp_interval SECONDS"),
         );
         return None;
@@ -257,7 +257,7 @@ pub(super) fn delays(stmt: &Statement, out: &mut Vec<InterfaceDelay>, cx: &mut C
         let Some(interface) = value::interface(word, cx) else { continue };
         let Some(first) = stmt.args().first() else {
             let message = format!("`{interface}` lacks its delay");
-            cx.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).cause("ignored"));
+            cx.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).label("ignored"));
             continue;
         };
         value::extra(stmt, 2, cx);
@@ -282,12 +282,12 @@ pub(super) fn weights(group: &SyncGroup, instance: &str, trackers: &mut TrackDra
     if group.tracking_weight {
         return;
     }
-    let mut say = |span: Span, what: &str, name: &str, cause: &str| {
+    let mut say = |span: Span, what: &str, name: &str, label: &str| {
         let message =
             format!("{what} `{name}` of `{instance}` has a weight, and `{}` allows none", group.name);
         cx.push(
             Diagnostic::warning(codes::GROUP_WEIGHT, span, message)
-                .cause(cause.to_owned())
+                .label(label.to_owned())
                 .help("track it in the vrrp_sync_group, or with weight 0"),
         );
     };

@@ -103,7 +103,7 @@ fn key(stmt: &Statement, draft: &mut HmacDraft, cx: &mut Context) {
         let message = format!("key {id} stands twice");
         cx.push(
             Diagnostic::error(codes::HMAC_UNUSABLE, number.span, message)
-                .cause("the first one counts")
+                .label("the first one counts")
                 .related(*first, "the first one stands at")
                 .help("give every key a number of its own"),
         );
@@ -115,7 +115,7 @@ fn key(stmt: &Statement, draft: &mut HmacDraft, cx: &mut Context) {
             draft.bad.push(id);
             cx.push(
                 Diagnostic::error(codes::HMAC_UNUSABLE, word.span, format!("key {id} cannot be used"))
-                    .cause(why)
+                    .label(why)
                     .help(format!(
                         "write {MIN_KEY} to {MAX_KEY} bytes, such as hex: with what `openssl rand -hex 32` prints, or \
                          file: with the path of a file that holds them"
@@ -136,7 +136,7 @@ fn read(word: &Word, cx: &mut Context) -> Result<Key, String> {
     if let Some(exposed) = exposed {
         cx.push(
             Diagnostic::warning(codes::KEY_FILE_OPEN, word.span, format!("the key file {path} {exposed}"))
-                .cause("it is used all the same, as by keepalived")
+                .label("it is used all the same, as by keepalived")
                 .help(format!("run: chown root: {path} && chmod 600 {path}")),
         );
     }
@@ -184,7 +184,7 @@ pub(super) fn finish(
         };
         cx.push(
             Diagnostic::error(codes::HMAC_UNUSABLE, at, message)
-                .cause(format!("instance `{name}` runs without authentication, as in keepalived"))
+                .label(format!("instance `{name}` runs without authentication, as in keepalived"))
                 .help("write a line key NUMBER VALUE, and the same number behind active_key"),
         );
         return HmacSetting::Unusable;
@@ -193,7 +193,7 @@ pub(super) fn finish(
         && let Some((_, at)) = draft.window
     {
         let message = "time_window means nothing with anti_replay monotonic";
-        cx.push(Diagnostic::note(codes::NOT_NEEDED, at, message).cause("no clock is looked at"));
+        cx.push(Diagnostic::note(codes::NOT_NEEDED, at, message).label("no clock is looked at"));
     }
     let mut mode = draft.mode.map(|(mode, _)| mode).unwrap_or_default();
     if let Some(strict) = strict
@@ -202,7 +202,7 @@ pub(super) fn finish(
         let message = format!("mode {} is reset to enforce by strict mode", mode.word());
         cx.push(
             Diagnostic::warning(codes::STRICT_RESETS, at, message)
-                .cause("adverts without a trailer are dropped")
+                .label("adverts without a trailer are dropped")
                 .related(strict, "strict mode is set at"),
         );
         mode = Mode::Enforce;

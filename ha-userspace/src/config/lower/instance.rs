@@ -172,7 +172,7 @@ fn own_interface(trackers: &mut TrackDraft, interface: &str, cx: &mut Context) {
             let message = format!("`{interface}` is the instance's own interface");
             cx.push(
                 Diagnostic::warning(codes::NOT_TRACKED, *span, message)
-                    .cause("ignored in track_interface, as in keepalived: it is tracked anyway")
+                    .label("ignored in track_interface, as in keepalived: it is tracked anyway")
                     .help("remove it; with dont_track_primary it is not tracked at all"),
             );
         }
@@ -190,7 +190,7 @@ fn identity(draft: &Draft, name: &str, at: Span, cx: &mut Context) {
         let message = format!("instance `{name}` has no interface");
         cx.push(
             Diagnostic::error(codes::NO_INTERFACE, at, message)
-                .cause("it does not run")
+                .label("it does not run")
                 .help("add a line such as: interface eth0"),
         );
     }
@@ -198,7 +198,7 @@ fn identity(draft: &Draft, name: &str, at: Span, cx: &mut Context) {
         let message = format!("instance `{name}` has no virtual_router_id");
         cx.push(
             Diagnostic::error(codes::NO_VRID, at, message)
-                .cause("it does not run")
+                .label("it does not run")
                 .help("add a line such as: virtual_router_id 51, the same on all routers"),
         );
     }
@@ -212,7 +212,7 @@ fn multicast(draft: &mut Draft, family: Family, globals: &Globals, name: &str, c
     let message = "a multicast group of one's own is not implemented yet";
     cx.push(
         Diagnostic::error(codes::OTHER_GROUP, span, message)
-            .cause(format!("instance `{name}` does not run: it would not hear its peers"))
+            .label(format!("instance `{name}` does not run: it would not hear its peers"))
             .help("use the standard group on all routers, or unicast_peer"),
     );
 }
@@ -221,7 +221,7 @@ fn version(draft: &Draft, family: Family, globals: &Globals, at: Span, cx: &mut 
     if family == Family::V6 {
         if draft.version == Some(Version::V2) {
             let message = "IPv6 always uses VRRP version 3";
-            cx.push(Diagnostic::note(codes::NOT_NEEDED, at, message).cause("version 2 is ignored"));
+            cx.push(Diagnostic::note(codes::NOT_NEEDED, at, message).label("version 2 is ignored"));
         }
         return Version::V3;
     }
@@ -255,7 +255,7 @@ fn interval(draft: &Draft, version: Version, cx: &mut Context) -> Centis {
         let used = f64::from(centis.get()) / 100.0;
         cx.push(
             Diagnostic::warning(codes::ROUNDED, span, message)
-                .cause(format!("{} s becomes {used} s", wanted.as_secs_f64()))
+                .label(format!("{} s becomes {used} s", wanted.as_secs_f64()))
                 .help(help),
         );
     }
@@ -265,9 +265,9 @@ fn interval(draft: &Draft, version: Version, cx: &mut Context) -> Centis {
 /// VRRPv2 authentication. `None` where the instance cannot authenticate as configured.
 fn auth(draft: &Draft, version: Version, strict: Option<Span>, name: &str, cx: &mut Context) -> Option<Auth> {
     let Some(at) = draft.auth else { return Some(Auth::None) };
-    let mut ignored = |cause: &str, help: &str| {
+    let mut ignored = |label: &str, help: &str| {
         let message = format!("authentication of instance `{name}` is ignored");
-        cx.push(Diagnostic::warning(codes::AUTH_IGNORED, at, message).cause(cause).help(help));
+        cx.push(Diagnostic::warning(codes::AUTH_IGNORED, at, message).label(label).help(help));
         Some(Auth::None)
     };
     if draft.hmac.is_some() {
@@ -303,7 +303,7 @@ fn auth(draft: &Draft, version: Version, strict: Option<Span>, name: &str, cx: &
     if pass.bytes.len() > password.len() {
         cx.push(
             Diagnostic::warning(codes::ROUNDED, pass.span, "auth_pass is longer than eight bytes")
-                .cause("only the first eight are sent and compared")
+                .label("only the first eight are sent and compared")
                 .help("shorten it to eight bytes; this changes nothing for the peers"),
         );
     }
@@ -316,7 +316,7 @@ fn strictly(draft: &mut Draft, strict: Span, cx: &mut Context) {
         let message = format!("{keyword} is reset by strict mode");
         cx.push(
             Diagnostic::warning(codes::STRICT_RESETS, span, message)
-                .cause("ignored")
+                .label("ignored")
                 .related(strict, "strict mode is set at"),
         );
     };
@@ -341,7 +341,7 @@ fn preemption(draft: &mut Draft, cx: &mut Context) -> Duration {
             let message = format!("{keyword} does not work with state MASTER");
             cx.push(
                 Diagnostic::error(codes::PREEMPT_CONFLICT, span, message)
-                    .cause(format!("{keyword} is cleared"))
+                    .label(format!("{keyword} is cleared"))
                     .help("write state BACKUP on all routers; priorities decide who becomes master"),
             );
         };
@@ -357,7 +357,7 @@ fn preemption(draft: &mut Draft, cx: &mut Context) -> Duration {
     {
         cx.push(
             Diagnostic::warning(codes::PREEMPT_CONFLICT, span, "preempt_delay means nothing with nopreempt")
-                .cause("preempt_delay is cleared"),
+                .label("preempt_delay is cleared"),
         );
     }
     draft.preempt_delay.map_or(Duration::ZERO, |(delay, _)| delay)
@@ -375,7 +375,7 @@ fn owner(draft: &Draft, cx: &mut Context) {
             span,
             "priority 255 is for the router that owns the addresses",
         )
-        .cause("it becomes master at once, and trackers do not change its priority")
+        .label("it becomes master at once, and trackers do not change its priority")
         .help("use at most 254 unless the virtual address is this router's real one"),
     );
 }

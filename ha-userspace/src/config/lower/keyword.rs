@@ -14,21 +14,21 @@ pub(super) fn known<Set: Keywords>(stmt: &Statement, cx: &mut Context) -> Option
     let text = keyword.text();
     match keywords::status(Set::BLOCK, &keyword.bytes) {
         Some(Status::Implemented(_)) => return Set::parse(&text),
-        Some(Status::NotYet(_, cause)) => {
+        Some(Status::NotYet(_, label)) => {
             let message = format!("`{text}` is understood, but this build does not do it");
-            cx.push(Diagnostic::warning(codes::NOT_IMPLEMENTED, stmt.span(), message).cause(cause));
+            cx.push(Diagnostic::warning(codes::NOT_IMPLEMENTED, stmt.span(), message).label(label));
             return Set::parse(&text);
         }
         Some(Status::NoEffect(why)) => {
             let message = format!("`{text}` has no effect");
-            cx.push(Diagnostic::note(codes::NOT_NEEDED, stmt.span(), message).cause(why));
+            cx.push(Diagnostic::note(codes::NOT_NEEDED, stmt.span(), message).label(why));
         }
         Some(Status::Lvs) => {
             if cx.diags.first_lvs() {
                 let message = format!("`{text}` is load balancing (LVS), which xvrrp does not do");
                 cx.push(
                     Diagnostic::warning(codes::LVS, stmt.span(), message)
-                        .cause("this block and its like are skipped; the rest of the file works")
+                        .label("this block and its like are skipped; the rest of the file works")
                         .help("leave it to `keepalived --check` beside xvrrp, or to ipvsadm"),
                 );
             }
@@ -55,7 +55,7 @@ fn unknown(block: Block, stmt: &Statement, cx: &mut Context) {
         } else {
             format!("move it into {}", names.join(" or "))
         };
-        cx.push(Diagnostic::warning(codes::MISPLACED_KEYWORD, keyword.span, message).cause(what).help(help));
+        cx.push(Diagnostic::warning(codes::MISPLACED_KEYWORD, keyword.span, message).label(what).help(help));
         return;
     }
     let near = if cx.is_full() { None } else { keywords::nearest(block, &text) };
@@ -65,5 +65,5 @@ fn unknown(block: Block, stmt: &Statement, cx: &mut Context) {
         (None, near) => near.map(|near| format!("did you mean `{near}`?")),
     };
     let message = format!("unknown keyword `{shown}`");
-    cx.push(Diagnostic::warning(codes::UNKNOWN_KEYWORD, keyword.span, message).cause(what).maybe_help(help));
+    cx.push(Diagnostic::warning(codes::UNKNOWN_KEYWORD, keyword.span, message).label(what).maybe_help(help));
 }

@@ -63,7 +63,7 @@ fn vmac(stmt: &Statement, cx: &mut Context) -> VmacDraft {
                 let message = format!("`{}` is a virtual router's own address", word.text());
                 cx.push(
                     Diagnostic::warning(codes::LINK_CONFLICT, word.span, message)
-                        .cause("the one that belongs to virtual_router_id is used")
+                        .label("the one that belongs to virtual_router_id is used")
                         .help("leave it out, or write an address of your own such as 02:00:00:00:01"),
                 );
             } else {
@@ -73,7 +73,7 @@ fn vmac(stmt: &Statement, cx: &mut Context) -> VmacDraft {
             let message = format!("`{}` is not a MAC address", word.text());
             cx.push(
                 Diagnostic::error(codes::BAD_ADDRESS, word.span, message)
-                    .cause("the virtual router's own is used")
+                    .label("the virtual router's own is used")
                     .help("write a unicast address of five or six octets, such as 02:00:5e:00:01"),
             );
         } else {
@@ -149,7 +149,7 @@ impl LinkDraft {
             let message = format!("instance `{name}` has both use_vmac and use_ipvlan");
             cx.push(
                 Diagnostic::error(codes::LINK_CONFLICT, *span, message)
-                    .cause("use_ipvlan is ignored")
+                    .label("use_ipvlan is ignored")
                     .related(*first, "use_vmac stands at"),
             );
         }
@@ -162,7 +162,7 @@ impl LinkDraft {
                         span,
                         "use_vmac with unicast peers sends from the base interface",
                     )
-                    .cause("vmac_xmit_base is set, as keepalived wants it")
+                    .label("vmac_xmit_base is set, as keepalived wants it")
                     .help("write vmac_xmit_base"),
                 );
             }
@@ -176,14 +176,14 @@ impl LinkDraft {
         }
         if let Some(span) = self.xmit_base {
             let message = "vmac_xmit_base without use_vmac";
-            cx.push(Diagnostic::warning(codes::NOT_NEEDED, span, message).cause("ignored"));
+            cx.push(Diagnostic::warning(codes::NOT_NEEDED, span, message).label("ignored"));
         }
         let Some((link, span)) = self.ipvlan else { return Ok(None) };
         let of_family = |address: IpAddr| address.is_ipv4() == (family == Family::V4);
         if let Some((address, _)) = link.address.filter(|(address, _)| !of_family(*address)) {
             let message = format!("{address} is of another family than the instance");
             cx.push(
-                Diagnostic::error(codes::BAD_ADDRESS, span, message).cause(format!("`{name}` does not run")),
+                Diagnostic::error(codes::BAD_ADDRESS, span, message).label(format!("`{name}` does not run")),
             );
             return Err(());
         }
@@ -191,7 +191,7 @@ impl LinkDraft {
             let message = "use_ipvlan needs an address for IPv4";
             cx.push(
                 Diagnostic::error(codes::LINK_CONFLICT, span, message)
-                    .cause(format!("`{name}` does not run"))
+                    .label(format!("`{name}` does not run"))
                     .help("write use_ipvlan NAME ADDRESS/LENGTH, with an address that only this router has"),
             );
             return Err(());

@@ -53,7 +53,7 @@ fn plain<'a>(word: &'a Word, cx: &mut Context) -> Option<&'a str> {
     let good = text.filter(|text| !text.is_empty() && !text.chars().any(|c| c.is_control() || c == ' '));
     if good.is_none() {
         let message = format!("`{}` cannot stand in a mail", word.text());
-        cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("ignored"));
+        cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).label("ignored"));
     }
     good
 }
@@ -64,7 +64,7 @@ fn address(word: &Word, cx: &mut Context) -> Option<String> {
         let message = format!("`{text}` is not a mail address");
         cx.push(
             Diagnostic::error(codes::BAD_WORD, word.span, message)
-                .cause("ignored")
+                .label("ignored")
                 .help("write the bare address, such as admin@example.com"),
         );
         return None;
@@ -81,7 +81,7 @@ fn recipients(stmt: &Statement, mail: &mut Mail, cx: &mut Context) {
             let Some(to) = address(word, cx) else { continue };
             if mail.to.len() == MAX_RECIPIENTS {
                 let message = format!("more than {MAX_RECIPIENTS} recipients");
-                cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("the rest is ignored"));
+                cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).label("the rest is ignored"));
                 return;
             }
             if !mail.to.contains(&to) {

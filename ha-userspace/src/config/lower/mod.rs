@@ -194,7 +194,7 @@ fn instances(
 }
 
 fn same_router(first: &instance::Lowered, next: &instance::Lowered, cx: &mut Context) {
-    let cause = if separate(first, next) {
+    let label = if separate(first, next) {
         "this instance does not run: that their unicast peers differ is not supported yet"
     } else {
         "this instance does not run"
@@ -206,7 +206,7 @@ fn same_router(first: &instance::Lowered, next: &instance::Lowered, cx: &mut Con
     );
     cx.push(
         Diagnostic::error(codes::DUPLICATE_VRID, next.vrid, message)
-            .cause(cause)
+            .label(label)
             .related(first.vrid, "the other one stands at")
             .help("give each virtual router on an interface its own virtual_router_id"),
     );
@@ -285,7 +285,7 @@ fn fixed(blocks: &Blocks<'_>, config: &mut Config, globals: &global::Globals, cx
 fn duplicate(what: &str, name: &str, span: Span, first: Span, cx: &mut Context) {
     cx.push(
         Diagnostic::error(codes::DUPLICATE_NAME, span, format!("{what} `{name}` is defined twice"))
-            .cause("this one is ignored")
+            .label("this one is ignored")
             .related(first, "the first one stands at"),
     );
 }

@@ -83,7 +83,7 @@ fn first(
         let message = format!("`{}` stands twice", stmt.keyword().text());
         cx.push(
             Diagnostic::warning(codes::REPEATED_KEYWORD, stmt.keyword().span, message)
-                .cause("the first one counts, as in keepalived; this one is ignored"),
+                .label("the first one counts, as in keepalived; this one is ignored"),
         );
         return None;
     }
@@ -102,7 +102,7 @@ pub(super) fn script(stmt: &Statement, cx: &mut Context) -> Option<NotifyScript>
     value::extra(stmt, 3, cx);
     let Some((argv, _)) = super::script::command(stmt, cx)? else {
         let message = format!("`{}` names no program", stmt.keyword().text());
-        cx.push(Diagnostic::error(codes::SCRIPT_INCOMPLETE, word.span, message).cause("ignored"));
+        cx.push(Diagnostic::error(codes::SCRIPT_INCOMPLETE, word.span, message).label("ignored"));
         return None;
     };
     Some(NotifyScript { argv, user: user(stmt), place: cx.place(stmt.keyword().span) })
@@ -156,7 +156,7 @@ impl FifoDraft {
             let message = format!("both FIFOs are {}", vrrp.path.display());
             cx.push(
                 Diagnostic::error(codes::DUPLICATE_NAME, *span, message)
-                    .cause("vrrp_notify_fifo is ignored")
+                    .label("vrrp_notify_fifo is ignored")
                     .related(*first, "the other one stands at")
                     .help("give each FIFO its own path"),
             );
@@ -196,7 +196,7 @@ impl OneFifo {
                 let message = format!("`{keyword}_script` without `{keyword}`");
                 cx.push(
                     Diagnostic::note(codes::NOT_NEEDED, span, message)
-                        .cause("the script is not run: there is no FIFO for it to read")
+                        .label("the script is not run: there is no FIFO for it to read")
                         .help(format!("add {keyword} with the path of a FIFO")),
                 );
             }

@@ -84,7 +84,7 @@ pub(super) fn lower<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<(TrackP
         let message = format!("vrrp_track_process `{}` names no process", process.name);
         cx.push(
             Diagnostic::error(codes::TRACKER_INCOMPLETE, name.span, message)
-                .cause("the block is skipped")
+                .label("the block is skipped")
                 .help("add a line such as: process nginx"),
         );
         return None;
@@ -96,7 +96,7 @@ pub(super) fn lower<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<(TrackP
             let message = format!("quorum_max {most} is below quorum {}", process.quorum);
             cx.push(
                 Diagnostic::error(codes::BAD_NUMBER, name.span, message)
-                    .cause("no number of processes would be right; quorum_max is ignored"),
+                    .label("no number of processes would be right; quorum_max is ignored"),
             );
             process.quorum_max = None;
         }

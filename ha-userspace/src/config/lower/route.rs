@@ -141,7 +141,7 @@ impl Draft {
             Keyword::Features if words.take("ecn") => self.metrics.ecn = true,
             Keyword::Features => {
                 let message = "`features` knows only ecn";
-                cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("ignored"));
+                cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).label("ignored"));
                 words.next();
             }
             Keyword::Congctl => {
@@ -177,7 +177,7 @@ impl Draft {
         let message = "`or` in a route is out of date";
         cx.push(
             Diagnostic::note(codes::NOT_NEEDED, option.span, message)
-                .cause("it means a second way of equal weight")
+                .label("it means a second way of equal weight")
                 .help("write nexthop via ADDRESS nexthop via ADDRESS"),
         );
         let via = address(words.argument(option, cx)?, cx)?;
@@ -262,7 +262,7 @@ impl Draft {
         let give_up = |message: &str, help: &str, cx: &mut Context| {
             cx.push(
                 Diagnostic::error(codes::BAD_ROUTE, stmt.span(), message.to_owned())
-                    .cause("the route is ignored")
+                    .label("the route is ignored")
                     .help(help.to_owned()),
             );
         };
@@ -297,7 +297,7 @@ impl Draft {
         } else if nowhere && (self.first_set || !hops.is_empty()) {
             let message = "a route that drops packets goes nowhere";
             let finding = Diagnostic::warning(codes::BAD_ROUTE, stmt.span(), message);
-            cx.push(finding.cause("via, dev and nexthop are ignored"));
+            cx.push(finding.label("via, dev and nexthop are ignored"));
             hops.clear();
         }
         self.metrics.values.sort_unstable();
@@ -340,7 +340,7 @@ impl Draft {
             let message = "the route is not tracked: it has not exactly one way with a device";
             cx.push(
                 Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
-                    .cause("its disappearance is not noticed, in keepalived neither")
+                    .label("its disappearance is not noticed, in keepalived neither")
                     .help("add dev INTERFACE, or no_track if that is what you want"),
             );
         } else if self.protocol.take_if(|protocol| *protocol != KEEPALIVED).is_some() {
@@ -357,7 +357,7 @@ pub(super) fn other_protocol(stmt: &Statement, what: &str, cx: &mut Context) {
     let message = format!("a {what} that is tracked cannot have a protocol of its own");
     cx.push(
         Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
-            .cause(format!("protocol {KEEPALIVED} (keepalived) is used"))
+            .label(format!("protocol {KEEPALIVED} (keepalived) is used"))
             .help("add no_track to keep the protocol"),
     );
 }
@@ -408,7 +408,7 @@ pub(super) fn named(list: List, option: &Word, words: &mut Words<'_>, cx: &mut C
         let message = format!("{} `{}` is unknown", option.text(), word.text());
         cx.push(
             Diagnostic::error(codes::BAD_WORD, word.span, message)
-                .cause("the line is ignored")
+                .label("the line is ignored")
                 .help("write its number, or add the name to the files in /etc/iproute2"),
         );
     }
@@ -429,7 +429,7 @@ pub(super) fn realms(option: &Word, words: &mut Words<'_>, cx: &mut Context) -> 
     };
     if found.is_none() {
         let message = format!("realms `{text}` is not [FROM/]TO");
-        cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("the line is ignored"));
+        cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).label("the line is ignored"));
     }
     found
 }

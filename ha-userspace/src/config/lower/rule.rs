@@ -163,7 +163,7 @@ fn finish(
     let give_up = |message: &str, help: &str, cx: &mut Context| {
         cx.push(
             Diagnostic::error(codes::BAD_ROUTE, stmt.span(), message.to_owned())
-                .cause("the rule is ignored")
+                .label("the rule is ignored")
                 .help(help.to_owned()),
         );
     };
@@ -202,7 +202,7 @@ fn finish(
         let message = "a rule needs iif for its track_group";
         cx.push(
             Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
-                .cause("track_group is ignored, as in keepalived")
+                .label("track_group is ignored, as in keepalived")
                 .help("add iif INTERFACE"),
         );
     }
@@ -213,7 +213,7 @@ fn finish(
         let message = format!("the rule has no preference; {preference} is used");
         cx.push(
             Diagnostic::warning(codes::NO_PREFERENCE, stmt.span(), message)
-                .cause("the order of rules decides, and it is not known from the file")
+                .label("the order of rules decides, and it is not known from the file")
                 .help("add `preference NUMBER`"),
         );
     }
@@ -230,7 +230,7 @@ fn mark(word: &Word, cx: &mut Context) -> Option<(u32, u32)> {
     };
     if found.is_none() {
         let message = format!("fwmark `{text}` is not MARK[/MASK]");
-        cx.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).cause("the rule is ignored"));
+        cx.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).label("the rule is ignored"));
     }
     found
 }
@@ -248,7 +248,7 @@ fn range(word: &Word, what: &str, least: u64, most: u64, both: bool, cx: &mut Co
         let message = format!("{what} `{text}` is not FIRST-LAST");
         cx.push(
             Diagnostic::error(codes::BAD_NUMBER, word.span, message)
-                .cause("the rule is ignored")
+                .label("the rule is ignored")
                 .help(format!("write two numbers from {least} to {most}")),
         );
     }

@@ -82,7 +82,7 @@ pub(super) fn lower(stmt: &Statement, cx: &mut Context) -> Option<Lowered> {
         let message = format!("vrrp_script `{}` names no script", name.text());
         cx.push(
             Diagnostic::error(codes::SCRIPT_INCOMPLETE, name.span, message)
-                .cause("the block is skipped")
+                .label("the block is skipped")
                 .help("add a line such as: script \"/usr/bin/pgrep nginx\""),
         );
         return None;
@@ -154,7 +154,7 @@ fn unfinished(stmt: &Statement, word: &Word, flaw: Option<Flaw>, why: &str, cx: 
     };
     cx.push(
         Diagnostic::error(codes::QUOTE_OPEN, word.span, message)
-            .cause(format!("the command is not run: {why}"))
+            .label(format!("the command is not run: {why}"))
             .help(help),
     );
 }
@@ -175,7 +175,7 @@ fn argv(stmt: &Statement, cx: &mut Context) -> Option<Option<(Vec<OsString>, Spa
         };
         cx.push(
             Diagnostic::warning(codes::EXTRA_WORDS, first.span.to(last.span), message)
-                .cause("ignored: the script gets no such arguments")
+                .label("ignored: the script gets no such arguments")
                 .help(help),
         );
     }
@@ -191,7 +191,7 @@ fn seconds(stmt: &Statement, cx: &mut Context) -> Option<Duration> {
         let message = format!("{what} {} is a fraction, which keepalived does not take", word.text());
         cx.push(
             Diagnostic::warning(codes::BAD_NUMBER, word.span, message)
-                .cause("xvrrp does as it says; keepalived would use 1"),
+                .label("xvrrp does as it says; keepalived would use 1"),
         );
         return Some(Duration::from_micros(micros));
     }

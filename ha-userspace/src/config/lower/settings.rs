@@ -161,7 +161,7 @@ fn delay(stmt: &Statement, cx: &mut Context) -> Option<Duration> {
 
 /// Says so where a real-time priority has its price.
 fn judge_priority(word: &Word, process: &Process, cx: &mut Context) {
-    let (message, cause, help) = match process.rt_priority {
+    let (message, label, help) = match process.rt_priority {
         Some(1..=50) => (
             format!("vrrp_rt_priority {} is not above interrupt threads, which have 50", word.text()),
             "under a flood of packets adverts go out late, and the other router may take over",
@@ -174,7 +174,7 @@ fn judge_priority(word: &Word, process: &Process, cx: &mut Context) {
         ),
         _ => return,
     };
-    cx.push(Diagnostic::note(codes::REALTIME_PRIORITY, word.span, message).cause(cause).help(help));
+    cx.push(Diagnostic::note(codes::REALTIME_PRIORITY, word.span, message).label(label).help(help));
 }
 
 fn interface(stmt: &Statement, cx: &mut Context) -> Option<String> {
@@ -189,7 +189,7 @@ fn prefix(stmt: &Statement, cx: &mut Context) -> Option<String> {
         return Some(name);
     }
     let message = format!("`{name}` leaves no room for a VRID");
-    cx.push(Diagnostic::error(codes::NAME_TOO_LONG, word.span, message).cause("ignored"));
+    cx.push(Diagnostic::error(codes::NAME_TOO_LONG, word.span, message).label("ignored"));
     None
 }
 
@@ -202,7 +202,7 @@ fn name(stmt: &Statement, cx: &mut Context) -> Option<String> {
         return Some(text);
     }
     let message = format!("`{text}` cannot be a name");
-    cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("ignored"));
+    cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).label("ignored"));
     None
 }
 
@@ -214,7 +214,7 @@ pub(super) fn metrics(stmt: &Statement, cx: &mut Context) -> Option<std::net::So
         let message = format!("`{}` is not ADDRESS:PORT", word.text());
         cx.push(
             Diagnostic::error(codes::BAD_ADDRESS, word.span, message)
-                .cause("no metrics are served")
+                .label("no metrics are served")
                 .help("write such as 127.0.0.1:9650 or [::1]:9650"),
         );
     }
@@ -250,7 +250,7 @@ fn umask(word: &Word, cx: &mut Context) -> Option<u32> {
         let message = format!("`{text}` is not a umask");
         cx.push(
             Diagnostic::error(codes::BAD_NUMBER, word.span, message)
-                .cause("ignored")
+                .label("ignored")
                 .help("write such as 022 or IWGRP|IWOTH"),
         );
     }

@@ -37,7 +37,7 @@ pub(super) fn check(argv: &[OsString], span: Span, cx: &mut Context) {
             span,
             format!("`{word}` {what} in a shell only, and none reads this"),
         )
-        .cause("it is passed to the script as it stands, as in keepalived")
+        .label("it is passed to the script as it stands, as in keepalived")
         .help(format!("write \"/bin/{shell} -c '{line}'\", or a vrrp_check, or a script of your own")),
     );
 }

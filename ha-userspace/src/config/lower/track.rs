@@ -76,14 +76,14 @@ fn tracker(stmt: &Statement, most: i64, cx: &mut Context) -> Option<Written> {
             let message = format!("unknown tracking option `{}`", word.text());
             cx.push(
                 Diagnostic::warning(codes::EXTRA_WORDS, word.span, message)
-                    .cause("ignored")
+                    .label("ignored")
                     .maybe_help(help.or_else(|| Some("write one name on a line".to_owned()))),
             );
             continue;
         }
         if words.peek().is_none() {
             let message = "`weight` lacks its number";
-            cx.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).cause("ignored"));
+            cx.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).label("ignored"));
             break;
         }
         found = parse(&mut words, most, "the default weight is used", cx);
@@ -201,7 +201,7 @@ impl TrackDraft {
             let help = nearest(&name, names, cx).unwrap_or_else(|| format!("add a vrrp_script {name} block"));
             let message = format!("there is no script `{name}`");
             cx.push(
-                Diagnostic::error(codes::SCRIPT_UNKNOWN, word.span, message).cause("not tracked").help(help),
+                Diagnostic::error(codes::SCRIPT_UNKNOWN, word.span, message).label("not tracked").help(help),
             );
             return;
         };
@@ -303,7 +303,7 @@ pub(super) fn unknown<'a>(
 ) {
     let help = nearest(name, names, cx).unwrap_or_else(|| format!("add a {what} {name} block"));
     let message = format!("there is no {what} `{name}`");
-    cx.push(Diagnostic::error(codes::TRACKER_UNKNOWN, span, message).cause("not tracked").help(help));
+    cx.push(Diagnostic::error(codes::TRACKER_UNKNOWN, span, message).label("not tracked").help(help));
 }
 
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>, cx: &Context) -> Option<String> {
@@ -315,7 +315,7 @@ fn twice(word: &Word, first: Span, cx: &mut Context) {
     let message = format!("`{}` is tracked twice", word.text());
     cx.push(
         Diagnostic::warning(codes::TRACKER_TWICE, word.span, message)
-            .cause("this one is ignored")
+            .label("this one is ignored")
             .related(first, "the first one stands at"),
     );
 }
@@ -325,6 +325,6 @@ fn too_many(word: &Word, count: usize, cx: &mut Context) -> bool {
         return false;
     }
     let message = format!("more than {MAX_TRACKERS} trackers of one kind");
-    cx.push(Diagnostic::error(codes::TRACKER_TWICE, word.span, message).cause("the rest is ignored"));
+    cx.push(Diagnostic::error(codes::TRACKER_TWICE, word.span, message).label("the rest is ignored"));
     true
 }

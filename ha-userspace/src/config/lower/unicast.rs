@@ -34,7 +34,7 @@ pub(super) fn peers(stmt: &Statement, out: &mut Vec<(UnicastPeer, Span)>, cx: &m
                     let message = format!("`{}` lacks its parameter", option.text());
                     cx.push(
                         Diagnostic::error(codes::MISSING_PARAMETER, option.span, message)
-                            .cause("not checked"),
+                            .label("not checked"),
                     );
                 }
             }
@@ -45,7 +45,7 @@ pub(super) fn peers(stmt: &Statement, out: &mut Vec<(UnicastPeer, Span)>, cx: &m
             let message = format!("min_ttl {low} is above max_ttl {high}");
             cx.push(
                 Diagnostic::error(codes::BAD_NUMBER, stmt.span(), message)
-                    .cause("no advert can pass; neither is checked"),
+                    .label("no advert can pass; neither is checked"),
             );
             (peer.min_ttl, peer.max_ttl) = (None, None);
         }
@@ -65,7 +65,7 @@ pub(super) fn wrong_family(what: &str, address: IpAddr, span: Span, instead: &st
     let message = format!("{what} {address} is of another family than the instance");
     cx.push(
         Diagnostic::error(codes::BAD_ADDRESS, span, message)
-            .cause(instead.to_owned())
+            .label(instead.to_owned())
             .help("the family is that of the first address in virtual_ipaddress"),
     );
 }

@@ -34,7 +34,7 @@ pub(super) fn missing(stmt: &Statement, cx: &mut Context) {
     let message = format!("`{}` lacks its parameter", keyword.text());
     cx.push_fatal(
         Diagnostic::error(codes::MISSING_PARAMETER, keyword.span, message)
-            .cause("the configuration cannot be run")
+            .label("the configuration cannot be run")
             .help("add the value, or remove the line"),
     );
 }
@@ -50,7 +50,7 @@ pub(super) fn extra(stmt: &Statement, wanted: usize, cx: &mut Context) {
         .unwrap_or_else(|| "write `#` before a comment; put quotes round a value that has blanks".to_owned());
     cx.push(
         Diagnostic::warning(codes::EXTRA_WORDS, first.span.to(last.span), message)
-            .cause("ignored")
+            .label("ignored")
             .help(help),
     );
 }
@@ -68,7 +68,7 @@ pub(super) fn several(rest: &[Word]) -> Option<String> {
 pub(super) fn no_block(stmt: &Statement, cx: &mut Context) {
     if let Some(block) = &stmt.block {
         let message = format!("`{}` has no block", stmt.keyword().text());
-        cx.push(Diagnostic::error(codes::BLOCK_MISSING, block.open, message).cause("the block is ignored"));
+        cx.push(Diagnostic::error(codes::BLOCK_MISSING, block.open, message).label("the block is ignored"));
     }
 }
 
@@ -81,7 +81,7 @@ pub(super) fn block<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<&'a [St
     let message = format!("`{}` lacks its block", keyword.text());
     cx.push(
         Diagnostic::error(codes::BLOCK_MISSING, keyword.span, message)
-            .cause("ignored")
+            .label("ignored")
             .help(format!("write `{} {{ … }}`", joined(&stmt.words))),
     );
     None
@@ -97,7 +97,7 @@ pub(super) fn bare_block<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<&'
     let inside = if stmt.args().is_empty() { "…".to_owned() } else { joined(stmt.args()) };
     cx.push(
         Diagnostic::error(codes::BLOCK_MISSING, stmt.span(), format!("`{keyword}` lacks its block"))
-            .cause("ignored")
+            .label("ignored")
             .help(format!("write `{keyword} {{ {inside} }}`, on one line or several")),
     );
     None
@@ -138,7 +138,7 @@ pub(super) fn number(
     };
     cx.push(
         Diagnostic::error(codes::BAD_NUMBER, word.span, message)
-            .cause(instead)
+            .label(instead)
             .help(format!("write a whole number from {low} to {high}")),
     );
     None
@@ -187,7 +187,7 @@ pub(super) fn seconds(
     };
     let (low, high) = range.into_inner();
     let show = |micros: u64| Duration::from_micros(micros).as_secs_f64();
-    cx.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).cause(instead).help(format!(
+    cx.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).label(instead).help(format!(
         "write seconds from {} to {}",
         show(low),
         show(high)
@@ -207,7 +207,7 @@ pub(super) fn boolean(stmt: &Statement, cx: &mut Context) -> Option<bool> {
             let message = format!("`{}` is neither on nor off", word.text());
             cx.push(
                 Diagnostic::error(codes::BAD_BOOLEAN, word.span, message)
-                    .cause(format!("`{}` is ignored", stmt.keyword().text()))
+                    .label(format!("`{}` is ignored", stmt.keyword().text()))
                     .help("write on, off, true, false, yes or no"),
             );
             None
@@ -231,7 +231,7 @@ pub(super) fn host(word: &Word, instead: &str, cx: &mut Context) -> Option<IpAdd
     let message = format!("`{}` is the address of a host and needs no prefix length", word.text());
     cx.push(
         Diagnostic::note(codes::NOT_NEEDED, word.span, message)
-            .cause(format!("{address} is used, as in keepalived"))
+            .label(format!("{address} is used, as in keepalived"))
             .help("remove the `/` and what follows it"),
     );
     Some(address)
@@ -243,7 +243,7 @@ pub(super) fn address(word: &Word, instead: &str, cx: &mut Context) -> Option<Ip
     if parsed.is_none() {
         cx.push(
             Diagnostic::error(codes::BAD_ADDRESS, word.span, format!("`{}` is not an address", word.text()))
-                .cause(instead.to_owned())
+                .label(instead.to_owned())
                 .help("write an IPv4 or IPv6 address such as 192.0.2.1 or fe80::1"),
         );
     }
@@ -259,7 +259,7 @@ pub(super) fn absolute(word: &Word, instead: &str, cx: &mut Context) -> Option<s
     let message = format!("`{text}` is not an absolute path");
     cx.push(
         Diagnostic::error(codes::BAD_WORD, word.span, message)
-            .cause(instead.to_owned())
+            .label(instead.to_owned())
             .help("write the path from the root, such as /run/keepalived/name"),
     );
     None
@@ -270,7 +270,7 @@ pub(super) fn name<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<&'a Word
     let Some(name) = stmt.args().first() else {
         let keyword = stmt.keyword();
         let message = format!("{} must have a name", keyword.text());
-        cx.push(Diagnostic::error(codes::NAME_MISSING, keyword.span, message).cause("the block is skipped"));
+        cx.push(Diagnostic::error(codes::NAME_MISSING, keyword.span, message).label("the block is skipped"));
         return None;
     };
     extra(stmt, 1, cx);
@@ -293,7 +293,7 @@ pub(super) fn interface(word: &Word, cx: &mut Context) -> Option<String> {
         return Some(text.into_owned());
     };
     let message = format!("`{text}` cannot be an interface");
-    cx.push(Diagnostic::error(codes::NAME_TOO_LONG, word.span, message).cause(why));
+    cx.push(Diagnostic::error(codes::NAME_TOO_LONG, word.span, message).label(why));
     None
 }
 
@@ -307,7 +307,7 @@ fn alias(word: &Word, cx: &mut Context) {
             word.span,
             format!("`{text}` is no interface but an alias"),
         )
-        .cause("no interface can have this name: a `:` stands in the label of an address only")
+        .label("no interface can have this name: a `:` stands in the label of an address only")
         .help(format!("write {interface}; an address gets the label by `label {text}` behind it")),
     );
 }
@@ -320,14 +320,14 @@ pub(super) fn bad_word(word: &Word, choices: &[&'static str], instead: &str, cx:
         None => format!("write one of {}", choices.join(", ")),
     };
     let message = format!("`{text}` may not stand here");
-    cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause(instead).help(help));
+    cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).label(instead).help(help));
 }
 
 /// Say that a keyword stands twice. The last one counts, as in keepalived.
 pub(super) fn repeated(keyword: &str, span: Span, first: Span, cx: &mut Context) {
     cx.push(
         Diagnostic::note(codes::REPEATED_KEYWORD, span, format!("`{keyword}` stands twice"))
-            .cause("this one counts")
+            .label("this one counts")
             .related(first, "the first one stands at"),
     );
 }

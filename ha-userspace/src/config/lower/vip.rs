@@ -55,7 +55,7 @@ fn option<'a>(
         if next.is_none() {
             let message = format!("`{}` lacks its parameter", word.text());
             let finding = Diagnostic::error(codes::MISSING_PARAMETER, word.span, message);
-            cx.push(finding.cause("the address is not used"));
+            cx.push(finding.label("the address is not used"));
         }
         next
     };
@@ -79,7 +79,7 @@ fn option<'a>(
             let word = argument(cx)?;
             if vip.address.is_ipv6() {
                 let message = "the kernel gives IPv6 addresses their scope";
-                cx.push(Diagnostic::warning(codes::NOT_NEEDED, word.span, message).cause("ignored"));
+                cx.push(Diagnostic::warning(codes::NOT_NEEDED, word.span, message).label("ignored"));
             } else {
                 vip.scope = scope(word, cx).unwrap_or(vip.scope);
             }
@@ -114,7 +114,7 @@ fn peer(word: &Word, vip: &Vip, cx: &mut Context) -> Option<(IpAddr, u8)> {
     if address.is_ipv4() != vip.address.is_ipv4() {
         let message = format!("peer {address} is of another family than the address");
         let finding = Diagnostic::error(codes::BAD_ADDRESS, word.span, message);
-        cx.push(finding.cause("the address is not used"));
+        cx.push(finding.label("the address is not used"));
         return None;
     }
     // keepalived takes no length here: the address's own is that of the peer's network.
@@ -127,7 +127,7 @@ fn unknown(word: &Word, cx: &mut Context) {
         let message = format!("a second address `{}` on the line", word.text());
         cx.push(
             Diagnostic::warning(codes::EXTRA_WORDS, word.span, message)
-                .cause("ignored")
+                .label("ignored")
                 .help("write one address on a line"),
         );
         return;
@@ -137,7 +137,7 @@ fn unknown(word: &Word, cx: &mut Context) {
     let message = format!("unknown address option `{}`", word.text());
     cx.push(
         Diagnostic::warning(codes::UNKNOWN_KEYWORD, word.span, message)
-            .cause("ignored")
+            .label("ignored")
             .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
     );
 }
@@ -145,7 +145,7 @@ fn unknown(word: &Word, cx: &mut Context) {
 fn broadcast(word: &Word, vip: &Vip, cx: &mut Context) -> Option<Ipv4Addr> {
     let IpAddr::V4(address) = vip.address else {
         let message = "IPv6 has no broadcast address";
-        cx.push(Diagnostic::warning(codes::BAD_ADDRESS, word.span, message).cause("ignored"));
+        cx.push(Diagnostic::warning(codes::BAD_ADDRESS, word.span, message).label("ignored"));
         return None;
     };
     let hosts = u32::MAX.checked_shr(u32::from(vip.prefix)).unwrap_or(0);
@@ -156,7 +156,7 @@ fn broadcast(word: &Word, vip: &Vip, cx: &mut Context) -> Option<Ipv4Addr> {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => {
                 let message = "an IPv4 address has an IPv4 broadcast address";
-                cx.push(Diagnostic::error(codes::BAD_ADDRESS, word.span, message).cause("ignored"));
+                cx.push(Diagnostic::error(codes::BAD_ADDRESS, word.span, message).label("ignored"));
                 None
             }
         },
@@ -186,7 +186,7 @@ fn label(word: &Word, cx: &mut Context) -> Option<String> {
         let message = format!("label `{}` is too long", word.text());
         cx.push(
             Diagnostic::error(codes::NAME_TOO_LONG, word.span, message)
-                .cause("the address is not used")
+                .label("the address is not used")
                 .help(format!("a label has at most {} bytes", value::MAX_IFNAME)),
         );
         return None;

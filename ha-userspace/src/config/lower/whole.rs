@@ -36,7 +36,7 @@ pub(super) fn security(
         let message = format!("script `{}` would not run: {}", script.script.name, refused.message);
         cx.push(
             Diagnostic::error(codes::SCRIPT_REFUSED, script.command, message)
-                .cause("its trackers do nothing")
+                .label("its trackers do nothing")
                 .maybe_help(refused.help),
         );
     }
@@ -49,7 +49,7 @@ pub(super) fn security(
         let message = format!("`{program}` would not run: {}", refused.message);
         cx.push(
             Diagnostic::warning(codes::SCRIPT_REFUSED, *span, message)
-                .cause("nobody is told")
+                .label("nobody is told")
                 .maybe_help(argument(script, *span, &refused, &cx.diags.sources).or(refused.help)),
         );
     }
@@ -57,7 +57,7 @@ pub(super) fn security(
         cx.diags.set_unprotected_scripts();
         cx.push(
             Diagnostic::warning(codes::SCRIPT_INSECURE, span, "scripts run without enable_script_security")
-                .cause("a script that another user can change is run all the same")
+                .label("a script that another user can change is run all the same")
                 .help(
                     "add to global_defs: enable_script_security, and script_user with an unprivileged user",
                 ),
@@ -97,7 +97,7 @@ fn unpingable(span: Span, keyword: &str, names: &[&str], cx: &mut Context) {
     let message = format!("with {keyword}, packets to the virtual addresses are dropped, pings too");
     cx.push(
         Diagnostic::note(codes::STRICT_UNPINGABLE, span, message)
-            .cause(format!("by xvrrp as by keepalived, where accept is not set: {}{more}", few.join(", ")))
+            .label(format!("by xvrrp as by keepalived, where accept is not set: {}{more}", few.join(", ")))
             .help("add `accept` to the instance, unless its addresses are gateways and nothing else"),
     );
 }
@@ -116,7 +116,7 @@ pub(super) fn shared(lowered: &[Lowered], cx: &mut Context) {
                         *span,
                         format!("{address} is an address of `{other}` as well, on {device}"),
                     )
-                    .cause("two virtual routers have it, which may be master on different hosts: both would answer for it")
+                    .label("two virtual routers have it, which may be master on different hosts: both would answer for it")
                     .related(*at, "the other one stands at")
                     .help("leave it in one of them"),
                 ),
@@ -142,7 +142,7 @@ pub(super) fn existing(lowered: &Lowered, options: &LoadOptions, cx: &mut Contex
             let message = format!("interface `{name}` does not exist on this host");
             cx.push(
                 Diagnostic::warning(codes::NO_SUCH_INTERFACE, span, message)
-                    .cause(format!("`{}` waits until it does", instance.name))
+                    .label(format!("`{}` waits until it does", instance.name))
                     .help("`ip link` lists the interfaces"),
             );
         }

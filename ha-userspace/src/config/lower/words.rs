@@ -48,7 +48,7 @@ impl<'a> Words<'a> {
             let message = format!("`{}` lacks its parameter", option.text());
             cx.push_fatal(
                 Diagnostic::error(codes::MISSING_PARAMETER, option.span, message)
-                    .cause("the configuration cannot be run")
+                    .label("the configuration cannot be run")
                     .help("add the value, or remove the option"),
             );
         }
@@ -60,7 +60,7 @@ impl<'a> Words<'a> {
         let next = self.next();
         if next.is_none() {
             let message = format!("`{}` lacks its parameter", option.text());
-            cx.push(Diagnostic::error(codes::MISSING_PARAMETER, option.span, message).cause("ignored"));
+            cx.push(Diagnostic::error(codes::MISSING_PARAMETER, option.span, message).label("ignored"));
         }
         next
     }
@@ -103,7 +103,7 @@ pub(super) fn number(word: &Word, what: &str, range: RangeInclusive<u64>, cx: &m
         None => format!("{what} `{}` is not a number", word.text()),
     };
     let help = format!("write a number from {low} to {high}");
-    cx.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).cause("ignored").help(help));
+    cx.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).label("ignored").help(help));
     None
 }
 
@@ -117,7 +117,7 @@ pub(super) fn unknown(what: &str, word: &Word, known: &'static [Row], instead: &
     };
     cx.push(
         Diagnostic::warning(codes::UNKNOWN_KEYWORD, word.span, message)
-            .cause(instead)
+            .label(instead)
             .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
     );
 }
@@ -154,7 +154,7 @@ pub(super) fn prefixed(word: &Word, example: &str, cx: &mut Context) -> Option<(
     let Ok(address) = address.parse::<IpAddr>() else {
         cx.push(
             Diagnostic::error(codes::BAD_ADDRESS, word.span, format!("`{text}` is not an address"))
-                .cause("the line is ignored")
+                .label("the line is ignored")
                 .help(format!("write ADDRESS or ADDRESS/LENGTH, such as {example}")),
         );
         return None;
@@ -174,7 +174,7 @@ pub(super) fn prefixed(word: &Word, example: &str, cx: &mut Context) -> Option<(
     };
     cx.push(
         Diagnostic::error(codes::BAD_PREFIX, word.span, format!("`{length}` is not a prefix length"))
-            .cause(format!("/{full} is used"))
+            .label(format!("/{full} is used"))
             .help(help),
     );
     Some((address, full))

@@ -30,7 +30,7 @@ pub fn compare(own: &mut Loaded, mut other: Loaded) {
         let Some((span, why)) = why else { return };
         own.diagnostics.push(
             Diagnostic::error(codes::TWIN_UNREADABLE, span, format!("{name} cannot run: {why}"))
-                .cause("nothing was compared")
+                .label("nothing was compared")
                 .help(format!("run `xvrrp check {name}`")),
         );
         return;
@@ -103,7 +103,7 @@ impl Sides<'_> {
         let message = format!("{} has no instance with VRID {} ({:?})", self.name, a.vrid, a.family);
         self.diags.push(
             Diagnostic::warning(codes::TWIN_ALONE, span, message)
-                .cause(format!("nobody takes over from `{}`", a.name))
+                .label(format!("nobody takes over from `{}`", a.name))
                 .help("add it there, or remove it here"),
         );
     }
@@ -113,16 +113,16 @@ impl Sides<'_> {
         let message = format!("only {} has an instance with VRID {} ({:?})", self.name, b.vrid, b.family);
         self.diags.push(
             Diagnostic::warning(codes::TWIN_ALONE, span, message)
-                .cause(format!("nobody takes over from `{}`", b.name))
+                .label(format!("nobody takes over from `{}`", b.name))
                 .help("add it to this router's file, or remove it there"),
         );
     }
 
     /// A finding at a line of this router's file, with the line of the other's.
     fn differ(&mut self, finding: Found<'_>) {
-        let Found { a, b, severity, code, keywords, message, cause, help } = finding;
+        let Found { a, b, severity, code, keywords, message, label, help } = finding;
         let Some(span) = self.a.instance(&a.name, keywords) else { return };
-        let mut diagnostic = Diagnostic::new(severity, code, span, message).cause(cause).help(help);
+        let mut diagnostic = Diagnostic::new(severity, code, span, message).label(label).help(help);
         if let Some(span) = self.b.instance(&b.name, keywords) {
             diagnostic = diagnostic.related(span, "the other router's stands at");
         }
@@ -130,15 +130,15 @@ impl Sides<'_> {
     }
 
     fn pair(&mut self, a: &Instance, b: &Instance, own: &Config, other: &Config) {
-        let mut differ = |severity, code, keywords: &[&str], message: String, cause: &str, help: &str| {
-            self.differ(Found { a, b, severity, code, keywords, message, cause, help });
+        let mut differ = |severity, code, keywords: &[&str], message: String, label: &str, help: &str| {
+            self.differ(Found { a, b, severity, code, keywords, message, label, help });
         };
         let name = &a.name;
         if a.vrid != b.vrid {
             let message = format!("`{name}` has VRID {} here and {} there", a.vrid, b.vrid);
-            let cause = "each router ignores the other, and both become master";
+            let label = "each router ignores the other, and both become master";
             let help = "give both the same virtual_router_id";
-            differ(Severity::Error, codes::TWIN_VRID, &["virtual_router_id"], message, cause, help);
+            differ(Severity::Error, codes::TWIN_VRID, &["virtual_router_id"], message, label, help);
         }
         if a.version != b.version {
             let message = format!(
@@ -146,33 +146,33 @@ impl Sides<'_> {
                 a.version.number(),
                 b.version.number()
             );
-            let cause = "each router drops the other's adverts, and both become master";
+            let label = "each router drops the other's adverts, and both become master";
             differ(
                 Severity::Error,
                 codes::TWIN_VERSION,
                 &["version"],
                 message,
-                cause,
+                label,
                 "give both the same version",
             );
             return self.after(a, b, own, other);
         }
         if let Some(what) = auth(a.auth, b.auth) {
             let message = format!("`{name}` {what}");
-            let cause = "each router drops the other's adverts, and both become master";
+            let label = "each router drops the other's adverts, and both become master";
             let keywords = &["authentication"];
             differ(
                 Severity::Error,
                 codes::TWIN_AUTH,
                 keywords,
                 message,
-                cause,
+                label,
                 "write the same block into both files",
             );
         }
         if let Some((what, severity)) = hmac(&a.hmac, &b.hmac) {
             let message = format!("`{name}` {what}");
-            let cause = match severity {
+            let label = match severity {
                 Severity::Error => "a router drops the other's adverts, and both become master",
                 _ => "adverts are understood now; this is a step of a change of keys or of a migration",
             };
@@ -181,7 +181,7 @@ impl Sides<'_> {
                 codes::TWIN_AUTH,
                 &["auth_hmac"],
                 message,
-                cause,
+                label,
                 "write the same auth_hmac into both files",
             );
         }
@@ -189,7 +189,7 @@ impl Sides<'_> {
             let ms = |instance: &Instance| u32::from(instance.interval.get()) * 10;
             let message =
                 format!("`{name}` sends an advert every {} ms here and every {} ms there", ms(a), ms(b));
-            let (severity, cause) = if a.version == Version::V2 {
+            let (severity, label) = if a.version == Version::V2 {
                 (Severity::Error, "VRRPv2 routers drop adverts with another interval, and both become master")
             } else {
                 (
@@ -202,7 +202,7 @@ impl Sides<'_> {
                 codes::TWIN_INTERVAL,
                 &["advert_int"],
                 message,
-                cause,
+                label,
                 "give both the same advert_int",
             );
         }
@@ -217,14 +217,14 @@ impl Sides<'_> {
                 form(a),
                 form(b)
             );
-            let cause = "xvrrp takes both; keepalived drops the other's adverts, and both become master";
+            let label = "xvrrp takes both; keepalived drops the other's adverts, and both become master";
             let keywords = &["v3_checksum_as_v2"];
             differ(
                 Severity::Warning,
                 codes::TWIN_CHECKSUM,
                 keywords,
                 message,
-                cause,
+                label,
                 "set v3_checksum_as_v2 alike",
             );
         }
@@ -234,13 +234,13 @@ impl Sides<'_> {
                 (Some(_), None) => format!("`{name}` has a fast_key here and none there"),
                 (None, _) => format!("`{name}` has no fast_key here and one there"),
             };
-            let cause = "probes are not answered: the death of a router is noticed by missing adverts only";
+            let label = "probes are not answered: the death of a router is noticed by missing adverts only";
             differ(
                 Severity::Warning,
                 codes::TWIN_KEY,
                 &["fast_key"],
                 message,
-                cause,
+                label,
                 "give both the same fast_key",
             );
         }
@@ -263,7 +263,7 @@ struct Found<'a> {
     code: Code,
     keywords: &'a [&'a str],
     message: String,
-    cause: &'a str,
+    label: &'a str,
     help: &'a str,
 }
 

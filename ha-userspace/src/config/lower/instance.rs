@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ha_common::packet::{Auth, ChecksumForm};
-use ha_common::types::{Centis, Family, Priority, Version};
+use ha_common::types::{Centis, Family, Priority, Version, Vrid};
 
 use super::context::Context;
 use super::draft::{Draft, Placed};
@@ -13,7 +13,7 @@ use super::track::{Known, TrackDraft};
 use super::{addresses, fast, garp, hmac, value};
 use crate::config::codes;
 use crate::config::diag::Diagnostic;
-use crate::config::model::{Instance, NotifyScript};
+use crate::config::model::{HmacSetting, Instance, NotifyScript, Place, Unicast};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
 
@@ -49,109 +49,87 @@ pub(super) fn lower(stmt: &Statement, globals: &Globals, known: &Known, cx: &mut
     finish(name.text().into_owned(), name.span, draft, globals, cx)
 }
 
-fn finish(name: String, at: Span, mut draft: Draft, globals: &Globals, cx: &mut Context) -> Option<Lowered> {
+/// What the lines of an instance agree on.
+struct Agreed {
+    strict: Option<Span>,
+    family: Family,
+    version: Version,
+    interval: Centis,
+    auth: Auth,
+    hmac: HmacSetting,
+    unicast: Option<Unicast>,
+    source: Option<IpAddr>,
+    check_source: Vec<IpAddr>,
+    preempt_delay: Duration,
+}
+
+/// Hold the lines against each other; `None` where the instance cannot run.
+fn agree(name: &str, at: Span, draft: &mut Draft, globals: &Globals, cx: &mut Context) -> Option<Agreed> {
     let strict = match draft.strict {
         Some((on, span)) => on.then_some(span),
         None => globals.strict,
     };
-    let family = addresses::family(&draft);
-    let version = version(&draft, family, globals, at, cx);
-    let interval = interval(&draft, version, cx);
-    let auth = auth(&draft, version, strict, &name, cx);
-    let hmac = hmac::finish(draft.hmac.take(), interval, strict, &name, cx);
-    addresses::check(&mut draft, family, &name, at, cx);
-    let unicast = addresses::unicast(&mut draft, family, globals, cx);
-    let source = addresses::source(&draft, family, unicast.is_some(), cx);
+    let family = addresses::family(draft);
+    let version = version(draft, family, globals, at, cx);
+    let interval = interval(draft, version, cx);
+    let auth = auth(draft, version, strict, name, cx);
+    let hmac = hmac::finish(draft.hmac.take(), interval, strict, name, cx);
+    addresses::check(draft, family, name, at, cx);
+    let unicast = addresses::unicast(draft, family, globals, cx);
+    let source = addresses::source(draft, family, unicast.is_some(), cx);
     if let Some(strict) = strict {
-        strictly(&mut draft, strict, cx);
+        strictly(draft, strict, cx);
     }
-    let check_source = addresses::check_source(&mut draft, family, unicast.is_some(), &name, cx);
+    let check_source = addresses::check_source(draft, family, unicast.is_some(), name, cx);
     draft.broken |= check_source.is_err();
     if unicast.is_none() {
-        multicast(&mut draft, family, globals, &name, cx);
+        multicast(draft, family, globals, name, cx);
     }
-    let preempt_delay = preemption(&mut draft, cx);
-    owner(&draft, cx);
-    identity(&draft, &name, at, cx);
+    let preempt_delay = preemption(draft, cx);
+    owner(draft, cx);
+    identity(draft, name, at, cx);
     if draft.broken {
         return None;
     }
-    // The rest is there, or else it has been reported above.
-    let ((interface, interface_span), (vrid, vrid_span)) = (draft.interface?, draft.vrid?);
+    let check_source = check_source.unwrap_or_default();
+    // Where there is no `auth`, that has been reported.
     let auth = auth?;
-    let devices = draft.vips.iter().chain(&draft.excluded);
-    let devices = devices.filter_map(|(vip, span)| Some((vip.device.clone()?, *span))).collect();
-    let has_peers = unicast.is_some();
-    let addresses = draft.vips.iter().chain(&draft.excluded);
-    let addresses = addresses
-        .map(|(vip, span)| ((vip.address, vip.device.clone().unwrap_or_else(|| interface.clone())), *span))
-        .collect();
-    let (vips, excluded) = (strip(draft.vips), strip(draft.excluded));
-    let link = std::mem::take(&mut draft.link);
-    let vmac_addresses = link.addresses.is_some();
-    let link = link.finish(family, vrid, unicast.is_some(), &name, cx).ok()?;
-    own_interface(&mut draft.trackers, &interface, cx);
-    let trackers = draft.trackers.model();
-    let notify = std::mem::take(&mut draft.notify.scripts);
-    // keepalived.conf(5): accept mode is off in strict mode unless the file says otherwise.
-    let unasked = strict.is_some() && draft.accept.is_none();
-    let own_strict = draft.strict.map(|(_, span)| span);
-    let accept = draft.accept.map_or(strict.is_none(), |(accept, _)| accept);
-    let checksum = if draft.checksum_as_v2 { ChecksumForm::MessageOnly } else { ChecksumForm::PseudoHeader };
-    let instance = Instance {
-        name,
-        interface,
-        vrid,
+    Some(Agreed {
+        strict,
         family,
         version,
-        priority: draft.priority.map_or(Priority::DEFAULT, |(priority, _)| priority),
-        starts_as_master: draft.master,
         interval,
         auth,
         hmac,
-        checksum,
-        vips,
-        excluded,
-        source,
         unicast,
-        preempt: draft.nopreempt.is_none(),
+        source,
+        check_source,
         preempt_delay,
-        track_primary: !draft.dont_track_primary,
-        lower_prio_no_advert: draft
-            .lower_prio_no_advert
-            .or(globals.lower_prio_no_advert)
-            .unwrap_or(strict.is_some()),
-        higher_prio_send_advert: draft.higher_prio_send_advert.unwrap_or(globals.higher_prio_send_advert),
-        down_timer_adverts: draft.down_timer_adverts.or(globals.down_timer_adverts).unwrap_or(3),
-        garp: garp::finish(&draft.garp, &globals.garp, strict.is_some()),
-        fast: fast::finish(&draft.fast, &globals.fast),
-        track_scripts: trackers.scripts,
-        track_interfaces: trackers.interfaces,
-        track_files: trackers.files,
-        track_processes: trackers.processes,
-        track_bfd: trackers.bfd,
-        track_checks: trackers.checks,
-        // keepalived cannot bind to an address of peers that is not here, and stays in FAULT (2.2.7, tried).
-        track_source: draft.track_source.is_some() || has_peers,
-        routes: strip(draft.routes),
-        rules: strip(draft.rules),
-        notify: draft.notify.finish(globals.notify),
-        accept,
-        strict: strict.is_some(),
-        link,
-        vmac_addresses,
-        vrf: draft.vrf.map(|(name, _)| name),
-        promote_secondaries: draft.promote_secondaries,
-        fault_without_peers: draft.fault_without_peers && draft.unicast_keyword.is_some() && !has_peers,
-        garp_extra: draft.garp_extra.unwrap_or(globals.garp_extra),
-        owner_ignore_adverts: draft.owner_ignore_adverts.unwrap_or(globals.owner_ignore_adverts),
-        skip_check_adv_addr: draft.skip_check_adv_addr.unwrap_or(globals.skip_check_adv_addr),
-        check_source: check_source.unwrap_or_default(),
-        xdp_mode: draft.xdp_mode.unwrap_or(globals.global.xdp_mode),
-        place: cx.place(at),
-    };
+    })
+}
+
+fn finish(name: String, at: Span, mut draft: Draft, globals: &Globals, cx: &mut Context) -> Option<Lowered> {
+    let agreed = agree(&name, at, &mut draft, globals, cx)?;
+    // Both are there, or else it has been reported.
+    let ((interface, interface_span), (vrid, vrid_span)) = (draft.interface.take()?, draft.vrid?);
+    let link = std::mem::take(&mut draft.link);
+    let vmac_addresses = link.addresses.is_some();
+    let link = link.finish(agreed.family, vrid, agreed.unicast.is_some(), &name, cx).ok()?;
+    own_interface(&mut draft.trackers, &interface, cx);
+    let notify = std::mem::take(&mut draft.notify.scripts);
+    let trackers = std::mem::take(&mut draft.trackers);
+    let own_strict = draft.strict.map(|(_, span)| span);
+    let unasked = agreed.strict.is_some() && draft.accept.is_none();
+    let spans: Vec<Span> = draft.vips.iter().chain(&draft.excluded).map(|(_, span)| *span).collect();
+    let identity = Identity { name, interface, vrid, place: cx.place(at) };
+    let mut instance = instance(identity, draft, agreed, globals);
+    (instance.link, instance.vmac_addresses) = (link, vmac_addresses);
+    instance.track(trackers.model());
+    let vips = || instance.vips.iter().chain(&instance.excluded).zip(spans.iter().copied());
+    let devices = vips().filter_map(|(vip, span)| Some((vip.device.clone()?, span))).collect();
+    let addresses =
+        vips().map(|(vip, span)| ((vip.address, instance.device_of(vip).to_owned()), span)).collect();
     Some(Lowered {
-        instance,
         name: at,
         vrid: vrid_span,
         interface: interface_span,
@@ -159,9 +137,75 @@ fn finish(name: String, at: Span, mut draft: Draft, globals: &Globals, cx: &mut 
         addresses,
         own_strict,
         unasked,
-        trackers: draft.trackers,
+        trackers,
         notify,
+        instance,
     })
+}
+
+/// What an instance is known by.
+struct Identity {
+    name: String,
+    interface: String,
+    vrid: Vrid,
+    place: Place,
+}
+
+/// The instance with all defaults, without its link and its trackers.
+fn instance(identity: Identity, draft: Draft, agreed: Agreed, globals: &Globals) -> Instance {
+    let Identity { name, interface, vrid, place } = identity;
+    let strict = agreed.strict.is_some();
+    let has_peers = agreed.unicast.is_some();
+    Instance {
+        name,
+        interface,
+        vrid,
+        family: agreed.family,
+        version: agreed.version,
+        priority: draft.priority.map_or(Priority::DEFAULT, |(priority, _)| priority),
+        starts_as_master: draft.master,
+        interval: agreed.interval,
+        auth: agreed.auth,
+        hmac: agreed.hmac,
+        checksum: if draft.checksum_as_v2 { ChecksumForm::MessageOnly } else { ChecksumForm::PseudoHeader },
+        vips: strip(draft.vips),
+        excluded: strip(draft.excluded),
+        source: agreed.source,
+        unicast: agreed.unicast,
+        preempt: draft.nopreempt.is_none(),
+        preempt_delay: agreed.preempt_delay,
+        track_primary: !draft.dont_track_primary,
+        lower_prio_no_advert: draft.lower_prio_no_advert.or(globals.lower_prio_no_advert).unwrap_or(strict),
+        higher_prio_send_advert: draft.higher_prio_send_advert.unwrap_or(globals.higher_prio_send_advert),
+        down_timer_adverts: draft.down_timer_adverts.or(globals.down_timer_adverts).unwrap_or(3),
+        garp: garp::finish(&draft.garp, &globals.garp, strict),
+        fast: fast::finish(&draft.fast, &globals.fast),
+        track_scripts: Vec::new(),
+        track_interfaces: Vec::new(),
+        track_files: Vec::new(),
+        track_processes: Vec::new(),
+        track_bfd: Vec::new(),
+        track_checks: Vec::new(),
+        // keepalived cannot bind to an address of peers that is not here, and stays in FAULT (2.2.7, tried).
+        track_source: draft.track_source.is_some() || has_peers,
+        routes: strip(draft.routes),
+        rules: strip(draft.rules),
+        notify: draft.notify.finish(globals.notify),
+        // keepalived.conf(5): accept mode is off in strict mode unless the file says otherwise.
+        accept: draft.accept.map_or(!strict, |(accept, _)| accept),
+        strict,
+        link: None,
+        vmac_addresses: false,
+        vrf: draft.vrf.map(|(name, _)| name),
+        promote_secondaries: draft.promote_secondaries,
+        fault_without_peers: draft.fault_without_peers && draft.unicast_keyword.is_some() && !has_peers,
+        garp_extra: draft.garp_extra.unwrap_or(globals.garp_extra),
+        owner_ignore_adverts: draft.owner_ignore_adverts.unwrap_or(globals.owner_ignore_adverts),
+        skip_check_adv_addr: draft.skip_check_adv_addr.unwrap_or(globals.skip_check_adv_addr),
+        check_source: agreed.check_source,
+        xdp_mode: draft.xdp_mode.unwrap_or(globals.global.xdp_mode),
+        place,
+    }
 }
 
 /// An instance's own interface is tracked anyway; keepalived ignores it in `track_interface` (2.2.7, tried).

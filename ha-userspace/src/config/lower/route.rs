@@ -266,40 +266,18 @@ impl Draft {
                     .help(help.to_owned()),
             );
         };
-        let Some((mut to, default)) = self.to else {
+        let Some((to, default)) = self.to else {
             give_up("the route has no destination", "write PREFIX via ADDRESS dev INTERFACE", cx);
             return None;
         };
-        let hints = self.first.via.into_iter().chain(self.hops.iter().filter_map(|hop| hop.via));
-        let mut hints = hints.chain(self.source).chain(self.from.map(|from| from.address));
-        if default && self.v6.is_none() && hints.next().is_some_and(|address| address.is_ipv6()) {
-            to.address = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
-        }
+        let to = if default { self.everywhere(to) } else { to };
         let family = if to.address.is_ipv4() { Family::V4 } else { Family::V6 };
-        let other = |address: IpAddr| address.is_ipv4() != (family == Family::V4);
-        let vias = || self.first.via.iter().chain(self.hops.iter().filter_map(|hop| hop.via.as_ref()));
-        // The kernel takes an IPv6 router for an IPv4 route, not the reverse.
-        let foreign = self.source.is_some_and(other)
-            || self.from.is_some_and(|from| other(from.address))
-            || (family == Family::V6 && vias().any(|via| via.is_ipv4()));
-        if foreign {
+        if self.is_foreign(family) {
             give_up("IPv4 and IPv6 addresses in one route", "write a route of its own for each family", cx);
             return None;
         }
         let kind = self.kind.unwrap_or_default();
-        let nowhere = matches!(
-            kind,
-            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw
-        );
-        let mut hops = std::mem::take(&mut self.hops);
-        if hops.is_empty() && !nowhere {
-            hops.push(NextHop { weight: 1, ..std::mem::take(&mut self.first) });
-        } else if nowhere && (self.first_set || !hops.is_empty()) {
-            let message = "a route that drops packets goes nowhere";
-            let finding = Diagnostic::warning(codes::BAD_ROUTE, stmt.span(), message);
-            cx.push(finding.label("via, dev and nexthop are ignored"));
-            hops.clear();
-        }
+        let hops = self.ways(kind, stmt, cx);
         self.metrics.values.sort_unstable();
         self.untracked(stmt, &hops, cx);
         Some(Route {
@@ -329,6 +307,47 @@ impl Draft {
 }
 
 impl Draft {
+    /// The addresses of routers on the way.
+    fn vias(&self) -> impl Iterator<Item = IpAddr> {
+        self.first.via.into_iter().chain(self.hops.iter().filter_map(|hop| hop.via))
+    }
+
+    /// `default` is of the family that is written, or else of the first address on the line.
+    fn everywhere(&self, to: Prefix) -> Prefix {
+        let mut hints = self.vias().chain(self.source).chain(self.from.map(|from| from.address));
+        if self.v6.is_none() && hints.next().is_some_and(|address| address.is_ipv6()) {
+            return Prefix { address: IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), ..to };
+        }
+        to
+    }
+
+    /// Whether an address is of a family that a route of `family` cannot have.
+    fn is_foreign(&self, family: Family) -> bool {
+        let other = |address: IpAddr| address.is_ipv4() != (family == Family::V4);
+        self.source.is_some_and(other)
+            || self.from.is_some_and(|from| other(from.address))
+            // The kernel takes an IPv6 router for an IPv4 route, not the reverse.
+            || (family == Family::V6 && self.vias().any(|via| via.is_ipv4()))
+    }
+
+    /// The ways of the route; one that drops packets has none.
+    fn ways(&mut self, kind: RouteKind, stmt: &Statement, cx: &mut Context) -> Vec<NextHop> {
+        let mut hops = std::mem::take(&mut self.hops);
+        let nowhere = matches!(
+            kind,
+            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw
+        );
+        if hops.is_empty() && !nowhere {
+            hops.push(NextHop { weight: 1, ..std::mem::take(&mut self.first) });
+        } else if nowhere && (self.first_set || !hops.is_empty()) {
+            let message = "a route that drops packets goes nowhere";
+            let finding = Diagnostic::warning(codes::BAD_ROUTE, stmt.span(), message);
+            cx.push(finding.label("via, dev and nexthop are ignored"));
+            hops.clear();
+        }
+        hops
+    }
+
     /// What keepalived does not track, so that its disappearance is nobody's business (2.2.7, tried).
     fn untracked(&mut self, stmt: &Statement, hops: &[NextHop], cx: &mut Context) {
         if self.no_track {

@@ -28,11 +28,18 @@ impl Default for Preferences {
     }
 }
 
+/// A line that is being read.
+struct Draft {
+    rule: Rule,
+    action: Option<model::RuleAction>,
+    v6: Option<bool>,
+}
+
 /// Read one line; `None` where it says no usable rule, which has been reported.
 pub(super) fn lower(stmt: &Statement, fixed: bool, cx: &mut Context) -> Option<Rule> {
     value::no_block(stmt, cx);
     let mut words = Words::new(&stmt.words);
-    let mut rule = Rule {
+    let rule = Rule {
         family: Family::V4,
         invert: false,
         from: None,
@@ -57,43 +64,57 @@ pub(super) fn lower(stmt: &Statement, fixed: bool, cx: &mut Context) -> Option<R
         track_group: None,
         place: cx.place(stmt.keyword().span),
     };
-    let (mut action, mut v6) = (None, None);
-    if stmt.words.iter().any(|word| word.is("inet6")) {
-        v6 = Some(true);
-    }
+    // The family is needed for `all`, and may stand anywhere.
+    let v6 = stmt.words.iter().any(|word| word.is("inet6")).then_some(true);
+    let mut draft = Draft { rule, action: None, v6 };
     while let Some(word) = words.next() {
         let option = Keyword::parse(&word.text()).filter(|option| fixed || *option != Keyword::TrackGroup);
         let Some(option) = option else {
             words::unknown("rule", word, &keywords::RULE_OPTIONS, "the rule is ignored", cx);
             return None;
         };
+        draft.option(option, word, &mut words, cx)?;
+    }
+    draft.finish(stmt, cx)
+}
+
+impl Draft {
+    /// Read one option; `None` gives the rule up.
+    fn option(
+        &mut self,
+        option: Keyword,
+        word: &Word,
+        words: &mut Words<'_>,
+        cx: &mut Context,
+    ) -> Option<()> {
+        let rule = &mut self.rule;
         match option {
             Keyword::RuleAction(option) => {
                 rule.l3mdev |= option == RuleAction::L3mdev;
-                action = Some(self::action(option, word, &mut words, cx)?);
+                self.action = Some(action(option, word, words, cx)?);
             }
-            Keyword::Inet => v6 = Some(false),
-            Keyword::Inet6 => v6 = Some(true),
+            Keyword::Inet => self.v6 = Some(false),
+            Keyword::Inet6 => self.v6 = Some(true),
             Keyword::Not => rule.invert = true,
-            Keyword::From => rule.from = prefix(word, &mut words, v6, cx)?.or(rule.from),
-            Keyword::To => rule.to = prefix(word, &mut words, v6, cx)?.or(rule.to),
+            Keyword::From => rule.from = prefix(word, words, self.v6, cx)?.or(rule.from),
+            Keyword::To => rule.to = prefix(word, words, self.v6, cx)?.or(rule.to),
             Keyword::Iif | Keyword::Dev => {
                 rule.iif = Some(value::interface(words.argument(word, cx)?, cx)?);
             }
             Keyword::Oif => rule.oif = Some(value::interface(words.argument(word, cx)?, cx)?),
             Keyword::Tos | Keyword::Dsfield => {
-                rule.tos = Some(byte(named(List::Dsfield, word, &mut words, cx)?));
+                rule.tos = Some(byte(named(List::Dsfield, word, words, cx)?));
             }
             Keyword::Fwmark => rule.fwmark = Some(mark(words.argument(word, cx)?, cx)?),
             Keyword::Priority | Keyword::Preference | Keyword::Order => {
                 rule.priority = Some(small(words.number(word, 0..=MAX, cx)?));
             }
-            Keyword::Realms => rule.realms = Some(realms(word, &mut words, cx)?),
+            Keyword::Realms => rule.realms = Some(realms(word, words, cx)?),
             Keyword::SuppressPrefixlength => {
                 rule.suppress_prefixlength = Some(small(words.number(word, 0..=128, cx)?));
             }
             Keyword::SuppressIfgroup => {
-                rule.suppress_ifgroup = Some(named(List::Groups, word, &mut words, cx)?);
+                rule.suppress_ifgroup = Some(named(List::Groups, word, words, cx)?);
             }
             Keyword::TunId => rule.tun_id = Some(words.number(word, 0..=u64::MAX, cx)?),
             Keyword::Uidrange => {
@@ -101,18 +122,49 @@ pub(super) fn lower(stmt: &Statement, fixed: bool, cx: &mut Context) -> Option<R
                 rule.uidrange = Some((small(low), small(high)));
             }
             Keyword::Protocol => {
-                rule.protocol = Some(byte(named(List::Protocols, word, &mut words, cx)?));
+                rule.protocol = Some(byte(named(List::Protocols, word, words, cx)?));
             }
             Keyword::IpProto | Keyword::Ipproto => {
-                rule.ip_proto = Some(byte(named(List::IpProtocols, word, &mut words, cx)?));
+                rule.ip_proto = Some(byte(named(List::IpProtocols, word, words, cx)?));
             }
-            Keyword::Sport => rule.sport = Some(ports(word, &mut words, cx)?),
-            Keyword::Dport => rule.dport = Some(ports(word, &mut words, cx)?),
+            Keyword::Sport => rule.sport = Some(ports(word, words, cx)?),
+            Keyword::Dport => rule.dport = Some(ports(word, words, cx)?),
             Keyword::NoTrack => rule.no_track = true,
             Keyword::TrackGroup => rule.track_group = Some(words.argument(word, cx)?.text().into_owned()),
         }
+        Some(())
     }
-    finish(stmt, rule, action, v6, cx)
+
+    fn finish(self, stmt: &Statement, cx: &mut Context) -> Option<Rule> {
+        let Self { mut rule, action, v6 } = self;
+        let families: Vec<bool> =
+            rule.from.iter().chain(&rule.to).map(|prefix| prefix.address.is_ipv6()).chain(v6).collect();
+        if families.windows(2).any(|pair| pair.first() != pair.get(1)) {
+            let help = "write a rule of its own for each family";
+            return give_up(stmt, "IPv4 and IPv6 addresses in one rule", help, cx);
+        }
+        if families.first() == Some(&true) {
+            rule.family = Family::V6;
+        }
+        let Some(action) = action else {
+            return give_up(stmt, "the rule does nothing", "add `table NAME` or another action", cx);
+        };
+        rule.action = action;
+        match (action, rule.priority) {
+            (model::RuleAction::Goto(_), None) => {
+                let message = "`goto` without a preference of its own";
+                return give_up(stmt, message, "add `preference NUMBER`", cx);
+            }
+            (model::RuleAction::Goto(target), Some(own)) if target <= own => {
+                let help = "its target must be above the rule's own preference";
+                return give_up(stmt, "`goto` goes backwards", help, cx);
+            }
+            _ => {}
+        }
+        tracked(stmt, &mut rule, cx);
+        preferred(stmt, &mut rule, cx);
+        Some(rule)
+    }
 }
 
 /// What the rule does.
@@ -153,47 +205,16 @@ fn ports(option: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<(u16,
     Some((port(low), port(high)))
 }
 
-fn finish(
-    stmt: &Statement,
-    mut rule: Rule,
-    action: Option<model::RuleAction>,
-    v6: Option<bool>,
-    cx: &mut Context,
-) -> Option<Rule> {
-    let give_up = |message: &str, help: &str, cx: &mut Context| {
-        cx.push(
-            Diagnostic::error(codes::BAD_ROUTE, stmt.span(), message.to_owned())
-                .label("the rule is ignored")
-                .help(help.to_owned()),
-        );
-    };
-    let families: Vec<bool> =
-        rule.from.iter().chain(&rule.to).map(|prefix| prefix.address.is_ipv6()).chain(v6).collect();
-    if families.windows(2).any(|pair| pair.first() != pair.get(1)) {
-        give_up("IPv4 and IPv6 addresses in one rule", "write a rule of its own for each family", cx);
-        return None;
-    }
-    if families.first() == Some(&true) {
-        rule.family = Family::V6;
-    }
-    let Some(action) = action else {
-        give_up("the rule does nothing", "add `table NAME` or another action", cx);
-        return None;
-    };
-    rule.action = action;
-    if let model::RuleAction::Goto(target) = action {
-        match rule.priority {
-            None => {
-                give_up("`goto` without a preference of its own", "add `preference NUMBER`", cx);
-                return None;
-            }
-            Some(own) if target <= own => {
-                give_up("`goto` goes backwards", "its target must be above the rule's own preference", cx);
-                return None;
-            }
-            Some(_) => {}
-        }
-    }
+/// Say why a rule is not used.
+fn give_up(stmt: &Statement, message: &str, help: &str, cx: &mut Context) -> Option<Rule> {
+    cx.push(
+        Diagnostic::error(codes::BAD_ROUTE, stmt.span(), message).label("the rule is ignored").help(help),
+    );
+    None
+}
+
+/// What is tracked has keepalived's protocol, and needs an interface for a group.
+fn tracked(stmt: &Statement, rule: &mut Rule, cx: &mut Context) {
     if !rule.no_track && rule.protocol.take_if(|protocol| *protocol != KEEPALIVED).is_some() {
         other_protocol(stmt, "rule", cx);
     }
@@ -206,18 +227,22 @@ fn finish(
                 .help("add iif INTERFACE"),
         );
     }
-    if rule.priority.is_none() {
-        let preference = cx.preferences.0;
-        cx.preferences.0 = preference.saturating_sub(1);
-        rule.priority = Some(preference);
-        let message = format!("the rule has no preference; {preference} is used");
-        cx.push(
-            Diagnostic::warning(codes::NO_PREFERENCE, stmt.span(), message)
-                .label("the order of rules decides, and it is not known from the file")
-                .help("add `preference NUMBER`"),
-        );
+}
+
+/// A rule without a preference gets the next one.
+fn preferred(stmt: &Statement, rule: &mut Rule, cx: &mut Context) {
+    if rule.priority.is_some() {
+        return;
     }
-    Some(rule)
+    let preference = cx.preferences.0;
+    cx.preferences.0 = preference.saturating_sub(1);
+    rule.priority = Some(preference);
+    let message = format!("the rule has no preference; {preference} is used");
+    cx.push(
+        Diagnostic::warning(codes::NO_PREFERENCE, stmt.span(), message)
+            .label("the order of rules decides, and it is not known from the file")
+            .help("add `preference NUMBER`"),
+    );
 }
 
 /// `MARK[/MASK]`.

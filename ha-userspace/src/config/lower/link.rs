@@ -154,25 +154,16 @@ impl LinkDraft {
             );
         }
         if let Some((draft, span)) = self.vmac {
-            let xmit_base = self.xmit_base.is_some();
-            if unicast && !xmit_base {
-                cx.push(
-                    Diagnostic::warning(
-                        codes::LINK_CONFLICT,
-                        span,
-                        "use_vmac with unicast peers sends from the base interface",
-                    )
-                    .label("vmac_xmit_base is set, as keepalived wants it")
-                    .help("write vmac_xmit_base"),
-                );
-            }
             let mac = match draft.mac {
                 None => rfc(family, vrid),
                 Some(Mac::Six(mac)) => mac,
                 Some(Mac::Five([a, b, c, d, e])) => [a, b, c, d, e, vrid.get()],
             };
-            let xmit_base = xmit_base || unicast;
-            return Ok(Some(VirtualLink::Vmac(Vmac { name: draft.name, mac, xmit_base })));
+            let asked = self.xmit_base.is_some();
+            if unicast && !asked {
+                from_base(span, cx);
+            }
+            return Ok(Some(VirtualLink::Vmac(Vmac { name: draft.name, mac, xmit_base: asked || unicast })));
         }
         if let Some(span) = self.xmit_base {
             let message = "vmac_xmit_base without use_vmac";
@@ -198,4 +189,14 @@ impl LinkDraft {
         }
         Ok(Some(VirtualLink::Ipvlan(link)))
     }
+}
+
+/// Adverts to peers do not leave a virtual MAC interface.
+fn from_base(span: Span, cx: &mut Context) {
+    let message = "use_vmac with unicast peers sends from the base interface";
+    cx.push(
+        Diagnostic::warning(codes::LINK_CONFLICT, span, message)
+            .label("vmac_xmit_base is set, as keepalived wants it")
+            .help("write vmac_xmit_base"),
+    );
 }

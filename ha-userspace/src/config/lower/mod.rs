@@ -15,6 +15,7 @@ mod global;
 mod group;
 mod hmac;
 mod instance;
+mod iproute;
 mod keyword;
 mod link;
 mod mail;

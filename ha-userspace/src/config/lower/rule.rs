@@ -3,8 +3,8 @@
 use ha_common::types::Family;
 
 use super::context::Context;
+use super::iproute::{KEEPALIVED, byte, named, other_protocol, realms, small};
 use super::names::List;
-use super::route::{KEEPALIVED, byte, named, other_protocol, realms, small};
 use super::value;
 use super::words::{self, Words};
 use crate::config::codes;

@@ -5,6 +5,7 @@
 mod addresses;
 mod bfd;
 mod check;
+mod command;
 mod context;
 mod draft;
 mod encap;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::context::Context;
-use super::value;
+use super::{command, value};
 use crate::config::codes;
 use crate::config::diag::Diagnostic;
 use crate::config::keywords::{self, Notify as Keyword};
@@ -100,7 +100,7 @@ pub(super) fn script(stmt: &Statement, cx: &mut Context) -> Option<NotifyScript>
         return None;
     };
     value::extra(stmt, 3, cx);
-    let Some((argv, _)) = super::script::command(stmt, cx)? else {
+    let Some((argv, _)) = command::read(stmt, cx)? else {
         let message = format!("`{}` names no program", stmt.keyword().text());
         cx.push(Diagnostic::error(codes::SCRIPT_INCOMPLETE, word.span, message).label("ignored"));
         return None;

@@ -15,7 +15,7 @@ use super::devices;
 use super::lanes::{Kind, Lanes, Message, Shared};
 use super::links::vips;
 use super::note::Note;
-use super::router::{Router, span};
+use super::router::Router;
 use super::routers::Routers;
 use crate::config::model::{Garp, GarpGroup, Instance, Vip};
 use crate::net::announce::Burst;
@@ -72,7 +72,7 @@ fn extra_due(router: &mut Router, holds: bool, now: Time) -> bool {
         router.extra = None;
         return false;
     };
-    let next = now.after(span(extra.interval));
+    let next = now.after(Span::from(extra.interval));
     let due = router.extra.is_some_and(|at| at <= now);
     if due || router.extra.is_none() {
         router.extra = Some(next);
@@ -167,7 +167,7 @@ impl Out<'_> {
 
 /// The device that a virtual address is on.
 fn device<'a>(router: &Router, vip: &Vip, links: &'a Links) -> Option<&'a Link> {
-    links.by_name(vip.device.as_deref().unwrap_or(&router.config.interface))
+    links.by_name(router.config.device_of(vip))
 }
 
 fn message(router: &Router, vip: &Vip) -> Message {
@@ -192,5 +192,5 @@ fn pace(groups: &[GarpGroup], garp: &Garp, links: &Links, link: &Link, kind: Kin
         Some(at) => Shared::Group(at, kind),
         None => Shared::Interface(base.name.clone(), kind),
     };
-    (!interval.is_zero()).then(|| (shared, span(interval)))
+    (!interval.is_zero()).then(|| (shared, Span::from(interval)))
 }

@@ -322,7 +322,7 @@ impl Daemon {
         let (delay, keyword) = global.start_delay(uptime);
         if !delay.is_zero() {
             tracing::info!("{keyword}: instances start in {delay:.1?}");
-            self.node.delay_start(self.started.after(super::router::span(delay)));
+            self.node.delay_start(self.started.after(delay.into()));
         }
     }
 

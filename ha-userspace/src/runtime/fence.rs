@@ -44,7 +44,7 @@ impl Daemon {
                 }
                 vips(config)
                     .filter(|vip| {
-                        let device = links.base(vip.device.as_deref().unwrap_or(&config.interface));
+                        let device = links.base(config.device_of(vip));
                         // An address on an interface without a program, such as `lo`, also answers on this one.
                         device == name || config.interface == name && !runs_on(device)
                     })
@@ -61,10 +61,12 @@ impl Daemon {
 
     /// Tells nftables which addresses of the configuration take no packets.
     pub(super) fn update_firewall(&mut self) {
-        let addresses = self.config.instances.iter().filter(|config| refuses(config)).flat_map(|config| {
-            vips(config)
-                .map(|vip| (vip.device.clone().unwrap_or_else(|| config.interface.clone()), vip.address))
-        });
+        let addresses = self
+            .config
+            .instances
+            .iter()
+            .filter(|config| refuses(config))
+            .flat_map(|config| vips(config).map(|vip| (config.device_of(vip).to_owned(), vip.address)));
         let Firewall { table, priority, counters } = self.config.global.firewall.clone();
         self.firewall.apply(Refusal { table, priority, counters, addresses: addresses.collect() });
     }

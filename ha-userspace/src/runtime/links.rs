@@ -71,10 +71,8 @@ impl Daemon {
         let mut again = Vec::new();
         let Self { routers, node, .. } = self;
         for router in routers.iter().filter(|router| node[router.id].presence() == Presence::Present) {
-            let Instance { interface, .. } = &router.config;
-            let mut devices = vips(&router.config)
-                .filter(|vip| vip.no_track)
-                .map(|vip| vip.device.as_deref().unwrap_or(interface));
+            let config = &router.config;
+            let mut devices = vips(config).filter(|vip| vip.no_track).map(|vip| config.device_of(vip));
             if devices.any(|device| appeared.contains(&device)) {
                 again.push(router.id);
             }
@@ -293,8 +291,7 @@ impl Daemon {
             }
             for router in routers.iter() {
                 let config = &router.config;
-                let mut on_link =
-                    vips(config).filter(|vip| *vip.device.as_ref().unwrap_or(&config.interface) == link.name);
+                let mut on_link = vips(config).filter(|vip| config.device_of(vip) == link.name);
                 used |= config.interface == link.name;
                 if let Some(vip) = on_link.find(|vip| vip.address == spec.address) {
                     used = true;
@@ -337,7 +334,7 @@ impl Daemon {
     fn leave_renamed(&mut self, from: &str, index: u32) {
         let Self { routers, node, .. } = self;
         for router in routers.iter().filter(|router| node[router.id].presence().was_added()) {
-            let device = |vip: &Vip| vip.device.as_deref().unwrap_or(&router.config.interface) == from;
+            let device = |vip: &Vip| router.config.device_of(vip) == from;
             let left = vips(&router.config).filter(|vip| device(vip));
             self.obsolete.extend(left.map(|vip| AddressSpec::new(index, vip)));
         }
@@ -357,7 +354,7 @@ impl Daemon {
             let Router { config, untold, lost, placed, .. } = &mut *router;
             let mut missing = false;
             for vip in vips(config).filter(|vip| !vip.no_track) {
-                let device = vip.device.as_deref().unwrap_or(&config.interface);
+                let device = config.device_of(vip);
                 let Some(link) = links.by_name(device) else { continue };
                 let there = match vip.address {
                     IpAddr::V4(address) => link.v4.iter().any(|held| held.address == address),

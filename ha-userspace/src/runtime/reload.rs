@@ -146,7 +146,9 @@ impl Daemon {
         let others = changes::addresses_differ(&router.config, &new) && self.node[id].presence().was_added();
         if others {
             let (replaced, gone) = changes::gone(&router.config, &new);
-            let specs = |vips: &[Vip]| specs(&router.config.interface, vips.iter(), links, |_| {});
+            let config = &router.config;
+            let specs =
+                |vips: &[Vip]| specs(vips.iter().map(|vip| (config.device_of(vip), vip)), links, |_| {});
             self.obsolete.extend(specs(&gone));
             // To the kernel this is the same address, so the old one makes room before the next turn adds the new.
             let replaced = specs(&replaced);

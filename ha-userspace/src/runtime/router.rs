@@ -12,7 +12,7 @@ use ha_common::machine::{FAST_HANDOVER, Params, State};
 use ha_common::node::{InterfaceId, Mark, RouterId, Settings};
 use ha_common::packet::hmac::{self, Receiver, Sender};
 use ha_common::packet::{Advert, Auth, Endpoints, ah};
-use ha_common::time::{Span, Time};
+use ha_common::time::Time;
 use ha_common::types::ADVERT_TTL;
 use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate_with_trailer};
 
@@ -381,10 +381,6 @@ impl Router {
     }
 }
 
-pub(super) fn span(duration: std::time::Duration) -> Span {
-    Span(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
-}
-
 pub(super) fn params(config: &Instance) -> Params {
     let defaults = Params::new(config.vrid, config.family, config.version);
     // The switch sends packets for a virtual MAC address to whoever has sent from it last: once the successor has
@@ -395,7 +391,7 @@ pub(super) fn params(config: &Instance) -> Params {
         handover,
         interval: config.interval.span(),
         preempt: config.preempt,
-        preempt_delay: span(config.preempt_delay),
+        preempt_delay: config.preempt_delay.into(),
         lower_prio_no_advert: config.lower_prio_no_advert,
         // Hosts have learned our MAC address, and the winner may not know: it announces when it hears of us. Where the MAC
         // address is the virtual one, they have learned nothing, and an answer would turn the switch back to us.
@@ -414,9 +410,9 @@ pub(super) fn settings(config: &Instance, interface: usize) -> Settings {
         priority: config.priority,
         fast: config.fast.enabled,
         judge: judge_settings(&config.fast),
-        lease: span(config.fast.lease),
+        lease: config.fast.lease.into(),
         announce: burst_settings(&config.garp),
-        again: (span(lower_prio_delay), lower_prio_repeat),
+        again: (lower_prio_delay.into(), lower_prio_repeat),
         virtual_mac: devices::advert_mac(config).is_some(),
         owner_ignores_adverts: config.owner_ignore_adverts,
     }
@@ -430,10 +426,10 @@ pub(super) fn interface_id(position: usize) -> InterfaceId {
 /// Settings of the judges of masters.
 pub(super) fn judge_settings(config: &Fast) -> judge::Settings {
     judge::Settings {
-        interval: span(config.probe_interval),
+        interval: config.probe_interval.into(),
         misses: config.probe_misses,
-        window: span(config.window.max(std::time::Duration::from_micros(1))),
-        user_space_window: span(config.lease),
+        window: config.window.max(std::time::Duration::from_micros(1)).into(),
+        user_space_window: config.lease.into(),
         ..judge::Settings::default()
     }
 }
@@ -441,8 +437,8 @@ pub(super) fn judge_settings(config: &Fast) -> judge::Settings {
 fn burst_settings(garp: &Garp) -> announce::Settings {
     announce::Settings {
         repeat: garp.repeat,
-        delay: span(garp.delay),
-        refresh: span(garp.refresh),
+        delay: garp.delay.into(),
+        refresh: garp.refresh.into(),
         refresh_repeat: garp.refresh_repeat,
     }
 }

@@ -455,18 +455,17 @@ pub(super) fn router_of(tag: usize) -> RouterId {
 
 /// Every virtual address of a router with the device that it belongs on; `missing` hears of devices that are not there.
 fn router_specs(router: &Router, links: &Links, missing: impl FnMut(&str)) -> Vec<AddressSpec> {
-    specs(&router.config.interface, vips(&router.config), links, missing)
+    let config = &router.config;
+    specs(vips(config).map(|vip| (config.device_of(vip), vip)), links, missing)
 }
 
-/// Virtual addresses with their devices, `interface` where they name none.
+/// Addresses on their devices.
 pub(super) fn specs<'a>(
-    interface: &str,
-    vips: impl Iterator<Item = &'a Vip>,
+    vips: impl Iterator<Item = (&'a str, &'a Vip)>,
     links: &Links,
     mut missing: impl FnMut(&str),
 ) -> Vec<AddressSpec> {
-    vips.filter_map(|vip| {
-        let device = vip.device.as_deref().unwrap_or(interface);
+    vips.filter_map(|(device, vip)| {
         let link = links.by_name(device);
         if link.is_none() {
             missing(device);

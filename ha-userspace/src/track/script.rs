@@ -84,7 +84,6 @@ impl Job {
     fn runs_like(&self, other: &Self) -> bool {
         let plain = |job: &Self| {
             let mut job = job.clone();
-            job.script.place = crate::config::model::Place::default();
             job.script.weight = crate::config::model::Weight::default();
             job
         };

@@ -351,18 +351,14 @@ impl Peer {
 }
 
 fn grace() -> Span {
-    span(GRACE)
-}
-
-fn span(duration: std::time::Duration) -> Span {
-    Span(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    GRACE.into()
 }
 
 fn settings(spec: &Bfd) -> Settings {
     Settings {
-        desired_min_tx: span(spec.min_tx),
-        required_min_rx: span(spec.min_rx),
-        idle_tx: span(spec.idle_tx),
+        desired_min_tx: spec.min_tx.into(),
+        required_min_rx: spec.min_rx.into(),
+        idle_tx: spec.idle_tx.into(),
         multiplier: spec.multiplier.max(1),
         passive: spec.passive,
     }

@@ -12,6 +12,8 @@ pub mod logging;
 pub mod lost;
 pub mod net;
 pub mod notify;
+pub mod program;
+pub mod realtime;
 pub mod runtime;
 mod signals;
 pub mod track;

@@ -21,7 +21,8 @@ use super::daemon::Daemon;
 use super::fence;
 use super::interface::{Plan, Setup};
 use super::resume::LONGEST_WINDOW;
-use crate::net::{clock, process};
+use crate::net::clock;
+use crate::realtime;
 use crate::xdp::{AttachError, Options, Raise, Raised, Slot, Travel, XdpInterface};
 
 /// How long a start waits for a program, so that a role that an earlier run left is found before anything else is
@@ -120,7 +121,7 @@ impl Loader {
         let told = Arc::clone(&done);
         let thread = Builder::new().name("xvrrp-load".to_owned()).spawn(move || {
             // A refusal costs time only.
-            let _ = process::set_nice(Some(NICE));
+            let _ = realtime::set_nice(Some(NICE));
             for order in taken {
                 match order {
                     Order::Attach(wanted) => {

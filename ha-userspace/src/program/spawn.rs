@@ -21,27 +21,40 @@ use std::process::ExitStatus;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, CpuSet, clone, sched_setaffinity};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg, sigprocmask};
 use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::{self, Id, WaitPidFlag, waitid};
 use nix::unistd::{Pid, getpid, getppid, setsid};
 use rustix::process::{PidfdFlags, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal, waitpid};
 use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
 
-use super::exec::Fate;
 use super::security::Identity;
 use crate::net::watch_readable;
 
 /// What runs a file that is neither a binary nor says with `#!` what runs it, as under execvp(3).
 const SHELL: &CStr = c"/bin/sh";
+/// Time between SIGTERM and SIGKILL.
+const KILL_GRACE: Duration = Duration::from_millis(500);
 /// The child's stack. What runs on it calls the kernel and little else.
 const STACK: usize = 32 << 10;
 /// What the child ends with where it cannot become the script. Nobody sees it.
 const FAILED: isize = 127;
+
+/// What becomes of a script when the thread that started it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It gets SIGTERM, and SIGKILL when its value is dropped.
+    EndsWithDaemon,
+    /// It goes on: a `notify_stop` script has its work to do while the daemon ends.
+    OutlivesDaemon,
+}
 
 /// What is to be started.
 #[derive(Debug)]
@@ -96,6 +109,26 @@ impl Child {
                 None => ready.clear_ready(),
             }
         }
+    }
+}
+
+impl Child {
+    /// Ends its process group: SIGTERM, a grace, SIGKILL. Returns when the process itself is gone.
+    pub async fn end(&mut self) {
+        // An id means that the process has not been reaped, so that its number cannot have been given to another.
+        let Some(group) = self.id() else { return };
+        let _ = killpg(group, Signal::SIGTERM);
+        let deadline = Instant::now() + KILL_GRACE;
+        while Instant::now() < deadline {
+            // Looks without reaping, so that the group can still be named afterwards.
+            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+            if !matches!(waitid(Id::Pid(group), flags), Ok(wait::WaitStatus::StillAlive)) {
+                break;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        let _ = killpg(group, Signal::SIGKILL);
+        let _ = self.wait().await;
     }
 }
 

@@ -5,6 +5,7 @@
 mod addresses;
 mod bfd;
 mod check;
+mod command;
 mod draft;
 mod encap;
 mod fast;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value;
+use super::{command, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::model::{Fifo, Fifos, Notify, NotifyScript, OnceScript, ScriptUser};
@@ -87,7 +87,7 @@ pub(super) fn script(stmt: &Statement, diags: &mut Diagnostics) -> Option<Notify
         return None;
     };
     value::extra(stmt, 3, diags);
-    let Some((argv, _)) = super::script::command(stmt, diags)? else {
+    let Some((argv, _)) = command::read(stmt, diags)? else {
         let message = format!("`{}` names no program", stmt.keyword().text());
         diags.push(Diagnostic::error(codes::SCRIPT_INCOMPLETE, word.span, message).cause("ignored"));
         return None;

@@ -1,16 +1,13 @@
 //! `vrrp_script`.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use super::keyword::{self, Action};
-use super::{global, shell, track, value};
+use super::{command, global, track, value};
 use crate::config::codes;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::keywords::Context;
-use crate::config::lexer::Word;
-use crate::config::lexer::command::{self, Flaw};
 use crate::config::model::{NotifyScript, Script, Weight};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
@@ -109,58 +106,6 @@ pub(super) fn for_check(notify: &NotifyScript) -> Script {
     }
 }
 
-/// Program and arguments of a command line, whose first word is read once more. `None` after an error, and `Some(None)`
-/// where the command is empty.
-pub(super) fn command(stmt: &Statement, diags: &mut Diagnostics) -> Option<Option<(Vec<OsString>, Span)>> {
-    let word = stmt.args().first()?;
-    // A quote `"` that is open at the end of the line was reported with the line, and ends there.
-    let flaw = |flaw: &Flaw| *flaw != Flaw::Quote(b'"');
-    if let Some(open) = stmt.args().last().filter(|word| word.flaw.as_ref().is_some_and(flaw)) {
-        unfinished(stmt, open, open.flaw, "`{`, `}`, `#` and `!` count outside `\"` even between `'`", diags);
-        return None;
-    }
-    let (parts, flaw) = command::parts(&word.bytes);
-    if flaw.is_some() {
-        unfinished(
-            stmt,
-            word,
-            flaw,
-            "the command in the quotes is split once more, and there it is open",
-            diags,
-        );
-        return None;
-    }
-    let argv: Vec<_> = parts.into_iter().map(|part| OsString::from_vec(part.bytes)).collect();
-    if argv.first().is_none_or(|program| program.is_empty()) {
-        return Some(None);
-    }
-    shell::check(&argv, word.span, diags);
-    Some(Some((argv, word.span)))
-}
-
-/// Say that a quote or an escape of a command has no end.
-fn unfinished(stmt: &Statement, word: &Word, flaw: Option<Flaw>, why: &str, diags: &mut Diagnostics) {
-    let keyword = stmt.keyword().text();
-    let (message, help) = match flaw {
-        Some(Flaw::Quote(quote)) => {
-            let literal = if quote == b'"' { r#"\\\""# } else { r"\\'" };
-            (
-                format!("a {} in the command of `{keyword}` is not closed", char::from(quote)),
-                format!("close it; one that is to reach the script is written {literal} within \"…\""),
-            )
-        }
-        _ => (
-            format!("the command of `{keyword}` ends with a backslash"),
-            r"remove it; one that is to reach the script is written \\\\ within quotes".to_owned(),
-        ),
-    };
-    diags.push(
-        Diagnostic::error(codes::QUOTE_OPEN, word.span, message)
-            .cause(format!("the command is not run: {why}"))
-            .help(help),
-    );
-}
-
 /// Program and arguments. Only the first word counts, quoted or not: keepalived 2.2.7 ignores the rest (tried).
 /// `Some(None)` where there is none: keepalived goes on without the script.
 fn argv(stmt: &Statement, diags: &mut Diagnostics) -> Option<Option<(Vec<OsString>, Span)>> {
@@ -181,7 +126,7 @@ fn argv(stmt: &Statement, diags: &mut Diagnostics) -> Option<Option<(Vec<OsStrin
                 .help(help),
         );
     }
-    command(stmt, diags)
+    command::read(stmt, diags)
 }
 
 /// Whole seconds as keepalived has them, or a fraction of at least 10 ms, which only xvrrp takes.

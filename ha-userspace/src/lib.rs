@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+mod descriptor;
 pub mod doctor;
 pub mod liveness;
 pub mod logging;

@@ -26,5 +26,4 @@ mod sys;
 pub mod sysctl;
 pub mod timer;
 
-pub(crate) use sys::watch_readable;
 pub mod vmac;

@@ -5,20 +5,10 @@
     reason = "system calls that no safe wrapper offers: sendmmsg with one address per packet, getsockopt of SO_MEMINFO"
 )]
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use socket2::{SockAddr, SockAddrStorage};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-
-/// Registers `owner`'s descriptor with the tokio runtime, for reading.
-pub(crate) fn watch_readable<T: AsFd + AsRawFd + Send + 'static>(owner: T) -> io::Result<AsyncFd<T>> {
-    // SAFETY: the callers pass types that own their descriptor, return the same one from `as_raw_fd` each time
-    // and close it only when they are dropped, which is after the registration.
-    Ok(unsafe { AsyncFd::register_with_interest(owner, Interest::READABLE) }?)
-}
 
 /// The kernel takes no more messages than this in one call (`UIO_MAXIOV`); it silently cuts the rest.
 const MAX_MESSAGES: usize = 1024;

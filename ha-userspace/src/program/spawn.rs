@@ -36,7 +36,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
 use super::security::Identity;
-use crate::net::watch_readable;
+use crate::descriptor::{Owned, watch_readable};
 
 /// What runs a file that is neither a binary nor says with `#!` what runs it, as under execvp(3).
 const SHELL: &CStr = c"/bin/sh";
@@ -82,7 +82,7 @@ pub(super) struct Order<'a> {
 pub struct Child {
     process: rustix::process::Pid,
     /// Readable once the process has ended.
-    end: AsyncFd<OwnedFd>,
+    end: AsyncFd<Owned<OwnedFd>>,
     status: Option<ExitStatus>,
     fate: Fate,
 }
@@ -138,7 +138,7 @@ impl Drop for Child {
             return;
         }
         if self.fate == Fate::EndsWithDaemon {
-            let _ = pidfd_send_signal(self.end.get_ref(), rustix::process::Signal::KILL);
+            let _ = pidfd_send_signal(&self.end, rustix::process::Signal::KILL);
         }
         // Only the end of the daemon drops what still runs. What cannot be reaped yet is left to init.
         let _ = waitpid(Some(self.process), WaitOptions::NOHANG);
@@ -180,7 +180,8 @@ pub(super) fn start(order: &Order<'_>) -> io::Result<Child> {
 
     let failure = AtomicI32::new(0);
     let child = Box::new(|| {
-        if let Err(errno) = plan.become_script() {
+        // SAFETY: this is the child, whose memory nobody else uses meanwhile; `plan` was made right above.
+        if let Err(errno) = unsafe { plan.become_script() } {
             failure.store(errno as i32, Ordering::Relaxed);
         }
         FAILED
@@ -243,18 +244,26 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Runs in the child. Only returns where it fails.
-    fn become_script(&self) -> Result<(), Errno> {
+    /// Makes the calling process the script's. Only returns where it fails.
+    ///
+    /// # Safety
+    ///
+    /// Only for the child that [`start`] makes: what is a property of the process afterwards is lost to the caller
+    /// (session, standard descriptors, signal handlers, limits, user), and nothing but system calls is safe there. The
+    /// strings of the plan end with NUL, its arrays with a null pointer, and `null` is open.
+    unsafe fn become_script(&self) -> Result<(), Errno> {
         setsid()?;
         for target in 0..=2 {
-            // SAFETY: plain system calls.
+            // SAFETY: this process has no other use for these descriptors, says the caller.
             Errno::result(unsafe { libc::dup2(self.null, target) })?;
         }
         // SAFETY: the path is a string that ends with NUL.
         Errno::result(unsafe { libc::chdir(c"/".as_ptr()) })?;
-        plain_process(self.umask, self.processors.as_ref())?;
+        // SAFETY: the same child.
+        unsafe { plain_process(self.umask, self.processors.as_ref()) }?;
         if let Some(user) = self.user {
-            become_user(user)?;
+            // SAFETY: the same child.
+            unsafe { become_user(user) }?;
         }
         if let Some(parent) = self.parent {
             // After the change of user, which clears it.
@@ -264,7 +273,7 @@ impl Plan<'_> {
             }
         }
         let environment = self.environment.as_ptr();
-        // SAFETY: strings that end with NUL and arrays that end with null pointers, all made by `start`.
+        // SAFETY: strings that end with NUL and arrays that end with null pointers, says the caller.
         unsafe {
             libc::execve(self.program.as_ptr(), self.argv.as_ptr(), environment);
             if Errno::last() == Errno::ENOEXEC {
@@ -276,8 +285,13 @@ impl Plan<'_> {
 }
 
 /// Undoes what the daemon did to itself: scheduling, limits, signals, descriptors.
-fn plain_process(mask: Mode, processors: Option<&CpuSet>) -> Result<(), Errno> {
-    // SAFETY: plain system calls with valid arguments. Only the signal mask matters enough to fail for; the rest
+///
+/// # Safety
+///
+/// Only for a child that is about to become another program: every handler of a signal goes, and every descriptor above
+/// standard error will be closed under its owner.
+unsafe fn plain_process(mask: Mode, processors: Option<&CpuSet>) -> Result<(), Errno> {
+    // SAFETY: system calls with valid arguments; for what they do, the caller answers. Only the signal mask matters enough to fail for; the rest
     // cannot fail here, or is no worse than it was.
     unsafe {
         let normal: libc::sched_param = std::mem::zeroed();
@@ -314,7 +328,12 @@ fn plain_process(mask: Mode, processors: Option<&CpuSet>) -> Result<(), Errno> {
 ///
 /// The C library's functions of these names change all threads that they find in memory, and in the child those are
 /// the daemon's.
-fn become_user(user: &Identity) -> Result<(), Errno> {
+///
+/// # Safety
+///
+/// Only for a process with one thread, as a child is: threads of one process that belong to different users undo what
+/// either of them relies on.
+unsafe fn become_user(user: &Identity) -> Result<(), Errno> {
     let Identity { uid, gid, groups, .. } = user;
     // SAFETY: system calls with plain numbers, and one that reads as many groups as there are.
     unsafe {

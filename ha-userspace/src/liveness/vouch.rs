@@ -20,7 +20,8 @@ use nix::unistd::Pid;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{LeaseSpec, Report};
-use crate::net::{clock, process};
+use crate::net::clock;
+use crate::realtime;
 
 /// The threads' handle. Dropping it ends them.
 #[derive(Debug)]
@@ -99,7 +100,7 @@ fn run(
     reports: &UnboundedSender<Report>,
 ) {
     // Each refusal is said once, in the main loop's words; this thread then runs as it is.
-    let _ = process::exact_timers();
+    let _ = realtime::exact_timers();
     schedule(processor, priority);
     let mut leases = Vec::new();
     loop {
@@ -125,7 +126,7 @@ fn schedule(processor: Option<usize>, priority: u8) {
         // A refusal costs only the independence of the other.
         let _ = one.set(processor).and_then(|()| sched_setaffinity(Pid::from_raw(0), &one));
     }
-    let _ = process::set_realtime(priority);
+    let _ = realtime::set_priority(priority);
 }
 
 /// Tells the main loop once that a router probes again, and that a lease has run out. Both threads look, and the first one

@@ -19,7 +19,8 @@ use super::daemon::Daemon;
 use super::router::{Outgoing, params};
 use super::source;
 use crate::net::advert_tx::AdvertTx;
-use crate::net::{clock, process};
+use crate::net::clock;
+use crate::realtime;
 use crate::xdp::{self, Lease};
 
 /// The thread. Dropping it ends it.
@@ -90,7 +91,7 @@ impl Herald {
         let now = clock::now();
         voices.iter_mut().for_each(|voice| voice.speak(now));
         let thread = Builder::new().name("xvrrp-herald".to_owned()).spawn(move || {
-            process::prefer_this_thread();
+            realtime::prefer_this_thread();
             loop {
                 let next = voices.iter().map(|voice| voice.due).min().unwrap_or(Time::NEVER);
                 let wait = Duration::from_nanos(next.span_since(clock::now()).0);

@@ -20,7 +20,8 @@ use tokio::sync::Notify;
 use super::daemon::Daemon;
 use super::interface::{Plan, Setup};
 use super::router::interface_id;
-use crate::net::{clock, process};
+use crate::net::clock;
+use crate::realtime;
 use crate::xdp::{AttachError, Options, Raise, Raised, Slot, Travel, XdpInterface};
 use ha_common::node::LONGEST_WINDOW;
 
@@ -120,7 +121,7 @@ impl Loader {
         let told = Arc::clone(&done);
         let thread = Builder::new().name("xvrrp-load".to_owned()).spawn(move || {
             // A refusal costs time only.
-            let _ = process::set_nice(Some(NICE));
+            let _ = realtime::set_nice(Some(NICE));
             for order in taken {
                 match order {
                     Order::Attach(wanted) => {

@@ -54,14 +54,16 @@ use crate::control::server::Server;
 use crate::liveness::Liveness;
 use crate::net::addresses::{Addresses, Marks};
 use crate::net::announce::Announcer;
+use crate::net::clock;
 use crate::net::firewall::Firewall;
 use crate::net::monitor::Monitor;
 use crate::net::neighbours::Neighbours;
 use crate::net::place::Place;
 use crate::net::routing::{Remembered, Routing, Watch};
 use crate::net::timer::Timer;
-use crate::net::{clock, process};
 use crate::notify::{Notifier, once};
+use crate::program;
+use crate::realtime;
 use crate::track::script::Runner;
 use crate::track::watch::Watchers;
 use crate::xdp;
@@ -79,9 +81,6 @@ use routers::Routers;
 use statics::Statics;
 use timeline::Timeline;
 use vmac::VirtualLinks;
-
-/// Set in the environment of a program that replaces this one.
-pub const REPLACES: &str = "XVRRP_REPLACES";
 
 /// For tests: set in its environment, the daemon marks no addresses, as on a kernel that keeps no marks.
 const UNMARKED: &str = "XVRRP_TEST_UNMARKED_ADDRESSES";
@@ -114,16 +113,16 @@ pub struct Options {
 pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     let mut timeline = Timeline::new(options.began);
     timeline.mark("configuration, log and pid files");
-    process::separate_memory();
-    process::remember_original();
-    process::prefer_this_thread();
+    realtime::separate_memory();
+    realtime::remember_original();
+    realtime::prefer_this_thread();
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
     // The directory is ours by now, and nobody else's.
     let handover = Handover::take(&options.run_dir, &Place::here());
     // What replaces an earlier run has not been shut down, and its role does not wait for long. A start by the service
     // manager is one, after a leave for a restart too: a restart of keepalived runs the script again as well.
-    let replaces = std::env::var_os(REPLACES).is_some();
+    let replaces = std::env::var_os(program::REPLACES).is_some();
     if let Some(script) = config.global.startup.as_ref().filter(|_| !replaces) {
         once::run("startup_script", script, &config.global);
     }
@@ -136,8 +135,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     let mut watchers = Watchers::start().context("the thread for checks cannot be started")?;
     let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
     let prepared = [
-        process::exact_timers().map_err(anyhow::Error::from),
-        process::raise_memlock().map_err(anyhow::Error::from),
+        realtime::exact_timers().map_err(anyhow::Error::from),
+        realtime::raise_memlock().map_err(anyhow::Error::from),
     ];
     for refusal in prepared.into_iter().filter_map(Result::err) {
         warn(&mut warnings, refusal.to_string());
@@ -153,7 +152,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         .enable_all()
         .max_blocking_threads(2)
         // They begin with nice 0, because the loop is a real-time thread.
-        .on_thread_start(process::prefer_this_thread)
+        .on_thread_start(realtime::prefer_this_thread)
         .build()
         .context("the event loop cannot be made")?;
     let end = runtime.block_on(async {
@@ -258,7 +257,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         );
         reload_file::remove_leftover(&daemon.config.global);
         // Start-up is over: what it left in the allocator goes back first.
-        if let Err(refusal) = process::lock_memory() {
+        if let Err(refusal) = realtime::lock_memory() {
             warn(&mut daemon.warnings, refusal.to_string());
         }
         timeline.mark("memory locked");

@@ -2,7 +2,7 @@
 //! user database never delays an advert.
 //!
 //! The runtime starts one [`Runner`], tells it the scripts at start and at every reload, and reads [`ScriptEvent`]s
-//! from the channel. What a single script does over time is in `task`; how it is started is in `exec`.
+//! from the channel. What a single script does over time is in `task`; how it is started is [`crate::program`]'s business.
 
 use std::collections::BTreeMap;
 use std::io;

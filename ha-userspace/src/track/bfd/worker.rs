@@ -16,7 +16,8 @@ use socket2::Socket;
 use super::socket::{self, Datagram, Listener};
 use super::{GRACE, Order, key};
 use crate::config::model::Bfd;
-use crate::net::{clock, process};
+use crate::net::clock;
+use crate::realtime;
 use crate::track::Seen;
 use crate::track::board::Board;
 
@@ -68,13 +69,13 @@ impl Worker {
     /// Runs until the channel is closed.
     pub(super) fn run(mut self, orders: &Receiver<Order>, wake: &EventFd) {
         // Each refusal is said once, in the main loop's words; this thread then runs as it is.
-        let _ = process::exact_timers();
+        let _ = realtime::exact_timers();
         let mut scheduled = None;
         loop {
             match orders.try_recv() {
                 Ok((specs, priority)) => {
                     if scheduled.replace(priority) != Some(priority) {
-                        let _ = process::set_realtime(priority);
+                        let _ = realtime::set_priority(priority);
                     }
                     self.apply(specs);
                 }

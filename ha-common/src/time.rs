@@ -37,6 +37,13 @@ impl Time {
     }
 }
 
+impl From<core::time::Duration> for Span {
+    /// Saturating: 584 years are as good as for ever.
+    fn from(duration: core::time::Duration) -> Self {
+        Self(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
 impl Span {
     /// No time at all.
     pub const ZERO: Self = Self(0);
@@ -71,5 +78,18 @@ impl Span {
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn durations_are_spans_and_too_long_ones_the_longest() {
+        assert_eq!(Span::from(Duration::from_millis(20)), Span::from_millis(20));
+        assert_eq!(Span::from(Duration::MAX), Span(u64::MAX));
     }
 }

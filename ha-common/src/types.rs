@@ -141,6 +141,14 @@ pub enum Family {
     V6,
 }
 
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    pub const fn of(address: core::net::IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
 /// 224.0.0.18 (RFC 9568 section 5.1.1.2).
 pub const MULTICAST_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// ff02::12 (RFC 9568 section 5.1.2.2).

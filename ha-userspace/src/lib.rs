@@ -6,12 +6,15 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+mod descriptor;
 pub mod doctor;
 pub mod liveness;
 pub mod logging;
 pub mod lost;
 pub mod net;
 pub mod notify;
+pub mod program;
+pub mod realtime;
 pub mod runtime;
 mod signals;
 pub mod track;

@@ -6,7 +6,7 @@
 //! runs as), and nobody else can put another thing in its place. What was found stays true, because only they can
 //! change it; a directory that all can write is in order with the sticky bit, which lets nobody touch what is another's.
 //!
-//! What may be run as a script is [`crate::track::security`]'s question.
+//! What may be run as a script is [`crate::program::security`]'s question.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;

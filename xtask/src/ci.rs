@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    conformance, fuzz,
+    circles, conformance, fuzz,
     setup::{self, Need, Way},
     sys, test,
 };
@@ -50,6 +50,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     // That ha-common compiles without a standard library needs no check of its own: the build script of ha-userspace
     // has just built the eBPF program with it.
     check("docs", &mut docs);
+    check("circles", &mut circles::check);
     check("conformance", &mut conformance::check);
     check("fuzz", &mut fuzz::run);
     if !args.no_test {

@@ -41,8 +41,8 @@ pub struct Diagnostic {
     pub span: Span,
     /// What is wrong, naming the thing.
     pub message: String,
-    /// Why, or what happens instead; printed at the caret.
-    pub cause: Option<String>,
+    /// What follows from it, or why it is so; printed at the caret.
+    pub label: Option<String>,
     /// The next step.
     pub help: Option<String>,
     /// Another place that belongs to it, and what it has to do with it.
@@ -50,10 +50,10 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// A finding without cause or help.
+    /// A finding without label or help.
     #[must_use]
     pub fn new(severity: Severity, code: Code, span: Span, message: impl Into<String>) -> Self {
-        Self { severity, code, span, message: message.into(), cause: None, help: None, related: None }
+        Self { severity, code, span, message: message.into(), label: None, help: None, related: None }
     }
 
     /// An error.
@@ -76,8 +76,8 @@ impl Diagnostic {
 
     /// With the text that stands at the caret.
     #[must_use]
-    pub fn cause(mut self, cause: impl Into<String>) -> Self {
-        self.cause = Some(cause.into());
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
         self
     }
 

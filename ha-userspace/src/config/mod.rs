@@ -20,7 +20,6 @@ mod lookalike;
 mod lower;
 pub mod model;
 pub mod outline;
-pub mod pending;
 mod reader;
 mod render;
 pub mod report;

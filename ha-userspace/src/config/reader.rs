@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
                 };
                 let message = format!("{} cannot be read", path.display());
                 let finding = Diagnostic::error(file_code(&error), span, message);
-                self.diags.push_fatal(finding.cause(error.to_string()).help(help));
+                self.diags.push_fatal(finding.label(error.to_string()).help(help));
             }
         }
         self.run()
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
             let id = self.diags.sources.add(name.to_owned(), Vec::new(), None);
             let message = format!("{} cannot be read", name.display());
             let finding = Diagnostic::error(file_code(&error), id_span(id), message);
-            self.diags.push_fatal(finding.cause(error.to_string()));
+            self.diags.push_fatal(finding.label(error.to_string()));
             return Vec::new();
         }
         self.push_file(name.to_owned(), None, bytes.to_vec(), Checks::default(), None);
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Stop reading, with an error at the line that was read last.
-    fn give_up(&mut self, cause: String) {
+    fn give_up(&mut self, label: String) {
         let place = self.frames.iter().rev().find_map(|frame| match frame {
             Frame::File { id, at, .. } => {
                 Some(Span { file: *id, start: at.saturating_sub(1), end: at.saturating_sub(1) })
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
         });
         if let Some(span) = place {
             let message = "the configuration is too large";
-            self.diags.push_fatal(Diagnostic::error(codes::FILE_TOO_BIG, span, message).cause(cause));
+            self.diags.push_fatal(Diagnostic::error(codes::FILE_TOO_BIG, span, message).label(label));
         }
         self.frames.clear();
     }
@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
             let span = line.span(0..1);
             self.diags.push_fatal(
                 Diagnostic::error(codes::FILE_TOO_BIG, span, "the line is too long for a configuration")
-                    .cause(format!("{length} bytes; the limit is {MAX_LINE}")),
+                    .label(format!("{length} bytes; the limit is {MAX_LINE}")),
             );
             return;
         }
@@ -205,7 +205,7 @@ impl<'a> Reader<'a> {
             let span = line.span(quote..quote + 1);
             self.diags.push(
                 Diagnostic::error(codes::QUOTE_OPEN, span, "a quote is not closed on its line")
-                    .cause("opened here; the string ends with the line")
+                    .label("opened here; the string ends with the line")
                     .help("close it with `\"`"),
             );
         }
@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
         let message = format!("a {name} (U+{:04X}) stands in `{word}`", u32::from(character));
         self.diags.push(
             Diagnostic::note(codes::LOOKALIKE, line.span(at..at + character.len_utf8()), message)
-                .cause("it is a letter to xvrrp and to keepalived: part of the word around it")
+                .label("it is a letter to xvrrp and to keepalived: part of the word around it")
                 .help(format!("type {} in its place", lookalike::instead(character))),
         );
     }
@@ -245,7 +245,7 @@ impl<'a> Reader<'a> {
         let message = "the file begins with a byte order mark (U+FEFF)";
         self.diags.push(
             Diagnostic::warning(codes::LOOKALIKE, line.span(0..MARK.len()), message)
-                .cause("passed over here; to keepalived it is part of the first word, which it then does not know")
+                .label("passed over here; to keepalived it is part of the first word, which it then does not know")
                 .help("save the file as UTF-8 without a byte order mark"),
         );
         line.slice(MARK.len()..line.bytes().len())
@@ -267,7 +267,7 @@ impl<'a> Reader<'a> {
                     line.whole(),
                     "a merge conflict was left in the file",
                 )
-                .cause("both versions are read, the last value of each keyword counts")
+                .label("both versions are read, the last value of each keyword counts")
                 .help("decide for one version and remove the marker lines"),
             );
         }
@@ -284,7 +284,7 @@ impl<'a> Reader<'a> {
                 let message = format!("random_seed `{text}` is not a number");
                 self.diags.push(
                     Diagnostic::error(codes::BAD_NUMBER, argument.whole(), message)
-                        .cause("${_RANDOM} stays random")
+                        .label("${_RANDOM} stays random")
                         .help("write a whole number from 0 to 4294967295"),
                 );
             }
@@ -352,7 +352,7 @@ pub(super) fn note_empty(diags: &mut Diagnostics) {
         let message = format!("{} says nothing", diags.sources.name(id).display());
         diags.push(
             Diagnostic::note(codes::FILE_EMPTY, span, message)
-                .cause("no virtual router runs")
+                .label("no virtual router runs")
                 .help("add a vrrp_instance block"),
         );
     }

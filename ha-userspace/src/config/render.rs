@@ -36,8 +36,8 @@ impl Diagnostics {
         let place = self.sources.place(diagnostic.span);
         let word = diagnostic.severity.name();
         let mut line = format!("{place}: {word}[{}]: {}", diagnostic.code, diagnostic.message);
-        if let Some(cause) = &diagnostic.cause {
-            line.push_str(&format!(" ({cause})"));
+        if let Some(label) = &diagnostic.label {
+            line.push_str(&format!(" ({label})"));
         }
         if let Some(help) = &diagnostic.help {
             line.push_str(&format!("; {help}"));
@@ -55,9 +55,9 @@ fn report<'a>(sources: &'a Sources, diagnostic: &'a Diagnostic, fix: Option<&'a 
     let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.0);
     // A file that could not be read has no line to show.
     let unread = sources.file(diagnostic.span.file).is_some_and(|file| file.bytes.is_empty());
-    let mut group = match &diagnostic.cause {
-        Some(cause) if unread => title.element(Level::NOTE.message(cause.as_str())),
-        cause => title.element(snippet(sources, diagnostic.span, cause.as_deref())),
+    let mut group = match &diagnostic.label {
+        Some(label) if unread => title.element(Level::NOTE.message(label.as_str())),
+        label => title.element(snippet(sources, diagnostic.span, label.as_deref())),
     };
     if let Some((span, text)) = &diagnostic.related {
         let place = sources.place(*span);

@@ -2,6 +2,7 @@
 
 mod features;
 mod hmac;
+mod keywords;
 mod language;
 mod values;
 

@@ -94,7 +94,7 @@ impl Builder {
             if self.buried == 0 {
                 diags.push(
                     Diagnostic::error(codes::TOO_DEEP, span, "blocks are nested too deeply")
-                        .cause(format!("more than {MAX_DEPTH} levels; the inner block is skipped")),
+                        .label(format!("more than {MAX_DEPTH} levels; the inner block is skipped")),
                 );
             }
             self.buried += 1;
@@ -107,7 +107,7 @@ impl Builder {
                     self.list.extend(other);
                     diags.push(
                         Diagnostic::error(codes::BRACE_EXTRA, span, "`{` without a keyword before it")
-                            .cause("the block is ignored"),
+                            .label("the block is ignored"),
                     );
                     Vec::new()
                 }
@@ -126,7 +126,7 @@ impl Builder {
         let Some((outer, words, open)) = self.open.pop() else {
             diags.push(
                 Diagnostic::error(codes::BRACE_EXTRA, span, "`}` without a `{`")
-                    .cause("no block is open here")
+                    .label("no block is open here")
                     .help("remove it, or look for a block above that was closed too early"),
             );
             return;
@@ -146,7 +146,7 @@ impl Builder {
             let name = words.first().map_or_else(|| "block".to_owned(), |word| format!("`{}`", word.text()));
             diags.push(
                 Diagnostic::error(codes::BLOCK_OPEN, span, format!("the {name} block is never closed"))
-                    .cause("opened here")
+                    .label("opened here")
                     .help("add a `}`; what follows was read as part of this block"),
             );
             self.close(span, diags);

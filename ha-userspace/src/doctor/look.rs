@@ -30,7 +30,8 @@ use crate::config::model::Process;
 use crate::lost::Lost;
 use crate::net::addresses::Addresses;
 use crate::net::netlink::Socket;
-use crate::net::{process, sysctl};
+use crate::net::sysctl;
+use crate::realtime;
 use crate::xdp::facts::{Facts, Kind};
 use crate::xdp::{Features, Program, Variant};
 
@@ -43,7 +44,7 @@ const LONGEST: u64 = 256 << 20;
 #[must_use]
 pub fn kernel(bpffs: &Path) -> Kernel {
     // Maps count against the limit in older kernels; the daemon raises it as well.
-    let _ = process::raise_memlock();
+    let _ = realtime::raise_memlock();
     let features = Features::probe();
     let program = features.xdp.is_ok().then(|| match Program::load(0, [0; 2], None) {
         Ok(program) if program.variant() == Variant::Linear => Ok(vec![Lost::MultiBuffer]),
@@ -115,12 +116,12 @@ fn mount_for_nobody(path: &Path) -> nix::Result<()> {
 #[must_use]
 pub fn rights(settings: &Process) -> Rights {
     let priority = settings.loop_priority();
-    let realtime = thread::spawn(move || process::set_realtime(priority)).join();
-    let locked = process::lock_memory();
+    let realtime = thread::spawn(move || realtime::set_priority(priority)).join();
+    let locked = realtime::lock_memory();
     let _ = nix::sys::mman::munlockall();
     Rights {
         root: nix::unistd::geteuid().is_root(),
-        capabilities: process::capabilities(),
+        capabilities: realtime::capabilities(),
         no_realtime: realtime.ok().and_then(Result::err).map(|error| error.to_string()),
         rt_runtime: text("/proc/sys/kernel/sched_rt_runtime_us").and_then(|text| text.parse().ok()),
         no_locked_memory: locked.err().map(|error| error.to_string()),

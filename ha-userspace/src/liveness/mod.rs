@@ -28,8 +28,6 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::xdp::{Lease, PeerIndex, Peers};
 
-/// How much later than it promised the main loop may be done with a turn before it counts as stuck.
-const MAIN_LOOP_SLACK: Span = Span::from_millis(50);
 /// How long `status` waits for the thread.
 const STATUS_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -189,10 +187,10 @@ impl Liveness {
         self.tell(Command::Heard(peer, at));
     }
 
-    /// The main loop goes to sleep and wakes at `deadline` at the latest. While it is later than that (and some
-    /// slack), no lease is renewed.
+    /// The main loop goes to sleep and wakes at `deadline` at the latest. While it is later than that (and
+    /// [`ha_common::node::lease::SLACK`]), no lease is renewed.
     pub fn promise(&self, deadline: Time) {
-        self.promised.store(deadline.after(MAIN_LOOP_SLACK).0, Ordering::Release);
+        self.promised.store(deadline.0, Ordering::Release);
     }
 
     /// What is known of the peers; empty where the thread does not answer.

@@ -14,8 +14,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::prober::Prober;
 use super::{Command, PeerSpec, Report, descriptor};
+use crate::net::clock;
 use crate::net::probe_tx::ProbeTx;
-use crate::net::{clock, process};
+use crate::realtime;
 
 /// A new incarnation id for each prober, because each counts its probes from 1.
 ///
@@ -73,8 +74,8 @@ impl Worker {
 
     pub(super) fn run(mut self) {
         // Each refusal is said once, in the main loop's words; this thread then runs as it is.
-        let _ = process::exact_timers();
-        let _ = process::set_realtime(self.priority);
+        let _ = realtime::exact_timers();
+        let _ = realtime::set_priority(self.priority);
         loop {
             if !self.obey() {
                 return;
@@ -100,7 +101,7 @@ impl Worker {
                     }
                 }
                 Ok(Command::Priority(priority)) => {
-                    let _ = process::set_realtime(priority);
+                    let _ = realtime::set_priority(priority);
                 }
                 Ok(Command::Status(reply)) => {
                     let now = clock::now();

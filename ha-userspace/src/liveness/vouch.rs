@@ -12,14 +12,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ha_common::time::{Span, Time};
+use ha_common::node::lease;
+use ha_common::time::Time;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{LeaseSpec, Report};
-use crate::net::{clock, process};
+use crate::net::clock;
+use crate::realtime;
 
 /// The threads' handle. Dropping it ends them.
 #[derive(Debug)]
@@ -98,7 +100,7 @@ fn run(
     reports: &UnboundedSender<Report>,
 ) {
     // Each refusal is said once, in the main loop's words; this thread then runs as it is.
-    let _ = process::exact_timers();
+    let _ = realtime::exact_timers();
     schedule(processor, priority);
     let mut leases = Vec::new();
     loop {
@@ -124,7 +126,7 @@ fn schedule(processor: Option<usize>, priority: u8) {
         // A refusal costs only the independence of the other.
         let _ = one.set(processor).and_then(|()| sched_setaffinity(Pid::from_raw(0), &one));
     }
-    let _ = process::set_realtime(priority);
+    let _ = realtime::set_priority(priority);
 }
 
 /// Tells the main loop once that a router probes again, and that a lease has run out. Both threads look, and the first one
@@ -141,16 +143,12 @@ fn look(spec: &LeaseSpec, now: Time, reports: &UnboundedSender<Report>) {
     }
 }
 
-/// Renews what is to be renewed, and says how long to wait until the next look. Three renewals fit into a lease.
+/// Renews what is to be renewed, and says how long to wait until the next look.
 fn renew(leases: &[LeaseSpec], now: Time, promised: u64) -> Option<Duration> {
-    // A main loop that hangs is nobody to vouch for.
-    let alive = now.0 <= promised;
     for LeaseSpec { lease, length, .. } in leases {
-        let until = lease.until();
-        // What has run out is the main loop's to renew, after it has stepped down.
-        if alive && until > now && until.span_since(now) <= Span(length.0 - length.0 / 3) {
-            lease.renew(now.after(*length));
+        if let Some(until) = lease::renewal(lease.until(), *length, Time(promised), now) {
+            lease.renew(until);
         }
     }
-    leases.iter().map(|spec| Duration::from_nanos(spec.length.0 / 3)).min()
+    leases.iter().map(|spec| Duration::from_nanos(lease::pace(spec.length).0)).min()
 }

@@ -118,7 +118,7 @@ impl Logging {
         let mut writer = Writer { target, stderr, copy, socket: None, path: syslog.to_owned() };
         let (counter, stopped) = (Arc::clone(&dropped), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("xvrrp-log".to_owned()).spawn(move || {
-            crate::net::process::prefer_this_thread();
+            crate::realtime::prefer_this_thread();
             writer.run(&receiver, &counter, &stopped);
         })?;
         let queue = Queue { lines: sender, dropped };

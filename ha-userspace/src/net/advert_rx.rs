@@ -26,6 +26,7 @@ use super::advert_tx::bind_to_interface;
 use super::clock;
 use super::error::{SocketError, interface_name};
 use super::sys;
+use crate::descriptor::{Owned, watch_readable};
 
 /// The longest VRRPv3 advert is 8 + 255 × 16 bytes, behind at most 60 bytes of IPv4 header.
 const MAX_PACKET: usize = 4096 + 64;
@@ -89,7 +90,7 @@ pub struct Received {
 /// Receiver of VRRP packets on one interface, in one family.
 #[derive(Debug)]
 pub struct AdvertRx {
-    socket: AsyncFd<Socket>,
+    socket: AsyncFd<Owned<Socket>>,
     inbox: Inbox,
 }
 
@@ -125,7 +126,7 @@ impl AdvertRx {
         // Packets of other interfaces may have come in before the bind.
         while !inbox.fill(&socket).map_err(at("read"))? {}
         inbox.ready.clear();
-        let socket = sys::watch_readable(socket).map_err(at("watch the socket"))?;
+        let socket = watch_readable(socket).map_err(at("watch the socket"))?;
         Ok(Self { socket, inbox })
     }
 
@@ -147,7 +148,7 @@ impl AdvertRx {
         socket.bind(&sys::link_source(ifindex)).map_err(at("bind the socket"))?;
         let mut inbox = Inbox::new(family, false);
         inbox.tap = true;
-        let socket = sys::watch_readable(socket).map_err(at("watch the socket"))?;
+        let socket = watch_readable(socket).map_err(at("watch the socket"))?;
         Ok(Self { socket, inbox })
     }
 

@@ -146,7 +146,7 @@ impl Firewall {
         if self.commands.is_none() {
             let (commands, jobs) = channel::<Job>();
             let run = move || {
-                super::process::prefer_this_thread();
+                crate::realtime::prefer_this_thread();
                 jobs.iter().for_each(|job| run(&job));
             };
             match std::thread::Builder::new().name("firewall".to_owned()).spawn(run) {

@@ -1,10 +1,9 @@
-//! Everything that talks to the kernel's network stack, and the clock, timer and scheduling calls next to it.
+//! Everything that talks to the kernel's network stack, and the clock and the timer next to it.
 //!
 //! What lives here: link and address monitoring ([`monitor`]), the takeover batch of addresses ([`addresses`]), that of
 //! routes and rules ([`routing`]),
 //! sockets that send and receive adverts ([`advert_tx`], [`advert_rx`]), the sender of gratuitous ARP and
-//! unsolicited NA frames ([`announce`]), the clock ([`clock`]) and the one deadline timer ([`timer`]), and the
-//! process-wide settings of a real-time daemon ([`process`]).
+//! unsolicited NA frames ([`announce`]), the clock ([`clock`]) and the one deadline timer ([`timer`]).
 //!
 //! What must not: a decision of the protocol, or a BPF map. The runtime calls everything here; nothing here
 //! calls back.
@@ -22,11 +21,9 @@ pub mod neighbours;
 pub(crate) mod netlink;
 pub mod place;
 pub mod probe_tx;
-pub mod process;
 pub mod routing;
 mod sys;
 pub mod sysctl;
 pub mod timer;
 
-pub(crate) use sys::watch_readable;
 pub mod vmac;

@@ -2,23 +2,13 @@
 
 #![expect(
     unsafe_code,
-    reason = "system calls that no safe wrapper offers: sendmmsg with one address per packet, getsockopt of SO_MEMINFO, sched_setscheduler, mlockall with MCL_ONFAULT, mallopt"
+    reason = "system calls that no safe wrapper offers: sendmmsg with one address per packet, getsockopt of SO_MEMINFO"
 )]
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use socket2::{SockAddr, SockAddrStorage};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-
-/// Registers `owner`'s descriptor with the tokio runtime, for reading.
-pub(crate) fn watch_readable<T: AsFd + AsRawFd + Send + 'static>(owner: T) -> io::Result<AsyncFd<T>> {
-    // SAFETY: the callers pass types that own their descriptor, return the same one from `as_raw_fd` each time
-    // and close it only when they are dropped, which is after the registration.
-    Ok(unsafe { AsyncFd::register_with_interest(owner, Interest::READABLE) }?)
-}
 
 /// The kernel takes no more messages than this in one call (`UIO_MAXIOV`); it silently cuts the rest.
 const MAX_MESSAGES: usize = 1024;
@@ -118,55 +108,4 @@ fn link(ifindex: u32, protocol: u16) -> SockAddr {
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or(0);
     // SAFETY: the storage holds a sockaddr_ll with its family set, and `length` is its size.
     unsafe { SockAddr::new(storage, length) }
-}
-
-/// SCHED_FIFO with `priority` for the calling thread; children start with the ordinary policy.
-pub(super) fn schedule_fifo(priority: i32) -> nix::Result<()> {
-    // SAFETY: sched_param is plain data.
-    let mut parameter: libc::sched_param = unsafe { std::mem::zeroed() };
-    parameter.sched_priority = priority;
-    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
-    // Not sched_setscheduler(3): musl's always refuses, because POSIX wants it for processes and Linux has threads.
-    // SAFETY: the kernel reads the structure, which begins with all that it knows of it, during the call; pid 0 is the
-    // calling thread.
-    let result = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const parameter) };
-    Errno::result(result).map(drop)
-}
-
-/// Scheduling policy of the calling thread, with the reset-on-fork bit, as sched_getscheduler(2) has it.
-#[cfg(test)]
-pub(super) fn scheduler() -> nix::Result<i32> {
-    // SAFETY: no pointers; pid 0 is the calling thread.
-    let policy = Errno::result(unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) })?;
-    i32::try_from(policy).map_err(|_| Errno::ERANGE)
-}
-
-/// Locks what is mapped now and later into memory, each page once it has been touched.
-pub(super) fn lock_memory_on_fault() -> nix::Result<()> {
-    // SAFETY: no pointers; the call changes no content of memory.
-    Errno::result(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) })
-        .map(drop)
-}
-
-/// Gives every thread that begins from now on an arena of its own, up to a number that is never reached.
-pub(super) fn separate_arenas() {
-    #[cfg(target_env = "gnu")]
-    {
-        // SAFETY: the call is thread-safe and only tunes the allocator.
-        unsafe { libc::mallopt(libc::M_ARENA_MAX, 256) };
-    }
-}
-
-/// Gives back what start-up left in the allocator.
-pub(super) fn trim_allocator() {
-    #[cfg(target_env = "gnu")]
-    {
-        // SAFETY: the call is thread-safe and frees only what nobody has.
-        unsafe { libc::malloc_trim(0) };
-    }
-}
-
-/// Timer slack of the calling thread. Async-signal-safe.
-pub(super) fn set_timer_slack(nanoseconds: libc::c_ulong) -> io::Result<()> {
-    Ok(nix::sys::prctl::set_timerslack(nanoseconds)?)
 }

@@ -3,36 +3,20 @@
 //! tokio's own timers round to a millisecond; deadlines here are in nanoseconds (timerfd_create(2)).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use ha_common::time::Time;
 use nix::errno::Errno;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use tokio::io::unix::AsyncFd;
 
-use super::{clock, sys};
+use super::clock;
+use crate::descriptor::{Owned, watch_readable};
 
 /// A timer that is armed for at most one point in time.
 #[derive(Debug)]
 pub struct Timer {
-    fd: AsyncFd<Fd>,
+    fd: AsyncFd<Owned<TimerFd>>,
     armed: Option<Time>,
-}
-
-/// `AsyncFd` wants `AsRawFd`, which `TimerFd` does not have.
-#[derive(Debug)]
-struct Fd(TimerFd);
-
-impl AsRawFd for Fd {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
-
-impl AsFd for Fd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
 }
 
 impl Timer {
@@ -42,7 +26,7 @@ impl Timer {
     /// No file descriptor left, or no runtime.
     pub fn new() -> io::Result<Self> {
         let fd = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
-        Ok(Self { fd: sys::watch_readable(Fd(fd))?, armed: None })
+        Ok(Self { fd: watch_readable(fd)?, armed: None })
     }
 
     /// Arms the timer for `deadline`, or disarms it for `None` and [`Time::NEVER`].
@@ -58,11 +42,11 @@ impl Timer {
         }
         match deadline {
             // A zero timespec would disarm the timer instead of firing it.
-            Some(deadline) => self.fd.get_ref().0.set(
+            Some(deadline) => self.fd.get_ref().set(
                 Expiration::OneShot(clock::to_timespec(deadline.max(Time(1)))),
                 TimerSetTimeFlags::TFD_TIMER_ABSTIME,
             )?,
-            None => self.fd.get_ref().0.unset()?,
+            None => self.fd.get_ref().unset()?,
         }
         self.armed = deadline;
         Ok(())
@@ -85,7 +69,7 @@ impl Timer {
         loop {
             let mut guard = self.fd.readable().await?;
             let mut count = [0_u8; 8];
-            match nix::unistd::read(&guard.get_inner().0, &mut count) {
+            match nix::unistd::read(&**guard.get_inner(), &mut count) {
                 Ok(_) => {
                     // Spares the next call a read that finds nothing.
                     guard.clear_ready();

@@ -18,8 +18,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
 use tokio::task::JoinHandle;
 
 use crate::config::model::{Fifo, Global, NotifyScript, Process, ScriptUser};
-use crate::track;
-use crate::track::exec::{self, Fate, Outcome};
+use crate::program::{self, Fate, Outcome};
 
 /// Lines that wait for a full FIFO.
 const LINES: usize = 4_096;
@@ -159,7 +158,7 @@ fn open(path: &Path, mode: u32, user: Option<&ScriptUser>) -> io::Result<(File, 
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something that is no FIFO"));
     }
     if made {
-        let owner = exec::identity(user).map_err(|error| io::Error::other(error.to_string()))?;
+        let owner = program::identity(user).map_err(|error| io::Error::other(error.to_string()))?;
         // The daemon's own umask may have taken something away.
         fchmod(&file, Mode::from_bits_truncate(mode))?;
         fchown(&file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
@@ -194,9 +193,9 @@ async fn keep_running(script: NotifyScript, spec: Spec, mask: Mode, mut cancelle
     loop {
         let begun = Instant::now();
         let started =
-            exec::prepare_command(&argv, user, spec.secure).map_err(|why| why.to_string()).and_then(
-                |prepared| prepared.spawn(Fate::EndsWithDaemon, mask).map_err(|error| error.to_string()),
-            );
+            program::prepare(&argv, user, spec.secure).map_err(|why| why.to_string()).and_then(|prepared| {
+                prepared.spawn(Fate::EndsWithDaemon, mask).map_err(|error| error.to_string())
+            });
         match started {
             Ok(mut child) => {
                 tokio::select! {
@@ -205,7 +204,7 @@ async fn keep_running(script: NotifyScript, spec: Spec, mask: Mode, mut cancelle
                         tracing::warn!("FIFO script {name} ({place}) ended with {outcome}; it is started again");
                     }
                     _ = cancelled.recv() => {
-                        track::kill(&mut child).await;
+                        child.end().await;
                         return;
                     }
                 }

@@ -279,9 +279,7 @@ fn complain(settings: &Settings) {
     for ((kind, name), notify) in &settings.notify {
         for (keyword, script) in notify.scripts() {
             let user = settings.user(script);
-            if let Err(why) =
-                crate::track::exec::prepare_command(&script.argv, user, settings.global.script_security)
-            {
+            if let Err(why) = crate::program::prepare(&script.argv, user, settings.global.script_security) {
                 tracing::error!("{keyword} of {} {name} ({}) is not run: {why}", noun(*kind), script.place);
             }
         }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use nix::sys::stat::Mode;
 
 use crate::config::model::{Global, OnceScript};
-use crate::track;
-use crate::track::exec::{self, Fate, Outcome};
+use crate::program::{self, Fate, Outcome};
 
 /// Runs the script and waits for its end, on a thread that is scheduled as usual. What goes wrong is logged.
 ///
@@ -34,7 +33,7 @@ pub fn run(keyword: &str, once: &OnceScript, global: &Global) {
 
 async fn to_its_end(once: &OnceScript, global: &Global) -> Outcome {
     let user = once.script.user.as_ref().or(global.script_user.as_ref());
-    let prepared = match exec::prepare_command(&once.script.argv, user, global.script_security) {
+    let prepared = match program::prepare(&once.script.argv, user, global.script_security) {
         Ok(prepared) => prepared,
         Err(why) => return Outcome::NotRun(why.to_string()),
     };
@@ -48,7 +47,7 @@ async fn to_its_end(once: &OnceScript, global: &Global) -> Outcome {
         Ok(Ok(status)) => Outcome::from_status(status),
         Ok(Err(error)) => Outcome::NotRun(format!("cannot be waited for: {error}")),
         Err(_) => {
-            track::kill(&mut child).await;
+            child.end().await;
             Outcome::Timeout(limit)
         }
     }

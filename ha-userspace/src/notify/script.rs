@@ -1,7 +1,7 @@
 //! Starting notify scripts: checked before every run, started in order, not waited for.
 //!
 //! A script that hangs costs nothing but its own process; beyond `RUNNING` of them, further ones are refused. How a
-//! script's process looks is [`crate::track::exec`]'s business, apart from the umask, which the configuration says.
+//! script's process looks is [`crate::program`]'s business, apart from the umask, which the configuration says.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use tokio::sync::Semaphore;
 
 use crate::config::model::{Global, Place, ScriptUser};
-use crate::track::exec::{self, Fate, Outcome};
+use crate::program::{self, Fate, Outcome};
 
 /// Scripts that run at the same time.
 const RUNNING: usize = 256;
@@ -33,7 +33,7 @@ impl Scripts {
             tracing::error!("{name} ({place}) was not run: {RUNNING} notify scripts are still running");
             return;
         };
-        let prepared = match exec::prepare_command(argv, user, global.script_security) {
+        let prepared = match program::prepare(argv, user, global.script_security) {
             Ok(prepared) => prepared,
             Err(why) => {
                 tracing::error!("{name} ({place}) was not run: {why}");

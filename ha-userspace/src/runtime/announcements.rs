@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ha_common::arp::{self, Form};
 use ha_common::machine::State;
 use ha_common::ndp;
+use ha_common::node::{Node, RouterId};
 use ha_common::time::{Span, Time};
 
 use super::daemon::Daemon;
@@ -14,7 +15,8 @@ use super::devices;
 use super::lanes::{Kind, Lanes, Message, Shared};
 use super::links::vips;
 use super::note::Note;
-use super::router::{Router, span};
+use super::router::Router;
+use super::routers::Routers;
 use crate::config::model::{Garp, GarpGroup, Instance, Vip};
 use crate::net::announce::Burst;
 use crate::net::clock;
@@ -23,19 +25,20 @@ use crate::net::vmac::MARK;
 
 impl Daemon {
     /// One round of gratuitous ARP and NA of every router that has one due. What has a distance to keep waits for it.
-    pub(super) fn announce(&mut self) {
+    pub(super) fn announce(&mut self, rounds: &[(RouterId, bool, bool)]) {
         let now = clock::now();
-        let mut due = Vec::new();
         let mut extra = Vec::new();
-        for router in &mut self.routers {
-            let (arp, na) = (router.arp.due(now), router.na.due(now));
-            let elsewhere = extra_due(router, now);
-            if router.holding && (arp || na) {
-                due.push((&*router, arp, na));
-            } else if router.holding && elsewhere {
-                extra.push(&*router);
+        for router in self.routers.iter_mut() {
+            let holds = self.node[router.id].presence().is_wanted();
+            let elsewhere = extra_due(router, holds, now);
+            if elsewhere && !rounds.iter().any(|(id, ..)| *id == router.id) {
+                extra.push(router.id);
             }
         }
+        let routers = &self.routers;
+        let extra: Vec<_> = extra.into_iter().filter_map(|id| routers.get(id)).collect();
+        let due = |(id, arp, na): &(RouterId, bool, bool)| Some((routers.get(*id)?, *arp, *na));
+        let due: Vec<_> = rounds.iter().filter_map(due).collect();
         let links = self.monitor.links();
         let mut out =
             Out { links, groups: &self.config.garp_groups, lanes: &mut self.lanes, bursts: Vec::new() };
@@ -50,7 +53,7 @@ impl Daemon {
         for (router, ..) in due.iter().filter(|(_, arp, _)| *arp) {
             out.announce(router, |_| true, Some(Form::Reply), false);
         }
-        out.move_on(&self.routers, now);
+        out.move_on(routers, &self.node, now);
         let bursts = out.bursts;
         if bursts.is_empty() {
             return;
@@ -64,12 +67,12 @@ impl Daemon {
 }
 
 /// Whether a round of `garp_extra_if` is due now; the next one is an interval later.
-fn extra_due(router: &mut Router, now: Time) -> bool {
-    let Some(extra) = router.config.garp_extra.filter(|_| router.holding) else {
+fn extra_due(router: &mut Router, holds: bool, now: Time) -> bool {
+    let Some(extra) = router.config.garp_extra.filter(|_| holds) else {
         router.extra = None;
         return false;
     };
-    let next = now.after(span(extra.interval));
+    let next = now.after(Span::from(extra.interval));
     let due = router.extra.is_some_and(|at| at <= now);
     if due || router.extra.is_none() {
         router.extra = Some(next);
@@ -117,14 +120,15 @@ impl Out<'_> {
     }
 
     /// Takes what is due now out of the lanes.
-    fn move_on(&mut self, routers: &[Router], now: Time) {
+    fn move_on(&mut self, routers: &Routers, node: &Node, now: Time) {
         let mut sent = Vec::new();
         for (_, lane) in self.lanes.due(now) {
             while let Some((message, had)) = lane.take() {
                 // Since it was queued, the router may have left, or lost the address.
                 let of = |router: &&Router| {
-                    router.machine.state() == State::Master
-                        && !router.retired
+                    let core = &node[router.id];
+                    core.machine().state() == State::Master
+                        && !core.is_retired()
                         && router.interface == message.interface
                         && (router.config.family, router.config.vrid) == (message.family, message.vrid)
                 };
@@ -163,7 +167,7 @@ impl Out<'_> {
 
 /// The device that a virtual address is on.
 fn device<'a>(router: &Router, vip: &Vip, links: &'a Links) -> Option<&'a Link> {
-    links.by_name(vip.device.as_deref().unwrap_or(&router.config.interface))
+    links.by_name(router.config.device_of(vip))
 }
 
 fn message(router: &Router, vip: &Vip) -> Message {
@@ -188,5 +192,5 @@ fn pace(groups: &[GarpGroup], garp: &Garp, links: &Links, link: &Link, kind: Kin
         Some(at) => Shared::Group(at, kind),
         None => Shared::Interface(base.name.clone(), kind),
     };
-    (!interval.is_zero()).then(|| (shared, span(interval)))
+    (!interval.is_zero()).then(|| (shared, Span::from(interval)))
 }

@@ -1,13 +1,13 @@
 //! What a reload changes, compared and put into words.
 //!
-//! Pure. Where things stand in the file is no difference: a comment more changes nothing.
+//! Pure. Where things stand in the file is no difference, as [`crate::config::model::Place`] has it: a comment more
+//! changes nothing.
 
 use super::links::vips;
-use crate::config::model::{Config, HmacSetting, Instance, Script, Vip};
+use crate::config::model::{Config, HmacSetting, Instance, Vip};
 
 /// What differs between two settings of one virtual router, in one line; `None` where nothing does.
 pub(super) fn of(old: &Instance, new: &Instance) -> Option<String> {
-    let (old, new) = (unplaced(old), unplaced(new));
     if old == new {
         return None;
     }
@@ -21,22 +21,22 @@ pub(super) fn of(old: &Instance, new: &Instance) -> Option<String> {
     say(old.priority != new.priority, &|| format!("priority {} -> {}", old.priority, new.priority));
     say(old.interval != new.interval, &|| {
         let ms = |instance: &Instance| u32::from(instance.interval.get()) * 10;
-        format!("advert_int {} ms -> {} ms", ms(&old), ms(&new))
+        format!("advert_int {} ms -> {} ms", ms(old), ms(new))
     });
     // Never the passwords themselves: this goes into logs.
     say(old.auth != new.auth, &|| "authentication".to_owned());
     say(old.hmac != new.hmac, &|| hmac(&old.hmac, &new.hmac));
-    for (word, from, to) in [("removed", &old, &new), ("added", &new, &old)] {
+    for (word, from, to) in [("removed", old, new), ("added", new, old)] {
         for vip in vips(from).filter(|vip| !vips(to).any(|other| other.address == vip.address)) {
             say(true, &|| format!("{}/{} {word}", vip.address, vip.prefix));
         }
     }
-    for vip in vips(&new) {
+    for vip in vips(new) {
         let changed =
-            vips(&old).any(|other| other.address == vip.address) && !vips(&old).any(|other| other == vip);
+            vips(old).any(|other| other.address == vip.address) && !vips(old).any(|other| other == vip);
         say(changed, &|| format!("{}/{} has new options", vip.address, vip.prefix));
     }
-    let same_addresses = vips(&old).eq(vips(&new));
+    let same_addresses = vips(old).eq(vips(new));
     say(same_addresses && old.vips != new.vips, &|| "addresses in the adverts".to_owned());
     say(old.source != new.source, &|| "source address".to_owned());
     say(old.unicast != new.unicast, &|| "unicast peers".to_owned());
@@ -91,23 +91,7 @@ fn hmac(old: &HmacSetting, new: &HmacSetting) -> String {
 /// What differs outside the instances: one line for each script, and one for `global_defs`.
 pub(super) fn around(old: &Config, new: &Config) -> Vec<String> {
     let mut lines = Vec::new();
-    let find = |config: &Config, name: &str| {
-        config.scripts.iter().find(|script| script.name == name).map(unplaced_script)
-    };
-    for script in &old.scripts {
-        if find(new, &script.name).is_none() {
-            lines.push(format!("script {} is removed", script.name));
-        }
-    }
-    for script in &new.scripts {
-        match find(old, &script.name) {
-            None => lines.push(format!("script {} is added", script.name)),
-            Some(before) if before != unplaced_script(script) => {
-                lines.push(format!("script {} has new settings", script.name));
-            }
-            Some(_) => {}
-        }
-    }
+    compare(&mut lines, "script", &old.scripts, &new.scripts, |script| &script.name);
     compare(&mut lines, "check", &old.checks, &new.checks, |check| &check.name);
     compare(&mut lines, "process", &old.track_processes, &new.track_processes, |process| &process.name);
     compare(&mut lines, "file", &old.track_files, &new.track_files, |file| &file.name);
@@ -154,49 +138,26 @@ fn compare<T: PartialEq>(
 
 /// Whether other addresses are to be on the interfaces, or the same ones in another way.
 pub(super) fn addresses_differ(old: &Instance, new: &Instance) -> bool {
-    let (old, new) = (unplaced(old), unplaced(new));
-    !vips(&old).eq(vips(&new))
+    !vips(old).eq(vips(new))
 }
 
-/// Addresses of `old` that must go: those that the kernel cannot tell from one of `new` and that must go first,
-/// and all others.
+/// Addresses of `old` that must go, each with its device: those that the kernel cannot tell from one of `new` and that
+/// must go first, and all others.
 pub(super) fn gone(old: &Instance, new: &Instance) -> (Vec<Vip>, Vec<Vip>) {
-    let (old, new) = (unplaced(old), unplaced(new));
-    let device =
-        |instance: &Instance, vip: &Vip| vip.device.clone().unwrap_or_else(|| instance.interface.clone());
-    let (mut replaced, mut gone) = (Vec::new(), Vec::new());
-    for vip in vips(&old) {
-        let kept = vips(&new).any(|other| {
-            device(&new, other) == device(&old, vip)
-                && Vip { device: None, ..other.clone() } == Vip { device: None, ..vip.clone() }
-        });
-        // To IPv4 the prefix is part of the address; an IPv6 address exists once on an interface.
-        let confused = vips(&new).any(|other| {
-            device(&new, other) == device(&old, vip)
-                && other.address == vip.address
+    // To write the device that is meant anyway changes nothing.
+    let placed = |instance: &Instance| -> Vec<Vip> {
+        let named = |vip: &Vip| Vip { device: Some(instance.device_of(vip).to_owned()), ..vip.clone() };
+        vips(instance).map(named).collect()
+    };
+    let wanted = placed(new);
+    // To IPv4 the prefix is part of the address; an IPv6 address exists once on an interface.
+    let confused = |vip: &Vip| {
+        wanted.iter().any(|other| {
+            (&other.device, other.address) == (&vip.device, vip.address)
                 && (other.prefix == vip.prefix || vip.address.is_ipv6())
-        });
-        match (kept, confused) {
-            (true, _) => {}
-            (false, true) => replaced.push(vip.clone()),
-            (false, false) => gone.push(vip.clone()),
-        }
-    }
-    (replaced, gone)
-}
-
-/// An instance without the places where things were written, which change when a comment does.
-fn unplaced(instance: &Instance) -> Instance {
-    let mut copy = instance.clone();
-    copy.place = Default::default();
-    for vip in copy.vips.iter_mut().chain(&mut copy.excluded) {
-        vip.place = Default::default();
-    }
-    copy
-}
-
-fn unplaced_script(script: &Script) -> Script {
-    Script { place: Default::default(), ..script.clone() }
+        })
+    };
+    placed(old).into_iter().filter(|vip| !wanted.contains(vip)).partition(confused)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use ha_common::machine::{Input, State};
+use ha_common::node::{InterfaceId, Node};
 use ha_common::time::{Span, Time};
 use nix::errno::Errno;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::delays::Delays;
 use super::fast::Fast;
-use super::groups::Group;
+use super::groups::GroupNames;
 use super::handover::Handover;
 use super::inspector::Inspector;
 use super::interface::{Frame, Interface, Setup};
@@ -27,7 +27,7 @@ use super::loading::Loader;
 use super::note::Note;
 use super::reload_file::ReloadFile;
 use super::reload_time::ReloadTime;
-use super::router::Router;
+use super::routers::Routers;
 use super::statics::Statics;
 use super::vmac::VirtualLinks;
 use crate::config::Loaded;
@@ -84,24 +84,24 @@ pub(super) struct Daemon {
     pub(super) watchers: Watchers,
     pub(super) notifier: Notifier,
     pub(super) interfaces: Vec<Interface>,
-    pub(super) routers: Vec<Router>,
-    pub(super) groups: Vec<Group>,
-    /// `vrrp_startup_delay` runs until then.
-    pub(super) start_at: Option<Time>,
+    /// What is decided.
+    pub(super) node: Node,
+    pub(super) routers: Routers,
+    pub(super) group_names: GroupNames,
     /// Reads a configuration; runs on another thread.
     pub(super) read: Arc<dyn Fn() -> Loaded + Send + Sync>,
     pub(super) reading: Option<Reading>,
     pub(super) reload_time: Option<ReloadTime>,
     pub(super) warnings: Vec<String>,
     pub(super) stopping: bool,
-    /// The configuration is being put into force for the first time.
-    pub(super) resuming: bool,
     /// What a restart has left for this run, while it starts.
     pub(super) handover: Option<Handover>,
     /// How long this run's start took.
     pub(super) start_took: Span,
     /// A restart was asked for.
     pub(super) ending: Option<End>,
+    /// Interfaces whose program somebody has detached.
+    pub(super) deaf: Vec<InterfaceId>,
     /// For the turn that is under way.
     pub(super) notes: Vec<Note>,
     pub(super) frames: Vec<Frame>,
@@ -205,13 +205,17 @@ impl Daemon {
         loop {
             self.turn();
             self.forget_retired();
-            if self.stopping && self.routers.iter().all(|router| router.machine.state() == State::Init) {
+            if self.stopping && self.node.has_stopped() {
                 return End::Stopped;
             }
             if let Some(end) = self.ending {
                 return end;
             }
-            match self.wait(&mut inputs).await {
+            let wake = self.wait(&mut inputs).await;
+            if !matches!(wake, Wake::Turn) {
+                self.listen();
+            }
+            match wake {
                 Wake::Turn => {}
                 Wake::Links(changes) => self.links_changed(&changes),
                 Wake::Programs => self.programs_loaded(),
@@ -300,18 +304,14 @@ impl Daemon {
         }
         self.stopping = true;
         let now = clock::now();
-        for n in 0..self.routers.len() {
-            self.prefer_fast_handover(n, now);
-            self.feed(n, Input::Stop, now, None);
-        }
+        self.with_kernel(|node, kernel| node.stop(now, kernel));
+        self.perform();
     }
 
     fn forget_retired(&mut self) {
-        let gone =
-            |router: &Router| router.retired && router.machine.state() == State::Init && !router.installed;
-        if self.routers.iter().any(gone) {
-            self.routers.retain(|router| !gone(router));
-            self.find_members();
+        let gone = self.node.forget_retired();
+        if !gone.is_empty() {
+            self.routers.forget(&gone);
             self.close_unused();
         }
     }
@@ -322,7 +322,7 @@ impl Daemon {
         let (delay, keyword) = global.start_delay(uptime);
         if !delay.is_zero() {
             tracing::info!("{keyword}: instances start in {delay:.1?}");
-            self.start_at = Some(self.started.after(super::router::span(delay)));
+            self.node.delay_start(self.started.after(delay.into()));
         }
     }
 

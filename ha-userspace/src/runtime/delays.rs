@@ -6,7 +6,6 @@ use std::collections::HashMap;
 
 use ha_common::time::Time;
 
-use super::router::span;
 use crate::config::model::InterfaceDelay;
 use crate::net::monitor::Links;
 
@@ -49,8 +48,8 @@ impl Delays {
             if counted.up == link.up {
                 counted.changes_at = None;
             } else {
-                let delay = span(if link.up { rule.up } else { rule.down });
-                let at = *counted.changes_at.get_or_insert(now.after(delay));
+                let delay = if link.up { rule.up } else { rule.down };
+                let at = *counted.changes_at.get_or_insert(now.after(delay.into()));
                 if at <= now {
                     *counted = Counted { up: link.up, changes_at: None };
                 }

@@ -6,22 +6,20 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use ha_common::counter::Counter;
 use ha_common::fence::virtual_mac;
-use ha_common::judge::{Event, Settings, Verdict, takeover_wait};
-use ha_common::machine::{FAST_HANDOVER, Input, Params, State};
+use ha_common::judge::{Event, Verdict};
+use ha_common::node::InterfaceId;
 use ha_common::packet::Endpoints;
-use ha_common::probe::{self, Addresses, Answer, Body, Keys, Masters};
+use ha_common::probe::{self, Addresses, Answer, Body, Keys};
 use ha_common::time::Time;
 use ha_common::types::Family;
 
 use super::daemon::{Daemon, End};
-use super::fence::{PROBED, holds};
 use super::interface::{Frame, Interface};
 use super::note::Note;
-use super::router::{Router, span};
+use super::router::{interface_id, judge_settings};
 use crate::config::model::Fast as FastConfig;
 use crate::liveness::{LeaseSpec, Liveness, PeerKey, PeerSpec, Report};
 use crate::net::clock;
@@ -32,13 +30,9 @@ use crate::xdp::PeerIndex;
 pub(super) struct Fast {
     /// `None` where the thread could not be started: then there are only the RFC's timers.
     pub(super) liveness: Option<Liveness>,
-    /// A master or its MAC address changed, or an interface did.
-    pub(super) stale: bool,
     /// The kernel is still finding out the MAC address of a master.
     unresolved: bool,
     peers: Vec<Known>,
-    /// Interfaces whose lease ran out, to be renewed once the turn has removed the addresses.
-    pub(super) renewals: Vec<usize>,
 }
 
 /// A peer that was followed at some time: somebody's master, also one that is about to be preempted. It is kept when it
@@ -61,13 +55,9 @@ impl Fast {
 }
 
 impl Daemon {
-    /// After a turn's work: what ran out is renewed, and the liveness thread hears what changed and how long this
-    /// loop may sleep.
+    /// After a turn's work: the liveness thread hears what changed and how long this loop may sleep.
     pub(super) fn settle_fast(&mut self, next: Option<Time>) {
-        for at in std::mem::take(&mut self.fast.renewals) {
-            self.renew_lease(at);
-        }
-        if std::mem::take(&mut self.fast.stale) || self.fast.unresolved {
+        if self.node.take_peers_changed() || self.fast.unresolved {
             self.update_keys();
             self.update_peers();
             self.update_leases();
@@ -78,24 +68,9 @@ impl Daemon {
         }
     }
 
-    /// Before a graceful stop: whoever probes this router is its successor, and needs no time to take the addresses.
-    pub(super) fn prefer_fast_handover(&mut self, n: usize, now: Time) {
-        let router = &self.routers[n];
-        let xdp = self.interfaces[router.interface].xdp();
-        let (family, vrid) = (router.config.family, router.config.vrid);
-        let probed = xdp.is_some_and(|xdp| {
-            let recent = xdp.lease.last_probe().is_some_and(|probe| probe.after(PROBED) > now);
-            recent && xdp.lease.is_wanted(family, vrid)
-        });
-        if probed && router.config.fast.enabled {
-            let params = Params { handover: FAST_HANDOVER, ..router.params() };
-            self.feed(n, Input::Reconfigure(params), now, None);
-        }
-    }
-
     /// Works out which peers are to be probed, and tells the thread.
     fn update_peers(&mut self) {
-        let Self { routers, interfaces, fast, neighbours, .. } = self;
+        let Self { routers, interfaces, fast, neighbours, node, .. } = self;
         let Some(liveness) = &fast.liveness else { return };
         fast.unresolved = false;
         for known in &mut fast.peers {
@@ -103,9 +78,9 @@ impl Daemon {
         }
         fast.peers.retain(|known| interfaces[known.interface].index == Some(known.key.0));
         for router in routers.iter().filter(|router| router.config.fast.enabled) {
-            let interface = &interfaces[router.interface];
+            let (interface, core) = (&interfaces[router.interface], &node[router.id]);
             let (Some(watched), Some((address, mac)), Some(source), Some(ifindex)) =
-                (router.machine.watched(), router.master_mac, router.source, interface.index)
+                (core.machine().watched(), core.master_mac(), router.source, interface.index)
             else {
                 continue;
             };
@@ -139,14 +114,15 @@ impl Daemon {
         }
         let specs = fast.peers.iter().filter_map(|known| {
             let interface = &interfaces[known.interface];
-            let (wanted, priority) = wanted(routers, interfaces, known);
+            let probes = |on: InterfaceId| interfaces[on.0 as usize].xdp().is_some();
+            let (wanted, priority) = node.wanted(interface_id(known.interface), known.key.1, probes);
             Some(PeerSpec {
                 key: known.key,
                 follow: known.followed,
                 link_up: interface.up,
                 macs: (interface.mac?, known.mac),
                 source: known.source,
-                settings: settings(&known.config),
+                settings: judge_settings(&known.config),
                 keys: interface.keys?,
                 wanted,
                 priority,
@@ -180,9 +156,9 @@ impl Daemon {
                 || self.routers.iter().filter(move |router| router.interface == at).flat_map(|r| r.source);
             // Several addresses are taken for any.
             let only = |family: Family| {
-                let first = sources().find(|address| family_of(*address) == family)?;
+                let first = sources().find(|address| Family::of(*address) == family)?;
                 sources()
-                    .filter(|address| family_of(*address) == family)
+                    .filter(|address| Family::of(*address) == family)
                     .all(|other| other == first)
                     .then_some(first)
             };
@@ -203,10 +179,10 @@ impl Daemon {
         let Some(liveness) = &self.fast.liveness else { return };
         let leases = (0..self.interfaces.len()).filter_map(|at| {
             let xdp = self.interfaces[at].xdp()?;
-            let needed = !xdp.lease.is_apart() && self.routers.iter().any(|router| holds(router, at));
+            let needed = !xdp.lease.is_apart() && self.node.needs_lease(interface_id(at));
             let ifindex = self.interfaces[at].index?;
             let told = Arc::new(AtomicU64::new(xdp.lease.resumed().0));
-            let (lease, length) = (xdp.lease.clone(), self.lease_length(at));
+            let (lease, length) = (xdp.lease.clone(), self.node.lease_length(interface_id(at)));
             needed.then(|| LeaseSpec { lease, length, ifindex, told, over: Arc::default() })
         });
         liveness.set_leases(&leases.collect::<Vec<_>>());
@@ -217,12 +193,16 @@ impl Daemon {
         let now = clock::now();
         let (peer, event, rank) = match report {
             Report::Peer { peer, event, rank } => (peer, event, rank),
-            Report::ProbesResumed { ifindex } => return self.announce_on(ifindex, now),
+            Report::ProbesResumed { ifindex } => {
+                let on = |interface: &Interface| interface.index == Some(ifindex);
+                if let Some(at) = self.interfaces.iter().position(on) {
+                    self.node.probes_resumed(interface_id(at), now);
+                }
+                return;
+            }
             // The turn that this begins has looked at the leases already.
             Report::LeaseRanOut => return,
         };
-        // When the peer was last heard decides over how long its next advert is waited for.
-        self.read_stamps(now);
         let (ifindex, source) = peer;
         let Some(at) = self.interfaces.iter().position(|interface| interface.index == Some(ifindex)) else {
             return;
@@ -241,43 +221,8 @@ impl Daemon {
             let keyed = known.is_some_and(|known| known.config.key.is_some());
             self.notes.push(Note::Liveness { interface: at, source, event, keyed });
         }
-        let family = family_of(source);
-        for n in 0..self.routers.len() {
-            let router = &self.routers[n];
-            if router.interface != at || router.config.family != family || !router.config.fast.enabled {
-                continue;
-            }
-            let wait = takeover_wait(router.machine.priority(), &settings(&router.config.fast), rank);
-            let input = match event {
-                Event::Lost { verdict, at, affirmed } => {
-                    Input::MasterLost { source, verdict, at, affirmed, wait }
-                }
-                Event::Resigned { vrids, at } if vrids.has(router.config.vrid) => {
-                    Input::MasterResigned { source, at, wait }
-                }
-                Event::Alive { at } => Input::MasterAlive { source, at },
-                Event::Resigned { .. }
-                | Event::Discovered { .. }
-                | Event::Unanswered
-                | Event::Restarting { .. }
-                | Event::Apart { .. }
-                | Event::Paused { .. } => {
-                    continue;
-                }
-            };
-            self.feed(n, input, now, None);
-        }
-    }
-
-    /// A backup that did not probe for a while may have taken our addresses, and yielded where we did not hear it: whoever
-    /// sends to it hears of us again.
-    fn announce_on(&mut self, ifindex: u32, now: Time) {
-        for router in &mut self.routers {
-            let on = self.interfaces[router.interface].index == Some(ifindex);
-            if on && router.machine.state() == State::Master && router.config.fast.enabled {
-                router.announce_again(now);
-            }
-        }
+        self.with_kernel(|node, kernel| node.report(interface_id(at), source, event, rank, now, kernel));
+        self.perform();
     }
 
     /// Answers a probe that came through a socket, for lack of XDP; the reply says so. True where there was one.
@@ -289,15 +234,12 @@ impl Daemon {
         let body = &Body::from(*bytes);
         let routers = self.routers.iter().filter(|router| router.interface == interface);
         let family = frame.endpoints.family();
-        let mut masters = Masters::NONE;
+        let masters = self.node.masters(interface_id(interface), family);
         // Who takes no part says so: its silence would be judged, if it took part before.
         let (mut asked, mut apart) = (false, true);
         for router in routers {
             asked = true;
             apart &= !router.config.fast.enabled;
-            if router.config.family == family && router.machine.state() == State::Master {
-                masters.set(router.config.vrid, true);
-            }
         }
         let addresses = match frame.endpoints {
             Endpoints::V4 { source, destination } => {
@@ -326,7 +268,7 @@ impl Daemon {
             priority => on.rank(from, priority, now),
         };
         let mut reply = *body;
-        let lease_ns = self.lease_length(interface).0;
+        let lease_ns = self.node.lease_length(interface_id(interface)).0;
         let responder = self.setup.incarnation;
         let restarting = matches!(self.ending, Some(End::Left | End::Replace));
         let flags = match (apart, restarting) {
@@ -372,42 +314,6 @@ impl Daemon {
     }
 }
 
-const fn family_of(address: IpAddr) -> Family {
-    if address.is_ipv4() { Family::V4 } else { Family::V6 }
-}
-
-/// The virtual routers that this node would take over from a peer, or has: when nobody runs the peer, their addresses are
-/// not answered there any more, and no others.
-/// With the highest priority with which it would take one over.
-fn wanted(routers: &[Router], interfaces: &[Interface], known: &Known) -> (Masters, u8) {
-    let (mut wanted, mut priority) = (Masters::NONE, 0);
-    for router in routers {
-        let theirs = router.interface == known.interface
-            && router.config.fast.enabled
-            && router.config.family == family_of(known.key.1)
-            && !router.retired;
-        let takes = match router.machine.state() {
-            State::Master => true,
-            // A sync group moves when all of its members can.
-            State::Backup => {
-                router.machine.watched().is_some_and(|watched| watched.address == known.key.1)
-                    && routers
-                        .iter()
-                        .filter(|other| router.group.is_some() && other.group == router.group)
-                        .all(|other| other.config.fast.enabled && interfaces[other.interface].xdp().is_some())
-            }
-            State::Init | State::Fault | State::Leaving => false,
-        };
-        if theirs && takes {
-            wanted.set(router.config.vrid, true);
-            if router.machine.state() == State::Backup {
-                priority = priority.max(router.machine.priority().get());
-            }
-        }
-    }
-    (wanted, priority)
-}
-
 /// An entry of `HA_PEERS` that is free, or else one of a peer that is not followed.
 fn free_index(peers: &[Known], interface: usize) -> Option<PeerIndex> {
     let mut indices = (0..).map_while(PeerIndex::new);
@@ -417,14 +323,4 @@ fn free_index(peers: &[Known], interface: usize) -> Option<PeerIndex> {
         let mut idle = peers.iter().filter(|known| known.interface == interface && !known.followed);
         idle.next().map(|known| known.index)
     })
-}
-
-fn settings(config: &FastConfig) -> Settings {
-    Settings {
-        interval: span(config.probe_interval),
-        misses: config.probe_misses,
-        window: span(config.window.max(Duration::from_micros(1))),
-        user_space_window: span(config.lease),
-        ..Settings::default()
-    }
 }

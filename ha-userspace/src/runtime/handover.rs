@@ -15,9 +15,9 @@ use ha_common::types::{Family, Vrid};
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
-use super::resume::LONGEST_WINDOW;
 use crate::net::clock;
 use crate::net::place::Place;
+use ha_common::node::LONGEST_WINDOW;
 
 /// Name of the file in the run directory.
 const FILE: &str = "restart";

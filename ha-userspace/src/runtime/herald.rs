@@ -9,17 +9,18 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use ha_common::node::patience;
 use ha_common::packet::hmac::{self, AntiReplay, Numbered, Sequence};
 use ha_common::packet::{Auth, Endpoints};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
 use super::daemon::Daemon;
-use super::resume::patience;
-use super::router::Outgoing;
+use super::router::{Outgoing, params};
 use super::source;
 use crate::net::advert_tx::AdvertTx;
-use crate::net::{clock, process};
+use crate::net::clock;
+use crate::realtime;
 use crate::xdp::{self, Lease};
 
 /// The thread. Dropping it ends it.
@@ -90,7 +91,7 @@ impl Herald {
         let now = clock::now();
         voices.iter_mut().for_each(|voice| voice.speak(now));
         let thread = Builder::new().name("xvrrp-herald".to_owned()).spawn(move || {
-            process::prefer_this_thread();
+            realtime::prefer_this_thread();
             loop {
                 let next = voices.iter().map(|voice| voice.due).min().unwrap_or(Time::NEVER);
                 let wait = Duration::from_nanos(next.span_since(clock::now()).0);
@@ -127,7 +128,7 @@ impl Daemon {
             let Some(link) = self.monitor.links().by_name(&router.config.interface) else { continue };
             router.source = source::of(&router.config, link, &virtual_addresses);
             let lease = self.setup.bpffs.as_ref().and_then(|bpffs| xdp::left_lease(bpffs, &link.name));
-            let late = lease.is_none() && now >= left.left_at().after(patience(router));
+            let late = lease.is_none() && now >= left.left_at().after(patience(&params(&router.config)));
             // The sequence numbers of authentication headers are the machine's alone.
             if late || router.source.is_none() || matches!(router.config.auth, Auth::Header(_)) {
                 continue;

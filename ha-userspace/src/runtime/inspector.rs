@@ -8,11 +8,10 @@ use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 
-use ha_common::machine::{Input, State};
+use ha_common::node::InterfaceId;
 use ha_common::time::Time;
 
 use super::daemon::Daemon;
-use super::router::Router;
 use crate::xdp::XdpInterface;
 
 /// A question, with where the answer goes.
@@ -74,48 +73,18 @@ impl Pending {
 }
 
 impl Daemon {
-    /// Before a master is declared dead, and now and then while adverts are sent: silence and unanswered probes say
-    /// nothing if it is our own program that is gone. It is attached anew, or sockets take its place.
-    pub(super) fn look_for_programs(&mut self, now: Time) {
-        let mut detached = Vec::new();
-        for at in 0..self.interfaces.len() {
-            let due = |router: &&Router| router.interface == at && router.machine.next_deadline() <= now;
-            let Some(urgent) = self
-                .routers
-                .iter()
-                .filter(due)
-                .map(|router| router.machine.state() == State::Backup)
-                .reduce(|one, other| one || other)
-            else {
-                continue;
-            };
-            if !urgent {
-                // Some router here sends adverts.
-                self.interfaces[at].say_deaf();
-            }
-            if self.interfaces[at].lost_program(&self.inspector, urgent, now) {
-                tracing::error!(
-                    "{}: somebody has detached the XDP program; it is attached again",
-                    self.interfaces[at].name
-                );
-                self.interfaces[at].close(&self.loader);
-                detached.push(at);
-            }
-        }
-        if detached.is_empty() {
-            return;
+    /// Somebody has detached programs: they are attached anew, or sockets take their place.
+    pub(super) fn attach_again(&mut self, now: Time) {
+        for InterfaceId(at) in std::mem::take(&mut self.deaf) {
+            let Some(interface) = self.interfaces.get_mut(at as usize) else { continue };
+            tracing::error!(
+                "{}: somebody has detached the XDP program; it is attached again",
+                interface.name
+            );
+            interface.close(&self.loader);
         }
         self.reconsider();
-        for n in 0..self.routers.len() {
-            let router = &self.routers[n];
-            if detached.contains(&router.interface) {
-                let master = router.machine.master().map(|master| master.address);
-                // What was held against it was our own deafness.
-                if let Some(source) = master {
-                    self.feed(n, Input::MasterAlive { source, at: now }, now, None);
-                }
-                self.feed(n, Input::FramesLost, now, None);
-            }
-        }
+        self.with_kernel(|node, kernel| node.turn(now, kernel));
+        self.perform();
     }
 }

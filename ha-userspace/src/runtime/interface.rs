@@ -133,8 +133,6 @@ pub(super) struct Interface {
     asked: Time,
     /// The answer to that, while it is on its way.
     inspection: Option<Pending>,
-    /// What [`Interface::lost_frames`] said last time.
-    pub(super) lost_before: u64,
     /// VRIDs that are not configured here and have been logged.
     pub(super) unknown: HashSet<(Family, Vrid)>,
 }
@@ -164,7 +162,6 @@ impl Interface {
             contenders: Default::default(),
             senders: Vec::new(),
             socket_losses: 0,
-            lost_before: 0,
             asked: Time(0),
             inspection: None,
             unknown: HashSet::new(),
@@ -393,13 +390,6 @@ impl Interface {
         let closed = std::mem::replace(self, Self::new(&self.name));
         if let Receive::Xdp(interface) = closed.receive {
             loader.detach(interface);
-        }
-    }
-
-    /// Tells peers that the role waits for the next run until then, where the XDP program can.
-    pub(super) fn open_restart_window(&self, until: Time) {
-        if let Some(interface) = self.xdp() {
-            interface.lease.open_restart_window(until);
         }
     }
 

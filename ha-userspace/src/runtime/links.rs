@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use ha_common::machine::{Input, State};
+use ha_common::node::{Fitness, Presence, RouterId};
 use ha_common::packet::Auth;
-use ha_common::time::{Span, Time};
+use ha_common::time::Span;
 use ha_common::types::{Family, Vrid};
 
 use super::daemon::Daemon;
@@ -17,7 +18,7 @@ use super::{source, trackers};
 use crate::config::model::{Instance, Vip};
 use crate::net::addresses::{AddressSpec, Removal};
 use crate::net::clock;
-use crate::net::monitor::{Change, What};
+use crate::net::monitor::{Change, Links, What};
 use crate::track::Seen;
 use crate::track::priority::{Tracker, effective};
 use crate::xdp::{Slot, Travel};
@@ -67,17 +68,16 @@ impl Daemon {
     /// add them.
     fn notice_new_devices(&mut self, appeared: &[&str]) {
         let now = clock::now();
-        for router in self.routers.iter_mut().filter(|router| router.holding && router.complete) {
-            let Instance { interface, .. } = &router.config;
-            let mut devices = vips(&router.config)
-                .filter(|vip| vip.no_track)
-                .map(|vip| vip.device.as_deref().unwrap_or(interface));
+        let mut again = Vec::new();
+        let Self { routers, node, .. } = self;
+        for router in routers.iter().filter(|router| node[router.id].presence() == Presence::Present) {
+            let config = &router.config;
+            let mut devices = vips(config).filter(|vip| vip.no_track).map(|vip| config.device_of(vip));
             if devices.any(|device| appeared.contains(&device)) {
-                router.complete = false;
-                router.arp.again(now, Span::ZERO, router.config.garp.repeat);
-                router.na.again(now, Span::ZERO, router.config.garp.repeat);
+                again.push(router.id);
             }
         }
+        again.into_iter().for_each(|id| self.node.add_addresses_again(id, now));
     }
 
     /// Opens and closes interfaces, recomputes priorities and sources, and tells the machines.
@@ -87,99 +87,79 @@ impl Daemon {
         let virtual_addresses = self.virtual_addresses();
         self.refresh_interfaces(&virtual_addresses);
         self.update_fences();
-        self.fast.stale = true;
+        self.node.doubt_peers();
         let now = clock::now();
         let view = self.delays.view(self.monitor.links(), now);
-        let before: Vec<Input> = self.routers.iter().map(|router| router.fitness).collect();
-        for n in 0..self.routers.len() {
-            let router = &mut self.routers[n];
-            let links = view.as_ref().unwrap_or(self.monitor.links());
-            let link = links.by_name(&router.config.interface);
-            router.source = link.and_then(|link| source::of(&router.config, link, &virtual_addresses));
-            let resumes = router.resumed || self.resuming;
-            // A script that a reload brings must not put a router that runs into FAULT before its first result.
-            let runs = !matches!(router.machine.state(), State::Init | State::Fault);
-            let known = |seen: Seen| match seen {
-                // Until its first result a thing is what it was before the restart.
-                Seen::Pending if resumes => Seen::Good,
-                Seen::Pending if runs => Seen::Ignored,
-                seen => seen,
-            };
-            let (runner, watchers) = (&self.runner, &self.watchers);
-            let tracked = trackers::all(
-                &router.trackers,
-                |script| runner.state(script).into(),
-                |interface| match links.by_name(interface) {
-                    Some(link) if link.up => Seen::Good,
-                    Some(_) => Seen::Bad,
-                    None => Seen::Absent,
-                },
-                |kind, name| watchers.seen(kind, name),
-            );
-            let tracked: Vec<_> = tracked.collect();
-            let waits = tracked.iter().any(|tracker| tracker.is_fatal() && tracker.seen == Seen::Pending);
-            let tracked = tracked.into_iter().map(|tracker| Tracker { seen: known(tracker.seen), ..tracker });
-            router.effective = effective(router.config.priority, tracked);
-            let mut obstacles = source::obstacles(&router.config, link, router.source);
-            if router.config.track_source
-                && let Some(address) = router.config.source.filter(|address| !links.hold(*address))
-            {
-                obstacles.push(format!("the source address {address} is not on this host"));
-            }
-            obstacles.extend(devices::obstacles(&router.config, links));
-            let groups = self.config.track_groups.iter();
-            for group in groups.filter(|group| group.members.contains(&router.config.name)) {
-                obstacles.extend(self.statics.lacking(&group.name).map(str::to_owned));
-            }
-            let fitness = match (&router.effective.fault, obstacles.is_empty()) {
-                (None, ready) => Input::Ready(ready),
-                (Some(_), true) => Input::Unfit,
-                (Some(_), false) => Input::Ready(false),
-            };
-            let trackers = router.effective.fault.iter().flatten().cloned();
-            router.noted.fault = obstacles.into_iter().chain(trackers).collect();
-            router.waits = fitness == Input::Unfit && waits;
-            router.fitness = fitness;
-            let (priority, address) = (router.effective.priority, router.source);
-            let changed = priority != router.machine.priority();
-            if let Some(address) = address {
-                self.feed(n, Input::SetAddress(address), now, None);
-            }
-            self.feed(n, Input::SetPriority(priority), now, None);
-            if changed {
-                self.notes.push(Note::Priority { router: n });
-            }
+        for id in self.routers.ids() {
+            let fitness = self.fitness(id, view.as_ref(), &virtual_addresses);
+            self.node.set_fitness(id, fitness, now);
         }
-        for n in self.by_change(&before) {
-            self.feed_fitness(n, now);
+        self.with_kernel(|node, kernel| node.settle_fitness(now, kernel));
+        self.perform();
+        for id in self.routers.ids() {
+            let held_back = self.held_back(id).filter(|_| self.node[id].fitness() == Input::Ready(true));
+            let noted = &mut self.routers[id].noted;
+            noted.held_back = held_back.is_some();
+            if let Some(why) = held_back {
+                noted.fault = vec![why];
+            }
         }
     }
 
-    fn feed_fitness(&mut self, n: usize, now: Time) {
-        if self.waits_outside(n) {
-            return;
-        }
-        let held_back = self.held_back(n);
-        let router = &mut self.routers[n];
-        router.noted.held_back = router.fitness == Input::Ready(true) && held_back.is_some();
-        let (fitness, awaits) = match (router.fitness, held_back) {
-            (Input::Ready(true), Some((why, waits))) => {
-                router.noted.fault = vec![why];
-                (Input::Unfit, waits)
-            }
-            (fitness, _) => (fitness, router.waits),
+    /// What a router is fit for, by its trackers and its interface; why it is not, is noted.
+    fn fitness(&mut self, id: RouterId, view: Option<&Links>, virtual_addresses: &[IpAddr]) -> Fitness {
+        let Self { routers, node, runner, watchers, monitor, config, statics, .. } = self;
+        let (router, core) = (&mut routers[id], &node[id]);
+        let links = view.unwrap_or(monitor.links());
+        let link = links.by_name(&router.config.interface);
+        router.source = link.and_then(|link| source::of(&router.config, link, virtual_addresses));
+        // Was master in an earlier run and still is: trackers count as good until their first result.
+        let resumes = core.is_resumed() || node.is_resuming();
+        // A script that a reload brings must not put a router that runs into FAULT before its first result.
+        let runs = !matches!(core.machine().state(), State::Init | State::Fault);
+        let known = |seen: Seen| match seen {
+            // Until its first result a thing is what it was before the restart.
+            Seen::Pending if resumes => Seen::Good,
+            Seen::Pending if runs => Seen::Ignored,
+            seen => seen,
         };
-        let known = std::mem::replace(&mut router.awaits_scripts, awaits) && !awaits;
-        if known && fitness != Input::Ready(true) && router.machine.state() == State::Fault {
-            self.notes.push(Note::FaultAfterAll { router: n });
+        let tracked = trackers::all(
+            &router.trackers,
+            |script| runner.state(script).into(),
+            |interface| match links.by_name(interface) {
+                Some(link) if link.up => Seen::Good,
+                Some(_) => Seen::Bad,
+                None => Seen::Absent,
+            },
+            |kind, name| watchers.seen(kind, name),
+        );
+        let tracked: Vec<_> = tracked.collect();
+        let waits = tracked.iter().any(|tracker| tracker.is_fatal() && tracker.seen == Seen::Pending);
+        let tracked = tracked.into_iter().map(|tracker| Tracker { seen: known(tracker.seen), ..tracker });
+        router.effective = effective(router.config.priority, tracked);
+        let mut obstacles = source::obstacles(&router.config, link, router.source);
+        if router.config.track_source
+            && let Some(address) = router.config.source.filter(|address| !links.hold(*address))
+        {
+            obstacles.push(format!("the source address {address} is not on this host"));
         }
-        if fitness == Input::Ready(true) {
-            self.resume(n);
+        obstacles.extend(devices::obstacles(&router.config, links));
+        let groups = config.track_groups.iter();
+        for group in groups.filter(|group| group.members.contains(&router.config.name)) {
+            obstacles.extend(statics.lacking(&group.name).map(str::to_owned));
         }
-        // What was resumed runs already.
-        if self.start_at.is_none() || self.routers[n].machine.state() != State::Init {
-            self.feed(n, fitness, now, None);
-            self.show(n);
+        let fitness = match (&router.effective.fault, obstacles.is_empty()) {
+            (None, ready) => Input::Ready(ready),
+            (Some(_), true) => Input::Unfit,
+            (Some(_), false) => Input::Ready(false),
+        };
+        let trackers = router.effective.fault.iter().flatten().cloned();
+        router.noted.fault = obstacles.into_iter().chain(trackers).collect();
+        Fitness {
+            fitness,
+            waits: fitness == Input::Unfit && waits,
+            priority: router.effective.priority,
+            source: router.source,
         }
     }
 
@@ -223,7 +203,7 @@ impl Daemon {
                 let roles = self.handover.as_ref().map(|left| left.on(&name)).unwrap_or_default();
                 let program = self.loader.attach(name, link.index, plan, routers, roles, self.setup.clone());
                 interface.begin(link.index, program, plan);
-                if self.resuming {
+                if self.node.is_resuming() {
                     let restarted = self.handover.is_some();
                     interface.take_program(Some(if restarted { RESTART_PATIENCE } else { START_PATIENCE }));
                 }
@@ -264,10 +244,9 @@ impl Daemon {
             interface.unknown.clear();
             let Some(xdp) = interface.xdp() else { continue };
             for slot in all_slots() {
-                let ours = self
-                    .routers
-                    .iter()
-                    .any(|router| router.interface == at && !router.retired && router.slot() == slot);
+                let ours = self.routers.iter().any(|router| {
+                    router.interface == at && !self.node[router.id].is_retired() && router.slot() == slot
+                });
                 if !ours {
                     xdp.adverts.configure(slot, all.then_some(Travel::Multicast));
                 }
@@ -292,7 +271,7 @@ impl Daemon {
 
     /// Removes addresses that an earlier run added and could not remove, on the interfaces of this configuration.
     pub(super) fn remove_leftovers(&mut self) {
-        let Self { addresses, monitor, routers, config, .. } = self;
+        let Self { addresses, monitor, routers, config, node, .. } = self;
         let ours = match addresses.ours() {
             Ok(ours) => ours,
             Err(error) => {
@@ -312,12 +291,11 @@ impl Daemon {
             }
             for router in routers.iter() {
                 let config = &router.config;
-                let mut on_link =
-                    vips(config).filter(|vip| *vip.device.as_ref().unwrap_or(&config.interface) == link.name);
+                let mut on_link = vips(config).filter(|vip| config.device_of(vip) == link.name);
                 used |= config.interface == link.name;
                 if let Some(vip) = on_link.find(|vip| vip.address == spec.address) {
                     used = true;
-                    if router.holding && vip.prefix == spec.prefix {
+                    if node[router.id].presence().is_wanted() && vip.prefix == spec.prefix {
                         return false;
                     }
                 }
@@ -354,8 +332,9 @@ impl Daemon {
 
     /// Virtual addresses do not follow an interface to its new name, which the configuration does not know.
     fn leave_renamed(&mut self, from: &str, index: u32) {
-        for router in self.routers.iter().filter(|router| router.installed) {
-            let device = |vip: &Vip| vip.device.as_deref().unwrap_or(&router.config.interface) == from;
+        let Self { routers, node, .. } = self;
+        for router in routers.iter().filter(|router| node[router.id].presence().was_added()) {
+            let device = |vip: &Vip| router.config.device_of(vip) == from;
             let left = vips(&router.config).filter(|vip| device(vip));
             self.obsolete.extend(left.map(|vip| AddressSpec::new(index, vip)));
         }
@@ -365,15 +344,17 @@ impl Daemon {
     /// next turn.
     fn notice_missing_addresses(&mut self) {
         let now = clock::now();
-        let links = self.monitor.links();
-        for router in self.routers.iter_mut().filter(|router| router.holding && router.complete) {
+        let Self { routers, node, monitor, .. } = self;
+        let links = monitor.links();
+        let mut again = Vec::new();
+        for router in routers.iter_mut().filter(|router| node[router.id].presence() == Presence::Present) {
             // The kernel tells of IPv6 addresses some time after they were added, so that those which it has not told
             // of yet are missing only after a while.
             let settled = router.installed_at.after(SETTLED) <= now;
             let Router { config, untold, lost, placed, .. } = &mut *router;
             let mut missing = false;
             for vip in vips(config).filter(|vip| !vip.no_track) {
-                let device = vip.device.as_deref().unwrap_or(&config.interface);
+                let device = config.device_of(vip);
                 let Some(link) = links.by_name(device) else { continue };
                 let there = match vip.address {
                     IpAddr::V4(address) => link.v4.iter().any(|held| held.address == address),
@@ -393,11 +374,10 @@ impl Daemon {
                 }
             }
             if missing {
-                router.complete = false;
-                router.arp.again(now, Span::ZERO, router.config.garp.repeat);
-                router.na.again(now, Span::ZERO, router.config.garp.repeat);
+                again.push(router.id);
             }
         }
+        again.into_iter().for_each(|id| self.node.add_addresses_again(id, now));
     }
 }
 

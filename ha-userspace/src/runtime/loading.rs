@@ -18,11 +18,12 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::daemon::Daemon;
-use super::fence;
 use super::interface::{Plan, Setup};
-use super::resume::LONGEST_WINDOW;
-use crate::net::{clock, process};
+use super::router::interface_id;
+use crate::net::clock;
+use crate::realtime;
 use crate::xdp::{AttachError, Options, Raise, Raised, Slot, Travel, XdpInterface};
+use ha_common::node::LONGEST_WINDOW;
 
 /// How long a start waits for a program, so that a role that an earlier run left is found before anything else is
 /// decided. A host whose processors are taken by real-time work for longer starts with sockets.
@@ -120,7 +121,7 @@ impl Loader {
         let told = Arc::clone(&done);
         let thread = Builder::new().name("xvrrp-load".to_owned()).spawn(move || {
             // A refusal costs time only.
-            let _ = process::set_nice(Some(NICE));
+            let _ = realtime::set_nice(Some(NICE));
             for order in taken {
                 match order {
                     Order::Attach(wanted) => {
@@ -221,8 +222,9 @@ impl Daemon {
             return;
         }
         self.reconsider();
-        for router in self.routers.iter().filter(|router| taken.contains(&router.interface)) {
-            fence::enter(router, &self.interfaces[router.interface], now);
+        for at in taken {
+            self.node.attached(interface_id(at), now);
         }
+        self.perform();
     }
 }

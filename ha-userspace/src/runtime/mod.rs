@@ -15,6 +15,7 @@ mod handover;
 mod herald;
 mod inspector;
 mod interface;
+mod kernel;
 mod lanes;
 mod links;
 mod loading;
@@ -26,6 +27,7 @@ mod reload_time;
 mod report;
 mod resume;
 mod router;
+mod routers;
 mod routes;
 mod scheduling;
 mod source;
@@ -42,6 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use ha_common::node::Node;
 use ha_common::time::{Span, Time};
 
 use crate::config::model::Config;
@@ -51,14 +54,16 @@ use crate::control::server::Server;
 use crate::liveness::Liveness;
 use crate::net::addresses::{Addresses, Marks};
 use crate::net::announce::Announcer;
+use crate::net::clock;
 use crate::net::firewall::Firewall;
 use crate::net::monitor::Monitor;
 use crate::net::neighbours::Neighbours;
 use crate::net::place::Place;
 use crate::net::routing::{Remembered, Routing, Watch};
 use crate::net::timer::Timer;
-use crate::net::{clock, process};
 use crate::notify::{Notifier, once};
+use crate::program;
+use crate::realtime;
 use crate::track::script::Runner;
 use crate::track::watch::Watchers;
 use crate::xdp;
@@ -66,17 +71,16 @@ pub use daemon::End;
 use daemon::{Daemon, Inputs, Signals};
 use delays::Delays;
 use fast::Fast;
+use groups::GroupNames;
 use handover::Handover;
 use inspector::Inspector;
 use interface::Setup;
 use lanes::Lanes;
 use loading::Loader;
+use routers::Routers;
 use statics::Statics;
 use timeline::Timeline;
 use vmac::VirtualLinks;
-
-/// Set in the environment of a program that replaces this one.
-pub const REPLACES: &str = "XVRRP_REPLACES";
 
 /// For tests: set in its environment, the daemon marks no addresses, as on a kernel that keeps no marks.
 const UNMARKED: &str = "XVRRP_TEST_UNMARKED_ADDRESSES";
@@ -109,16 +113,16 @@ pub struct Options {
 pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     let mut timeline = Timeline::new(options.began);
     timeline.mark("configuration, log and pid files");
-    process::separate_memory();
-    process::remember_original();
-    process::prefer_this_thread();
+    realtime::separate_memory();
+    realtime::remember_original();
+    realtime::prefer_this_thread();
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
     // The directory is ours by now, and nobody else's.
     let handover = Handover::take(&options.run_dir, &Place::here());
     // What replaces an earlier run has not been shut down, and its role does not wait for long. A start by the service
     // manager is one, after a leave for a restart too: a restart of keepalived runs the script again as well.
-    let replaces = std::env::var_os(REPLACES).is_some();
+    let replaces = std::env::var_os(program::REPLACES).is_some();
     if let Some(script) = config.global.startup.as_ref().filter(|_| !replaces) {
         once::run("startup_script", script, &config.global);
     }
@@ -131,8 +135,8 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     let mut watchers = Watchers::start().context("the thread for checks cannot be started")?;
     let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
     let prepared = [
-        process::exact_timers().map_err(anyhow::Error::from),
-        process::raise_memlock().map_err(anyhow::Error::from),
+        realtime::exact_timers().map_err(anyhow::Error::from),
+        realtime::raise_memlock().map_err(anyhow::Error::from),
     ];
     for refusal in prepared.into_iter().filter_map(Result::err) {
         warn(&mut warnings, refusal.to_string());
@@ -148,7 +152,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         .enable_all()
         .max_blocking_threads(2)
         // They begin with nice 0, because the loop is a real-time thread.
-        .on_thread_start(process::prefer_this_thread)
+        .on_thread_start(realtime::prefer_this_thread)
         .build()
         .context("the event loop cannot be made")?;
     let end = runtime.block_on(async {
@@ -211,18 +215,18 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             watchers,
             notifier,
             interfaces: Vec::new(),
-            routers: Vec::new(),
-            groups: Vec::new(),
-            start_at: None,
+            node: Node::new(),
+            routers: Routers::default(),
+            group_names: GroupNames::default(),
             read: options.read,
             reading: None,
             reload_time: None,
             warnings,
             stopping: false,
-            resuming: true,
             handover,
             start_took: Span::ZERO,
             ending: None,
+            deaf: Vec::new(),
             notes: Vec::new(),
             frames: Vec::new(),
             obsolete: Vec::new(),
@@ -236,7 +240,6 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         daemon.remove_leftovers();
         daemon.remove_leftover_routes();
         daemon.end_restart_windows();
-        daemon.resuming = false;
         // What the run before did not see of this one counts too.
         let left = daemon.handover.take().map(|left| clock::now().span_since(left.left_at()));
         daemon.start_took = timeline.total().max(left.unwrap_or_default());
@@ -254,7 +257,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         );
         reload_file::remove_leftover(&daemon.config.global);
         // Start-up is over: what it left in the allocator goes back first.
-        if let Err(refusal) = process::lock_memory() {
+        if let Err(refusal) = realtime::lock_memory() {
             warn(&mut daemon.warnings, refusal.to_string());
         }
         timeline.mark("memory locked");

@@ -7,20 +7,21 @@ use std::net::IpAddr;
 use ha_common::counter::Counter;
 use ha_common::judge::Event;
 use ha_common::machine::{Reason, State};
+use ha_common::node::{Node, RouterId};
 use ha_common::time::Span;
 use ha_common::types::{Centis, Priority};
 use tracing::{error, info, warn};
 
 use super::interface::Interface;
-use super::router::Router;
+use super::routers::Routers;
 use crate::net::addresses::AddressError;
 use crate::net::error::SendFailure;
 
-/// A line for the log. `router` is the position in the daemon's list.
+/// A line for the log.
 #[derive(Debug)]
 pub(super) enum Note {
     Transition {
-        router: usize,
+        router: RouterId,
         from: State,
         to: State,
         reason: Reason,
@@ -28,52 +29,52 @@ pub(super) enum Note {
         cause: String,
     },
     Rejected {
-        router: usize,
+        router: RouterId,
         source: IpAddr,
         reason: Counter,
         quiet: u64,
     },
     AddressesDiffer {
-        router: usize,
+        router: RouterId,
         source: IpAddr,
     },
     IntervalLearned {
-        router: usize,
+        router: RouterId,
         source: IpAddr,
         interval: Centis,
     },
     Unsigned {
-        router: usize,
+        router: RouterId,
         source: IpAddr,
     },
     ClockSkew {
-        router: usize,
+        router: RouterId,
         source: IpAddr,
         skew: i32,
     },
     Duplicate {
-        router: usize,
+        router: RouterId,
     },
     FramesLost {
         interface: usize,
     },
     SendFailure {
-        router: usize,
+        router: RouterId,
         failure: SendFailure,
     },
     AnnounceFailure {
         failure: SendFailure,
     },
     NoDevice {
-        router: usize,
+        router: RouterId,
         device: String,
     },
     ForeignAddress {
-        router: usize,
+        router: RouterId,
         address: IpAddr,
     },
     Address {
-        router: usize,
+        router: RouterId,
         error: AddressError,
     },
     NotRemoved {
@@ -85,16 +86,16 @@ pub(super) enum Note {
     },
     /// An address, a route or a rule that somebody removed; `router` is `None` for what is static.
     PutBack {
-        router: Option<usize>,
+        router: Option<RouterId>,
         entry: String,
     },
     /// Something is not as the configuration wants it.
     Lacks {
-        router: Option<usize>,
+        router: Option<RouterId>,
         text: String,
     },
     Resumed {
-        router: usize,
+        router: RouterId,
     },
     GroupState {
         group: String,
@@ -102,15 +103,15 @@ pub(super) enum Note {
     },
     /// The effective priority changed.
     Priority {
-        router: usize,
+        router: RouterId,
     },
     /// A master heard an advert of somebody who must yield.
     LowerPriority {
-        router: usize,
+        router: RouterId,
     },
     /// A script that had not answered at the start has failed.
     FaultAfterAll {
-        router: usize,
+        router: RouterId,
     },
     UnknownVrid {
         interface: usize,
@@ -133,8 +134,8 @@ pub(super) enum Note {
 }
 
 impl Note {
-    pub(super) fn log(self, routers: &[Router], interfaces: &[Interface]) {
-        let name = |n: usize| routers.get(n).map_or("?", |router| router.config.name.as_str());
+    pub(super) fn log(self, routers: &Routers, interfaces: &[Interface], node: &Node) {
+        let name = |n: RouterId| routers.get(n).map_or("?", |router| router.config.name.as_str());
         match self {
             Self::Transition { router, from, to, reason, priority, cause } => {
                 let cause = if cause.is_empty() { reason.word().to_owned() } else { cause };
@@ -200,8 +201,8 @@ impl Note {
             }
             Self::GroupState { group, state } => info!("sync group {group} is {state}"),
             Self::Priority { router } => {
-                if let Some(router) = routers.get(router) {
-                    info!("({}) priority is {} now", router.config.name, router.machine.priority());
+                if let Some(core) = node.router(router) {
+                    info!("({}) priority is {} now", name(router), core.machine().priority());
                 }
             }
             // The burst that answers it, or the transition that came of it, is logged.

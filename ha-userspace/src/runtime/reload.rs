@@ -3,7 +3,7 @@
 //! An instance is the same one as long as interface, VRID, family and version are; then it keeps its state, its
 //! timers and its statistics, whatever else changed. A file that cannot be used changes nothing at all.
 
-use ha_common::machine::{Input, State};
+use ha_common::node::RouterId;
 use ha_common::packet::Auth;
 use ha_common::packet::hmac::Numbered;
 use ha_common::probe::{Keys, Secret, derived_key};
@@ -14,7 +14,7 @@ use super::devices;
 use super::interface::Interface;
 use super::note::Note;
 use super::reload_time::ReloadTime;
-use super::router::Router;
+use super::router::{Router, settings};
 use super::turn::specs;
 use crate::config::Loaded;
 use crate::config::model::{Config, Instance, Vip, XdpMode};
@@ -32,7 +32,8 @@ impl Daemon {
             return Response::Error(Failure { message: message.to_owned(), diagnostics });
         }
         // A file that an editor or a full disk has emptied. Whoever means it stops the daemon.
-        if loaded.config.instances.is_empty() && self.routers.iter().any(|router| !router.retired) {
+        if loaded.config.instances.is_empty() && self.node.routers().iter().any(|router| !router.is_retired())
+        {
             let message = format!(
                 "{} has no virtual router; the old configuration stays in force. Stop the daemon to give everything up",
                 self.config_file.display()
@@ -61,15 +62,16 @@ impl Daemon {
             self.watchers.apply(&config);
             changes.extend(around);
         }
-        for n in 0..self.routers.len() {
+        for n in self.routers.ids() {
             let kept = config.instances.iter().any(|new| same(&self.routers[n].config, new));
-            if !kept && !self.routers[n].retired {
+            if !kept && !self.node[n].is_retired() {
                 changes.push(format!("({}) is stopped", self.routers[n].config.name));
                 self.retire(n);
             }
         }
         for new in &config.instances {
-            let found = self.routers.iter().position(|router| !router.retired && same(&router.config, new));
+            let goes_on = |router: &&Router| !self.node[router.id].is_retired() && same(&router.config, new);
+            let found = self.routers.iter().find(goes_on).map(|router| router.id);
             match found {
                 Some(n) => match changes::of(&self.routers[n].config, new) {
                     None => self.routers[n].config = new.clone(),
@@ -81,8 +83,8 @@ impl Daemon {
                 None => {
                     changes.push(format!("({}) is started", new.name));
                     let interface = self.interface(&new.interface);
-                    let mut router = Router::new(new.clone(), interface, now);
-                    router.leftover = self.resuming;
+                    let id = self.node.add(settings(new, interface), now);
+                    let router = Router::new(id, new.clone(), interface);
                     if let Some(xdp) = self.interfaces[interface].xdp() {
                         router.describe(&xdp.adverts);
                     }
@@ -105,14 +107,15 @@ impl Daemon {
         self.regroup(now);
         self.listen_to_unknown();
         self.raise_programs();
-        let herald = self.resuming.then(|| self.herald()).flatten();
+        let herald = self.node.is_resuming().then(|| self.herald()).flatten();
         self.reconsider();
         if herald.is_some() {
             // The machines speak for themselves from now on.
-            self.send_adverts();
+            self.node.release_adverts();
+            self.perform();
         }
         drop(herald);
-        if self.config.global.fifos.states_on_reload && !self.resuming {
+        if self.config.global.fifos.states_on_reload && !self.node.is_resuming() {
             self.repeat_states();
         }
         changes
@@ -127,26 +130,25 @@ impl Daemon {
     }
 
     /// Lets a router leave gracefully. One that a new instance takes the place of leaves at once.
-    fn retire(&mut self, n: usize) {
-        let now = clock::now();
-        self.routers[n].retired = true;
-        self.feed(n, Input::Stop, now, None);
-        if let Some(xdp) = self.interfaces[self.routers[n].interface].xdp() {
-            xdp.adverts.configure(self.routers[n].slot(), None);
-        }
-        // Nothing is heard for it any more, so that there is no successor to wait for.
-        if self.routers[n].machine.state() == State::Leaving {
-            self.feed(n, Input::Stop, now, None);
+    fn retire(&mut self, id: RouterId) {
+        self.node.retire(id, clock::now());
+        self.perform();
+        let router = &self.routers[id];
+        if let Some(xdp) = self.interfaces[router.interface].xdp() {
+            xdp.adverts.configure(router.slot(), None);
         }
     }
 
-    fn change(&mut self, n: usize, new: Instance) {
+    fn change(&mut self, id: RouterId, new: Instance) {
         let now = clock::now();
         let links = self.monitor.links();
-        let router = &mut self.routers[n];
-        if router.installed && changes::addresses_differ(&router.config, &new) {
+        let router = &mut self.routers[id];
+        let others = changes::addresses_differ(&router.config, &new) && self.node[id].presence().was_added();
+        if others {
             let (replaced, gone) = changes::gone(&router.config, &new);
-            let specs = |vips: &[Vip]| specs(&router.config.interface, vips.iter(), links, |_| {});
+            let config = &router.config;
+            let specs =
+                |vips: &[Vip]| specs(vips.iter().map(|vip| (config.device_of(vip), vip)), links, |_| {});
             self.obsolete.extend(specs(&gone));
             // To the kernel this is the same address, so the old one makes room before the next turn adds the new.
             let replaced = specs(&replaced);
@@ -157,25 +159,22 @@ impl Daemon {
                     }
                 }
             }
-            // The next turn adds what is new; what is there already stays as it is.
-            router.complete = false;
-            router.arp.again(now, ha_common::time::Span::ZERO, new.garp.repeat);
-            router.na.again(now, ha_common::time::Span::ZERO, new.garp.repeat);
         }
         router.configure(new);
-        let params = router.params();
-        // What was accepted under the old settings may fail under the new ones: it is judged again.
-        if let Some(xdp) = self.interfaces[router.interface].xdp() {
-            xdp.adverts.untrack(router.slot());
-            router.describe(&xdp.adverts);
+        let settings = settings(&router.config, router.interface);
+        self.node.configure(id, settings, now);
+        if others {
+            // The next turn adds what is new; what is there already stays as it is.
+            self.node.add_addresses_again(id, now);
         }
-        self.feed(n, Input::Reconfigure(params), now, None);
+        self.perform();
     }
 
     /// What probes on an interface are authenticated by: `fast_key`, or what follows from the secret of the adverts, where
     /// all of its virtual routers have the same. With `auth_hmac` also what else its mode or its keys let through.
     pub(super) fn probe_keys(&self, interface: usize) -> Keys {
-        let on_it = || self.routers.iter().filter(|router| router.interface == interface && !router.retired);
+        let here = |router: &&Router| router.interface == interface && !self.node[router.id].is_retired();
+        let on_it = || self.routers.iter().filter(here);
         // Where none takes part, their peers are told so under the same key.
         let apart = on_it().all(|router| !router.config.fast.enabled);
         let mut routers = on_it().filter(|router| apart || router.config.fast.enabled);

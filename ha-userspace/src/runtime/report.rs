@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use ha_common::counter::Counter;
 use ha_common::machine::State;
+use ha_common::node::Group;
 use ha_common::packet::hmac::AntiReplay;
 use ha_common::time::{Span, Time};
 use ha_common::types::Family;
 
 use super::daemon::Daemon;
-use super::groups::Group;
 use super::interface::Interface;
 use super::links::vips;
 use super::reload::same;
-use super::router::Router;
+use super::router::{Router, interface_id};
 use crate::config::analysis::alone;
 use crate::config::model::Hmac;
 use crate::control::dump;
@@ -40,7 +40,7 @@ impl Daemon {
             started_ms_ago: millis(now.span_since(self.started)),
             config: self.config_file.display().to_string(),
             instances: routers.into_iter().map(|router| self.instance(router, now)).collect(),
-            groups: self.groups.iter().map(|group| self.group(group)).collect(),
+            groups: self.node.groups().iter().filter_map(|group| self.group(group)).collect(),
             interfaces: self.interface_statuses(now),
             scripts: self.runner.status(),
             trackers: self.tracker_statuses(),
@@ -51,7 +51,7 @@ impl Daemon {
     fn instance(&self, router: &Router, now: Time) -> InstanceStatus {
         let on = &self.interfaces[router.interface];
         let config = &router.config;
-        let machine = &router.machine;
+        let machine = self.node[router.id].machine();
         let stamped = on.xdp().map(|xdp| xdp.adverts.last_seen(router.slot()));
         let mut stats = router.stats;
         let counted = stamped.map_or(0, |seen| seen.count);
@@ -93,24 +93,25 @@ impl Daemon {
         }
     }
 
-    fn group(&self, group: &Group) -> GroupStatus {
-        let members = || group.members.iter().map(|&n| &self.routers[n]);
-        let own = |router: &Router| router.machine.state() == State::Fault && !router.noted.held_back;
+    fn group(&self, group: &Group) -> Option<GroupStatus> {
+        let members = || group.members().iter().filter_map(|&id| self.routers.get(id));
+        let state = |router: &Router| self.node[router.id].machine().state();
+        let own = |router: &&Router| state(router) == State::Fault && !router.noted.held_back;
         let fault = |router: &Router| {
             let name = router.config.name.clone();
             router.noted.fault.iter().map(move |fault| format!("{name}: {fault}")).collect::<Vec<_>>()
         };
-        GroupStatus {
-            name: group.config.name.clone(),
-            state: group.state.map_or("INIT", State::word).to_owned(),
+        Some(GroupStatus {
+            name: self.group_config(group.id())?.name.clone(),
+            state: group.state().map_or("INIT", State::word).to_owned(),
             members: members()
                 .map(|router| MemberStatus {
                     name: router.config.name.clone(),
-                    state: router.machine.state().word().to_owned(),
+                    state: state(router).word().to_owned(),
                 })
                 .collect(),
-            fault: members().filter(|router| own(router)).flat_map(fault).collect(),
-        }
+            fault: members().filter(own).flat_map(fault).collect(),
+        })
     }
 
     /// Every counter of every interface.
@@ -122,12 +123,12 @@ impl Daemon {
     pub(super) fn dump(&self, kind: dump::Kind) {
         let mut routers: Vec<&Router> = self.routers.iter().collect();
         routers.sort_by_cached_key(|router| self.place_in_file(router));
-        let group = |group: &Group| group.state.map_or("INIT", State::word);
+        let group = |group: &Group| group.state().map_or("INIT", State::word);
         let snapshot = dump::Snapshot {
             status: self.status(),
             config: self.config.clone(),
             sources: routers.into_iter().map(|router| router.source).collect(),
-            groups: self.groups.iter().map(group).collect(),
+            groups: self.node.groups().iter().map(group).collect(),
             at: std::time::SystemTime::now(),
         };
         tokio::task::spawn_blocking(move || match dump::write(kind, &snapshot) {
@@ -138,11 +139,9 @@ impl Daemon {
 
     /// STATS_CLEAR: statistics start anew.
     pub(super) fn clear_statistics(&mut self) {
-        for n in 0..self.routers.len() {
-            let router = &self.routers[n];
+        for router in &mut self.routers {
             let xdp = self.interfaces[router.interface].xdp();
             let stamped = xdp.map_or(0, |xdp| xdp.adverts.last_seen(router.slot()).count);
-            let router = &mut self.routers[n];
             router.stats = InstanceStats::default();
             router.stamped_before = stamped;
         }
@@ -167,7 +166,8 @@ impl Daemon {
             })
         });
         let lacking = self.used_interfaces().filter_map(|(_, interface)| interface.complaint());
-        let masters = self.routers.iter().filter(|router| router.machine.state() == State::Master);
+        let master = |router: &&Router| self.node[router.id].machine().state() == State::Master;
+        let masters = self.routers.iter().filter(master);
         let alone: BTreeSet<_> = masters.map(|router| router.interface).collect();
         let deaf = alone.into_iter().filter_map(|at| self.interfaces[at].deafened_by());
         self.warnings.iter().cloned().chain(lacking.map(str::to_owned)).chain(deaf).chain(unfenced).collect()
@@ -207,8 +207,8 @@ impl Daemon {
         let on = |at: usize, interface: &Interface| {
             let mut status = interface_status(interface);
             let mut routers = self.routers.iter().filter(|router| router.interface == at);
-            if routers.clone().any(|router| router.config.fast.enabled) {
-                let master = routers.any(|router| router.machine.state().holds_addresses());
+            if routers.any(|router| router.config.fast.enabled) {
+                let master = self.node.needs_lease(interface_id(at));
                 status.fence = interface.xdp().map(|xdp| fence(xdp, master, now));
             }
             let peers = probed.iter().filter(|peer| interface.index == Some(peer.key.0));

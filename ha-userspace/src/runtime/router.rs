@@ -1,23 +1,26 @@
-//! One virtual router: its state machine, its settings, its announcements and its statistics.
+//! One virtual router as the daemon has it: its configuration, the bytes of its adverts, its statistics.
 //!
-//! No I/O happens here. The daemon hands in what arrived and carries out what comes out; see [`super::daemon`].
+//! No I/O happens here. What it decides is [`ha_common::node`]'s.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ha_common::announce::{Bursts, Settings};
+use ha_common::announce;
 use ha_common::counter::Counter;
+use ha_common::judge;
 use ha_common::layout::CLAIM_PEER_SLOTS;
-use ha_common::machine::{FAST_HANDOVER, Input, Machine, Params, State};
+use ha_common::machine::{FAST_HANDOVER, Params, State};
+use ha_common::node::{InterfaceId, Mark, RouterId, Settings};
 use ha_common::packet::hmac::{self, Receiver, Sender};
 use ha_common::packet::{Advert, Auth, Endpoints, ah};
-use ha_common::time::{Span, Time};
+use ha_common::time::Time;
 use ha_common::types::ADVERT_TTL;
 use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate_with_trailer};
 
 use super::devices;
+use super::interface::Frame;
 use super::noted::Noted;
 use super::routes::RouteSet;
-use crate::config::model::{Garp, HmacSetting, Instance, Trackers};
+use crate::config::model::{Fast, Garp, HmacSetting, Instance, Trackers};
 use crate::control::protocol::InstanceStats;
 use crate::net::clock;
 use crate::track::priority::Effective;
@@ -45,42 +48,19 @@ fn seconds_since_1970() -> u32 {
 /// A virtual router of the configuration, running.
 #[derive(Debug)]
 pub(super) struct Router {
+    pub(super) id: RouterId,
     pub(super) config: Instance,
     /// Position of the interface in the daemon's list.
     pub(super) interface: usize,
-    /// No longer in the configuration: it leaves, and is forgotten once it has left.
-    pub(super) retired: bool,
-    /// Position of its sync group in the daemon's list.
-    pub(super) group: Option<usize>,
-    /// Has not been in its group's state yet.
-    pub(super) newcomer: bool,
     /// Its own trackers and its group's.
     pub(super) trackers: Trackers,
-    /// What it would be fed if it were in no group.
-    pub(super) fitness: Input,
-    /// Nothing but scripts that have not answered yet keeps it from running; with its group's, the second.
-    pub(super) waits: bool,
-    pub(super) awaits_scripts: bool,
-    pub(super) machine: Machine,
     /// Trackers' work; recomputed when one of them changes.
     pub(super) effective: Effective,
-    /// Was master in an earlier run and still is: scripts count as good until their first result.
-    pub(super) resumed: bool,
     /// Source of our adverts, once the interface has an address of the family.
     pub(super) source: Option<IpAddr>,
-    /// Source and MAC address of the tracked master's adverts; `None` where XDP does not see them.
-    pub(super) master_mac: Option<(IpAddr, [u8; 6])>,
     /// Virtual MAC address that adverts are sent from.
     pub(super) virtual_mac: Option<[u8; 6]>,
-    /// The addresses should be on the interface now.
-    pub(super) holding: bool,
-    /// Some of them may be there, so that they are to be removed.
-    pub(super) installed: bool,
-    /// Some of them may be there from an earlier run.
-    pub(super) leftover: bool,
-    /// All of them are there, as far as we know.
-    pub(super) complete: bool,
-    /// When they were last added, and which of them, on which interface, the kernel has not told of since.
+    /// When its addresses were last added, and which of them, on which interface, the kernel has not told of since.
     pub(super) installed_at: Time,
     pub(super) untold: Vec<(u32, IpAddr)>,
     /// All that were added then.
@@ -89,8 +69,6 @@ pub(super) struct Router {
     pub(super) lost: Vec<(u32, IpAddr)>,
     /// Its routes and rules.
     pub(super) routes: RouteSet,
-    pub(super) arp: Bursts,
-    pub(super) na: Bursts,
     /// `garp_extra_if`: when the next round on other interfaces is due.
     pub(super) extra: Option<Time>,
     pub(super) stats: InstanceStats,
@@ -120,34 +98,20 @@ pub(super) struct Accepted {
 }
 
 impl Router {
-    pub(super) fn new(config: Instance, interface: usize, now: Time) -> Self {
+    pub(super) fn new(id: RouterId, config: Instance, interface: usize) -> Self {
         let effective = Effective { priority: config.priority, changes: Vec::new(), fault: None };
         let mut router = Self {
-            machine: Machine::new(params(&config), config.priority, now),
+            id,
             effective,
             interface,
-            retired: false,
-            group: None,
-            newcomer: true,
             trackers: Trackers::default(),
-            fitness: Input::Ready(false),
-            waits: false,
-            awaits_scripts: false,
-            resumed: false,
             source: None,
-            master_mac: None,
             virtual_mac: devices::advert_mac(&config),
-            holding: false,
-            installed: false,
-            leftover: false,
-            complete: false,
-            installed_at: now,
+            installed_at: Time(0),
             untold: Vec::new(),
             placed: Vec::new(),
             lost: Vec::new(),
             routes: RouteSet::default(),
-            arp: Bursts::new(burst_settings(&config.garp)),
-            na: Bursts::new(burst_settings(&config.garp)),
             extra: None,
             stats: InstanceStats::default(),
             stamped_before: 0,
@@ -165,14 +129,12 @@ impl Router {
         router
     }
 
-    /// Takes new settings, keeping state, timers and statistics. The caller feeds the machine.
+    /// Takes new settings, keeping statistics. The caller tells the node.
     pub(super) fn configure(&mut self, mut config: Instance) {
         // Without a key that can be used, those that are in use are better than none.
         if config.hmac == HmacSetting::Unusable && self.config.hmac.on().is_some() {
             config.hmac = self.config.hmac.clone();
         }
-        self.arp.configure(burst_settings(&config.garp));
-        self.na.configure(burst_settings(&config.garp));
         self.noted = Noted { fault: std::mem::take(&mut self.noted.fault), ..Noted::default() };
         self.routes.forget();
         self.virtual_mac = devices::advert_mac(&config);
@@ -198,11 +160,6 @@ impl Router {
     /// Index of this router's entry in `HA_ADVERTS`.
     pub(super) fn slot(&self) -> Slot {
         Slot::of(self.config.family, self.config.vrid)
-    }
-
-    /// Whether some of its addresses may be on the interface.
-    pub(super) const fn has_addresses(&self) -> bool {
-        self.holding || self.installed || self.leftover
     }
 
     /// Tells the program what it needs to know of this router's adverts.
@@ -253,9 +210,19 @@ impl Router {
         if self.config.unicast.is_some() { Travel::Unicast } else { Travel::Multicast }
     }
 
-    /// Settings for the machine.
-    pub(super) fn params(&self) -> Params {
-        Params { grouped: self.group.is_some(), ..params(&self.config) }
+    /// How the XDP program knows an advert like this one again.
+    pub(super) fn mark(&self, frame: &Frame) -> Mark {
+        if frame.source_mac.is_none() {
+            return Mark::None;
+        }
+        // Two signed adverts are never alike, and what looks like one before is a replay: the program has nothing to compare.
+        if self.config.hmac.on().is_some() || frame.authenticated.is_some() {
+            Mark::Sender
+        } else if frame.fingerprint != 0 {
+            Mark::Fingerprint(frame.fingerprint)
+        } else {
+            Mark::None
+        }
     }
 
     /// Judges a packet that is for this VRID and family. `own` are the addresses of the interface; `authenticated` is
@@ -412,31 +379,9 @@ impl Router {
         self.stats.become_master += u64::from(to == State::Master);
         self.stats.release_master += u64::from(from == State::Master);
     }
-
-    /// Hosts may have learned another router's MAC address for the addresses of this one, which is master.
-    pub(super) fn announce_again(&mut self, now: Time) {
-        let Garp { lower_prio_delay, lower_prio_repeat, .. } = self.config.garp;
-        let after = span(lower_prio_delay);
-        self.arp.contested(now, after, lower_prio_repeat);
-        self.na.contested(now, after, lower_prio_repeat);
-    }
-
-    /// The earliest time at which this router wants to be woken.
-    pub(super) fn next_deadline(&self) -> Time {
-        [self.arp.next(), self.na.next(), self.extra]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(Time::NEVER)
-            .min(self.machine.next_deadline())
-    }
 }
 
-pub(super) fn span(duration: std::time::Duration) -> Span {
-    Span(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
-}
-
-fn params(config: &Instance) -> Params {
+pub(super) fn params(config: &Instance) -> Params {
     let defaults = Params::new(config.vrid, config.family, config.version);
     // The switch sends packets for a virtual MAC address to whoever has sent from it last: once the successor has
     // advertised, an answer from here takes them away from it.
@@ -446,7 +391,7 @@ fn params(config: &Instance) -> Params {
         handover,
         interval: config.interval.span(),
         preempt: config.preempt,
-        preempt_delay: span(config.preempt_delay),
+        preempt_delay: config.preempt_delay.into(),
         lower_prio_no_advert: config.lower_prio_no_advert,
         // Hosts have learned our MAC address, and the winner may not know: it announces when it hears of us. Where the MAC
         // address is the virtual one, they have learned nothing, and an answer would turn the switch back to us.
@@ -456,11 +401,44 @@ fn params(config: &Instance) -> Params {
     }
 }
 
-fn burst_settings(garp: &Garp) -> Settings {
+/// What the node needs of the configuration of a virtual router on an interface.
+pub(super) fn settings(config: &Instance, interface: usize) -> Settings {
+    let Garp { lower_prio_delay, lower_prio_repeat, .. } = config.garp;
     Settings {
+        interface: interface_id(interface),
+        params: params(config),
+        priority: config.priority,
+        fast: config.fast.enabled,
+        judge: judge_settings(&config.fast),
+        lease: config.fast.lease.into(),
+        announce: burst_settings(&config.garp),
+        again: (lower_prio_delay.into(), lower_prio_repeat),
+        virtual_mac: devices::advert_mac(config).is_some(),
+        owner_ignores_adverts: config.owner_ignore_adverts,
+    }
+}
+
+/// The node's name of the interface at this position in the daemon's list, which only grows.
+pub(super) fn interface_id(position: usize) -> InterfaceId {
+    InterfaceId(u32::try_from(position).unwrap_or(u32::MAX))
+}
+
+/// Settings of the judges of masters.
+pub(super) fn judge_settings(config: &Fast) -> judge::Settings {
+    judge::Settings {
+        interval: config.probe_interval.into(),
+        misses: config.probe_misses,
+        window: config.window.max(std::time::Duration::from_micros(1)).into(),
+        user_space_window: config.lease.into(),
+        ..judge::Settings::default()
+    }
+}
+
+fn burst_settings(garp: &Garp) -> announce::Settings {
+    announce::Settings {
         repeat: garp.repeat,
-        delay: span(garp.delay),
-        refresh: span(garp.refresh),
+        delay: garp.delay.into(),
+        refresh: garp.refresh.into(),
         refresh_repeat: garp.refresh_repeat,
     }
 }

@@ -4,8 +4,11 @@
 //! release. What somebody removes is put back, unless it is `no_track`; keepalived steps down and takes over again
 //! instead.
 
+use ha_common::node::{Node, RouterId};
+
 use super::daemon::Daemon;
 use super::note::Note;
+use super::router::Router;
 use crate::config::model::{Instance, Route, Rule};
 use crate::net::monitor::Links;
 use crate::net::routing::{Entry, Outcome, Routing};
@@ -172,25 +175,27 @@ impl Daemon {
 
     /// Adds what is missing of all routers that hold their addresses, and of the static ones: one netlink batch.
     pub(super) fn install_routes(&mut self) {
-        if self.routers.iter().all(|router| router.routes.complete || !router.holding)
+        let Self { routers, node, .. } = self;
+        if routers.iter().all(|router| router.routes.complete || !holds(node, router))
             && self.statics.routes.complete
         {
             return;
         }
         self.prepare_routes();
         let mut obsolete = self.statics.routes.obsolete();
-        for router in self.routers.iter_mut().filter(|router| router.holding) {
+        let Self { routers, node, .. } = self;
+        for router in routers.iter_mut().filter(|router| holds(node, router)) {
             obsolete.extend(router.routes.obsolete());
         }
         self.remove_entries(obsolete);
 
         let known = self.unmarked_entries();
-        let Self { routers, statics, routing, remembered, notes, .. } = self;
+        let Self { routers, statics, routing, remembered, notes, node, .. } = self;
         let mut batch = Vec::new();
-        let mut sets: Vec<(Option<usize>, &mut RouteSet, Vec<Wanted>)> = Vec::new();
-        let holding = routers.iter_mut().enumerate().filter(|(_, router)| router.holding);
+        let mut sets: Vec<(Option<RouterId>, &mut RouteSet, Vec<Wanted>)> = Vec::new();
+        let holding = routers.iter_mut().filter(|router| holds(node, router));
         let all = std::iter::once((None, &mut statics.routes))
-            .chain(holding.map(|(n, router)| (Some(n), &mut router.routes)));
+            .chain(holding.map(|router| (Some(router.id), &mut router.routes)));
         for (n, set) in all.filter(|(_, set)| !set.complete) {
             let due = set.due();
             batch.extend(due.iter().map(|wanted| wanted.entry.clone()));
@@ -210,7 +215,8 @@ impl Daemon {
 
     /// Removes what routers have that hold their addresses no more.
     pub(super) fn uninstall_routes(&mut self) {
-        let released = self.routers.iter_mut().filter(|router| !router.holding);
+        let Self { routers, node, .. } = self;
+        let released = routers.iter_mut().filter(|router| !holds(node, router));
         let gone: Vec<Entry> = released.flat_map(|router| router.routes.release()).collect();
         self.remove_entries(gone);
     }
@@ -226,9 +232,9 @@ impl Daemon {
         if gone.is_empty() {
             return;
         }
-        let Self { routers, statics, routing, notes, .. } = self;
+        let Self { routers, statics, routing, notes, node, .. } = self;
         gone.retain(|entry| {
-            let mut holders = routers.iter().filter(|router| router.holding);
+            let mut holders = routers.iter().filter(|router| holds(node, router));
             !holders.any(|router| router.routes.there.contains(entry))
                 && !statics.routes.there.contains(entry)
         });
@@ -249,7 +255,7 @@ impl Daemon {
 
     /// Somebody removed a route or a rule that may have been ours.
     pub(super) fn doubt_routes(&mut self) {
-        for router in &mut self.routers {
+        for router in self.routers.iter_mut() {
             router.routes.doubt();
         }
         self.statics.routes.doubt();
@@ -257,7 +263,7 @@ impl Daemon {
 
     /// Devices changed: the kernel drops routes of a device that goes down without a word.
     pub(super) fn forget_routes(&mut self) {
-        for router in &mut self.routers {
+        for router in self.routers.iter_mut() {
             router.routes.forget();
         }
         self.statics.routes.forget();
@@ -266,11 +272,11 @@ impl Daemon {
     /// Removes routes and rules that an earlier run added and that nothing in this run wants now.
     pub(super) fn remove_leftover_routes(&mut self) {
         self.prepare_routes();
-        let Self { routers, statics, routing, remembered, .. } = self;
+        let Self { routers, statics, routing, remembered, node, .. } = self;
         let leftovers = match leftovers(
             routing,
             remembered.take_earlier(),
-            routers.iter().filter(|router| router.holding).map(|r| &r.routes).chain([&statics.routes]),
+            routers.iter().filter(|router| holds(node, router)).map(|r| &r.routes).chain([&statics.routes]),
         ) {
             Ok(leftovers) => leftovers,
             Err(error) => {
@@ -288,6 +294,11 @@ impl Daemon {
         let known = self.unmarked_entries();
         self.remembered.note(known.iter());
     }
+}
+
+/// Whether a router's routes are to be there.
+fn holds(node: &Node, router: &Router) -> bool {
+    node[router.id].presence().is_wanted()
 }
 
 fn leftovers<'a>(

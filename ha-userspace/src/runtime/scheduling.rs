@@ -7,11 +7,11 @@
 use super::daemon::Daemon;
 use super::warn;
 use crate::config::model::Process;
-use crate::net::process;
+use crate::realtime;
 
 /// Binds all threads to the processors of `vrrp_cpu_affinity`.
 pub(super) fn bind(process: &Process, warnings: &mut Vec<String>) {
-    if let Err(refusal) = process::bind_threads(&process.cpus) {
+    if let Err(refusal) = realtime::bind_threads(&process.cpus) {
         warn_once(warnings, refusal.to_string());
     }
 }
@@ -19,7 +19,7 @@ pub(super) fn bind(process: &Process, warnings: &mut Vec<String>) {
 /// Gives the calling thread, which is the main loop's, its priorities.
 pub(super) fn prefer_this_thread(process: &Process, warnings: &mut Vec<String>) {
     // The nice value is what counts where the other is refused.
-    for refusal in [process::set_nice(process.nice), process::set_realtime(process.loop_priority())] {
+    for refusal in [realtime::set_nice(process.nice), realtime::set_priority(process.loop_priority())] {
         if let Err(refusal) = refusal {
             warn_once(warnings, refusal.to_string());
         }
@@ -34,8 +34,8 @@ pub(super) fn above(process: &Process) -> u8 {
 /// Before another program takes this one's place: it must not take for the system's what was this one's choice.
 pub(super) fn undo() {
     // Whatever is refused was not there before either.
-    let _ = process::bind_threads(&[]);
-    let _ = process::set_nice(None);
+    let _ = realtime::bind_threads(&[]);
+    let _ = realtime::set_nice(None);
 }
 
 impl Daemon {

@@ -54,7 +54,8 @@ impl Daemon {
         let (mut wanted, mut owners) = (Vec::new(), Vec::new());
         let mut lacking = Vec::new();
         for vip in &config.static_addresses {
-            let found = specs("", std::iter::once(vip), links, |device| {
+            let device = vip.device.as_deref().unwrap_or_default();
+            let found = specs(std::iter::once((device, vip)), links, |device| {
                 lacking.push(lack(vip, format!("{} waits for interface {device}", vip.address)));
             });
             owners.extend(found.iter().map(|_| vip));

@@ -1,35 +1,37 @@
 //! From what happened in a turn to what others are told: which notes are events for scripts, FIFOs and mail.
 
 use ha_common::machine::State;
+use ha_common::node::{Node, RouterId};
 use ha_common::time::{Span, Time};
 
 use super::daemon::Daemon;
 use super::note::Note;
 use super::router::Router;
+use super::routers::Routers;
 use crate::notify::{self, Event, Kind, What};
 
 /// A master that is claimed against by every advert of a flood does not start a script for each.
 const LOWER_PRIORITY_EVERY: Span = Span::from_millis(100);
 
 /// The event that a note is, if it is one.
-pub(super) fn event(note: &Note, routers: &[Router]) -> Option<Event> {
-    let instance = |n: usize, what: What| {
-        let router = routers.get(n)?;
-        let (name, priority) = (router.config.name.clone(), router.machine.priority().get());
+pub(super) fn event(note: &Note, routers: &Routers, node: &Node) -> Option<Event> {
+    let instance = |id: RouterId, what: What| {
+        let name = routers.get(id)?.config.name.clone();
+        let priority = node.router(id)?.machine().priority().get();
         Some(Event { kind: Kind::Instance, name, what, priority })
     };
     match note {
         Note::Transition { router: n, from, to, .. } => {
-            let router = routers.get(*n)?;
+            let core = node.router(*n)?;
             let what = match (from, to) {
                 (_, State::Master) => What::Master,
                 (_, State::Backup) => What::Backup,
                 // Its scripts have not answered yet: nobody knows whether it is a fault.
-                (State::Init, State::Fault) if router.awaits_scripts => return None,
+                (State::Init, State::Fault) if core.awaits_trackers() => return None,
                 (_, State::Fault) => What::Fault,
                 // That it leaves was told when it began.
                 (State::Leaving, State::Init) => return None,
-                (_, State::Leaving | State::Init) if router.retired => What::Deleted,
+                (_, State::Leaving | State::Init) if core.is_retired() => What::Deleted,
                 (_, State::Leaving | State::Init) => What::Stop,
             };
             instance(*n, what)
@@ -38,7 +40,7 @@ pub(super) fn event(note: &Note, routers: &[Router]) -> Option<Event> {
         Note::FaultAfterAll { router } => instance(*router, What::Fault),
         Note::LowerPriority { router } => instance(*router, What::MasterRxLowerPri),
         Note::Priority { router: n } => {
-            let master = routers.get(*n)?.machine.state() == State::Master;
+            let master = node.router(*n)?.machine().state() == State::Master;
             instance(*n, if master { What::MasterPriority } else { What::BackupPriority })
         }
         Note::GroupState { group, state } => {
@@ -66,13 +68,15 @@ impl Daemon {
             }))
         };
         let instances = self.routers.iter().filter_map(|router| {
-            let what = still(router.machine.state())?;
-            let (name, priority) = (router.config.name.clone(), router.machine.priority().get());
+            let machine = self.node[router.id].machine();
+            let what = still(machine.state())?;
+            let (name, priority) = (router.config.name.clone(), machine.priority().get());
             Some(Event { kind: Kind::Instance, name, what, priority })
         });
-        let groups = self.groups.iter().filter_map(|group| {
-            let what = still(group.state?)?;
-            Some(Event { kind: Kind::Group, name: group.config.name.clone(), what, priority: 0 })
+        let groups = self.node.groups().iter().filter_map(|group| {
+            let what = still(group.state()?)?;
+            let name = self.group_config(group.id())?.name.clone();
+            Some(Event { kind: Kind::Group, name, what, priority: 0 })
         });
         for event in instances.chain(groups).collect::<Vec<_>>() {
             self.notifier.tell(event);

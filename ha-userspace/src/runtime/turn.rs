@@ -1,30 +1,43 @@
-//! One turn of the loop: judge what arrived, read the stamps, serve the timers, then carry out what follows.
+//! One turn of the loop: what arrived goes to the node, and what it wants done is carried out.
 //!
-//! The order is the contract of [`ha_common::machine`]. What follows is collected first and carried out together:
-//! all adverts, then all addresses in one netlink batch, then all announcements in one system call, then routes and
+//! The order is the node's ([`ha_common::node`]). What is alike and comes together is done together: all adverts of an
+//! interface in one system call, all addresses in one netlink batch, all announcements in one system call, then routes and
 //! rules in another netlink batch, then removals, then log lines.
 //! A hundred virtual routers that lose their master at once cost little more than one.
 
 use std::collections::HashSet;
 
 use ha_common::counter::Counter;
-use ha_common::machine::{Action, Effect, Input, Reason, State};
+use ha_common::machine::{Reason, State};
+use ha_common::node::{Effect, Event, Heard, InterfaceId, RouterId};
 use ha_common::probe;
 use ha_common::time::Time;
-use ha_common::types::Priority;
 use ha_common::validate::{Meta, is_multicast};
 
 use super::daemon::Daemon;
-use super::fence;
 use super::interface::{Frame, Interface};
+use super::kernel;
 use super::links::vips;
 use super::note::Note;
-use super::router::{Accepted, Outgoing, Router};
+use super::router::{Accepted, Outgoing, Router, interface_id};
 use super::tell;
 use crate::config::model::Vip;
 use crate::net::addresses::{AddressSpec, Outcome, Removal};
 use crate::net::clock;
 use crate::net::monitor::Links;
+
+/// What is carried out together, once the last of its kind has come.
+#[derive(Debug, Default)]
+struct Batch {
+    added: Vec<RouterId>,
+    announced: Vec<(RouterId, bool, bool)>,
+    removed: Vec<RouterId>,
+    adverts: bool,
+    /// How the addresses were added.
+    taken: Option<Note>,
+    /// Announcements, static addresses and routes have had their turn.
+    settled: bool,
+}
 
 impl Daemon {
     /// Does everything that is due now and arms the timer for what is due next.
@@ -32,30 +45,37 @@ impl Daemon {
         // Deadlines are judged at a time before everything that speaks for a master is read: whatever stalls this
         // turn, an advert that came in time is seen.
         let now = clock::now();
-        let started = self.start_at.take_if(|at| *at <= now).is_some();
-        if started || self.delays.next().is_some_and(|at| at <= now) {
+        if self.delays.next().is_some_and(|at| at <= now) {
             self.reconsider();
         }
-        self.guard_leases();
-        // Before the queued frames too: a master that resigned and came back while this daemon was stalled is alive.
-        self.read_stamps(now);
         self.judge_frames(now);
-        self.read_stamps(now);
-        self.serve_timers(now);
-        self.settle_groups(now);
-        self.carry_out();
+        self.with_kernel(|node, kernel| node.turn(now, kernel));
+        self.perform_turn();
+        if !self.deaf.is_empty() {
+            self.attach_again(now);
+        }
         if self.statics.take_news() {
             self.reconsider();
-            self.carry_out();
+            self.with_kernel(|node, kernel| node.turn(now, kernel));
+            self.perform_turn();
         }
-        let timers = self.routers.iter().map(Router::next_deadline);
-        let next = timers.chain(self.delays.next()).chain(self.lanes.next()).chain(self.start_at).min();
+        let extra = self.routers.iter().filter_map(|router| router.extra);
+        let others = extra.chain(self.delays.next()).chain(self.lanes.next()).min().unwrap_or(Time::NEVER);
+        let next = Some(self.node.next_deadline().min(others)).filter(|at| *at != Time::NEVER);
         self.settle_fast(next);
         // For a takeover to come.
         self.prepare_routes();
         if let Err(error) = self.timer.arm(next) {
             tracing::error!("the timer cannot be armed: {error}");
         }
+    }
+
+    /// Takes notice of what has arrived, before something changes what it means.
+    pub(super) fn listen(&mut self) {
+        let now = clock::now();
+        self.judge_frames(now);
+        self.with_kernel(|node, kernel| node.listen(now, kernel));
+        self.perform();
     }
 
     pub(super) fn judge_frames(&mut self, now: Time) {
@@ -73,23 +93,21 @@ impl Daemon {
         if frame.pdu.first() == Some(&probe::PROBE) && self.answer_probe(interface, frame) {
             return;
         }
-        let Self { routers, interfaces, notes, monitor, .. } = self;
+        let Self { routers, interfaces, notes, monitor, node, .. } = self;
         let on = &mut interfaces[interface];
-        let found = frame.router().and_then(|id| {
-            routers.iter().position(|router| {
-                router.interface == interface
-                    && (router.config.family, router.config.vrid) == id
-                    && !router.retired
-            })
+        let found = frame.router().and_then(|(family, vrid)| {
+            node.on(interface_id(interface))
+                .find(|router| (router.family(), router.vrid()) == (family, vrid) && !router.is_retired())
         });
-        let Some(n) = found else {
+        let Some(core) = found else {
             on.count(Counter::UnknownVrid);
             self.notice_unknown(interface, frame);
             return;
         };
+        let n = core.id();
         let router = &mut routers[n];
-        // Whoever does not go on with a role of the run before listens from now on: old adverts say nothing of now.
-        if frame.unheard && router.machine.state() != State::Master {
+        // It would not be taken.
+        if frame.unheard && core.machine().state() != State::Master {
             return;
         }
         let meta = Meta { endpoints: frame.endpoints, ttl: frame.ttl };
@@ -156,190 +174,208 @@ impl Daemon {
                 interval: judged.advert.interval,
             });
         }
-        let input = Input::Advert {
-            source: judged.source,
-            priority: judged.advert.priority,
-            interval: judged.advert.interval.span(),
-            at: frame.at,
-        };
-        if router.config.owner_ignore_adverts && router.machine.priority() == Priority::OWNER {
-            return;
-        }
         if judged.advert.priority > 0 {
             self.heard_peer(interface, judged.source, frame.at);
         }
-        self.feed(n, input, now, Some(frame));
+        self.node.heard(Heard {
+            router: n,
+            source: judged.source,
+            mac: frame.source_mac,
+            priority: judged.advert.priority,
+            interval: judged.advert.interval.span(),
+            at: frame.at,
+            mark: self.routers[n].mark(frame),
+            unheard: frame.unheard,
+        });
     }
 
-    /// Deadlines of all backups move on together, however many there are, so that one wake-up serves them all.
-    pub(super) fn read_stamps(&mut self, now: Time) {
-        for n in 0..self.routers.len() {
-            let router = &self.routers[n];
-            if router.machine.state() == State::Backup
-                && router.machine.master().is_some()
-                && let Some(xdp) = self.interfaces[router.interface].xdp()
-            {
-                let stamp = xdp.adverts.last_seen(router.slot()).at;
-                self.feed(n, Input::Seen(stamp), now, None);
-            }
+    /// Carries out what the node has decided since the last turn, before anything else is decided.
+    pub(super) fn perform(&mut self) {
+        let mut batch = Batch { settled: true, ..Batch::default() };
+        while let Some(effect) = self.node.poll_effect() {
+            self.carry_out(effect, &mut batch);
         }
+        self.finish(&mut batch);
     }
 
-    fn serve_timers(&mut self, now: Time) {
-        self.look_for_programs(now);
-        let overdue = |router: &Router| {
-            router.machine.state() == State::Backup && router.machine.next_deadline() <= now
-        };
-        for at in 0..self.interfaces.len() {
-            if !self.routers.iter().any(|router| router.interface == at && overdue(router)) {
-                continue;
-            }
-            // Only now that a master may be declared dead is it worth asking whether its advert was lost here.
-            let lost = self.interfaces[at].lost_frames();
-            if std::mem::replace(&mut self.interfaces[at].lost_before, lost) == lost {
-                continue;
-            }
-            self.notes.push(Note::FramesLost { interface: at });
-            for n in 0..self.routers.len() {
-                if self.routers[n].interface == at {
-                    self.feed(n, Input::FramesLost, now, None);
-                }
-            }
+    /// Carries out a whole turn, and tells what happened once its work has been done.
+    fn perform_turn(&mut self) {
+        let mut batch = Batch::default();
+        while let Some(effect) = self.node.poll_effect() {
+            self.carry_out(effect, &mut batch);
         }
-        for n in 0..self.routers.len() {
-            if self.routers[n].machine.next_deadline() <= now {
-                self.feed(n, Input::Timer, now, None);
+        self.settle(&mut batch);
+        self.finish(&mut batch);
+        self.uninstall(&[]);
+        self.notes.extend(batch.taken);
+        for note in std::mem::take(&mut self.notes) {
+            if let Some(event) = tell::event(&note, &self.routers, &self.node) {
+                self.notifier.tell(event);
             }
+            note.log(&self.routers, &self.interfaces, &self.node);
         }
     }
 
-    /// Feeds one machine and takes what it wants done. `frame` is the packet being judged.
-    pub(super) fn feed(&mut self, n: usize, input: Input, now: Time, frame: Option<&Frame>) {
-        let Self { routers, interfaces, groups, notes, fast, .. } = self;
-        let router = &mut routers[n];
-        let interface = &mut interfaces[router.interface];
-        let watched = router.machine.watched().map(|master| master.address);
-        let ripe = router.machine.is_ripe();
-        router.machine.handle(input, now);
-        if let Some(group) = router.group
-            && !ripe
-            && router.machine.is_ripe()
-        {
-            groups[group].ripened = Some(n);
-        }
-        while let Some(action) = router.machine.poll_action() {
-            match action {
-                Action::SendAdvert { priority } => {
-                    let mac = router.virtual_mac;
-                    router.adverts(priority, |advert| match advert {
-                        Outgoing::Pdu { endpoints, ttl, pdu } => interface.queue(n, mac, endpoints, ttl, pdu),
-                        Outgoing::Packet { destination, packet } => {
-                            interface.queue_packet(n, destination, packet)
-                        }
-                    });
+    fn carry_out(&mut self, effect: Effect, batch: &mut Batch) {
+        match effect {
+            Effect::Advert { router, priority } => {
+                if !batch.added.is_empty() {
+                    self.finish(batch);
                 }
-                Action::Transition { from, to, reason } => {
-                    transition(router, from, to, now);
-                    fast.stale = true;
-                    fence::enter(router, interface, now);
-                    let priority = router.machine.priority();
-                    notes.push(Note::Transition {
-                        router: n,
-                        from,
-                        to,
-                        reason,
-                        priority,
-                        cause: cause(router, reason),
-                    });
-                }
-                Action::Track => track(router, interface, frame),
-                Action::Untrack => {
-                    if let Some(xdp) = interface.xdp() {
-                        xdp.adverts.untrack(router.slot());
-                    }
-                }
-                Action::DuplicateAddress => {
-                    if !std::mem::replace(&mut router.noted.duplicate, true) {
-                        notes.push(Note::Duplicate { router: n });
-                    }
-                }
-                Action::Yielded => router.announce_again(now),
-                Action::Contested => {
-                    router.announce_again(now);
-                    if tell::lower_priority(router, now) {
-                        notes.push(Note::LowerPriority { router: n });
-                    }
+                batch.adverts = true;
+                if let Some(router) = self.routers.get_mut(router) {
+                    queue_advert(router, &mut self.interfaces[router.interface], priority);
                 }
             }
-        }
-        fast.stale |= watch(router, frame);
-        // Whoever resigned is watched on: its word that it did may still be under way.
-        let now_watched = router.machine.watched().map(|master| master.address);
-        fast.stale |= now_watched.is_some() && now_watched != watched;
-        // The successor may have been heard, and answer from now on.
-        if router.machine.state() == State::Leaving {
-            fence::show(router, interface);
+            Effect::AddAddresses(router) => {
+                if batch.adverts {
+                    self.finish(batch);
+                }
+                batch.added.push(router);
+            }
+            Effect::Announce { router, arp, na } => {
+                self.finish(batch);
+                batch.announced.push((router, arp, na));
+            }
+            Effect::RemoveAddresses(router) => {
+                self.settle(batch);
+                batch.removed.push(router);
+            }
+            Effect::Write(on, write) => {
+                self.finish(batch);
+                let Self { interfaces, routers, .. } = self;
+                if let Some(interface) = interfaces.get(on.0 as usize) {
+                    kernel::write(interface, routers, write);
+                }
+            }
+            Effect::Track { router, mark, at, source } => {
+                if let Some(xdp) = self.routers.get(router).and_then(|of| self.interfaces[of.interface].xdp())
+                {
+                    kernel::track(xdp, self.routers[router].slot(), mark, at, source);
+                }
+            }
+            Effect::Untrack(router) => {
+                if let Some(xdp) = self.routers.get(router).and_then(|of| self.interfaces[of.interface].xdp())
+                {
+                    xdp.adverts.untrack(self.routers[router].slot());
+                }
+            }
+            Effect::ForgetOthers(on, kept) => {
+                if let Some(interface) = self.interfaces.get(on.0 as usize) {
+                    kernel::forget_others(interface, &kept);
+                }
+            }
+            Effect::Event(event) => self.take_event(event),
         }
     }
 
-    /// Adverts first: the old master must let go before hosts learn the new MAC address. Where the address moves with a
-    /// virtual MAC address, the switch learns from the advert: the addresses come first, or packets would arrive that a
-    /// router then forwards, and the question that it asks for that is answered by the old master, to whom the switch
-    /// then turns back.
-    fn carry_out(&mut self) {
-        let virtual_mac =
-            |router: &Router| router.holding && !router.complete && router.virtual_mac.is_some();
-        let early = if self.routers.iter().any(virtual_mac) { self.install() } else { None };
-        self.send_adverts();
-        let taken = early.or_else(|| self.install());
-        self.announce();
-        if taken.is_some() {
+    /// Does what is collected, in the order of the node's effects.
+    fn finish(&mut self, batch: &mut Batch) {
+        if std::mem::take(&mut batch.adverts) {
+            self.send_adverts();
+        }
+        if !batch.added.is_empty() {
+            let added = std::mem::take(&mut batch.added);
+            let taken = self.install(&added);
+            if taken.is_some() {
+                batch.taken = taken;
+            }
+        }
+        if !batch.removed.is_empty() {
+            let removed = std::mem::take(&mut batch.removed);
+            self.uninstall(&removed);
+        }
+    }
+
+    /// Between what is added and what is removed: announcements, then what is static, then routes.
+    fn settle(&mut self, batch: &mut Batch) {
+        if batch.settled {
+            return;
+        }
+        batch.settled = true;
+        self.finish(batch);
+        self.announce(&batch.announced);
+        if batch.taken.is_some() {
             let held = self.held_addresses();
             self.links.forward(&held);
         }
         self.install_static_addresses();
         self.install_routes();
         self.uninstall_routes();
-        self.uninstall();
-        if let Some(took) = taken {
-            self.notes.push(took);
-        }
-        for note in std::mem::take(&mut self.notes) {
-            if let Some(event) = tell::event(&note, &self.routers) {
-                self.notifier.tell(event);
+    }
+
+    /// What the node tells becomes a line for the log, and more.
+    fn take_event(&mut self, event: Event) {
+        let now = clock::now();
+        let note = match event {
+            Event::Transition { router: id, from, to, reason, priority, .. } => {
+                let Some(router) = self.routers.get_mut(id) else { return };
+                router.count_transition(from, to);
+                // What the log adds to the machine's word.
+                let cause =
+                    if reason == Reason::NotReady { router.noted.fault.join("; ") } else { String::new() };
+                Note::Transition { router: id, from, to, reason, priority, cause }
             }
-            note.log(&self.routers, &self.interfaces);
-        }
+            Event::Resumed(router) => Note::Resumed { router },
+            Event::Priority(router) => Note::Priority { router },
+            Event::GroupState { group, state } => {
+                let Some(config) = self.group_config(group) else { return };
+                Note::GroupState { group: config.name.clone(), state }
+            }
+            Event::FaultAfterAll(router) => Note::FaultAfterAll { router },
+            Event::DuplicateAddress(id) => {
+                let Some(router) = self.routers.get_mut(id) else { return };
+                if std::mem::replace(&mut router.noted.duplicate, true) {
+                    return;
+                }
+                Note::Duplicate { router: id }
+            }
+            Event::Contested(id) => {
+                let Some(router) = self.routers.get_mut(id) else { return };
+                if !tell::lower_priority(router, now) {
+                    return;
+                }
+                Note::LowerPriority { router: id }
+            }
+            Event::FramesLost(InterfaceId(at)) => Note::FramesLost { interface: at as usize },
+            Event::LeaseRanOut { on, late, superseded } => {
+                Note::LeaseRanOut { interface: on.0 as usize, late, superseded }
+            }
+            Event::Deaf(on) => {
+                self.deaf.push(on);
+                return;
+            }
+        };
+        self.notes.push(note);
     }
 
     pub(super) fn send_adverts(&mut self) {
         for interface in &mut self.interfaces {
             for failure in interface.flush() {
-                let Some(router) = self.routers.get_mut(failure.tag) else { continue };
+                let id = router_of(failure.tag);
+                let Some(router) = self.routers.get_mut(id) else { continue };
                 if router.noted.send_failure.replace(failure.errno) != Some(failure.errno) {
-                    self.notes.push(Note::SendFailure { router: failure.tag, failure });
+                    self.notes.push(Note::SendFailure { router: id, failure });
                 }
             }
         }
     }
 
-    fn install(&mut self) -> Option<Note> {
+    /// Adds the addresses of these routers in one netlink batch.
+    fn install(&mut self, ids: &[RouterId]) -> Option<Note> {
         let now = clock::now();
         let Self { routers, addresses, monitor, notes, links, .. } = self;
         let (mut specs, mut owners) = (Vec::new(), Vec::new());
-        for (n, router) in routers.iter_mut().enumerate() {
-            if router.holding && !router.complete {
-                router.installed = true;
-                router.complete = true;
-                router.installed_at = now;
-                let wanted = router_specs(router, monitor.links(), |missing| {
-                    notes.push(Note::NoDevice { router: n, device: missing.to_owned() });
-                });
-                router.untold = wanted.iter().map(|spec| (spec.ifindex, spec.address)).collect();
-                router.placed.clone_from(&router.untold);
-                specs.extend(wanted);
-                owners.resize(specs.len(), n);
-            }
+        for &n in ids {
+            let Some(router) = routers.get_mut(n) else { continue };
+            router.installed_at = now;
+            let wanted = router_specs(router, monitor.links(), |missing| {
+                notes.push(Note::NoDevice { router: n, device: missing.to_owned() });
+            });
+            router.untold = wanted.iter().map(|spec| (spec.ifindex, spec.address)).collect();
+            router.placed.clone_from(&router.untold);
+            specs.extend(wanted);
+            owners.resize(specs.len(), n);
         }
         if specs.is_empty() {
             return None;
@@ -372,21 +408,20 @@ impl Daemon {
     /// The addresses of all routers that are master.
     fn held_addresses(&self) -> Vec<AddressSpec> {
         let links = self.monitor.links();
-        let holders = self.routers.iter().filter(|router| router.holding && router.installed);
+        let held = |router: &&Router| {
+            let presence = self.node[router.id].presence();
+            presence.is_wanted() && presence.was_added()
+        };
+        let holders = self.routers.iter().filter(held);
         holders.flat_map(|router| router_specs(router, links, |_| {})).collect()
     }
 
-    fn uninstall(&mut self) {
+    /// Removes the addresses of these routers, and those that a reload has taken out of the configuration.
+    fn uninstall(&mut self, ids: &[RouterId]) {
         let mut specs = std::mem::take(&mut self.obsolete);
         let links = self.monitor.links();
-        let mut released = Vec::new();
-        for (n, router) in self.routers.iter_mut().enumerate() {
-            if !router.holding && router.installed {
-                router.installed = false;
-                router.complete = false;
-                released.push(n);
-                specs.extend(router_specs(router, links, |_| {}));
-            }
+        for router in ids.iter().filter_map(|id| self.routers.get(*id)) {
+            specs.extend(router_specs(router, links, |_| {}));
         }
         if !specs.is_empty() {
             // A reload may have moved an address to another instance that holds it now.
@@ -401,69 +436,36 @@ impl Daemon {
                 }
             }
         }
-        self.released(&released);
     }
 }
 
-fn transition(router: &mut Router, from: State, to: State, now: Time) {
-    router.count_transition(from, to);
-    router.holding = to.holds_addresses();
-    match Effect::of(from, to) {
-        Effect::TakeOver => {
-            router.arp.start(now);
-            router.na.start(now);
-        }
-        Effect::Release => {
-            router.arp.stop();
-            router.na.stop();
-        }
-        // The addresses are still here, but who asks for them is to hear of the successor.
-        Effect::Keep if to == State::Leaving => {
-            router.arp.stop();
-            router.na.stop();
-        }
-        Effect::Keep => {}
-    }
+/// Queues an advert, one packet for each destination.
+pub(super) fn queue_advert(router: &mut Router, interface: &mut Interface, priority: u8) {
+    let (mac, tag) = (router.virtual_mac, router.id.0 as usize);
+    router.adverts(priority, |advert| match advert {
+        Outgoing::Pdu { endpoints, ttl, pdu } => interface.queue(tag, mac, endpoints, ttl, pdu),
+        Outgoing::Packet { destination, packet } => interface.queue_packet(tag, destination, packet),
+    });
 }
 
-/// What the log adds to the machine's word.
-fn cause(router: &Router, reason: Reason) -> String {
-    if reason == Reason::NotReady { router.noted.fault.join("; ") } else { String::new() }
-}
-
-fn track(router: &Router, interface: &Interface, frame: Option<&Frame>) {
-    let (Some(frame), Some(xdp)) = (frame, interface.xdp()) else { return };
-    let source = frame.endpoints.source();
-    // Two signed adverts are never alike, and what looks like one before is a replay: the program has nothing to compare.
-    if router.config.hmac.on().is_some() || frame.authenticated.is_some() {
-        xdp.adverts.follow(router.slot(), frame.at, source);
-    } else if frame.fingerprint != 0 {
-        xdp.adverts.track(router.slot(), frame.fingerprint, frame.at, source);
-    }
-}
-
-/// Notes where adverts of the watched master come from, whether or not it is followed. True where that is news.
-fn watch(router: &mut Router, frame: Option<&Frame>) -> bool {
-    let Some(frame) = frame else { return false };
-    let (Some(watched), Some(mac)) = (router.machine.watched(), frame.source_mac) else { return false };
-    let seen = Some((watched.address, mac));
-    watched.address == frame.endpoints.source() && std::mem::replace(&mut router.master_mac, seen) != seen
+/// The virtual router that an advert was queued for.
+pub(super) fn router_of(tag: usize) -> RouterId {
+    RouterId(u32::try_from(tag).unwrap_or(u32::MAX))
 }
 
 /// Every virtual address of a router with the device that it belongs on; `missing` hears of devices that are not there.
 fn router_specs(router: &Router, links: &Links, missing: impl FnMut(&str)) -> Vec<AddressSpec> {
-    specs(&router.config.interface, vips(&router.config), links, missing)
+    let config = &router.config;
+    specs(vips(config).map(|vip| (config.device_of(vip), vip)), links, missing)
 }
 
-/// Virtual addresses with their devices, `interface` where they name none.
+/// Addresses on their devices.
 pub(super) fn specs<'a>(
-    interface: &str,
-    vips: impl Iterator<Item = &'a Vip>,
+    vips: impl Iterator<Item = (&'a str, &'a Vip)>,
     links: &Links,
     mut missing: impl FnMut(&str),
 ) -> Vec<AddressSpec> {
-    vips.filter_map(|vip| {
-        let device = vip.device.as_deref().unwrap_or(interface);
+    vips.filter_map(|(device, vip)| {
         let link = links.by_name(device);
         if link.is_none() {
             missing(device);
@@ -472,6 +474,3 @@ pub(super) fn specs<'a>(
     })
     .collect()
 }
-
-#[cfg(test)]
-mod tests;

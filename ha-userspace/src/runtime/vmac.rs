@@ -217,12 +217,10 @@ impl Daemon {
     fn ask_as_oneself(&mut self) {
         let Self { links: made, monitor, config, .. } = self;
         for instance in config.instances.iter().filter(|instance| instance.fast.enabled) {
-            let on = vips(instance)
-                .filter(|vip| vip.address.is_ipv4())
-                .map(|vip| vip.device.as_ref().unwrap_or(&instance.interface));
+            let on = vips(instance).filter(|vip| vip.address.is_ipv4()).map(|vip| instance.device_of(vip));
             for device in on {
                 // Where there is no other address there is no other name; the interface below asks for it.
-                let virtual_one = made.plans.iter().any(|plan| plan.name == *device);
+                let virtual_one = made.plans.iter().any(|plan| plan.name == device);
                 if !virtual_one && monitor.links().by_name(device).is_some() {
                     let path = Path::new("ipv4/conf").join(device).join("arp_announce");
                     made.sysctls.set(&path, "2");

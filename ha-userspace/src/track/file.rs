@@ -11,7 +11,6 @@
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -23,6 +22,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::Seen;
 use super::board::{Board, Key};
 use crate::config::model::{InitFile, TrackFile};
+use crate::descriptor::{Owned, watch_readable};
 
 /// How often a file is read although nothing was heard of it.
 const LOOK: Duration = Duration::from_secs(1);
@@ -144,7 +144,7 @@ fn parse(content: &[u8]) -> (i32, Option<String>) {
 /// What tells of changes.
 #[derive(Debug, Default)]
 struct Watch {
-    open: Option<AsyncFd<Events>>,
+    open: Option<AsyncFd<Owned<Inotify>>>,
 }
 
 impl Watch {
@@ -157,7 +157,7 @@ impl Watch {
         loop {
             let Some(inotify) = &self.open else { return std::future::pending().await };
             let Ok(mut ready) = inotify.readable().await else { return std::future::pending().await };
-            match ready.try_io(|inotify| inotify.get_ref().0.read_events().map_err(io::Error::from)) {
+            match ready.try_io(|inotify| inotify.get_ref().read_events().map_err(io::Error::from)) {
                 Ok(Ok(events)) => {
                     let gone = AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_Q_OVERFLOW;
                     if events.iter().any(|event| event.mask.intersects(gone)) {
@@ -175,23 +175,7 @@ impl Watch {
     }
 }
 
-/// An inotify descriptor as tokio wants it.
-#[derive(Debug)]
-struct Events(Inotify);
-
-impl AsFd for Events {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl AsRawFd for Events {
-    fn as_raw_fd(&self) -> RawFd {
-        self.as_fd().as_raw_fd()
-    }
-}
-
-fn open(path: &Path) -> Option<AsyncFd<Events>> {
+fn open(path: &Path) -> Option<AsyncFd<Owned<Inotify>>> {
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).ok()?;
     let directory = path.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or(Path::new("."));
     let changes = AddWatchFlags::IN_CLOSE_WRITE
@@ -200,5 +184,5 @@ fn open(path: &Path) -> Option<AsyncFd<Events>> {
         | AddWatchFlags::IN_DELETE
         | AddWatchFlags::IN_ONLYDIR;
     inotify.add_watch(directory, changes).ok()?;
-    crate::net::watch_readable(Events(inotify)).ok()
+    watch_readable(inotify).ok()
 }

@@ -2,24 +2,18 @@
 //!
 //! [`script`] runs `vrrp_script`s on a thread of its own, [`watch`] does the same for what needs no process: health
 //! checks (`check`), processes (`process`), files ([`file`]) and BFD sessions ([`bfd`]). [`judge`] counts results,
-//! [`security`] decides whether a program may be run at all, [`priority`] turns what is known into a priority. The
-//! runtime calls them.
+//! [`priority`] turns what is known into a priority. Programs are started by [`crate::program`]. The runtime calls them.
 
 pub mod bfd;
 pub mod board;
 mod check;
-pub mod exec;
 mod file;
 pub mod judge;
 pub mod priority;
 mod process;
 pub mod script;
-pub mod security;
-mod spawn;
 mod task;
 pub mod watch;
-
-pub(crate) use task::kill;
 
 /// What a tracked script is known to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 //! user database never delays an advert.
 //!
 //! The runtime starts one [`Runner`], tells it the scripts at start and at every reload, and reads [`ScriptEvent`]s
-//! from the channel. What a single script does over time is in `task`; how it is started is in `exec`.
+//! from the channel. What a single script does over time is in `task`; how it is started is [`crate::program`]'s business.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -84,7 +84,6 @@ impl Job {
     fn runs_like(&self, other: &Self) -> bool {
         let plain = |job: &Self| {
             let mut job = job.clone();
-            job.script.place = crate::config::model::Place::default();
             job.script.weight = crate::config::model::Weight::default();
             job
         };

@@ -6,20 +6,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
 use nix::sys::stat::Mode;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::exec::{self, Fate, Outcome, Prepared};
 use super::judge::Judge;
 use super::script::{Board, Job, ScriptEvent};
-use super::spawn::Child;
 use super::{ScriptState, script::Record};
+use crate::program::{self, Fate, Outcome, Prepared};
 
-/// Time between SIGTERM and SIGKILL.
-pub(super) const KILL_GRACE: Duration = Duration::from_millis(500);
 /// How long a stop waits for the script thread: the grace, and some for the kernel to do its work.
 pub(super) const STOP_PATIENCE: Duration = Duration::from_millis(1000);
 /// No script is started more often than this.
@@ -93,8 +88,9 @@ impl Task {
     async fn prepare(&mut self) -> Option<Prepared> {
         let mut told = String::new();
         loop {
-            let why = match exec::prepare(&self.job.script, self.job.default_user.as_ref(), self.job.security)
-            {
+            let script = &self.job.script;
+            let user = script.user.as_ref().or(self.job.default_user.as_ref());
+            let why = match program::prepare(&script.argv, user, self.job.security) {
                 Ok(prepared) => {
                     if !told.is_empty() {
                         tracing::info!("script {} can be used now", self.name);
@@ -141,11 +137,11 @@ impl Task {
                 Err(_) => {}
             },
             _ = self.cancelled.changed() => {
-                kill(&mut child).await;
+                child.end().await;
                 return None;
             }
         }
-        kill(&mut child).await;
+        child.end().await;
         Some(Outcome::Timeout(limit))
     }
 
@@ -176,22 +172,4 @@ impl Task {
             _ = self.cancelled.changed() => None,
         }
     }
-}
-
-/// Ends a script's process group: SIGTERM, a grace, SIGKILL. Returns when the script itself is gone.
-pub(crate) async fn kill(child: &mut Child) {
-    // An id means that the process has not been reaped, so that its number cannot have been given to another.
-    let Some(group) = child.id() else { return };
-    let _ = killpg(group, Signal::SIGTERM);
-    let deadline = Instant::now() + KILL_GRACE;
-    while Instant::now() < deadline {
-        // Looks without reaping, so that the group can still be named afterwards.
-        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        if !matches!(waitid(Id::Pid(group), flags), Ok(WaitStatus::StillAlive)) {
-            break;
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    let _ = killpg(group, Signal::SIGKILL);
-    let _ = child.wait().await;
 }

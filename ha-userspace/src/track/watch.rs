@@ -61,12 +61,10 @@ impl Job {
         match &mut job {
             Self::Check(check) => {
                 check.weight = crate::config::model::Weight::default();
-                check.place = crate::config::model::Place::default();
             }
             Self::File(file, mode) => {
                 *mode = 0;
                 file.weight = crate::config::model::FileWeight::default();
-                file.place = crate::config::model::Place::default();
             }
         }
         job

@@ -4,45 +4,15 @@ use std::io;
 
 use aya::programs::links::FdLink;
 use aya::programs::xdp::XdpLink;
-use aya::programs::{ProgramError, XdpError, XdpMode as AyaMode};
+use aya::programs::{ProgramError, XdpError};
 
+use super::attached::Attached;
 use super::facts::Facts;
 use super::loader::{LoadError, Program};
 use super::occupant;
 use super::pins::Leftover;
 use super::prospect::{Finding, Prospect, Why};
 use super::tc::{self, Attachment};
-
-/// How the program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attached {
-    /// In the driver.
-    Native,
-    /// In the kernel's stack, on any driver.
-    Generic,
-    /// In traffic control, behind another XDP program.
-    Tc,
-}
-
-impl Attached {
-    /// The word for logs and `status`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-            Self::Tc => "tc",
-        }
-    }
-
-    /// How aya calls the modes of XDP.
-    const fn aya(self) -> AyaMode {
-        match self {
-            Self::Native => AyaMode::Driver,
-            Self::Generic | Self::Tc => AyaMode::Skb,
-        }
-    }
-}
 
 /// There is no XDP on this interface; the caller receives through sockets.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use ha_common::time::Time;
 use tokio::io::unix::AsyncFd;
 
 use super::maps::Slot;
-use super::sys::{OwnsDescriptor, watch};
+use crate::descriptor::{Owned, watch_readable};
 
 /// A frame for a configured virtual router, as it came: judged by nobody.
 #[derive(Clone, Copy, Debug)]
@@ -30,32 +30,15 @@ pub struct Event<'a> {
 /// The reading end of `HA_EVENTS`.
 #[derive(Debug)]
 pub struct Events {
-    ring: AsyncFd<Ring>,
+    ring: AsyncFd<Owned<RingBuf<MapData>>>,
     /// The last [`Events::drain`] ended before the ring was empty, so the kernel will not report it again.
     more: bool,
 }
 
-/// For the sake of `Debug`.
-struct Ring(RingBuf<MapData>);
-
-impl std::fmt::Debug for Ring {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("HA_EVENTS")
-    }
-}
-
-impl std::os::fd::AsRawFd for Ring {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
-impl OwnsDescriptor for Ring {}
-
 impl Events {
     pub(super) fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
         // The ring may hold frames already, which epoll reports at once.
-        Ok(Self { ring: watch(Ring(ring))?, more: false })
+        Ok(Self { ring: watch_readable(ring)?, more: false })
     }
 
     /// Waits until there may be something to drain. Can be cancelled at any time.
@@ -84,7 +67,7 @@ impl Events {
     /// Hands over up to `limit` frames, oldest first, and returns how many there were. Does not wait; may be called
     /// at any time, also without [`Events::readable`].
     pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Event<'_>)) -> usize {
-        let ring = &mut self.ring.get_mut().0;
+        let ring = &mut **self.ring.get_mut();
         for drained in 0..limit {
             let Some(record) = ring.next() else {
                 self.more = false;

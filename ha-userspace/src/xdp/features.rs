@@ -192,20 +192,20 @@ fn load(kind: u32, flags: u32) -> io::Result<OwnedFd> {
         attach_type: if kind == PROGRAM_XDP { ATTACH_XDP } else { 0 },
         ..LoadAttributes::default()
     };
-    // SAFETY: instructions and licence outlive the call, which only reads them.
-    own(unsafe { bpf(BPF_PROG_LOAD, &attributes) })
+    // SAFETY: instructions and licence outlive the call, which only reads them, and makes a descriptor.
+    unsafe { make(BPF_PROG_LOAD, &attributes) }
 }
 
 fn array(flags: u32) -> io::Result<OwnedFd> {
     let attributes = MapAttributes { kind: MAP_ARRAY, key: 4, value: 8, entries: 1, flags };
-    // SAFETY: no pointer is passed.
-    own(unsafe { bpf(BPF_MAP_CREATE, &attributes) })
+    // SAFETY: no pointer is passed, and a descriptor is made.
+    unsafe { make(BPF_MAP_CREATE, &attributes) }
 }
 
 fn link(program: &OwnedFd, target: u32, attach_type: u32, flags: u32) -> io::Result<OwnedFd> {
     let program = program.as_raw_fd().cast_unsigned();
-    // SAFETY: no pointer is passed.
-    own(unsafe { bpf(BPF_LINK_CREATE, &LinkAttributes { program, target, attach_type, flags }) })
+    // SAFETY: no pointer is passed, and a descriptor is made.
+    unsafe { make(BPF_LINK_CREATE, &LinkAttributes { program, target, attach_type, flags }) }
 }
 
 fn is_jited(program: &OwnedFd) -> io::Result<bool> {
@@ -220,9 +220,16 @@ fn is_jited(program: &OwnedFd) -> io::Result<bool> {
     Ok(info.machine_code > 0)
 }
 
-fn own(made: io::Result<libc::c_int>) -> io::Result<OwnedFd> {
-    // SAFETY: the kernel has just made it for us.
-    made.map(|descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) })
+/// Runs a command that makes a descriptor.
+///
+/// # Safety
+///
+/// As for [`bpf`]; and the command returns a new descriptor, which nobody else closes.
+unsafe fn make<T>(command: libc::c_int, attributes: &T) -> io::Result<OwnedFd> {
+    // SAFETY: for the structure, the caller answers.
+    let descriptor = unsafe { bpf(command, attributes) }?;
+    // SAFETY: the kernel has just made it for us, says the caller.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 #[cfg(test)]

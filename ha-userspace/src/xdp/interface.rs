@@ -10,7 +10,8 @@ use ha_common::probe::{Keys, Masters};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
-use super::attach::{AttachError, Attached, attach_in_order, no_driver, refusal, replace};
+use super::attach::{AttachError, attach_in_order, no_driver, refusal, replace};
+use super::attached::Attached;
 use super::bpf::PinnedLink;
 use super::claim::Claim;
 use super::events::Events;

@@ -6,12 +6,10 @@ use aya_log::EbpfLogger;
 use log::Log;
 use tokio::io::unix::AsyncFd;
 
-use super::sys::{OwnsDescriptor, watch};
+use crate::descriptor::{Owned, watch_readable};
 
 /// The reading end of the program's messages.
-pub struct BpfLog(AsyncFd<EbpfLogger<&'static dyn Log>>);
-
-impl OwnsDescriptor for EbpfLogger<&'static dyn Log> {}
+pub struct BpfLog(AsyncFd<Owned<EbpfLogger<&'static dyn Log>>>);
 
 impl std::fmt::Debug for BpfLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -21,7 +19,7 @@ impl std::fmt::Debug for BpfLog {
 
 impl BpfLog {
     pub(super) fn new(logger: EbpfLogger<&'static dyn Log>) -> io::Result<Self> {
-        watch(logger).map(Self)
+        watch_readable(logger).map(Self)
     }
 
     /// Forwards messages for as long as it is polled.

@@ -10,6 +10,7 @@
 //! sockets.
 
 mod attach;
+mod attached;
 mod bpf;
 mod claim;
 mod driver;
@@ -30,7 +31,8 @@ mod raise;
 mod sys;
 mod tc;
 
-pub use attach::{AttachError, Attached};
+pub use attach::AttachError;
+pub use attached::Attached;
 pub use driver::LinkCost;
 pub use events::{Event, Events};
 pub use features::Features;

@@ -4,7 +4,7 @@ use aya::programs::loaded_programs;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp};
 
-use super::attach::Attached;
+use super::attached::Attached;
 use super::loader::Variant;
 use crate::net::netlink::Socket;
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::attach::Attached;
+use super::attached::Attached;
 use super::driver::LinkCost;
 use super::facts::{Controller, Facts, Kind};
 use crate::config::model::XdpMode;

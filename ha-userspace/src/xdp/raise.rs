@@ -7,7 +7,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::attach::{Attached, attach_in_order};
+use super::attach::attach_in_order;
+use super::attached::Attached;
 use super::facts::Facts;
 use super::interface::XdpInterface;
 use super::loader::{Alive, Program, Variant};

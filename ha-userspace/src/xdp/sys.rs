@@ -7,13 +7,16 @@
 use std::ffi::{CStr, c_char, c_void};
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
+use aya::maps::{MapData, RingBuf};
+use aya_log::EbpfLogger;
+use log::Log;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+
+use crate::descriptor::Owner;
 
 /// Shared memory of a map that was made with `BPF_F_MMAPABLE`. Only accessed atomically.
 #[derive(Debug)]
@@ -67,13 +70,18 @@ impl Drop for Mapping {
     }
 }
 
-/// Something that owns the descriptor which `as_raw_fd` returns, always the same, for as long as it lives.
-pub(super) trait OwnsDescriptor: AsRawFd {}
+// SAFETY: it owns the descriptor of its map, which nothing replaces.
+unsafe impl Owner for RingBuf<MapData> {
+    fn descriptor(&self) -> RawFd {
+        self.as_raw_fd()
+    }
+}
 
-/// Watches for readability. Must be called inside a tokio runtime.
-pub(super) fn watch<T: OwnsDescriptor>(owner: T) -> io::Result<AsyncFd<T>> {
-    // SAFETY: the descriptor lives as long as its owner, which the result owns.
-    unsafe { AsyncFd::register_with_interest(owner, Interest::READABLE) }.map_err(Into::into)
+// SAFETY: it owns a ring as above.
+unsafe impl Owner for EbpfLogger<&'static dyn Log> {
+    fn descriptor(&self) -> RawFd {
+        self.as_raw_fd()
+    }
 }
 
 /// Gives memory that was freed back to the system, where the C library can be told to.

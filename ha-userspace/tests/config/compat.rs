@@ -2,13 +2,12 @@
 //!
 //! `XVRRP_BLESS=1` writes the rows that the parser has into the page; remarks stay.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ha_userspace::config::keywords::{
-    ADDRESS_OPTIONS, CONTEXTS, Context, ROUTE_OPTIONS, RULE_OPTIONS, Status,
+    ADDRESS_OPTIONS, Block, ROUTE_OPTIONS, RULE_OPTIONS, Row, Status, blocks,
 };
-use ha_userspace::config::pending;
 use libtest_mimic::{Failed, Trial};
 
 use super::files;
@@ -49,44 +48,31 @@ impl What {
     }
 }
 
-fn heading(context: Context) -> String {
-    match context {
-        Context::Top => "Outside all blocks".to_owned(),
-        Context::TrackFile => "`track_file`, `vrrp_track_file`".to_owned(),
-        Context::Check => "`vrrp_check` (xvrrp's own)".to_owned(),
+fn heading(block: Block) -> String {
+    match block {
+        Block::Top => "Outside all blocks".to_owned(),
+        Block::TrackFile => "`track_file`, `vrrp_track_file`".to_owned(),
+        Block::Check => "`vrrp_check` (xvrrp's own)".to_owned(),
         other => format!("`{}`", other.name()),
     }
 }
 
 fn parser() -> Vec<Section> {
-    let pending: HashSet<(&str, &str)> = pending::KEYWORDS
-        .iter()
-        .flat_map(|(context, words, _)| words.iter().map(|word| (context.name(), *word)))
-        .collect();
-    let mut sections: Vec<Section> = CONTEXTS
-        .iter()
-        .map(|(context, table)| {
-            let rows = table.iter().map(|(word, status)| {
-                let what = match status {
-                    Status::Implemented if pending.contains(&(context.name(), *word)) => What::Pending,
-                    Status::Implemented => What::Done,
-                    Status::NoEffect(_) | Status::Lvs => What::Nothing,
-                };
-                (*word, what)
-            });
-            (heading(*context), rows.collect())
-        })
-        .collect();
-    let waits = |word: &str| pending::OPTIONS.iter().any(|(option, ..)| *option == word);
-    for (title, words, options) in [
-        ("Options of addresses", ADDRESS_OPTIONS, true),
-        ("Words of routes", ROUTE_OPTIONS, false),
-        ("Words of rules", RULE_OPTIONS, false),
-    ] {
-        let what = |word: &str| if options && waits(word) { What::Pending } else { What::Done };
-        sections.push((title.to_owned(), words.iter().map(|word| (*word, what(word))).collect()));
-    }
-    sections
+    let what = |status: Status| match status {
+        Status::Implemented(_) => What::Done,
+        Status::NotYet(..) => What::Pending,
+        Status::NoEffect(_) | Status::Lvs => What::Nothing,
+    };
+    let section = |title: String, rows: &'static [Row]| -> Section {
+        (title, rows.iter().map(|row| (row.word.as_str(), what(row.status))).collect())
+    };
+    let blocks = blocks().iter().map(|(block, rows)| section(heading(*block), rows));
+    let options = [
+        ("Options of addresses", &ADDRESS_OPTIONS),
+        ("Words of routes", &ROUTE_OPTIONS),
+        ("Words of rules", &RULE_OPTIONS),
+    ];
+    blocks.chain(options.map(|(title, rows)| section(title.to_owned(), rows))).collect()
 }
 
 fn path() -> PathBuf {

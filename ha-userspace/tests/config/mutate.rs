@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ha_common::types::Family;
-use ha_userspace::config::keywords::CONTEXTS;
+use ha_userspace::config::keywords::blocks;
 use ha_userspace::config::model::Config;
 use ha_userspace::config::{self, Loaded, report};
 use libtest_mimic::{Failed, Trial};
@@ -137,8 +137,8 @@ fn mutate(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
             }
             10 => {
                 // A keyword of another block.
-                let (_, table) = CONTEXTS[random.below(CONTEXTS.len())];
-                let (word, _) = table[random.below(table.len())];
+                let (_, table) = &blocks()[random.below(blocks().len())];
+                let word = &table[random.below(table.len())].word;
                 let start = bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
                 bytes.splice(start..start, format!("{word} {}\n", random.next() % 300).into_bytes());
             }

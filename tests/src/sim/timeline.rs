@@ -20,7 +20,6 @@ pub(super) enum Note {
     Overflowed { node: usize, from: usize },
     Judged { node: usize, from: usize, priority: u8, at: Time },
     TimerFired { node: usize, next: Time },
-    FramesLost { node: usize },
     Resumed { node: usize, held: usize },
     Tracks { node: usize, from: usize },
     Untracks { node: usize },
@@ -70,7 +69,6 @@ fn line(at: Time, note: &Note) -> String {
                 if next == Time::NEVER { "never".into() } else { millis(Span(next.0)) }
             )
         }
-        Note::FramesLost { node } => format!("r{node} is told that frames were lost"),
         Note::Resumed { node, held } => format!("r{node} has the CPU again, {held} frames on its card"),
         Note::Tracks { node, from } => format!("r{node} tracks r{from}"),
         Note::Untracks { node } => format!("r{node} tracks nobody"),

@@ -142,7 +142,7 @@ impl World {
         }
         let mut sinks = Sinks { log: &mut self.log, stats: &mut self.stats, sent: &mut sent };
         node.drive(now, &mut sinks)?;
-        let deadline = node.machine.as_ref().map_or(Time::NEVER, ha_common::machine::Machine::next_deadline);
+        let deadline = node.next_deadline();
         if deadline != Time::NEVER {
             let late = self.latency();
             self.wake(id, deadline.after(late));
@@ -197,8 +197,7 @@ impl World {
             node.frozen = false;
             let held: Vec<Frame> = node.card.drain(..).collect();
             // Interrupts run before processes; only where the timer, too, is overdue it is anybody's race.
-            let deadline =
-                node.machine.as_ref().map_or(Time::NEVER, ha_common::machine::Machine::next_deadline);
+            let deadline = node.next_deadline();
             let race = deadline.after(CARD_DELAY) < self.now;
             let delay = if race { self.rng.span(Span::ZERO, CARD_DELAY) } else { Span::ZERO };
             // One after the other, as the kernel's time stamps are.

@@ -9,7 +9,7 @@ use crate::config::analysis::host::{Host, Interface};
 use crate::doctor::look;
 use crate::doctor::network::Rules;
 use crate::net::monitor::Links;
-use crate::net::process;
+use crate::realtime;
 use crate::xdp::facts::Facts;
 
 /// The priority that the main loop asks for.
@@ -44,6 +44,6 @@ pub(super) fn look(links: &Links, named: &[&str]) -> Host {
 
 /// Tries it, on a thread that ends at once.
 fn refusal() -> Option<String> {
-    let tried = std::thread::spawn(|| process::set_realtime(REALTIME_PRIORITY));
+    let tried = std::thread::spawn(|| realtime::set_priority(REALTIME_PRIORITY));
     tried.join().ok()?.err().map(|error| error.to_string())
 }

@@ -11,7 +11,7 @@ use ha_common::types::{Family, Vrid};
 use ha_common::validate::{self, Meta, Peer, Rules, Transport, validate, validate_with_trailer};
 
 use crate::config::analysis::wire::Heard;
-use crate::config::model::{Config, Global, Instance};
+use crate::config::model::{Config, Instance};
 use crate::net::advert_rx::{AdvertRx, Received};
 use crate::net::clock;
 use crate::net::monitor::Links;
@@ -83,7 +83,7 @@ fn judge(
     let instance = config.instances.iter().find(|instance| {
         instance.interface == interface && instance.family == family && instance.vrid == vrid
     });
-    let rejected = instance.and_then(|instance| refused(instance, &config.global, received));
+    let rejected = instance.and_then(|instance| refused(instance, received));
     let interface = interface.to_owned();
     Some(Heard {
         interface,
@@ -98,7 +98,7 @@ fn judge(
     })
 }
 
-fn refused(instance: &Instance, global: &Global, received: &Received) -> Option<Counter> {
+fn refused(instance: &Instance, received: &Received) -> Option<Counter> {
     let addresses: Vec<IpAddr> = instance.vips.iter().map(|vip| vip.address).collect();
     let peers: Vec<Peer> = instance
         .unicast
@@ -110,14 +110,10 @@ fn refused(instance: &Instance, global: &Global, received: &Received) -> Option<
             max_ttl: peer.max_ttl.unwrap_or(255),
         })
         .collect();
-    let group = match instance.family {
-        Family::V4 => global.group4,
-        Family::V6 => global.group6,
-    };
     let transport = match &instance.unicast {
         Some(unicast) => Transport::Unicast { peers: &peers, check_source: unicast.check_source },
         None => Transport::Multicast {
-            group: group.unwrap_or(validate::standard_group(instance.family)),
+            group: validate::standard_group(instance.family),
             sources: &instance.check_source,
         },
     };

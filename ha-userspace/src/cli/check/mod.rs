@@ -15,7 +15,7 @@ use super::start::namespace;
 use super::{DEFAULT_CONFIG, status};
 use crate::config::{self, LoadOptions, Loaded, Refused, analysis, report};
 use crate::net::monitor::Monitor;
-use crate::track::exec;
+use crate::program;
 
 /// Options of `xvrrp check`.
 #[derive(Clone, Debug, clap::Args)]
@@ -137,7 +137,8 @@ pub(super) fn options(config_id: Option<&str>) -> LoadOptions {
     options.interface_check = Some(Box::new(|name| nix::net::if_::if_nametoindex(name).is_ok()));
     // Another user than the daemon's cannot judge what the daemon may run.
     options.script_check = nix::unistd::geteuid().is_root().then_some(Box::new(|script, global| {
-        exec::prepare(script, global.script_user.as_ref(), global.script_security)
+        let user = script.user.as_ref().or(global.script_user.as_ref());
+        program::prepare(&script.argv, user, global.script_security)
             .map(drop)
             .map_err(|why| refused(&why.to_string()))
     }));

@@ -20,6 +20,7 @@ use crate::config::{self, LoadOptions, Loaded, codes};
 use crate::control::runlock::RunLock;
 use crate::logging::{self, Logging};
 use crate::net::clock;
+use crate::program::REPLACES;
 use crate::runtime::{self, End};
 use crate::trust;
 use pidfile::{Identity, PidFile};
@@ -325,7 +326,7 @@ impl Again {
                 if let Some(directory) = self.directory {
                     command.current_dir(directory);
                 }
-                command.env(runtime::REPLACES, "1").exec()
+                command.env(REPLACES, "1").exec()
             }
             Err(error) => error,
         };

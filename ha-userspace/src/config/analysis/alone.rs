@@ -21,7 +21,7 @@ pub(super) fn check(config: &Config, outline: &Outline, diags: &mut Diagnostics)
         );
         diags.push(
             Diagnostic::note(codes::SCRIPT_OVERLAPS, span, message)
-                .cause("while it hangs no other run is started, and its failure is noticed that late")
+                .label("while it hangs no other run is started, and its failure is noticed that late")
                 .help("write a timeout that is no longer than the interval"),
         );
     }
@@ -40,7 +40,7 @@ pub(super) fn check(config: &Config, outline: &Outline, diags: &mut Diagnostics)
         let message = format!("`{}` has its own address {source} among its peers", instance.name);
         let finding = if unicast.peers.len() == 1 {
             Diagnostic::note(codes::OWN_PEER, span, message)
-                .cause("the other router gets no adverts, and both become master")
+                .label("the other router gets no adverts, and both become master")
                 .help("write the address of the other router")
         } else {
             // One file for all routers: common, and harmless.
@@ -88,7 +88,7 @@ fn unfenced_addresses(config: &Config, instance: &Instance, outline: &Outline, d
         let message = format!("{address} of `{}` is on {device}, which has no fence", instance.name);
         diags.push(
             Diagnostic::note(codes::VIP_UNFENCED, span, message)
-                .cause(format!(
+                .label(format!(
                     "no virtual router with fast failover runs on {device}: when this daemon is killed or hangs, the host \
                      goes on answering for the address there beside the router that takes over"
                 ))

@@ -124,7 +124,7 @@ impl View<'_> {
         };
         if let Some((place, drops)) = incoming {
             let message = format!("{place} {drops} adverts that come in through `{}`", instance.interface);
-            let finding = Diagnostic::note(codes::FIREWALL, span, message).cause(
+            let finding = Diagnostic::note(codes::FIREWALL, span, message).label(
                 "XDP reads them before that, so that whoever sends them is heard; without XDP nobody is, and this \
                  router becomes master beside others",
             );
@@ -141,7 +141,7 @@ impl View<'_> {
             let message = format!("{place} drops the adverts of `{}`", instance.name);
             self.note(
                 Diagnostic::note(codes::FIREWALL, span, message)
-                    .cause("as master it is not heard, and the others take over")
+                    .label("as master it is not heard, and the others take over")
                     .help(format!("accept protocol {protocol} to the other routers")),
             );
         }
@@ -157,12 +157,12 @@ impl View<'_> {
             let message = format!("interface `{}` is down", interface.name);
             let finding = Diagnostic::note(codes::INTERFACE_DOWN, span, message)
                 .help(format!("`ip link set {} up`, and look at the cable", interface.name));
-            let cause = if instance.track_primary {
+            let label = if instance.track_primary {
                 format!("`{name}` is in FAULT until it is up")
             } else {
                 format!("`{name}` (dont_track_primary) sends into nowhere until it is up")
             };
-            self.note(finding.cause(cause));
+            self.note(finding.label(label));
         }
         if instance.source.is_some() || instance.priority == ha_common::types::Priority::OWNER {
             return;
@@ -179,7 +179,7 @@ impl View<'_> {
                 format!("interface `{}` has no {what} address to send adverts from", interface.name);
             self.note(
                 Diagnostic::note(codes::NO_SOURCE_ADDRESS, span, message)
-                    .cause(format!("`{name}` is in FAULT until it has one"))
+                    .label(format!("`{name}` is in FAULT until it has one"))
                     .help(format!("give it one: `ip address add ADDRESS/PREFIX dev {}`", interface.name)),
             );
         }
@@ -198,7 +198,7 @@ impl View<'_> {
         let mode = prospect.expected.map_or("no", Attached::word);
         for finding in prospect.worth_saying() {
             let message = format!("interface `{}` gets {mode} XDP", instance.interface);
-            let note = Diagnostic::note(codes::FAST_PATH, span, message).cause(&*finding.text);
+            let note = Diagnostic::note(codes::FAST_PATH, span, message).label(&*finding.text);
             self.note(finding.advice.iter().fold(note, |note, advice| note.help(&**advice)));
         }
     }
@@ -209,16 +209,16 @@ impl View<'_> {
         let instance = self.instance;
         let mut told: Vec<&str> = Vec::new();
         for vip in &instance.vips {
-            let device = vip.device.as_deref().unwrap_or(&instance.interface);
+            let device = instance.device_of(vip);
             let Some(interface) = self.host.interface(device) else { continue };
             if told.contains(&device) || !self.off_link(vip, interface) {
                 continue;
             }
             told.push(device);
-            let more = instance.vips.iter().filter(|other| {
-                other.device.as_deref().unwrap_or(&instance.interface) == device
-                    && self.off_link(other, interface)
-            });
+            let more = instance
+                .vips
+                .iter()
+                .filter(|other| instance.device_of(other) == device && self.off_link(other, interface));
             let more = match more.count() {
                 0 | 1 => String::new(),
                 all => format!(" (nor do {} others)", all - 1),
@@ -236,7 +236,7 @@ impl View<'_> {
             let message = format!("{} lies in no network of interface `{device}`{more}", vip.address);
             self.note(
                 Diagnostic::note(codes::VIP_OFF_LINK, span, message)
-                    .cause(format!(
+                    .label(format!(
                         "it has {}: hosts there send packets for it to their gateway",
                         known.join(", ")
                     ))
@@ -252,7 +252,7 @@ impl View<'_> {
             return;
         }
         let here = |vip: &Vip| {
-            let device = vip.device.as_deref().unwrap_or(&instance.interface);
+            let device = instance.device_of(vip);
             let interface = self.host.interface(device).filter(|interface| interface.name != "lo")?;
             let (address, prefix) = interface.addresses.iter().find(|(own, _)| *own == vip.address)?;
             Some((vip.place.clone(), device.to_owned(), *address, *prefix))
@@ -272,7 +272,7 @@ impl View<'_> {
         let message = format!("{address} is an ordinary address of interface `{device}` already{more}");
         self.note(
             Diagnostic::note(codes::VIP_IS_ORDINARY, span, message)
-                .cause(format!("it stays when `{}` is backup, and then two hosts answer for it", instance.name))
+                .label(format!("it stays when `{}` is backup, and then two hosts answer for it", instance.name))
                 .help(format!(
                     "take it out of the network configuration, and `ip address del {address}/{prefix} dev {device}`; \
                      if a keepalived that runs has added it, stop that first"
@@ -308,7 +308,7 @@ impl View<'_> {
             let message = format!("{source} is not an address of this host");
             self.note(
                 Diagnostic::note(codes::SOURCE_NOT_HERE, span, message)
-                    .cause(format!("`{}` cannot send from it", instance.name))
+                    .label(format!("`{}` cannot send from it", instance.name))
                     .help("write an address that `ip address` shows, or the file of the other router was copied"),
             );
         }
@@ -327,7 +327,7 @@ impl View<'_> {
             let message = format!("unicast peer {peer} is an address of this host");
             self.note(
                 Diagnostic::note(codes::PEER_IS_HERE, span, message)
-                    .cause(format!("`{}` sends its adverts to itself", instance.name))
+                    .label(format!("`{}` sends its adverts to itself", instance.name))
                     .help("write the address of the other router"),
             );
         }
@@ -374,7 +374,7 @@ fn timers(config: &Config, outline: &Outline, host: &Host, diags: &mut Diagnosti
         let message = format!("an advert every {least:?} is more than this host's timers can do");
         diags.push(
             Diagnostic::note(codes::TIMER_TOO_SHORT, span, message)
-                .cause(format!("its timers are {resolution:?} coarse: no high-resolution timers"))
+                .label(format!("its timers are {resolution:?} coarse: no high-resolution timers"))
                 .help("use a kernel with CONFIG_HIGH_RES_TIMERS, or a longer advert_int"),
         );
     }
@@ -386,7 +386,7 @@ fn timers(config: &Config, outline: &Outline, host: &Host, diags: &mut Diagnosti
         let message = format!("{} instances send {rate:.0} adverts a second", config.instances.len());
         diags.push(
             Diagnostic::note(codes::TIMER_TOO_SHORT, span, message)
-                .cause(format!(
+                .label(format!(
                     "about {most:.0} is what {} processors send without being late",
                     host.processors
                 ))
@@ -399,7 +399,7 @@ fn timers(config: &Config, outline: &Outline, host: &Host, diags: &mut Diagnosti
         let message = format!("an advert every {least:?} needs real-time scheduling, which is refused here");
         diags.push(
             Diagnostic::note(codes::NO_REALTIME, span, message)
-                .cause("on a busy host adverts are late, and backups take over from a living master")
+                .label("on a busy host adverts are late, and backups take over from a living master")
                 .help(why.clone()),
         );
     }

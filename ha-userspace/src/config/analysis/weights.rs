@@ -166,12 +166,12 @@ fn push(
     severity: Severity,
     tracker: &Tracker<'_>,
     message: String,
-    cause: String,
+    label: String,
     help: String,
     diags: &mut Diagnostics,
 ) {
     let code = codes::WEIGHT_CANNOT_DECIDE;
-    let mut finding = Diagnostic::new(severity, code, tracker.span, message).cause(cause).help(help);
+    let mut finding = Diagnostic::new(severity, code, tracker.span, message).label(label).help(help);
     if let Some(span) = tracker.weight_span {
         finding = finding.related(span, "the weight stands at");
     }

@@ -57,7 +57,7 @@ pub fn check(loaded: &mut Loaded, heard: &[Heard], seconds: f64) {
             let message = format!("nobody was heard for `{}` in {seconds:.1} s", instance.name);
             diagnostics.push(
                 Diagnostic::note(codes::WIRE_SILENT, span, message)
-                    .cause(format!("VRID {} is free on {}, as far as adverts show", instance.vrid, instance.interface))
+                    .label(format!("VRID {} is free on {}, as far as adverts show", instance.vrid, instance.interface))
                     .help("nothing to do where no router runs yet; else look for a switch or firewall that drops VRRP"),
             );
         }
@@ -74,13 +74,13 @@ struct Finding {
     severity: Severity,
     code: codes::Code,
     message: String,
-    cause: String,
+    label: String,
     help: String,
 }
 
 impl Finding {
     fn at(self, span: crate::config::source::Span) -> Diagnostic {
-        Diagnostic::new(self.severity, self.code, span, self.message).cause(self.cause).help(self.help)
+        Diagnostic::new(self.severity, self.code, span, self.message).label(self.label).help(self.help)
     }
 }
 
@@ -105,7 +105,7 @@ fn judge(instance: &Instance, source: IpAddr, heard: &Heard) -> Finding {
             severity: Severity::Warning,
             code: codes::WIRE_CLASH,
             message: format!("{from}: another service uses this VRID"),
-            cause: format!("{what} (VRRPv{}, priority {})", heard.version, heard.priority),
+            label: format!("{what} (VRRPv{}, priority {})", heard.version, heard.priority),
             help: "give this instance a virtual_router_id that nobody uses on this link".to_owned(),
         };
     }
@@ -114,7 +114,7 @@ fn judge(instance: &Instance, source: IpAddr, heard: &Heard) -> Finding {
             severity: Severity::Warning,
             code: codes::WIRE_REJECTED,
             message: format!("{from}, and `{name}` would drop it: {}", why.word().replace('_', " ")),
-            cause: format!(
+            label: format!(
                 "VRRPv{}, priority {}, {}: both routers would be master",
                 heard.version,
                 heard.priority,
@@ -128,7 +128,7 @@ fn judge(instance: &Instance, source: IpAddr, heard: &Heard) -> Finding {
             severity: Severity::Warning,
             code: codes::WIRE_PRIORITY,
             message: format!("{from} with priority {}, as `{name}` has", heard.priority),
-            cause: "who is master depends on who was first, and after a cut on the higher address".to_owned(),
+            label: "who is master depends on who was first, and after a cut on the higher address".to_owned(),
             help: "give the preferred router the higher priority".to_owned(),
         };
     }
@@ -141,7 +141,7 @@ fn judge(instance: &Instance, source: IpAddr, heard: &Heard) -> Finding {
         severity: Severity::Note,
         code: codes::WIRE_HEARD,
         message: format!("{from} with priority {}; `{name}` has {}", heard.priority, instance.priority.get()),
-        cause: format!("{who}; {} adverts, VRRPv{}, {}", heard.count, heard.version, list(&heard.addresses)),
+        label: format!("{who}; {} adverts, VRRPv{}, {}", heard.count, heard.version, list(&heard.addresses)),
         help: "nothing to do".to_owned(),
     }
 }

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use ha_common::types::{ADVERT_TTL, Family};
 
+use super::context::Context;
 use super::draft::{Draft, Placed};
 use super::global::Globals;
 use super::unicast;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
 use crate::config::model::{Unicast, Vip};
 use crate::config::source::Span;
 
@@ -40,14 +41,14 @@ fn matches(address: IpAddr, family: Family) -> bool {
 }
 
 /// Virtual addresses of one family, as many as an advert holds.
-pub(super) fn check(draft: &mut Draft, family: Family, name: &str, at: Span, diags: &mut Diagnostics) {
+pub(super) fn check(draft: &mut Draft, family: Family, name: &str, at: Span, cx: &mut Context) {
     draft.vips.retain(|(vip, span)| {
         let fits = matches(vip.address, family);
         if !fits {
             let message = format!("{} is of another family than the addresses above", vip.address);
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::MIXED_FAMILIES, *span, message)
-                    .cause("ignored: one instance advertises one family")
+                    .label("ignored: one instance advertises one family")
                     .help("write it into virtual_ipaddress_excluded, or into an instance of its own"),
             );
         }
@@ -57,20 +58,20 @@ pub(super) fn check(draft: &mut Draft, family: Family, name: &str, at: Span, dia
         && family == Family::V4
     {
         let message = "native_ipv6 with IPv4 addresses";
-        diags.push(Diagnostic::error(codes::MIXED_FAMILIES, span, message).cause("native_ipv6 is ignored"));
+        cx.push(Diagnostic::error(codes::MIXED_FAMILIES, span, message).label("native_ipv6 is ignored"));
     }
     if draft.vips.is_empty() {
         let message = format!("instance `{name}` has no virtual address");
-        diags.push(
+        cx.push(
             Diagnostic::warning(codes::NO_VIP, at, message)
-                .cause("it elects a master, which then has nothing to serve")
+                .label("it elects a master, which then has nothing to serve")
                 .help("add a virtual_ipaddress block"),
         );
     }
-    overflow(draft, if family == Family::V4 { MAX_V4 } else { MAX_V6 }, diags);
+    overflow(draft, if family == Family::V4 { MAX_V4 } else { MAX_V6 }, cx);
 }
 
-fn overflow(draft: &mut Draft, most: usize, diags: &mut Diagnostics) {
+fn overflow(draft: &mut Draft, most: usize, cx: &mut Context) {
     if draft.vips.iter().map(|(vip, _)| vip.lines).sum::<usize>() > most {
         // Addresses that stand twice must not take the room of others.
         draft.vips.iter_mut().for_each(|(vip, _)| vip.lines = 1);
@@ -81,9 +82,9 @@ fn overflow(draft: &mut Draft, most: usize, diags: &mut Diagnostics) {
     let rest: Vec<Placed<Vip>> = draft.vips.split_off(most);
     if let Some((_, span)) = rest.first() {
         let message = format!("an advert holds {most} addresses, and these are {}", most + rest.len());
-        diags.push(
+        cx.push(
             Diagnostic::warning(codes::TOO_MANY_VIPS, *span, message)
-                .cause("from here on they are treated as virtual_ipaddress_excluded")
+                .label("from here on they are treated as virtual_ipaddress_excluded")
                 .help("move them there; they are added and removed just the same"),
         );
     }
@@ -95,33 +96,33 @@ pub(super) fn unicast(
     draft: &mut Draft,
     family: Family,
     globals: &Globals,
-    diags: &mut Diagnostics,
+    cx: &mut Context,
 ) -> Option<Unicast> {
     let keyword = draft.unicast_keyword?;
     draft.peers.retain(|(peer, span)| {
         let fits = matches(peer.address, family);
         if !fits {
-            unicast::wrong_family("unicast peer", peer.address, *span, "this peer is not used", diags);
+            unicast::wrong_family("unicast peer", peer.address, *span, "this peer is not used", cx);
         }
         fits
     });
     if draft.peers.is_empty() && draft.fault_without_peers {
         let message = "a unicast keyword without a unicast peer";
-        diags.push(
+        cx.push(
             Diagnostic::note(codes::UNICAST_WITHOUT_PEER, keyword, message)
-                .cause("the instance stays in FAULT, as unicast_fault_no_peer says")
+                .label("the instance stays in FAULT, as unicast_fault_no_peer says")
                 .help("add a unicast_peer block with the other routers' addresses"),
         );
         return None;
     }
     if draft.peers.is_empty() {
-        diags.push(
+        cx.push(
             Diagnostic::warning(
                 codes::UNICAST_WITHOUT_PEER,
                 keyword,
                 "a unicast keyword without a unicast peer",
             )
-            .cause("the instance uses multicast, as keepalived does")
+            .label("the instance uses multicast, as keepalived does")
             .help("add a unicast_peer block with the other routers' addresses"),
         );
         return None;
@@ -144,14 +145,14 @@ pub(super) fn check_source(
     family: Family,
     unicast: bool,
     name: &str,
-    diags: &mut Diagnostics,
+    cx: &mut Context,
 ) -> Result<Vec<IpAddr>, ()> {
     let (keyword, mut sources) = std::mem::take(&mut draft.sources);
     let Some(keyword) = keyword else { return Ok(Vec::new()) };
     if unicast {
-        diags.push(
+        cx.push(
             Diagnostic::note(codes::NOT_NEEDED, keyword, "`check_source` has no effect beside unicast_peer")
-                .cause("it is for instances that use multicast")
+                .label("it is for instances that use multicast")
                 .help("write check_unicast_src"),
         );
         return Ok(Vec::new());
@@ -159,18 +160,18 @@ pub(super) fn check_source(
     sources.retain(|(address, span)| {
         let fits = matches(*address, family);
         if !fits {
-            unicast::wrong_family("source", *address, *span, "it is not among those that are heard", diags);
+            unicast::wrong_family("source", *address, *span, "it is not among those that are heard", cx);
         }
         fits
     });
     if sources.is_empty() {
-        diags.push(
+        cx.push(
             Diagnostic::error(
                 codes::BAD_ADDRESS,
                 keyword,
                 format!("`check_source` of `{name}` names no router"),
             )
-            .cause("the instance does not run: it would hear nobody and be master beside others")
+            .label("the instance does not run: it would hear nobody and be master beside others")
             .help("write the addresses that the other routers send adverts from"),
         );
         return Err(());
@@ -179,12 +180,7 @@ pub(super) fn check_source(
 }
 
 /// The source address: the one that belongs to the way of sending comes first.
-pub(super) fn source(
-    draft: &Draft,
-    family: Family,
-    unicast: bool,
-    diags: &mut Diagnostics,
-) -> Option<IpAddr> {
+pub(super) fn source(draft: &Draft, family: Family, unicast: bool, cx: &mut Context) -> Option<IpAddr> {
     let (first, second) = if unicast {
         (draft.unicast_source, draft.mcast_source)
     } else {
@@ -195,7 +191,7 @@ pub(super) fn source(
         if matches(address, family) {
             found = found.or(Some(address));
         } else {
-            unicast::wrong_family("source", address, span, "the interface's address is used", diags);
+            unicast::wrong_family("source", address, span, "the interface's address is used", cx);
         }
     }
     found

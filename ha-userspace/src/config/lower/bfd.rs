@@ -3,25 +3,35 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::keyword::{self, Action};
+use super::context::Context;
+use super::keyword;
 use super::{track, value};
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::Context;
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::Bfd as Keyword;
 use crate::config::lexer::Word;
 use crate::config::model::{Bfd, Weight};
+use crate::config::source::Span;
 use crate::config::tree::Statement;
 
 /// Intervals in microseconds: at least a millisecond, and what fits the 32 bits of RFC 5880 section 4.1.
 const INTERVAL: std::ops::RangeInclusive<u64> = 1_000..=4_294_967_000;
 
+/// A block that has been read, and what is settled only at its end.
+struct Draft {
+    bfd: Bfd,
+    neighbor: Option<IpAddr>,
+    source: Option<(IpAddr, Span)>,
+    ttl: Option<u8>,
+    vrrp: bool,
+    checker: Option<Span>,
+}
+
 /// Read one block; `None` where no session can be made of it.
-pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<(Bfd, &'a Word)> {
-    let name = value::name(stmt, diags)?;
-    let statements = value::block(stmt, diags)?;
-    let (mut neighbor, mut source, mut ttl) = (None, None, None);
-    let (mut vrrp, mut checker) = (false, None);
-    let mut bfd = Bfd {
+pub(super) fn lower<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<(Bfd, &'a Word)> {
+    let name = value::name(stmt, cx)?;
+    let statements = value::block(stmt, cx)?;
+    let bfd = Bfd {
         name: name.text().into_owned(),
         neighbor: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
         source: None,
@@ -33,103 +43,107 @@ pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<
         ttl: 255,
         max_hops: 0,
         weight: Weight::default(),
-        place: diags.sources.place(name.span),
+        place: cx.place(name.span),
     };
+    let mut draft = Draft { bfd, neighbor: None, source: None, ttl: None, vrrp: false, checker: None };
     for stmt in statements {
-        if keyword::check(Context::Bfd, stmt, diags) == Action::Skip {
-            continue;
+        if let Some(keyword) = keyword::known(stmt, cx) {
+            draft.line(keyword, stmt, cx);
         }
-        match &*stmt.keyword().bytes {
-            b"neighbor_ip" | b"neighbour_ip" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    neighbor = value::host(word, "ignored", diags).or(neighbor);
-                }
+    }
+    Some((draft.finish(name, cx)?, name))
+}
+
+impl Draft {
+    fn line(&mut self, keyword: Keyword, stmt: &Statement, cx: &mut Context) {
+        let bfd = &mut self.bfd;
+        match keyword {
+            Keyword::NeighborIp | Keyword::NeighbourIp => {
+                let Some(word) = value::one(stmt, cx) else { return };
+                self.neighbor = value::host(word, "ignored", cx).or(self.neighbor);
             }
-            b"source_ip" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    source = value::host(word, "ignored", diags).map(|address| (address, word.span));
-                }
+            Keyword::SourceIp => {
+                let Some(word) = value::one(stmt, cx) else { return };
+                self.source = value::host(word, "ignored", cx).map(|address| (address, word.span));
             }
-            b"min_rx" => bfd.min_rx = interval(stmt, diags).unwrap_or(bfd.min_rx),
-            b"min_tx" => bfd.min_tx = interval(stmt, diags).unwrap_or(bfd.min_tx),
-            b"idle_tx" => bfd.idle_tx = interval(stmt, diags).unwrap_or(bfd.idle_tx),
-            b"multiplier" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    bfd.multiplier =
-                        value::small(word, "multiplier", 1..=255, "5 is used", diags).unwrap_or(5);
-                }
+            Keyword::MinRx => bfd.min_rx = interval(stmt, cx).unwrap_or(bfd.min_rx),
+            Keyword::MinTx => bfd.min_tx = interval(stmt, cx).unwrap_or(bfd.min_tx),
+            Keyword::IdleTx => bfd.idle_tx = interval(stmt, cx).unwrap_or(bfd.idle_tx),
+            Keyword::Multiplier => {
+                let Some(word) = value::one(stmt, cx) else { return };
+                bfd.multiplier = value::small(word, "multiplier", 1..=255, "5 is used", cx).unwrap_or(5);
             }
-            b"passive" => {
-                value::flag(stmt, diags);
+            Keyword::Passive => {
+                value::flag(stmt, cx);
                 bfd.passive = true;
             }
-            b"ttl" | b"hoplimit" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    let what = stmt.keyword().text();
-                    ttl = value::small(word, &what, 1..=255, "the default is used", diags).or(ttl);
-                }
+            Keyword::Ttl | Keyword::Hoplimit => {
+                let Some(word) = value::one(stmt, cx) else { return };
+                let what = stmt.keyword().text();
+                self.ttl = value::small(word, &what, 1..=255, "the default is used", cx).or(self.ttl);
             }
-            b"max_hops" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    bfd.max_hops = value::small(word, "max_hops", 0..=255, "0 is used", diags).unwrap_or(0);
-                }
+            Keyword::MaxHops => {
+                let Some(word) = value::one(stmt, cx) else { return };
+                bfd.max_hops = value::small(word, "max_hops", 0..=255, "0 is used", cx).unwrap_or(0);
             }
-            b"weight" => bfd.weight = track::weight(stmt, diags).unwrap_or(bfd.weight),
-            b"vrrp" => {
-                value::flag(stmt, diags);
-                vrrp = true;
+            Keyword::Weight => bfd.weight = track::weight(stmt, cx).unwrap_or(bfd.weight),
+            Keyword::Vrrp => {
+                value::flag(stmt, cx);
+                self.vrrp = true;
             }
-            b"checker" => {
-                value::flag(stmt, diags);
-                checker = Some(stmt.keyword().span);
+            Keyword::Checker => {
+                value::flag(stmt, cx);
+                self.checker = Some(stmt.keyword().span);
             }
-            _ => {}
         }
     }
-    if let Some(span) = checker.filter(|_| !vrrp) {
-        let message = format!("bfd_instance `{}` is only for load balancing", bfd.name);
-        diags.push(
-            Diagnostic::note(codes::NOT_NEEDED, span, message)
-                .cause("the block is skipped: no instance can track it")
-                .help("remove `checker`, or add `vrrp`"),
-        );
-        return None;
-    }
-    let Some(neighbor) = neighbor else {
-        let message = format!("bfd_instance `{}` has no neighbor_ip", bfd.name);
-        diags.push(
-            Diagnostic::error(codes::TRACKER_INCOMPLETE, name.span, message)
-                .cause("the block is skipped")
-                .help("add a line such as: neighbor_ip 192.0.2.2"),
-        );
-        return None;
-    };
-    bfd.neighbor = neighbor;
-    // keepalived says 64 for IPv6, which RFC 5881 does not allow and FRR drops.
-    bfd.ttl = ttl.unwrap_or(255);
-    if let Some((address, span)) = source {
-        if address.is_ipv4() == neighbor.is_ipv4() {
-            bfd.source = Some(address);
-        } else {
-            let message = format!("source_ip {address} is of another family than the neighbour");
-            diags.push(Diagnostic::error(codes::BAD_ADDRESS, span, message).cause("the block is skipped"));
+
+    fn finish(self, name: &Word, cx: &mut Context) -> Option<Bfd> {
+        let mut bfd = self.bfd;
+        if let Some(span) = self.checker.filter(|_| !self.vrrp) {
+            let message = format!("bfd_instance `{}` is only for load balancing", bfd.name);
+            cx.push(
+                Diagnostic::note(codes::NOT_NEEDED, span, message)
+                    .label("the block is skipped: no instance can track it")
+                    .help("remove `checker`, or add `vrrp`"),
+            );
             return None;
         }
+        let Some(neighbor) = self.neighbor else {
+            let message = format!("bfd_instance `{}` has no neighbor_ip", bfd.name);
+            cx.push(
+                Diagnostic::error(codes::TRACKER_INCOMPLETE, name.span, message)
+                    .label("the block is skipped")
+                    .help("add a line such as: neighbor_ip 192.0.2.2"),
+            );
+            return None;
+        };
+        bfd.neighbor = neighbor;
+        // keepalived says 64 for IPv6, which RFC 5881 does not allow and FRR drops.
+        bfd.ttl = self.ttl.unwrap_or(255);
+        if let Some((address, span)) = self.source {
+            if address.is_ipv4() != neighbor.is_ipv4() {
+                let message = format!("source_ip {address} is of another family than the neighbour");
+                cx.push(Diagnostic::error(codes::BAD_ADDRESS, span, message).label("the block is skipped"));
+                return None;
+            }
+            bfd.source = Some(address);
+        }
+        Some(bfd)
     }
-    Some((bfd, name))
 }
 
 /// Milliseconds, with up to three digits behind the point.
-fn interval(stmt: &Statement, diags: &mut Diagnostics) -> Option<Duration> {
-    let word = value::one(stmt, diags)?;
+fn interval(stmt: &Statement, cx: &mut Context) -> Option<Duration> {
+    let word = value::one(stmt, cx)?;
     let micros = value::parse_micros(&word.bytes).map(|nanos| nanos / 1000);
     if let Some(micros) = micros.filter(|micros| INTERVAL.contains(micros)) {
         return Some(Duration::from_micros(micros));
     }
     let message = format!("{} `{}` is not a time in milliseconds", stmt.keyword().text(), word.text());
-    diags.push(
+    cx.push(
         Diagnostic::error(codes::BAD_NUMBER, word.span, message)
-            .cause("the default is used")
+            .label("the default is used")
             .help("write milliseconds from 1 to 4294967"),
     );
     None

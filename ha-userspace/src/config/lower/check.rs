@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
+use super::context::Context;
 use super::value;
 use super::words::Words;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::{self, Context};
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::{self, Block, Check as Keyword, HttpOnly, Words as _};
 use crate::config::lexer::Word;
 use crate::config::model::{Check, HostPort, HttpProbe, Probe, Tls, Weight};
 use crate::config::tree::Statement;
@@ -45,133 +46,136 @@ struct Draft {
 }
 
 /// Read one block; `None` where there is nothing to check.
-pub(super) fn lower<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<(Check, &'a Word)> {
-    let name = value::name(stmt, diags)?;
-    let statements = value::block(stmt, diags)?;
+pub(super) fn lower<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<(Check, &'a Word)> {
+    let name = value::name(stmt, cx)?;
+    let statements = value::block(stmt, cx)?;
     let mut draft = Draft::default();
     for stmt in statements {
-        value::no_block(stmt, diags);
+        value::no_block(stmt, cx);
         let mut words = Words::new(&stmt.words);
         while let Some(word) = words.next() {
-            draft.setting(word, &mut words, diags);
+            draft.setting(word, &mut words, cx);
         }
     }
     let interval = draft.interval.unwrap_or(Duration::from_secs(1));
     let mut timeout = draft.timeout.unwrap_or(interval);
     if timeout > interval {
         let message = format!("timeout {timeout:?} is longer than interval {interval:?}");
-        diags.push(
+        cx.push(
             Diagnostic::warning(codes::BAD_NUMBER, name.span, message)
-                .cause(format!("{interval:?} is used: one probe ends before the next one starts")),
+                .label(format!("{interval:?} is used: one probe ends before the next one starts")),
         );
         timeout = interval;
     }
     let (rise, fall) = (draft.rise.unwrap_or(1), draft.fall.unwrap_or(1));
     let (weight, init_fail) = (draft.weight, draft.init_fail);
-    let Some(probe) = draft.probe_with(diags) else {
+    let Some(probe) = draft.probe_with(cx) else {
         let message = format!("vrrp_check `{}` checks nothing", name.text());
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::TRACKER_INCOMPLETE, name.span, message)
-                .cause("the block is skipped")
+                .label("the block is skipped")
                 .help("add a line such as: tcp 127.0.0.1:80, or http http://127.0.0.1/health"),
         );
         return None;
     };
-    let place = diags.sources.place(name.span);
+    let place = cx.place(name.span);
     let name_text = name.text().into_owned();
     let check = Check { name: name_text, probe, interval, timeout, rise, fall, weight, init_fail, place };
     Some((check, name))
 }
 
 impl Draft {
-    fn setting(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
-        if keywords::status(Context::Check, &word.bytes).is_none() {
-            let near = if diags.is_full() { None } else { keywords::nearest(Context::Check, &word.text()) };
+    fn setting(&mut self, word: &Word, words: &mut Words<'_>, cx: &mut Context) {
+        let Some(keyword) = Keyword::parse(&word.text()) else {
+            let near = if cx.is_full() { None } else { keywords::nearest(Block::Check, &word.text()) };
             let message = format!("unknown keyword `{}`", word.text());
-            diags.push(
+            cx.push(
                 Diagnostic::warning(codes::UNKNOWN_KEYWORD, word.span, message)
-                    .cause("ignored")
+                    .label("ignored")
                     .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
             );
             return;
-        }
-        match &*word.bytes {
-            b"tcp" => self.tcp(word, words, diags),
-            b"http" => self.http(word, words, diags),
-            b"unix" => {
-                let Some(path) = words.own_argument(word, diags) else { return };
-                let long = path.bytes.len() > MAX_SOCKET;
-                if long {
-                    let message = format!("a socket's path has at most {MAX_SOCKET} bytes");
-                    diags.push(Diagnostic::error(codes::NAME_TOO_LONG, path.span, message).cause("ignored"));
-                }
-                let path = value::absolute(path, "ignored", diags).filter(|_| !long);
-                self.probe(word, path.map(Probe::Unix), diags);
-            }
-            b"process" => {
-                let Some(name) = words.own_argument(word, diags) else { return };
-                let text = name.text().into_owned();
-                if name.bytes.is_empty() || name.bytes.len() > MAX_COMM || text.contains('/') {
-                    let message = format!("`{text}` is no name of a process");
-                    diags.push(
-                        Diagnostic::error(codes::NAME_TOO_LONG, name.span, message).cause("ignored").help(
-                            format!("write it as /proc/PID/comm has it: at most {MAX_COMM} bytes, no path"),
-                        ),
-                    );
-                } else {
-                    self.probe(word, Some(Probe::Process(text)), diags);
-                }
-            }
-            b"interval" => self.interval = time(word, words, INTERVAL, diags).or(self.interval),
-            b"timeout" => self.timeout = time(word, words, TIMEOUT, diags).or(self.timeout),
-            b"rise" => self.rise = count(word, words, diags).or(self.rise),
-            b"fall" => self.fall = count(word, words, diags).or(self.fall),
-            b"weight" => self.weight(word, words, diags),
-            b"init_fail" => self.init_fail = true,
-            _ => {
+        };
+        match keyword {
+            Keyword::Tcp => self.tcp(word, words, cx),
+            Keyword::Http => self.http(word, words, cx),
+            Keyword::Unix => self.unix(word, words, cx),
+            Keyword::Process => self.process(word, words, cx),
+            Keyword::Interval => self.interval = time(word, words, INTERVAL, cx).or(self.interval),
+            Keyword::Timeout => self.timeout = time(word, words, TIMEOUT, cx).or(self.timeout),
+            Keyword::Rise => self.rise = count(word, words, cx).or(self.rise),
+            Keyword::Fall => self.fall = count(word, words, cx).or(self.fall),
+            Keyword::Weight => self.weight(word, words, cx),
+            Keyword::InitFail => self.init_fail = true,
+            Keyword::HttpOnly(keyword) => {
                 self.http_only.get_or_insert_with(|| word.clone());
-                self.http_setting(word, words, diags);
+                self.http_setting(keyword, word, words, cx);
             }
         }
     }
 
-    fn http_setting(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
-        match &*word.bytes {
-            b"status" => self.status(word, words, diags),
-            b"body" => {
-                let Some(body) = words.own_argument(word, diags) else { return };
+    fn http_setting(&mut self, keyword: HttpOnly, word: &Word, words: &mut Words<'_>, cx: &mut Context) {
+        match keyword {
+            HttpOnly::Status => self.status(word, words, cx),
+            HttpOnly::Body => {
+                let Some(body) = words.own_argument(word, cx) else { return };
                 if body.bytes.is_empty() || body.bytes.len() > MAX_BODY {
                     let message =
                         format!("body has {} bytes; 1 to {MAX_BODY} are looked for", body.bytes.len());
-                    diags.push(Diagnostic::error(codes::BAD_WORD, body.span, message).cause("ignored"));
+                    cx.push(Diagnostic::error(codes::BAD_WORD, body.span, message).label("ignored"));
                 } else {
                     self.body = Some(body.text().into_owned());
                 }
             }
-            b"host" => self.host = header(word, words, diags).or(self.host.take()),
-            b"tls_name" => self.tls_name = header(word, words, diags).or(self.tls_name.take()),
-            b"tls_ca" => {
-                let Some(path) = words.own_argument(word, diags) else { return };
-                self.tls_ca = value::absolute(path, "ignored", diags).or(self.tls_ca.take());
+            HttpOnly::Host => self.host = header(word, words, cx).or(self.host.take()),
+            HttpOnly::TlsName => self.tls_name = header(word, words, cx).or(self.tls_name.take()),
+            HttpOnly::TlsCa => {
+                let Some(path) = words.own_argument(word, cx) else { return };
+                self.tls_ca = value::absolute(path, "ignored", cx).or(self.tls_ca.take());
             }
-            b"tls_verify" => {
-                let Some(flag) = words.own_argument(word, diags) else { return };
+            HttpOnly::TlsVerify => {
+                let Some(flag) = words.own_argument(word, cx) else { return };
                 match &*flag.bytes {
                     b"on" | b"true" | b"yes" => self.tls_verify = Some(true),
                     b"off" | b"false" | b"no" => self.tls_verify = Some(false),
-                    _ => value::bad_word(flag, &["on", "off"], "ignored", diags),
+                    _ => value::bad_word(flag, &["on", "off"], "ignored", cx),
                 }
             }
-            _ => {}
         }
     }
 
-    fn probe(&mut self, word: &Word, probe: Option<Probe>, diags: &mut Diagnostics) {
+    fn unix(&mut self, word: &Word, words: &mut Words<'_>, cx: &mut Context) {
+        let Some(path) = words.own_argument(word, cx) else { return };
+        let long = path.bytes.len() > MAX_SOCKET;
+        if long {
+            let message = format!("a socket's path has at most {MAX_SOCKET} bytes");
+            cx.push(Diagnostic::error(codes::NAME_TOO_LONG, path.span, message).label("ignored"));
+        }
+        let path = value::absolute(path, "ignored", cx).filter(|_| !long);
+        self.probe(word, path.map(Probe::Unix), cx);
+    }
+
+    fn process(&mut self, word: &Word, words: &mut Words<'_>, cx: &mut Context) {
+        let Some(name) = words.own_argument(word, cx) else { return };
+        let text = name.text().into_owned();
+        if name.bytes.is_empty() || name.bytes.len() > MAX_COMM || text.contains('/') {
+            let message = format!("`{text}` is no name of a process");
+            cx.push(
+                Diagnostic::error(codes::NAME_TOO_LONG, name.span, message)
+                    .label("ignored")
+                    .help(format!("write it as /proc/PID/comm has it: at most {MAX_COMM} bytes, no path")),
+            );
+        } else {
+            self.probe(word, Some(Probe::Process(text)), cx);
+        }
+    }
+
+    fn probe(&mut self, word: &Word, probe: Option<Probe>, cx: &mut Context) {
         if self.probe.is_some() {
             let message = format!("a second thing to check, `{}`", word.text());
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::REPEATED_KEYWORD, word.span, message)
-                    .cause("ignored: a check does one thing")
+                    .label("ignored: a check does one thing")
                     .help("write a vrrp_check block of its own for it, and track both"),
             );
             return;
@@ -179,36 +183,36 @@ impl Draft {
         self.probe = probe;
     }
 
-    fn tcp(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
-        let Some(to) = words.own_argument(word, diags) else { return };
+    fn tcp(&mut self, word: &Word, words: &mut Words<'_>, cx: &mut Context) {
+        let Some(to) = words.own_argument(word, cx) else { return };
         let parsed = host_port(&to.text(), None);
         if parsed.is_none() {
             let message = format!("`{}` is not HOST:PORT", to.text());
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::BAD_ADDRESS, to.span, message)
-                    .cause("ignored")
+                    .label("ignored")
                     .help("write such as 127.0.0.1:80, [::1]:80 or localhost:80"),
             );
         }
-        self.probe(word, parsed.map(Probe::Tcp), diags);
+        self.probe(word, parsed.map(Probe::Tcp), cx);
     }
 
-    fn http(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
-        let Some(url) = words.own_argument(word, diags) else { return };
+    fn http(&mut self, word: &Word, words: &mut Words<'_>, cx: &mut Context) {
+        let Some(url) = words.own_argument(word, cx) else { return };
         let parsed = http(&url.text());
         if parsed.is_none() {
             let message = format!("`{}` is not a URL that can be checked", url.text());
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::BAD_ADDRESS, url.span, message)
-                    .cause("ignored")
+                    .label("ignored")
                     .help("write such as http://127.0.0.1:8080/health or https://www.example.com/"),
             );
         }
-        self.probe(word, parsed.map(|http| Probe::Http(Box::new(http))), diags);
+        self.probe(word, parsed.map(|http| Probe::Http(Box::new(http))), cx);
     }
 
     /// `status CODE[-CODE]…`.
-    fn status(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
+    fn status(&mut self, word: &Word, words: &mut Words<'_>, cx: &mut Context) {
         let before = self.status.len();
         while let Some(next) = words.peek().filter(|next| next.bytes.first().is_some_and(u8::is_ascii_digit))
         {
@@ -221,9 +225,9 @@ impl Draft {
                     Some(range) if self.status.len() < MAX_RANGES => self.status.push(range),
                     _ => {
                         let message = format!("`{part}` is no range of status codes");
-                        diags.push(
+                        cx.push(
                             Diagnostic::error(codes::BAD_NUMBER, next.span, message)
-                                .cause("ignored")
+                                .label("ignored")
                                 .help("write codes from 100 to 599, such as 200-299 or 204"),
                         );
                     }
@@ -232,23 +236,23 @@ impl Draft {
         }
         if self.status.len() == before {
             let message = "`status` lacks its codes";
-            diags.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).cause("ignored"));
+            cx.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).label("ignored"));
         }
     }
 
-    fn weight(&mut self, word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
-        let Some(number) = words.own_argument(word, diags) else { return };
-        let Some(value) = value::small(number, "weight", -253..=253, "ignored", diags) else { return };
+    fn weight(&mut self, word: &Word, words: &mut Words<'_>, cx: &mut Context) {
+        let Some(number) = words.own_argument(word, cx) else { return };
+        let Some(value) = value::small(number, "weight", -253..=253, "ignored", cx) else { return };
         self.weight = Weight { value, reverse: words.take("reverse") };
     }
 
     /// The probe with all that belongs to it.
-    fn probe_with(mut self, diags: &mut Diagnostics) -> Option<Probe> {
+    fn probe_with(mut self, cx: &mut Context) -> Option<Probe> {
         let mut probe = self.probe.take()?;
         let Probe::Http(http) = &mut probe else {
             if let Some(word) = self.http_only {
                 let message = format!("`{}` belongs to `http`", word.text());
-                diags.push(Diagnostic::warning(codes::NOT_NEEDED, word.span, message).cause("ignored"));
+                cx.push(Diagnostic::warning(codes::NOT_NEEDED, word.span, message).label("ignored"));
             }
             return Some(probe);
         };
@@ -269,14 +273,14 @@ impl Draft {
 }
 
 /// Text for a header or a certificate's name.
-fn header(word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<String> {
-    let argument = words.own_argument(word, diags)?;
+fn header(word: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<String> {
+    let argument = words.own_argument(word, cx)?;
     let text = argument.text();
     if !text.is_empty() && text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some(text.into_owned());
     }
     let message = format!("`{text}` is no name of a host");
-    diags.push(Diagnostic::error(codes::BAD_WORD, argument.span, message).cause("ignored"));
+    cx.push(Diagnostic::error(codes::BAD_WORD, argument.span, message).label("ignored"));
     None
 }
 
@@ -329,14 +333,14 @@ fn http(url: &str) -> Option<HttpProbe> {
     Some(HttpProbe { tls, server, host_header, path, status: vec![(200, 399)], body: None })
 }
 
-fn count(word: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<u32> {
-    let number = words.own_argument(word, diags)?;
-    value::small(number, &word.text(), 1..=1_000_000, "1 is used", diags)
+fn count(word: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<u32> {
+    let number = words.own_argument(word, cx)?;
+    value::small(number, &word.text(), 1..=1_000_000, "1 is used", cx)
 }
 
 /// `100ms`, `2s`; a bare number is seconds, as everywhere in the language.
-fn time(word: &Word, words: &mut Words<'_>, range: (u64, u64), diags: &mut Diagnostics) -> Option<Duration> {
-    let argument = words.own_argument(word, diags)?;
+fn time(word: &Word, words: &mut Words<'_>, range: (u64, u64), cx: &mut Context) -> Option<Duration> {
+    let argument = words.own_argument(word, cx)?;
     let text = argument.text();
     let (number, unit) = if let Some(number) = text.strip_suffix("ms") {
         (number, 1_000)
@@ -355,9 +359,9 @@ fn time(word: &Word, words: &mut Words<'_>, range: (u64, u64), diags: &mut Diagn
         None => format!("{} `{text}` is not a time", word.text()),
     };
     let (low, high) = (Duration::from_micros(range.0), Duration::from_micros(range.1));
-    diags.push(
+    cx.push(
         Diagnostic::error(codes::BAD_NUMBER, argument.span, message)
-            .cause("the default is used")
+            .label("the default is used")
             .help(format!("write {low:?} to {high:?}, such as 100ms or 1s")),
     );
     None

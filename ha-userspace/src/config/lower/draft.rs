@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use ha_common::types::{Priority, Version, Vrid};
 
+use super::context::Context;
 use super::fast::{self, FastDraft};
 use super::garp::{self, GarpDraft};
 use super::hmac::{self, HmacDraft};
-use super::keyword::{self, Action};
+use super::keyword;
 use super::link::{self, LinkDraft};
-use super::names::Names;
 use super::notify::NotifyDraft;
-use super::rule::{self, Preferences};
 use super::track::{Known, TrackDraft};
-use super::{global, route, unicast, value, vip};
+use super::{global, route, rule, unicast, value, vip};
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::Context;
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::{Addresses, Adverts, Authentication, Election, Instance as Keyword};
 use crate::config::lexer::Word;
 use crate::config::model::{GarpExtra, Route, Rule, UnicastPeer, Vip, XdpMode};
 use crate::config::source::Span;
@@ -26,13 +25,6 @@ use crate::config::tree::Statement;
 
 /// An address with its place.
 pub(super) type Placed<T> = (T, Span);
-
-/// What lines refer to.
-pub(super) struct World<'a> {
-    pub(super) known: &'a Known,
-    pub(super) names: &'a mut Names,
-    pub(super) preferences: &'a mut Preferences,
-}
 
 /// What was written, checked line by line.
 #[derive(Debug, Default)]
@@ -91,228 +83,237 @@ pub(super) struct Draft {
 }
 
 /// Keywords that have one value: a second one is worth a note.
-const SINGLE: &[&str] = &[
-    "state",
-    "interface",
-    "virtual_router_id",
-    "priority",
-    "advert_int",
-    "version",
-    "preempt_delay",
-    "mcast_src_ip",
-    "unicast_src_ip",
-    "unicast_ttl",
-];
+fn single(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::Interface
+            | Keyword::Election(
+                Election::State
+                    | Election::VirtualRouterId
+                    | Election::Priority
+                    | Election::AdvertInt
+                    | Election::PreemptDelay
+            )
+            | Keyword::Adverts(
+                Adverts::Version | Adverts::McastSrcIp | Adverts::UnicastSrcIp | Adverts::UnicastTtl
+            )
+    )
+}
 
 /// Longest interval that keepalived reads, in microseconds.
 const MAX_INTERVAL: u64 = 255_000_000;
 
 impl Draft {
     /// Read all lines of an instance.
-    pub(super) fn read(statements: &[Statement], world: &mut World<'_>, diags: &mut Diagnostics) -> Self {
+    pub(super) fn read(statements: &[Statement], known: &Known, cx: &mut Context) -> Self {
         let mut draft = Self::default();
-        let mut seen: HashMap<&'static str, Span> = HashMap::new();
+        let mut seen: HashMap<Keyword, Span> = HashMap::new();
         for stmt in statements {
-            if keyword::check(Context::Instance, stmt, diags) == Action::Skip {
-                continue;
-            }
-            let keyword = stmt.keyword();
-            if let Some(name) = SINGLE.iter().find(|name| keyword.is(name))
-                && let Some(first) = seen.insert(name, keyword.span)
+            let Some(keyword) = keyword::known(stmt, cx) else { continue };
+            let word = stmt.keyword();
+            if single(keyword)
+                && let Some(first) = seen.insert(keyword, word.span)
             {
-                value::repeated(name, keyword.span, first, diags);
+                value::repeated(&word.text(), word.span, first, cx);
             }
-            draft.line(stmt, world, diags);
+            draft.line(keyword, stmt, known, cx);
         }
-        dedupe(&mut draft.vips, diags);
-        dedupe(&mut draft.excluded, diags);
+        dedupe(&mut draft.vips, cx);
+        dedupe(&mut draft.excluded, cx);
         draft
     }
 
-    fn line(&mut self, stmt: &Statement, world: &mut World<'_>, diags: &mut Diagnostics) {
-        match &*stmt.keyword().bytes {
-            b"state" => self.state(stmt, diags),
-            b"interface" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    let name = value::interface(word, diags).filter(|name| !loopback(name, word, diags));
-                    self.broken |= name.is_none();
-                    self.interface = name.map(|name| (name, word.span));
-                }
+    fn line(&mut self, keyword: Keyword, stmt: &Statement, known: &Known, cx: &mut Context) {
+        match keyword {
+            Keyword::Election(keyword) => self.election(keyword, stmt, cx),
+            Keyword::Adverts(keyword) => self.adverts(keyword, stmt, cx),
+            Keyword::Addresses(keyword) => self.addresses(keyword, stmt, cx),
+            Keyword::Fast(keyword) => fast::setting(keyword, stmt, &mut self.fast, cx),
+            Keyword::Garp(keyword) => garp::setting(keyword, stmt, &mut self.garp, cx),
+            Keyword::Link(keyword) => link::setting(keyword, stmt, &mut self.link, cx),
+            Keyword::Notify(keyword) => self.notify.setting(keyword, stmt, cx),
+            Keyword::Track(keyword) => self.trackers.setting(keyword, stmt, known, cx),
+            Keyword::Interface => {
+                let Some(word) = value::one(stmt, cx) else { return };
+                let name = value::interface(word, cx).filter(|name| !loopback(name, word, cx));
+                self.broken |= name.is_none();
+                self.interface = name.map(|name| (name, word.span));
             }
-            b"virtual_router_id" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    let id =
-                        value::small(word, "virtual_router_id", 1..=255, "the instance does not run", diags);
-                    self.vrid = id.and_then(Vrid::new).map(|id| (id, word.span));
-                    self.broken |= self.vrid.is_none();
-                }
-            }
-            b"priority" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    let value = value::small(word, "priority", 1..=255, "the default 100 is used", diags);
-                    let value = value.and_then(Priority::new).unwrap_or(Priority::DEFAULT);
-                    self.priority = Some((value, word.span));
-                }
-            }
-            b"advert_int" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    let range = 10_000..=MAX_INTERVAL;
-                    let value = value::seconds(word, "advert_int", range, "the default 1 s is used", diags);
-                    self.interval = value.map(|value| (value, word.span));
-                }
-            }
-            b"authentication" => self.authentication(stmt, diags),
-            b"auth_hmac" => hmac::block(stmt, &mut self.hmac, diags),
-            b"virtual_ipaddress" => vips(stmt, &mut self.vips, diags),
-            b"virtual_ipaddress_excluded" => vips(stmt, &mut self.excluded, diags),
-            b"mcast_dst_ip" => self.group = global::other_group(stmt, diags),
-            b"mcast_src_ip" => self.mcast_source = unicast::source(stmt, diags).or(self.mcast_source),
-            b"unicast_src_ip" => {
-                self.unicast_keyword.get_or_insert(stmt.keyword().span);
-                self.unicast_source = unicast::source(stmt, diags).or(self.unicast_source);
-            }
-            b"unicast_peer" => {
-                self.unicast_keyword = Some(stmt.keyword().span);
-                unicast::peers(stmt, &mut self.peers, diags);
-            }
-            b"unicast_ttl" => {
-                self.unicast_keyword.get_or_insert(stmt.keyword().span);
-                if let Some(word) = value::one(stmt, diags) {
-                    self.unicast_ttl = value::small(word, "unicast_ttl", 0..=255, "255 is used", diags);
-                }
-            }
-            b"check_unicast_src" => {
-                value::flag(stmt, diags);
-                self.unicast_keyword.get_or_insert(stmt.keyword().span);
-                self.check_source = true;
-            }
-            b"check_source" => {
-                self.sources.0 = Some(stmt.keyword().span);
-                sources(stmt, &mut self.sources.1, diags);
-            }
-            b"nopreempt" => {
-                value::flag(stmt, diags);
-                self.nopreempt = Some(stmt.keyword().span);
-            }
-            b"preempt" => {
-                value::flag(stmt, diags);
-                self.nopreempt = None;
-            }
-            b"preempt_delay" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    let value = value::seconds(word, "preempt_delay", 0..=1_000_000_000, "ignored", diags);
-                    self.preempt_delay = value.map(|value| (value, word.span));
-                }
-            }
-            b"version" => self.version = global::version(stmt, diags).or(self.version),
-            b"native_ipv6" => {
-                value::flag(stmt, diags);
-                self.native_ipv6 = Some(stmt.keyword().span);
-            }
-            b"dont_track_primary" => {
-                value::flag(stmt, diags);
-                self.dont_track_primary = true;
-            }
-            b"lower_prio_no_advert" => {
-                self.lower_prio_no_advert = value::boolean(stmt, diags).or(self.lower_prio_no_advert);
-            }
-            b"higher_prio_send_advert" => {
-                self.higher_prio_at = Some(stmt.keyword().span);
-                self.higher_prio_send_advert = value::boolean(stmt, diags).or(self.higher_prio_send_advert);
-            }
-            b"down_timer_adverts" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    self.down_timer_adverts =
-                        value::small(word, "down_timer_adverts", 1..=100, "the default is used", diags);
-                }
-            }
-            b"fast_failover" | b"fast_probe_interval" | b"fast_probe_misses" | b"fast_window" => {
-                fast::setting(stmt, &mut self.fast, diags);
-            }
-            b"xdp_mode" => self.xdp_mode = global::xdp_mode(stmt, diags).or(self.xdp_mode),
-            b"v3_checksum_as_v2" => self.checksum_as_v2 = value::boolean(stmt, diags).unwrap_or(false),
-            b"strict_mode" => {
-                if let Some(on) = value::boolean(stmt, diags) {
+            Keyword::Authentication => self.authentication(stmt, cx),
+            Keyword::AuthHmac => hmac::block(stmt, &mut self.hmac, cx),
+            Keyword::StrictMode => {
+                if let Some(on) = value::boolean(stmt, cx) {
                     self.strict = Some((on, stmt.keyword().span));
                 }
             }
-            b"accept" | b"no_accept" => {
-                value::flag(stmt, diags);
-                self.accept = Some((stmt.keyword().is("accept"), stmt.keyword().span));
+            Keyword::DontTrackPrimary => {
+                value::flag(stmt, cx);
+                self.dont_track_primary = true;
             }
-            b"virtual_routes" => routes(stmt, world, &mut self.routes, diags),
-            b"virtual_rules" => rules(stmt, world, &mut self.rules, diags),
-            b"track_src_ip" => {
-                value::flag(stmt, diags);
+            Keyword::TrackSrcIp => {
+                value::flag(stmt, cx);
                 self.track_source = Some(stmt.keyword().span);
             }
-            b"vrf" => {
-                if let Some(word) = value::one(stmt, diags) {
-                    self.vrf = value::interface(word, diags).map(|name| (name, word.span));
-                }
-            }
-            b"promote_secondaries" => {
-                value::flag(stmt, diags);
+            Keyword::NotifyMasterRxLowerPri => self.notify.master_rx_lower_pri(stmt, cx),
+            Keyword::GarpExtraIf => self.garp_extra = garp::extra(stmt, cx).or(self.garp_extra),
+            Keyword::PromoteSecondaries => {
+                value::flag(stmt, cx);
                 self.promote_secondaries = true;
             }
-            b"unicast_fault_no_peer" => {
-                value::flag(stmt, diags);
-                self.fault_without_peers = true;
+            Keyword::Vrf => {
+                let Some(word) = value::one(stmt, cx) else { return };
+                self.vrf = value::interface(word, cx).map(|name| (name, word.span));
             }
-            b"garp_extra_if" => self.garp_extra = garp::extra(stmt, diags).or(self.garp_extra),
-            b"owner_ignore_adverts" => {
-                self.owner_ignore_adverts = value::boolean(stmt, diags).or(self.owner_ignore_adverts);
+            Keyword::XdpMode => self.xdp_mode = global::xdp_mode(stmt, cx).or(self.xdp_mode),
+        }
+    }
+
+    /// Who becomes master, and when.
+    fn election(&mut self, keyword: Election, stmt: &Statement, cx: &mut Context) {
+        match keyword {
+            Election::State => self.state(stmt, cx),
+            Election::VirtualRouterId => {
+                let Some(word) = value::one(stmt, cx) else { return };
+                let id = value::small(word, "virtual_router_id", 1..=255, "the instance does not run", cx);
+                self.vrid = id.and_then(Vrid::new).map(|id| (id, word.span));
+                self.broken |= self.vrid.is_none();
             }
-            b"skip_check_adv_addr" => {
-                self.skip_check_adv_addr = value::boolean(stmt, diags).or(self.skip_check_adv_addr);
+            Election::Priority => {
+                let Some(word) = value::one(stmt, cx) else { return };
+                let value = value::small(word, "priority", 1..=255, "the default 100 is used", cx);
+                let value = value.and_then(Priority::new).unwrap_or(Priority::DEFAULT);
+                self.priority = Some((value, word.span));
             }
-            _ => {
-                if !self.trackers.setting(stmt, world.known, diags)
-                    && !self.notify.setting(stmt, diags)
-                    && !link::setting(stmt, &mut self.link, diags)
-                {
-                    garp::setting(stmt, "", &mut self.garp, diags);
-                }
+            Election::AdvertInt => {
+                let Some(word) = value::one(stmt, cx) else { return };
+                let range = 10_000..=MAX_INTERVAL;
+                let value = value::seconds(word, "advert_int", range, "the default 1 s is used", cx);
+                self.interval = value.map(|value| (value, word.span));
+            }
+            Election::DownTimerAdverts => {
+                let Some(word) = value::one(stmt, cx) else { return };
+                self.down_timer_adverts =
+                    value::small(word, "down_timer_adverts", 1..=100, "the default is used", cx);
+            }
+            Election::Nopreempt => {
+                value::flag(stmt, cx);
+                self.nopreempt = Some(stmt.keyword().span);
+            }
+            Election::Preempt => {
+                value::flag(stmt, cx);
+                self.nopreempt = None;
+            }
+            Election::PreemptDelay => {
+                let Some(word) = value::one(stmt, cx) else { return };
+                let value = value::seconds(word, "preempt_delay", 0..=1_000_000_000, "ignored", cx);
+                self.preempt_delay = value.map(|value| (value, word.span));
+            }
+            Election::LowerPrioNoAdvert => {
+                self.lower_prio_no_advert = value::boolean(stmt, cx).or(self.lower_prio_no_advert);
+            }
+            Election::HigherPrioSendAdvert => {
+                self.higher_prio_at = Some(stmt.keyword().span);
+                self.higher_prio_send_advert = value::boolean(stmt, cx).or(self.higher_prio_send_advert);
+            }
+            Election::OwnerIgnoreAdverts => {
+                self.owner_ignore_adverts = value::boolean(stmt, cx).or(self.owner_ignore_adverts);
             }
         }
     }
 
-    fn state(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
-        let Some(word) = value::one(stmt, diags) else { return };
+    /// How adverts are sent, and whose are heard.
+    fn adverts(&mut self, keyword: Adverts, stmt: &Statement, cx: &mut Context) {
+        let at = stmt.keyword().span;
+        match keyword {
+            Adverts::Version => self.version = global::version(stmt, cx).or(self.version),
+            Adverts::V3ChecksumAsV2 => {
+                self.checksum_as_v2 = value::boolean(stmt, cx).unwrap_or(false);
+            }
+            Adverts::McastDstIp => self.group = global::other_group(stmt, cx),
+            Adverts::McastSrcIp => self.mcast_source = unicast::source(stmt, cx).or(self.mcast_source),
+            Adverts::UnicastSrcIp => {
+                self.unicast_keyword.get_or_insert(at);
+                self.unicast_source = unicast::source(stmt, cx).or(self.unicast_source);
+            }
+            Adverts::UnicastPeer => {
+                self.unicast_keyword = Some(at);
+                unicast::peers(stmt, &mut self.peers, cx);
+            }
+            Adverts::UnicastTtl => {
+                self.unicast_keyword.get_or_insert(at);
+                let Some(word) = value::one(stmt, cx) else { return };
+                self.unicast_ttl = value::small(word, "unicast_ttl", 0..=255, "255 is used", cx);
+            }
+            Adverts::CheckUnicastSrc => {
+                value::flag(stmt, cx);
+                self.unicast_keyword.get_or_insert(at);
+                self.check_source = true;
+            }
+            Adverts::UnicastFaultNoPeer => {
+                value::flag(stmt, cx);
+                self.fault_without_peers = true;
+            }
+            Adverts::CheckSource => {
+                self.sources.0 = Some(at);
+                sources(stmt, &mut self.sources.1, cx);
+            }
+            Adverts::SkipCheckAdvAddr => {
+                self.skip_check_adv_addr = value::boolean(stmt, cx).or(self.skip_check_adv_addr);
+            }
+        }
+    }
+
+    /// What the master holds.
+    fn addresses(&mut self, keyword: Addresses, stmt: &Statement, cx: &mut Context) {
+        match keyword {
+            Addresses::VirtualIpaddress => vips(stmt, &mut self.vips, cx),
+            Addresses::VirtualIpaddressExcluded => vips(stmt, &mut self.excluded, cx),
+            Addresses::VirtualRoutes => routes(stmt, &mut self.routes, cx),
+            Addresses::VirtualRules => rules(stmt, &mut self.rules, cx),
+            Addresses::NativeIpv6 => {
+                value::flag(stmt, cx);
+                self.native_ipv6 = Some(stmt.keyword().span);
+            }
+            Addresses::Accept | Addresses::NoAccept => {
+                value::flag(stmt, cx);
+                self.accept = Some((keyword == Addresses::Accept, stmt.keyword().span));
+            }
+        }
+    }
+
+    fn state(&mut self, stmt: &Statement, cx: &mut Context) {
+        let Some(word) = value::one(stmt, cx) else { return };
         self.state_at = Some(word.span);
         match &*word.bytes {
             b"MASTER" => self.master = true,
             b"BACKUP" => self.master = false,
             _ => {
                 self.master = false;
-                value::bad_word(word, &["MASTER", "BACKUP"], "the instance starts as BACKUP", diags);
+                value::bad_word(word, &["MASTER", "BACKUP"], "the instance starts as BACKUP", cx);
             }
         }
     }
 
-    fn authentication(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
-        let Some(statements) = value::bare_block(stmt, diags) else { return };
+    fn authentication(&mut self, stmt: &Statement, cx: &mut Context) {
+        let Some(statements) = value::bare_block(stmt, cx) else { return };
         self.auth = Some(stmt.keyword().span);
         for stmt in statements {
-            if keyword::check(Context::Authentication, stmt, diags) == Action::Skip {
-                continue;
-            }
-            let Some(word) = value::one(stmt, diags) else { continue };
-            match &*stmt.keyword().bytes {
-                b"auth_type" => self.auth_type = Some(word.clone()),
-                b"auth_pass" => self.auth_pass = Some(word.clone()),
-                _ => {}
+            let Some(keyword) = keyword::known(stmt, cx) else { continue };
+            let Some(word) = value::one(stmt, cx) else { continue };
+            match keyword {
+                Authentication::Type => self.auth_type = Some(word.clone()),
+                Authentication::Pass => self.auth_pass = Some(word.clone()),
             }
         }
     }
 }
 
 /// keepalived refuses it, too (2.2.7, tried).
-fn loopback(name: &str, word: &Word, diags: &mut Diagnostics) -> bool {
+fn loopback(name: &str, word: &Word, cx: &mut Context) -> bool {
     if name == "lo" {
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::NO_INTERFACE, word.span, "`lo` cannot carry VRRP")
-                .cause("the instance does not run: no other router is behind the loopback interface")
+                .label("the instance does not run: no other router is behind the loopback interface")
                 .help("write the interface that the other routers are on; `dev lo` behind an address puts it on lo"),
         );
     }
@@ -320,38 +321,38 @@ fn loopback(name: &str, word: &Word, diags: &mut Diagnostics) -> bool {
 }
 
 /// The routers that an instance hears, where not everybody on the link; xvrrp's own keyword.
-fn sources(stmt: &Statement, out: &mut Vec<Placed<IpAddr>>, diags: &mut Diagnostics) {
-    for stmt in value::bare_block(stmt, diags).unwrap_or_default() {
-        value::flag(stmt, diags);
+fn sources(stmt: &Statement, out: &mut Vec<Placed<IpAddr>>, cx: &mut Context) {
+    for stmt in value::bare_block(stmt, cx).unwrap_or_default() {
+        value::flag(stmt, cx);
         let word = stmt.keyword();
-        let address = value::host(word, "adverts from it are dropped", diags);
+        let address = value::host(word, "adverts from it are dropped", cx);
         out.extend(address.map(|address| (address, word.span)));
     }
 }
 
-fn vips(stmt: &Statement, out: &mut Vec<Placed<Vip>>, diags: &mut Diagnostics) {
-    let Some(statements) = value::bare_block(stmt, diags) else { return };
+fn vips(stmt: &Statement, out: &mut Vec<Placed<Vip>>, cx: &mut Context) {
+    let Some(statements) = value::bare_block(stmt, cx) else { return };
     for stmt in statements {
-        let Some(vip) = vip::lower(stmt, false, diags) else { continue };
+        let Some(vip) = vip::lower(stmt, false, cx) else { continue };
         out.push((vip, stmt.keyword().span));
     }
 }
 
-fn routes(stmt: &Statement, world: &mut World<'_>, out: &mut Vec<Placed<Route>>, diags: &mut Diagnostics) {
-    for stmt in value::bare_block(stmt, diags).unwrap_or_default() {
-        out.extend(route::lower(stmt, false, world.names, diags).map(|route| (route, stmt.span())));
+fn routes(stmt: &Statement, out: &mut Vec<Placed<Route>>, cx: &mut Context) {
+    for stmt in value::bare_block(stmt, cx).unwrap_or_default() {
+        out.extend(route::lower(stmt, false, cx).map(|route| (route, stmt.span())));
     }
 }
 
-fn rules(stmt: &Statement, world: &mut World<'_>, out: &mut Vec<Placed<Rule>>, diags: &mut Diagnostics) {
-    for stmt in value::bare_block(stmt, diags).unwrap_or_default() {
-        let rule = rule::lower(stmt, false, world.names, world.preferences, diags);
+fn rules(stmt: &Statement, out: &mut Vec<Placed<Rule>>, cx: &mut Context) {
+    for stmt in value::bare_block(stmt, cx).unwrap_or_default() {
+        let rule = rule::lower(stmt, false, cx);
         out.extend(rule.map(|rule| (rule, stmt.span())));
     }
 }
 
 /// The kernel holds an address once per interface.
-fn dedupe(list: &mut Vec<Placed<Vip>>, diags: &mut Diagnostics) {
+fn dedupe(list: &mut Vec<Placed<Vip>>, cx: &mut Context) {
     let mut first: HashMap<(IpAddr, Option<String>), (Span, usize)> = HashMap::new();
     list.retain(|(vip, span)| {
         let key = (vip.address, vip.device.clone());
@@ -359,9 +360,9 @@ fn dedupe(list: &mut Vec<Placed<Vip>>, diags: &mut Diagnostics) {
             Some((earlier, lines)) => {
                 *lines += 1;
                 let message = format!("{} stands twice", vip.address);
-                diags.push(
+                cx.push(
                     Diagnostic::note(codes::DUPLICATE_VIP, *span, message)
-                        .cause("it is added once; adverts carry it as often as it stands here, as keepalived's do")
+                        .label("it is added once; adverts carry it as often as it stands here, as keepalived's do")
                         .related(*earlier, "the first one stands at"),
                 );
                 false

@@ -1,9 +1,10 @@
 //! `encap` in a route: what is put round the packets.
 
+use super::context::Context;
 use super::value;
 use super::words::{self, Words};
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
 use crate::config::lexer::Word;
 use crate::config::model::Encap;
 
@@ -11,14 +12,14 @@ use crate::config::model::Encap;
 const MAX_LABELS: usize = 16;
 
 /// Read what stands behind `encap`; `None` gives the route up.
-pub(super) fn lower(option: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<Encap> {
-    let kind = words.argument(option, diags)?;
+pub(super) fn lower(option: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<Encap> {
+    let kind = words.argument(option, cx)?;
     match &*kind.bytes {
-        b"mpls" => mpls(kind, words, diags),
-        b"ip" => ip(words, false, diags),
-        b"ip6" => ip(words, true, diags),
+        b"mpls" => mpls(kind, words, cx),
+        b"ip" => ip(words, false, cx),
+        b"ip6" => ip(words, true, cx),
         b"ila" => {
-            let word = words.argument(kind, diags)?;
+            let word = words.argument(kind, cx)?;
             let text = word.text();
             let mut parts = text.split(':').map(|part| u16::from_str_radix(part, 16).ok());
             let locator = parts
@@ -29,9 +30,9 @@ pub(super) fn lower(option: &Word, words: &mut Words<'_>, diags: &mut Diagnostic
                 Some((locator, 4)) if parts.next().is_none() => Some(Encap::Ila { locator }),
                 _ => {
                     let message = format!("`{text}` is no ILA locator");
-                    diags.push(
+                    cx.push(
                         Diagnostic::error(codes::BAD_ADDRESS, word.span, message)
-                            .cause("the route is ignored")
+                            .label("the route is ignored")
                             .help("write four groups of hexadecimal digits, such as 2001:db8:0:1"),
                     );
                     None
@@ -39,14 +40,14 @@ pub(super) fn lower(option: &Word, words: &mut Words<'_>, diags: &mut Diagnostic
             }
         }
         _ => {
-            value::bad_word(kind, &["mpls", "ip", "ip6", "ila"], "the route is ignored", diags);
+            value::bad_word(kind, &["mpls", "ip", "ip6", "ila"], "the route is ignored", cx);
             None
         }
     }
 }
 
-fn mpls(kind: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<Encap> {
-    let word = words.argument(kind, diags)?;
+fn mpls(kind: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<Encap> {
+    let word = words.argument(kind, cx)?;
     let labels: Option<Vec<u32>> = word
         .text()
         .split('/')
@@ -54,9 +55,9 @@ fn mpls(kind: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<E
         .collect();
     let Some(labels) = labels.filter(|labels| labels.len() <= MAX_LABELS) else {
         let message = format!("`{}` is no list of MPLS labels", word.text());
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::BAD_NUMBER, word.span, message)
-                .cause("the route is ignored")
+                .label("the route is ignored")
                 .help("write labels from 0 to 1048575 with slashes between them"),
         );
         return None;
@@ -64,41 +65,39 @@ fn mpls(kind: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) -> Option<E
     let mut ttl = None;
     if let Some(option) = words.peek().filter(|word| word.is("ttl")) {
         words.next();
-        ttl = u8::try_from(words.number(option, 0..=255, diags)?).ok();
+        ttl = u8::try_from(words.number(option, 0..=255, cx)?).ok();
     }
     Some(Encap::Mpls { labels, ttl })
 }
 
-fn ip(words: &mut Words<'_>, v6: bool, diags: &mut Diagnostics) -> Option<Encap> {
+fn ip(words: &mut Words<'_>, v6: bool, cx: &mut Context) -> Option<Encap> {
     let (mut id, mut destination, mut source, mut tos, mut ttl) = (None, None, None, None, None);
     while let Some(option) = words.peek() {
-        let address = |words: &mut Words<'_>, diags: &mut Diagnostics| {
+        let address = |words: &mut Words<'_>, cx: &mut Context| {
             words.next();
-            let word = words.argument(option, diags)?;
-            let address = value::address(word, "the route is ignored", diags)?;
+            let word = words.argument(option, cx)?;
+            let address = value::address(word, "the route is ignored", cx)?;
             if address.is_ipv6() == v6 {
                 return Some(address);
             }
             let message = format!("{address} is of another family than the tunnel");
-            diags.push(
-                Diagnostic::error(codes::BAD_ADDRESS, word.span, message).cause("the route is ignored"),
-            );
+            cx.push(Diagnostic::error(codes::BAD_ADDRESS, word.span, message).label("the route is ignored"));
             None
         };
-        let number = |words: &mut Words<'_>, most: u64, diags: &mut Diagnostics| {
+        let number = |words: &mut Words<'_>, most: u64, cx: &mut Context| {
             words.next();
-            words::number(words.argument(option, diags)?, &option.text(), 0..=most, diags)
+            words::number(words.argument(option, cx)?, &option.text(), 0..=most, cx)
         };
         let byte = |value: u64| u8::try_from(value).ok();
         match &*option.bytes {
-            b"id" => id = Some(number(words, u64::MAX, diags)?),
-            b"dst" => destination = Some(address(words, diags)?),
-            b"src" => source = Some(address(words, diags)?),
-            b"tos" | b"tc" => tos = byte(number(words, 255, diags)?),
+            b"id" => id = Some(number(words, u64::MAX, cx)?),
+            b"dst" => destination = Some(address(words, cx)?),
+            b"src" => source = Some(address(words, cx)?),
+            b"tos" | b"tc" => tos = byte(number(words, 255, cx)?),
             b"ttl" | b"hoplimit" if (&*option.bytes == b"hoplimit") == v6 => {
-                ttl = byte(number(words, 255, diags)?);
+                ttl = byte(number(words, 255, cx)?);
             }
-            b"flags" => drop(number(words, 65_535, diags)?),
+            b"flags" => drop(number(words, 65_535, cx)?),
             _ => break,
         }
     }

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use super::context::Context;
 use super::value;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::Fast;
 use crate::config::lexer::Word;
-use crate::config::model::{Fast, FastKey};
+use crate::config::model::{self, FastKey};
 use crate::config::tree::Statement;
 
 /// Shorter secrets can be guessed.
@@ -27,31 +29,33 @@ pub(super) struct FastDraft {
 }
 
 /// Read one keyword.
-pub(super) fn setting(stmt: &Statement, draft: &mut FastDraft, diags: &mut Diagnostics) {
-    if stmt.keyword().is("fast_failover") {
-        draft.enabled = value::boolean(stmt, diags).or(draft.enabled);
-        return;
-    }
-    let keyword = stmt.keyword().text().into_owned();
-    let Some(word) = value::one(stmt, diags) else { return };
-    match &*keyword {
-        "fast_probe_interval" => {
-            draft.interval = time(word, &keyword, 100, 1_000_000, diags).or(draft.interval);
+pub(super) fn setting(keyword: Fast, stmt: &Statement, draft: &mut FastDraft, cx: &mut Context) {
+    match keyword {
+        Fast::Failover => draft.enabled = value::boolean(stmt, cx).or(draft.enabled),
+        Fast::ProbeInterval => draft.interval = time(stmt, 100, 1_000_000, cx).or(draft.interval),
+        Fast::ProbeMisses => {
+            let Some(word) = value::one(stmt, cx) else { return };
+            draft.misses = value::small(word, "fast_probe_misses", 1..=20, "ignored", cx).or(draft.misses);
         }
-        "fast_probe_misses" => {
-            draft.misses = value::small(word, &keyword, 1..=20, "ignored", diags).or(draft.misses);
-        }
-        "fast_window" => draft.window = time(word, &keyword, 200, 10_000_000, diags).or(draft.window),
-        "fast_lease" => draft.lease = time(word, &keyword, 10_000, 10_000_000, diags).or(draft.lease),
-        "fast_key" => draft.key = key(word, diags).or(draft.key),
-        _ => {}
+        Fast::Window => draft.window = time(stmt, 200, 10_000_000, cx).or(draft.window),
     }
 }
 
+/// `fast_lease`.
+pub(super) fn lease(stmt: &Statement, draft: &mut FastDraft, cx: &mut Context) {
+    draft.lease = time(stmt, 10_000, 10_000_000, cx).or(draft.lease);
+}
+
+/// `fast_key`.
+pub(super) fn key(stmt: &Statement, draft: &mut FastDraft, cx: &mut Context) {
+    let Some(word) = value::one(stmt, cx) else { return };
+    draft.key = secret(word, cx).or(draft.key);
+}
+
 /// The instance's settings, else the global ones, else the defaults.
-pub(super) fn finish(instance: &FastDraft, global: &FastDraft) -> Fast {
-    let default = Fast::default();
-    Fast {
+pub(super) fn finish(instance: &FastDraft, global: &FastDraft) -> model::Fast {
+    let default = model::Fast::default();
+    model::Fast {
         enabled: instance.enabled.or(global.enabled).unwrap_or(default.enabled),
         probe_interval: instance.interval.or(global.interval).unwrap_or(default.probe_interval),
         probe_misses: instance.misses.or(global.misses).unwrap_or(default.probe_misses),
@@ -62,7 +66,9 @@ pub(super) fn finish(instance: &FastDraft, global: &FastDraft) -> Fast {
 }
 
 /// A time with its unit: `250us`, `1ms`, `2s`. A bare number is refused, because it could mean any of them.
-fn time(word: &Word, keyword: &str, least: u64, most: u64, diags: &mut Diagnostics) -> Option<Duration> {
+fn time(stmt: &Statement, least: u64, most: u64, cx: &mut Context) -> Option<Duration> {
+    let word = value::one(stmt, cx)?;
+    let keyword = stmt.keyword().text();
     let text = word.text();
     let units: [(&str, u64); 3] = [("us", 1), ("ms", 1_000), ("s", 1_000_000)];
     let parsed = units.iter().find_map(|(unit, micros)| {
@@ -83,19 +89,19 @@ fn time(word: &Word, keyword: &str, least: u64, most: u64, diags: &mut Diagnosti
         Duration::from_micros(least),
         Duration::from_micros(most)
     );
-    diags.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).cause("ignored").help(help));
+    cx.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).label("ignored").help(help));
     None
 }
 
 /// A secret of some length.
-fn key(word: &Word, diags: &mut Diagnostics) -> Option<FastKey> {
+fn secret(word: &Word, cx: &mut Context) -> Option<FastKey> {
     if (SHORTEST_KEY..=LONGEST_KEY).contains(&word.bytes.len()) {
         return Some(FastKey(ha_common::probe::key(&word.bytes)));
     }
     // The word is a secret that was mistyped, so it is not repeated.
     let message = format!("fast_key has {} characters", word.bytes.len());
-    diags.push(
-        Diagnostic::error(codes::BAD_WORD, word.span, message).cause("probes are not authenticated").help(format!(
+    cx.push(
+        Diagnostic::error(codes::BAD_WORD, word.span, message).label("probes are not authenticated").help(format!(
             "write {SHORTEST_KEY} to {LONGEST_KEY}, such as `openssl rand -hex 16` prints, the same on all routers"
         )),
     );

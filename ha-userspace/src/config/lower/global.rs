@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use ha_common::types::{MULTICAST_V4, MULTICAST_V6, Version};
 
+use super::context::Context;
 use super::fast::{self, FastDraft};
 use super::garp::{self, GarpDraft};
-use super::keyword::{self, Action};
+use super::keyword;
 use super::notify::{FifoDraft, NotifyDefaults, OnceDraft};
-use super::{mail, notify, settings, value};
+use super::{mail, settings, value};
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::Context;
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::{Defaults, Global as Keyword};
 use crate::config::model::{GarpExtra, Global, NotifyScript, ScriptUser, XdpMode};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
@@ -42,11 +43,11 @@ pub(super) struct Globals {
 }
 
 /// Read one `global_defs` block. A file may have several; later values count.
-pub(super) fn lower(stmt: &Statement, globals: &mut Globals, diags: &mut Diagnostics) {
-    let Some(statements) = value::bare_block(stmt, diags) else { return };
+pub(super) fn lower(stmt: &Statement, globals: &mut Globals, cx: &mut Context) {
+    let Some(statements) = value::bare_block(stmt, cx) else { return };
     for stmt in statements {
-        if keyword::check(Context::Global, stmt, diags) == Action::Lower {
-            setting(stmt, globals, diags);
+        if let Some(keyword) = keyword::known(stmt, cx) {
+            setting(keyword, stmt, globals, cx);
         }
     }
 }
@@ -59,131 +60,140 @@ impl Globals {
     }
 
     /// What is known only at the end of all blocks.
-    pub(super) fn finish(&mut self, diags: &mut Diagnostics) {
-        self.global.fifos = std::mem::take(&mut self.fifos).finish(diags);
+    pub(super) fn finish(&mut self, cx: &mut Context) {
+        self.global.fifos = std::mem::take(&mut self.fifos).finish(cx);
         self.global.startup = std::mem::take(&mut self.startup).finish();
         self.global.shutdown = std::mem::take(&mut self.shutdown).finish();
     }
 }
 
-fn setting(stmt: &Statement, globals: &mut Globals, diags: &mut Diagnostics) {
+fn setting(keyword: Keyword, stmt: &Statement, globals: &mut Globals, cx: &mut Context) {
     let global = &mut globals.global;
-    if mail::setting(stmt, &mut global.mail, diags)
-        || globals.fifos.setting(stmt, diags)
-        || settings::setting(stmt, global, diags)
-    {
-        return;
-    }
-    match &*stmt.keyword().bytes {
-        b"router_id" => {
+    match keyword {
+        Keyword::Anywhere(keyword) => settings::anywhere(keyword, stmt, global, cx),
+        Keyword::Daemon(keyword) => settings::daemon(keyword, stmt, global, cx),
+        Keyword::Defaults(keyword) => default(keyword, stmt, globals, cx),
+        Keyword::Dumps(keyword) => settings::dumps(keyword, stmt, &mut global.dump, cx),
+        Keyword::Fast(keyword) => fast::setting(keyword, stmt, &mut globals.fast, cx),
+        Keyword::Fifo(keyword) => globals.fifos.setting(keyword, stmt, cx),
+        Keyword::Garp(keyword) => garp::setting(keyword, stmt, &mut globals.garp, cx),
+        Keyword::GarpPause(keyword) => garp::pause(keyword, stmt, &mut globals.garp, cx),
+        Keyword::Mail(keyword) => mail::setting(keyword, stmt, &mut global.mail, cx),
+        Keyword::Nftables(keyword) => settings::nftables(keyword, stmt, &mut global.firewall, cx),
+        Keyword::Process(keyword) => settings::process(keyword, stmt, &mut global.process, cx),
+        Keyword::EnableScriptSecurity => {
+            value::flag(stmt, cx);
+            global.script_security = true;
+        }
+        Keyword::FastKey => fast::key(stmt, &mut globals.fast, cx),
+        Keyword::FastLease => fast::lease(stmt, &mut globals.fast, cx),
+        Keyword::MaxAutoPriority => max_auto_priority(stmt, cx),
+        Keyword::Metrics => global.metrics = settings::metrics(stmt, cx).or(global.metrics),
+        // The reader has done it.
+        Keyword::RandomSeed => {}
+        Keyword::RouterId => {
             // keepalived ignores the line and runs.
             if stmt.args().is_empty() {
                 let span = stmt.keyword().span;
-                diags.push(Diagnostic::warning(codes::MISSING_PARAMETER, span, "router_id lacks its name"));
-            } else if let Some(word) = value::one(stmt, diags) {
+                cx.push(Diagnostic::warning(codes::MISSING_PARAMETER, span, "router_id lacks its name"));
+            } else if let Some(word) = value::one(stmt, cx) {
                 global.router_id = Some(word.text().into_owned());
             }
         }
-        b"script_user" => global.script_user = script_user(stmt, diags).or(global.script_user.take()),
-        b"enable_script_security" => {
-            value::flag(stmt, diags);
-            global.script_security = true;
+        Keyword::ScriptUser => global.script_user = script_user(stmt, cx).or(global.script_user.take()),
+        Keyword::StartupScript => globals.startup.script(stmt, cx),
+        Keyword::StartupScriptTimeout => globals.startup.timeout(stmt, cx),
+        Keyword::ShutdownScript => globals.shutdown.script(stmt, cx),
+        Keyword::ShutdownScriptTimeout => globals.shutdown.timeout(stmt, cx),
+    }
+}
+
+/// What instances have where they say nothing of their own.
+fn default(keyword: Defaults, stmt: &Statement, globals: &mut Globals, cx: &mut Context) {
+    let notify = &mut globals.notify;
+    match keyword {
+        Defaults::VrrpVersion => globals.version = version(stmt, cx).or(globals.version),
+        Defaults::VrrpLowerPrioNoAdvert => {
+            globals.lower_prio_no_advert = value::boolean(stmt, cx).or(globals.lower_prio_no_advert);
         }
-        b"vrrp_version" => globals.version = version(stmt, diags).or(globals.version),
-        b"vrrp_lower_prio_no_advert" => {
-            globals.lower_prio_no_advert = value::boolean(stmt, diags).or(globals.lower_prio_no_advert);
-        }
-        b"vrrp_higher_prio_send_advert" => {
+        Defaults::VrrpHigherPrioSendAdvert => {
             globals.higher_prio_send_advert =
-                value::boolean(stmt, diags).unwrap_or(globals.higher_prio_send_advert);
+                value::boolean(stmt, cx).unwrap_or(globals.higher_prio_send_advert);
         }
-        b"vrrp_down_timer_adverts" => {
-            if let Some(word) = value::one(stmt, diags) {
-                globals.down_timer_adverts =
-                    value::small(word, "down_timer_adverts", 1..=100, "ignored", diags);
-            }
+        Defaults::VrrpDownTimerAdverts => {
+            let Some(word) = value::one(stmt, cx) else { return };
+            globals.down_timer_adverts = value::small(word, "down_timer_adverts", 1..=100, "ignored", cx);
         }
-        b"vrrp_check_unicast_src" => {
-            value::flag(stmt, diags);
+        Defaults::VrrpCheckUnicastSrc => {
+            value::flag(stmt, cx);
             globals.check_unicast_src = true;
         }
-        b"vrrp_strict" => {
-            value::flag(stmt, diags);
+        Defaults::VrrpStrict => {
+            value::flag(stmt, cx);
             globals.strict = Some(stmt.keyword().span);
         }
-        b"vrrp_skip_check_adv_addr" => {
-            globals.skip_check_adv_addr = value::boolean(stmt, diags).unwrap_or(true);
+        Defaults::VrrpSkipCheckAdvAddr => {
+            globals.skip_check_adv_addr = value::boolean(stmt, cx).unwrap_or(true);
         }
-        b"vrrp_owner_ignore_adverts" => {
-            globals.owner_ignore_adverts = value::boolean(stmt, diags).unwrap_or(false);
+        Defaults::VrrpOwnerIgnoreAdverts => {
+            globals.owner_ignore_adverts = value::boolean(stmt, cx).unwrap_or(false);
         }
-        b"vrrp_garp_extra_if" => {
-            globals.garp_extra = garp::extra(stmt, diags).unwrap_or(globals.garp_extra);
+        Defaults::VrrpGarpExtraIf => {
+            globals.garp_extra = garp::extra(stmt, cx).unwrap_or(globals.garp_extra);
         }
-        b"vrrp_notify_priority_changes" => {
-            globals.notify.priority_changes =
-                value::boolean(stmt, diags).unwrap_or(globals.notify.priority_changes);
-        }
-        b"smtp_alert" => {
-            globals.notify.smtp_alert = value::boolean(stmt, diags).or(globals.notify.smtp_alert);
-        }
-        b"smtp_alert_vrrp" => {
-            globals.notify.smtp_alert_vrrp = value::boolean(stmt, diags).or(globals.notify.smtp_alert_vrrp);
-        }
-        b"startup_script" => globals.startup.script(stmt, diags),
-        b"startup_script_timeout" => globals.startup.timeout(stmt, diags),
-        b"shutdown_script" => globals.shutdown.script(stmt, diags),
-        b"shutdown_script_timeout" => globals.shutdown.timeout(stmt, diags),
-        b"reload_time_file" => global.reload.time_file = notify::path(stmt, diags),
-        b"vrrp_mcast_group4" => globals.group4 = other_group(stmt, diags),
-        b"vrrp_mcast_group6" => globals.group6 = other_group(stmt, diags),
-        b"xdp_mode" => global.xdp_mode = xdp_mode(stmt, diags).unwrap_or(global.xdp_mode),
-        word if word.starts_with(b"fast_") => fast::setting(stmt, &mut globals.fast, diags),
-        b"max_auto_priority" => max_auto_priority(stmt, diags),
-        // The reader has done it.
-        b"include_check" => {}
-        b"vrrp_min_garp" => {
-            if value::boolean(stmt, diags) == Some(true) {
+        Defaults::VrrpMinGarp => {
+            if value::boolean(stmt, cx) == Some(true) {
                 globals.garp.repeat = Some(1);
                 globals.garp.delay = Some(Duration::ZERO);
             }
         }
-        _ => garp::setting(stmt, "vrrp_", &mut globals.garp, diags),
+        Defaults::VrrpNotifyPriorityChanges => {
+            notify.priority_changes = value::boolean(stmt, cx).unwrap_or(notify.priority_changes);
+        }
+        Defaults::SmtpAlert => notify.smtp_alert = value::boolean(stmt, cx).or(notify.smtp_alert),
+        Defaults::SmtpAlertVrrp => {
+            notify.smtp_alert_vrrp = value::boolean(stmt, cx).or(notify.smtp_alert_vrrp);
+        }
+        Defaults::VrrpMcastGroup4 => globals.group4 = other_group(stmt, cx),
+        Defaults::VrrpMcastGroup6 => globals.group6 = other_group(stmt, cx),
+        Defaults::XdpMode => {
+            globals.global.xdp_mode = xdp_mode(stmt, cx).unwrap_or(globals.global.xdp_mode);
+        }
     }
 }
 
 /// `USER [GROUP]`.
-pub(super) fn script_user(stmt: &Statement, diags: &mut Diagnostics) -> Option<ScriptUser> {
-    value::no_block(stmt, diags);
+pub(super) fn script_user(stmt: &Statement, cx: &mut Context) -> Option<ScriptUser> {
+    value::no_block(stmt, cx);
     let Some(user) = stmt.args().first() else {
-        value::missing(stmt, diags);
+        value::missing(stmt, cx);
         return None;
     };
-    value::extra(stmt, 2, diags);
+    value::extra(stmt, 2, cx);
     let group = stmt.args().get(1).map(|word| word.text().into_owned());
     Some(ScriptUser { user: user.text().into_owned(), group })
 }
 
 /// The place of a multicast group that is not VRRP's own; `None` where it is.
-pub(super) fn other_group(stmt: &Statement, diags: &mut Diagnostics) -> Option<Span> {
-    let word = value::one(stmt, diags)?;
-    let group = value::host(word, "the standard group is used", diags)?;
+pub(super) fn other_group(stmt: &Statement, cx: &mut Context) -> Option<Span> {
+    let word = value::one(stmt, cx)?;
+    let group = value::host(word, "the standard group is used", cx)?;
     let standard = group == IpAddr::from(MULTICAST_V4) || group == IpAddr::from(MULTICAST_V6);
     (!standard).then_some(word.span)
 }
 
 /// `2` or `3`.
-pub(super) fn version(stmt: &Statement, diags: &mut Diagnostics) -> Option<Version> {
-    let word = value::one(stmt, diags)?;
-    match value::number(word, "version", 2..=3, "ignored", diags)? {
+pub(super) fn version(stmt: &Statement, cx: &mut Context) -> Option<Version> {
+    let word = value::one(stmt, cx)?;
+    match value::number(word, "version", 2..=3, "ignored", cx)? {
         2 => Some(Version::V2),
         _ => Some(Version::V3),
     }
 }
 
 /// `auto|native|generic|tc|off`.
-pub(super) fn xdp_mode(stmt: &Statement, diags: &mut Diagnostics) -> Option<XdpMode> {
-    let word = value::one(stmt, diags)?;
+pub(super) fn xdp_mode(stmt: &Statement, cx: &mut Context) -> Option<XdpMode> {
+    let word = value::one(stmt, cx)?;
     Some(match &*word.bytes {
         b"auto" => XdpMode::Auto,
         b"native" => XdpMode::Native,
@@ -191,27 +201,27 @@ pub(super) fn xdp_mode(stmt: &Statement, diags: &mut Diagnostics) -> Option<XdpM
         b"tc" => XdpMode::Tc,
         b"off" => XdpMode::Off,
         _ => {
-            value::bad_word(word, &["auto", "native", "generic", "tc", "off"], "xdp_mode is ignored", diags);
+            value::bad_word(word, &["auto", "native", "generic", "tc", "off"], "xdp_mode is ignored", cx);
             return None;
         }
     })
 }
 
-fn max_auto_priority(stmt: &Statement, diags: &mut Diagnostics) {
-    value::no_block(stmt, diags);
-    value::extra(stmt, 1, diags);
+fn max_auto_priority(stmt: &Statement, cx: &mut Context) {
+    value::no_block(stmt, cx);
+    value::extra(stmt, 1, cx);
     if let Some(word) = stmt.args().first()
-        && value::number(word, "max_auto_priority", -1..=99, "ignored", diags).is_none()
+        && value::number(word, "max_auto_priority", -1..=99, "ignored", cx).is_none()
     {
         return;
     }
-    diags.push(
+    cx.push(
         Diagnostic::note(
             codes::NOT_NEEDED,
             stmt.keyword().span,
             "max_auto_priority does not bound VRRP priorities",
         )
-        .cause("it limits keepalived's real-time scheduling priority, which xvrrp does not need")
+        .label("it limits keepalived's real-time scheduling priority, which xvrrp does not need")
         .help("to bound what trackers do, give them smaller weights"),
     );
 }

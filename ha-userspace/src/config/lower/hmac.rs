@@ -8,13 +8,14 @@ use std::path::Path;
 use ha_common::packet::hmac::{AntiReplay, Key, MAX_KEY, MIN_KEY, Mode, Numbered};
 use ha_common::types::Centis;
 
+use super::context::Context;
 use super::draft::Placed;
-use super::keyword::{self, Action};
+use super::keyword;
 use super::value;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
 use crate::config::files;
-use crate::config::keywords::Context;
+use crate::config::keywords::AuthHmac as Keyword;
 use crate::config::lexer::Word;
 use crate::config::model::{Hmac, HmacSetting};
 use crate::config::source::Span;
@@ -39,9 +40,9 @@ pub(super) struct HmacDraft {
 }
 
 /// Read a block. A second one adds to the first, as in keepalived.
-pub(super) fn block(stmt: &Statement, draft: &mut Option<HmacDraft>, diags: &mut Diagnostics) {
-    value::extra(stmt, 0, diags);
-    let Some(statements) = value::block(stmt, diags) else { return };
+pub(super) fn block(stmt: &Statement, draft: &mut Option<HmacDraft>, cx: &mut Context) {
+    value::extra(stmt, 0, cx);
+    let Some(statements) = value::block(stmt, cx) else { return };
     let draft = draft.get_or_insert_with(|| HmacDraft {
         at: stmt.keyword().span,
         keys: Vec::new(),
@@ -52,68 +53,69 @@ pub(super) fn block(stmt: &Statement, draft: &mut Option<HmacDraft>, diags: &mut
         mode: None,
     });
     for stmt in statements {
-        if keyword::check(Context::AuthHmac, stmt, diags) == Action::Lower {
-            line(stmt, draft, diags);
+        if let Some(keyword) = keyword::known(stmt, cx) {
+            line(keyword, stmt, draft, cx);
         }
     }
 }
 
-fn line(stmt: &Statement, draft: &mut HmacDraft, diags: &mut Diagnostics) {
-    if stmt.keyword().is("key") {
-        return key(stmt, draft, diags);
-    }
-    let Some(word) = value::one(stmt, diags) else { return };
-    match &*stmt.keyword().bytes {
-        b"active_key" => {
-            let id = value::small(word, "active_key", 1..=255, "ignored", diags);
+fn line(keyword: Keyword, stmt: &Statement, draft: &mut HmacDraft, cx: &mut Context) {
+    match keyword {
+        Keyword::Key => key(stmt, draft, cx),
+        Keyword::ActiveKey => {
+            let Some(word) = value::one(stmt, cx) else { return };
+            let id = value::small(word, "active_key", 1..=255, "ignored", cx);
             draft.active = id.map(|id| (id, word.span)).or(draft.active);
         }
-        b"anti_replay" => match &*word.bytes {
-            b"time" => draft.monotonic = false,
-            b"monotonic" => draft.monotonic = true,
-            _ => value::bad_word(word, &["time", "monotonic"], "time is used", diags),
-        },
-        b"time_window" => {
-            let window = value::small(word, "time_window", 1..=300, "the default is used", diags);
+        Keyword::AntiReplay => {
+            let Some(word) = value::one(stmt, cx) else { return };
+            match &*word.bytes {
+                b"time" => draft.monotonic = false,
+                b"monotonic" => draft.monotonic = true,
+                _ => value::bad_word(word, &["time", "monotonic"], "time is used", cx),
+            }
+        }
+        Keyword::TimeWindow => {
+            let Some(word) = value::one(stmt, cx) else { return };
+            let window = value::small(word, "time_window", 1..=300, "the default is used", cx);
             draft.window = window.map(|window| (window, word.span)).or(draft.window);
         }
-        b"mode" => {
+        Keyword::Mode => {
+            let Some(word) = value::one(stmt, cx) else { return };
             let modes = [Mode::Enforce, Mode::Permissive, Mode::ReceiveOnly];
             match modes.into_iter().find(|mode| mode.word().as_bytes() == &*word.bytes) {
                 Some(mode) => draft.mode = Some((mode, word.span)),
-                None => value::bad_word(word, &modes.map(Mode::word), "enforce is used", diags),
+                None => value::bad_word(word, &modes.map(Mode::word), "enforce is used", cx),
             }
         }
-        _ => {}
     }
 }
 
 /// `key NUMBER hex:… | file:PATH | TEXT`.
-fn key(stmt: &Statement, draft: &mut HmacDraft, diags: &mut Diagnostics) {
-    value::no_block(stmt, diags);
-    let [number, word, ..] = stmt.args() else { return value::missing(stmt, diags) };
-    value::extra(stmt, 2, diags);
-    let Some(id) = value::small::<u8>(number, "the key's number", 1..=255, "the key is ignored", diags)
-    else {
+fn key(stmt: &Statement, draft: &mut HmacDraft, cx: &mut Context) {
+    value::no_block(stmt, cx);
+    let [number, word, ..] = stmt.args() else { return value::missing(stmt, cx) };
+    value::extra(stmt, 2, cx);
+    let Some(id) = value::small::<u8>(number, "the key's number", 1..=255, "the key is ignored", cx) else {
         return;
     };
     if let Some((_, first)) = draft.keys.iter().find(|((other, _), _)| *other == id) {
         let message = format!("key {id} stands twice");
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::HMAC_UNUSABLE, number.span, message)
-                .cause("the first one counts")
+                .label("the first one counts")
                 .related(*first, "the first one stands at")
                 .help("give every key a number of its own"),
         );
         return;
     }
-    match read(word, diags) {
+    match read(word, cx) {
         Ok(key) => draft.keys.push(((id, key), number.span)),
         Err(why) => {
             draft.bad.push(id);
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::HMAC_UNUSABLE, word.span, format!("key {id} cannot be used"))
-                    .cause(why)
+                    .label(why)
                     .help(format!(
                         "write {MIN_KEY} to {MAX_KEY} bytes, such as hex: with what `openssl rand -hex 32` prints, or \
                          file: with the path of a file that holds them"
@@ -123,7 +125,7 @@ fn key(stmt: &Statement, draft: &mut HmacDraft, diags: &mut Diagnostics) {
     }
 }
 
-fn read(word: &Word, diags: &mut Diagnostics) -> Result<Key, String> {
+fn read(word: &Word, cx: &mut Context) -> Result<Key, String> {
     let Some(path) = word.bytes.strip_prefix(b"file:") else { return parse(&word.bytes) };
     let path = String::from_utf8_lossy(path).into_owned();
     if path.is_empty() || path.contains('\0') {
@@ -132,9 +134,9 @@ fn read(word: &Word, diags: &mut Diagnostics) -> Result<Key, String> {
     let (bytes, exposed) = files::read_secret(Path::new(&path), MAX_KEY_FILE)
         .map_err(|error| format!("the key file {path} cannot be read: {error}"))?;
     if let Some(exposed) = exposed {
-        diags.push(
+        cx.push(
             Diagnostic::warning(codes::KEY_FILE_OPEN, word.span, format!("the key file {path} {exposed}"))
-                .cause("it is used all the same, as by keepalived")
+                .label("it is used all the same, as by keepalived")
                 .help(format!("run: chown root: {path} && chmod 600 {path}")),
         );
     }
@@ -169,7 +171,7 @@ pub(super) fn finish(
     interval: Centis,
     strict: Option<Span>,
     name: &str,
-    diags: &mut Diagnostics,
+    cx: &mut Context,
 ) -> HmacSetting {
     let Some(draft) = draft else { return HmacSetting::Off };
     let keys: Vec<Numbered> = draft.keys.iter().map(|(key, _)| *key).collect();
@@ -180,9 +182,9 @@ pub(super) fn finish(
             Some((id, at)) if draft.bad.contains(&id) => (at, format!("active_key {id} cannot be used")),
             Some((id, at)) => (at, format!("there is no key {id} for active_key")),
         };
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::HMAC_UNUSABLE, at, message)
-                .cause(format!("instance `{name}` runs without authentication, as in keepalived"))
+                .label(format!("instance `{name}` runs without authentication, as in keepalived"))
                 .help("write a line key NUMBER VALUE, and the same number behind active_key"),
         );
         return HmacSetting::Unusable;
@@ -191,16 +193,16 @@ pub(super) fn finish(
         && let Some((_, at)) = draft.window
     {
         let message = "time_window means nothing with anti_replay monotonic";
-        diags.push(Diagnostic::note(codes::NOT_NEEDED, at, message).cause("no clock is looked at"));
+        cx.push(Diagnostic::note(codes::NOT_NEEDED, at, message).label("no clock is looked at"));
     }
     let mut mode = draft.mode.map(|(mode, _)| mode).unwrap_or_default();
     if let Some(strict) = strict
         && let Some((_, at)) = draft.mode.filter(|_| mode != Mode::Enforce)
     {
         let message = format!("mode {} is reset to enforce by strict mode", mode.word());
-        diags.push(
+        cx.push(
             Diagnostic::warning(codes::STRICT_RESETS, at, message)
-                .cause("adverts without a trailer are dropped")
+                .label("adverts without a trailer are dropped")
                 .related(strict, "strict mode is set at"),
         );
         mode = Mode::Enforce;

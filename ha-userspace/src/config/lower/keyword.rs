@@ -1,50 +1,44 @@
-//! What to do with a statement before its parameters are looked at.
+//! Keywords are looked up before their parameters are.
 
+use super::context::Context;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::{self, Context, Status};
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::{self, Block, Keywords, Status};
 use crate::config::lookalike;
-use crate::config::pending;
 use crate::config::tree::Statement;
 
-/// What to do with a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    /// Read its parameters.
-    Lower,
-    /// It was reported; go on with the next.
-    Skip,
-}
-
-/// Look the keyword up and report what is not implemented, misplaced or unknown.
-pub(super) fn check(context: Context, stmt: &Statement, diags: &mut Diagnostics) -> Action {
+/// What a statement's keyword says, where it is one to lower. Any other has been reported, and so has one that is
+/// understood and does nothing.
+pub(super) fn known<Set: Keywords>(stmt: &Statement, cx: &mut Context) -> Option<Set> {
     let keyword = stmt.keyword();
     let text = keyword.text();
-    match keywords::status(context, &keyword.bytes) {
-        Some(Status::Implemented) => {
-            pending::keyword(context, stmt, diags);
-            return Action::Lower;
+    match keywords::status(Set::BLOCK, &keyword.bytes) {
+        Some(Status::Implemented(_)) => return Set::parse(&text),
+        Some(Status::NotYet(_, label)) => {
+            let message = format!("`{text}` is understood, but this build does not do it");
+            cx.push(Diagnostic::warning(codes::NOT_IMPLEMENTED, stmt.span(), message).label(label));
+            return Set::parse(&text);
         }
         Some(Status::NoEffect(why)) => {
             let message = format!("`{text}` has no effect");
-            diags.push(Diagnostic::note(codes::NOT_NEEDED, stmt.span(), message).cause(why));
+            cx.push(Diagnostic::note(codes::NOT_NEEDED, stmt.span(), message).label(why));
         }
         Some(Status::Lvs) => {
-            if diags.first_lvs() {
+            if cx.diags.first_lvs() {
                 let message = format!("`{text}` is load balancing (LVS), which xvrrp does not do");
-                diags.push(
+                cx.push(
                     Diagnostic::warning(codes::LVS, stmt.span(), message)
-                        .cause("this block and its like are skipped; the rest of the file works")
+                        .label("this block and its like are skipped; the rest of the file works")
                         .help("leave it to `keepalived --check` beside xvrrp, or to ipvsadm"),
                 );
             }
         }
-        None => unknown(context, stmt, diags),
+        None => unknown(Set::BLOCK, stmt, cx),
     }
-    Action::Skip
+    None
 }
 
-fn unknown(context: Context, stmt: &Statement, diags: &mut Diagnostics) {
+fn unknown(block: Block, stmt: &Statement, cx: &mut Context) {
     let keyword = stmt.keyword();
     let text = keyword.text();
     let shown: String = text.chars().take(60).collect();
@@ -52,28 +46,24 @@ fn unknown(context: Context, stmt: &Statement, diags: &mut Diagnostics) {
     let homes = keywords::homes(&keyword.bytes);
     if !homes.is_empty() {
         let names: Vec<_> = homes.iter().map(|home| home.name()).collect();
-        let message = format!("`{shown}` does not belong in {}", context.name());
-        let near = if diags.is_full() { None } else { keywords::nearest(context, &text) };
+        let message = format!("`{shown}` does not belong in {}", block.name());
+        let near = if cx.is_full() { None } else { keywords::nearest(block, &text) };
         let help = if let Some(near) = near {
             format!("did you mean `{near}`?")
-        } else if homes.contains(&Context::Top) {
+        } else if homes.contains(&Block::Top) {
             "a `}` is missing above this line, or one is left over".to_owned()
         } else {
             format!("move it into {}", names.join(" or "))
         };
-        diags.push(
-            Diagnostic::warning(codes::MISPLACED_KEYWORD, keyword.span, message).cause(what).help(help),
-        );
+        cx.push(Diagnostic::warning(codes::MISPLACED_KEYWORD, keyword.span, message).label(what).help(help));
         return;
     }
-    let near = if diags.is_full() { None } else { keywords::nearest(context, &text) };
+    let near = if cx.is_full() { None } else { keywords::nearest(block, &text) };
     let odd = lookalike::first(&keyword.bytes).and_then(|(_, character)| lookalike::name(character));
     let help = match (odd, near) {
         (Some(odd), _) => Some(format!("there is a {odd} in it")),
         (None, near) => near.map(|near| format!("did you mean `{near}`?")),
     };
     let message = format!("unknown keyword `{shown}`");
-    diags.push(
-        Diagnostic::warning(codes::UNKNOWN_KEYWORD, keyword.span, message).cause(what).maybe_help(help),
-    );
+    cx.push(Diagnostic::warning(codes::UNKNOWN_KEYWORD, keyword.span, message).label(what).maybe_help(help));
 }

@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use ha_common::types::{Family, Vrid};
 
+use super::context::Context;
 use super::value;
 use super::words;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::Link as Keyword;
 use crate::config::lexer::Word;
 use crate::config::model::{Ipvlan, IpvlanMode, VirtualLink, Vmac};
 use crate::config::source::Span;
@@ -34,36 +36,34 @@ enum Mac {
     Six([u8; 6]),
 }
 
-/// Read one keyword; false where it is another's.
-pub(super) fn setting(stmt: &Statement, draft: &mut LinkDraft, diags: &mut Diagnostics) -> bool {
-    match &*stmt.keyword().bytes {
-        b"use_vmac" => draft.vmac = Some((vmac(stmt, diags), stmt.span())),
-        b"use_ipvlan" => draft.ipvlan = Some((ipvlan(stmt, diags), stmt.span())),
-        b"use_vmac_addr" => {
-            value::flag(stmt, diags);
+/// Read one keyword.
+pub(super) fn setting(keyword: Keyword, stmt: &Statement, draft: &mut LinkDraft, cx: &mut Context) {
+    match keyword {
+        Keyword::UseVmac => draft.vmac = Some((vmac(stmt, cx), stmt.span())),
+        Keyword::UseIpvlan => draft.ipvlan = Some((ipvlan(stmt, cx), stmt.span())),
+        Keyword::UseVmacAddr => {
+            value::flag(stmt, cx);
             draft.addresses = Some(stmt.keyword().span);
         }
-        b"vmac_xmit_base" => {
-            value::flag(stmt, diags);
+        Keyword::VmacXmitBase => {
+            value::flag(stmt, cx);
             draft.xmit_base = Some(stmt.keyword().span);
         }
-        _ => return false,
     }
-    true
 }
 
-fn vmac(stmt: &Statement, diags: &mut Diagnostics) -> VmacDraft {
-    value::no_block(stmt, diags);
-    value::extra(stmt, 2, diags);
+fn vmac(stmt: &Statement, cx: &mut Context) -> VmacDraft {
+    value::no_block(stmt, cx);
+    value::extra(stmt, 2, cx);
     let mut draft = VmacDraft::default();
     for word in stmt.args().iter().take(2) {
         if let Some(mac) = mac(word) {
             let (Mac::Five([a, b, c, d, e]) | Mac::Six([a, b, c, d, e, _])) = mac;
             if matches!([a, b, c, d, e], [0, 0, 0x5e, 0, 1 | 2]) {
                 let message = format!("`{}` is a virtual router's own address", word.text());
-                diags.push(
+                cx.push(
                     Diagnostic::warning(codes::LINK_CONFLICT, word.span, message)
-                        .cause("the one that belongs to virtual_router_id is used")
+                        .label("the one that belongs to virtual_router_id is used")
                         .help("leave it out, or write an address of your own such as 02:00:00:00:01"),
                 );
             } else {
@@ -71,13 +71,13 @@ fn vmac(stmt: &Statement, diags: &mut Diagnostics) -> VmacDraft {
             }
         } else if word.bytes.iter().filter(|byte| **byte == b':').count() >= 4 {
             let message = format!("`{}` is not a MAC address", word.text());
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::BAD_ADDRESS, word.span, message)
-                    .cause("the virtual router's own is used")
+                    .label("the virtual router's own is used")
                     .help("write a unicast address of five or six octets, such as 02:00:5e:00:01"),
             );
         } else {
-            draft.name = value::interface(word, diags).or(draft.name);
+            draft.name = value::interface(word, cx).or(draft.name);
         }
     }
     draft
@@ -105,9 +105,9 @@ fn mac(word: &Word) -> Option<Mac> {
     }
 }
 
-fn ipvlan(stmt: &Statement, diags: &mut Diagnostics) -> Ipvlan {
-    value::no_block(stmt, diags);
-    value::extra(stmt, 3, diags);
+fn ipvlan(stmt: &Statement, cx: &mut Context) -> Ipvlan {
+    value::no_block(stmt, cx);
+    value::extra(stmt, 3, cx);
     let mut link = Ipvlan { name: None, address: None, mode: IpvlanMode::Bridge };
     for word in stmt.args().iter().take(3) {
         match &*word.bytes {
@@ -119,10 +119,10 @@ fn ipvlan(stmt: &Statement, diags: &mut Diagnostics) -> Ipvlan {
                 // A name may have points, but is no address.
                 let address = text.split('/').next().unwrap_or_default().parse::<IpAddr>().is_ok();
                 if address || text.contains('/') {
-                    let prefix = words::prefix(word, None, diags);
+                    let prefix = words::prefix(word, None, cx);
                     link.address = prefix.map(|prefix| (prefix.address, prefix.length));
                 } else {
-                    link.name = value::interface(word, diags).or(link.name);
+                    link.name = value::interface(word, cx).or(link.name);
                 }
             }
         }
@@ -143,59 +143,60 @@ impl LinkDraft {
         vrid: Vrid,
         unicast: bool,
         name: &str,
-        diags: &mut Diagnostics,
+        cx: &mut Context,
     ) -> Result<Option<VirtualLink>, ()> {
         if let (Some((_, first)), Some((_, span))) = (&self.vmac, &self.ipvlan) {
             let message = format!("instance `{name}` has both use_vmac and use_ipvlan");
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::LINK_CONFLICT, *span, message)
-                    .cause("use_ipvlan is ignored")
+                    .label("use_ipvlan is ignored")
                     .related(*first, "use_vmac stands at"),
             );
         }
         if let Some((draft, span)) = self.vmac {
-            let xmit_base = self.xmit_base.is_some();
-            if unicast && !xmit_base {
-                diags.push(
-                    Diagnostic::warning(
-                        codes::LINK_CONFLICT,
-                        span,
-                        "use_vmac with unicast peers sends from the base interface",
-                    )
-                    .cause("vmac_xmit_base is set, as keepalived wants it")
-                    .help("write vmac_xmit_base"),
-                );
-            }
             let mac = match draft.mac {
                 None => rfc(family, vrid),
                 Some(Mac::Six(mac)) => mac,
                 Some(Mac::Five([a, b, c, d, e])) => [a, b, c, d, e, vrid.get()],
             };
-            let xmit_base = xmit_base || unicast;
-            return Ok(Some(VirtualLink::Vmac(Vmac { name: draft.name, mac, xmit_base })));
+            let asked = self.xmit_base.is_some();
+            if unicast && !asked {
+                from_base(span, cx);
+            }
+            return Ok(Some(VirtualLink::Vmac(Vmac { name: draft.name, mac, xmit_base: asked || unicast })));
         }
         if let Some(span) = self.xmit_base {
             let message = "vmac_xmit_base without use_vmac";
-            diags.push(Diagnostic::warning(codes::NOT_NEEDED, span, message).cause("ignored"));
+            cx.push(Diagnostic::warning(codes::NOT_NEEDED, span, message).label("ignored"));
         }
         let Some((link, span)) = self.ipvlan else { return Ok(None) };
         let of_family = |address: IpAddr| address.is_ipv4() == (family == Family::V4);
         if let Some((address, _)) = link.address.filter(|(address, _)| !of_family(*address)) {
             let message = format!("{address} is of another family than the instance");
-            diags.push(
-                Diagnostic::error(codes::BAD_ADDRESS, span, message).cause(format!("`{name}` does not run")),
+            cx.push(
+                Diagnostic::error(codes::BAD_ADDRESS, span, message).label(format!("`{name}` does not run")),
             );
             return Err(());
         }
         if family == Family::V4 && link.address.is_none() {
             let message = "use_ipvlan needs an address for IPv4";
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::LINK_CONFLICT, span, message)
-                    .cause(format!("`{name}` does not run"))
+                    .label(format!("`{name}` does not run"))
                     .help("write use_ipvlan NAME ADDRESS/LENGTH, with an address that only this router has"),
             );
             return Err(());
         }
         Ok(Some(VirtualLink::Ipvlan(link)))
     }
+}
+
+/// Adverts to peers do not leave a virtual MAC interface.
+fn from_base(span: Span, cx: &mut Context) {
+    let message = "use_vmac with unicast peers sends from the base interface";
+    cx.push(
+        Diagnostic::warning(codes::LINK_CONFLICT, span, message)
+            .label("vmac_xmit_base is set, as keepalived wants it")
+            .help("write vmac_xmit_base"),
+    );
 }

@@ -112,7 +112,7 @@ impl List {
 }
 
 /// Looks names up.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Names {
     directories: Vec<PathBuf>,
     read: HashMap<List, HashMap<String, u32>>,

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value;
+use super::context::Context;
+use super::{command, value};
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::{self, Notify as Keyword};
 use crate::config::model::{Fifo, Fifos, Notify, NotifyScript, OnceScript, ScriptUser};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
@@ -29,45 +31,37 @@ pub(super) struct NotifyDefaults {
 }
 
 impl NotifyDraft {
-    /// Read one keyword; false where it is another's.
-    pub(super) fn setting(&mut self, stmt: &Statement, diags: &mut Diagnostics) -> bool {
+    /// Read one keyword.
+    pub(super) fn setting(&mut self, keyword: Keyword, stmt: &Statement, cx: &mut Context) {
         let notify = &mut self.notify;
-        let slot = match &*stmt.keyword().bytes {
-            b"notify_master" => &mut notify.master,
-            b"notify_backup" => &mut notify.backup,
-            b"notify_fault" => &mut notify.fault,
-            b"notify_stop" => &mut notify.stop,
-            b"notify_deleted" => {
+        let slot = match keyword {
+            Keyword::Master => &mut notify.master,
+            Keyword::Backup => &mut notify.backup,
+            Keyword::Fault => &mut notify.fault,
+            Keyword::Stop => &mut notify.stop,
+            Keyword::Deleted => {
                 notify.tells_deleted = true;
                 if stmt.args().is_empty() {
-                    value::no_block(stmt, diags);
-                    return true;
+                    return value::no_block(stmt, cx);
                 }
                 &mut notify.deleted
             }
-            b"notify_master_rx_lower_pri" => &mut notify.master_rx_lower_pri,
-            b"notify" => &mut notify.any,
-            b"notify_priority_changes" => {
-                self.priority_changes = value::boolean(stmt, diags).or(self.priority_changes);
-                return true;
+            Keyword::Any => &mut notify.any,
+            Keyword::PriorityChanges => {
+                self.priority_changes = value::boolean(stmt, cx).or(self.priority_changes);
+                return;
             }
-            b"smtp_alert" => {
-                self.smtp_alert = value::boolean(stmt, diags).or(self.smtp_alert);
-                return true;
+            Keyword::SmtpAlert => {
+                self.smtp_alert = value::boolean(stmt, cx).or(self.smtp_alert);
+                return;
             }
-            _ => return false,
         };
-        if slot.is_some() {
-            let message = format!("`{}` stands twice", stmt.keyword().text());
-            diags.push(
-                Diagnostic::warning(codes::REPEATED_KEYWORD, stmt.keyword().span, message)
-                    .cause("the first one counts, as in keepalived; this one is ignored"),
-            );
-        } else if let Some(script) = script(stmt, diags) {
-            self.scripts.push((script.clone(), stmt.span()));
-            *slot = Some(script);
-        }
-        true
+        self.scripts.extend(first(slot, stmt, cx));
+    }
+
+    /// `notify_master_rx_lower_pri`, which only an instance has.
+    pub(super) fn master_rx_lower_pri(&mut self, stmt: &Statement, cx: &mut Context) {
+        self.scripts.extend(first(&mut self.notify.master_rx_lower_pri, stmt, cx));
     }
 
     pub(super) fn finish(self, defaults: NotifyDefaults) -> Notify {
@@ -79,20 +73,39 @@ impl NotifyDraft {
     }
 }
 
+/// Put a script into its slot, unless one is there. It comes back with its line.
+fn first(
+    slot: &mut Option<NotifyScript>,
+    stmt: &Statement,
+    cx: &mut Context,
+) -> Option<(NotifyScript, Span)> {
+    if slot.is_some() {
+        let message = format!("`{}` stands twice", stmt.keyword().text());
+        cx.push(
+            Diagnostic::warning(codes::REPEATED_KEYWORD, stmt.keyword().span, message)
+                .label("the first one counts, as in keepalived; this one is ignored"),
+        );
+        return None;
+    }
+    let script = script(stmt, cx)?;
+    *slot = Some(script.clone());
+    Some((script, stmt.span()))
+}
+
 /// `KEYWORD COMMAND [USER [GROUP]]`. The command is one word, quoted where it has arguments.
-pub(super) fn script(stmt: &Statement, diags: &mut Diagnostics) -> Option<NotifyScript> {
-    value::no_block(stmt, diags);
+pub(super) fn script(stmt: &Statement, cx: &mut Context) -> Option<NotifyScript> {
+    value::no_block(stmt, cx);
     let Some(word) = stmt.args().first() else {
-        value::missing(stmt, diags);
+        value::missing(stmt, cx);
         return None;
     };
-    value::extra(stmt, 3, diags);
-    let Some((argv, _)) = super::script::command(stmt, diags)? else {
+    value::extra(stmt, 3, cx);
+    let Some((argv, _)) = command::read(stmt, cx)? else {
         let message = format!("`{}` names no program", stmt.keyword().text());
-        diags.push(Diagnostic::error(codes::SCRIPT_INCOMPLETE, word.span, message).cause("ignored"));
+        cx.push(Diagnostic::error(codes::SCRIPT_INCOMPLETE, word.span, message).label("ignored"));
         return None;
     };
-    Some(NotifyScript { argv, user: user(stmt), place: diags.sources.place(stmt.keyword().span) })
+    Some(NotifyScript { argv, user: user(stmt), place: cx.place(stmt.keyword().span) })
 }
 
 /// The second and third parameter.
@@ -117,20 +130,18 @@ struct OneFifo {
 }
 
 impl FifoDraft {
-    /// Read one keyword; false where it is another's.
-    pub(super) fn setting(&mut self, stmt: &Statement, diags: &mut Diagnostics) -> bool {
-        match &*stmt.keyword().bytes {
-            b"notify_fifo" => self.all.path(stmt, diags),
-            b"vrrp_notify_fifo" => self.vrrp.path(stmt, diags),
-            b"notify_fifo_script" => self.all.script(stmt, diags),
-            b"vrrp_notify_fifo_script" => self.vrrp.script(stmt, diags),
-            b"fifo_write_vrrp_states_on_reload" => {
-                value::flag(stmt, diags);
+    /// Read one keyword.
+    pub(super) fn setting(&mut self, keyword: keywords::Fifo, stmt: &Statement, cx: &mut Context) {
+        match keyword {
+            keywords::Fifo::NotifyFifo => self.all.path(stmt, cx),
+            keywords::Fifo::VrrpNotifyFifo => self.vrrp.path(stmt, cx),
+            keywords::Fifo::NotifyFifoScript => self.all.script(stmt, cx),
+            keywords::Fifo::VrrpNotifyFifoScript => self.vrrp.script(stmt, cx),
+            keywords::Fifo::FifoWriteVrrpStatesOnReload => {
+                value::flag(stmt, cx);
                 self.states_on_reload = true;
             }
-            _ => return false,
         }
-        true
     }
 
     /// The scripts with their lines.
@@ -138,54 +149,54 @@ impl FifoDraft {
         self.all.script.iter().chain(&self.vrrp.script)
     }
 
-    pub(super) fn finish(self, diags: &mut Diagnostics) -> Fifos {
+    pub(super) fn finish(self, cx: &mut Context) -> Fifos {
         if let (Some((all, first)), Some((vrrp, span))) = (&self.all.fifo, &self.vrrp.fifo)
             && all.path == vrrp.path
         {
             let message = format!("both FIFOs are {}", vrrp.path.display());
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::DUPLICATE_NAME, *span, message)
-                    .cause("vrrp_notify_fifo is ignored")
+                    .label("vrrp_notify_fifo is ignored")
                     .related(*first, "the other one stands at")
                     .help("give each FIFO its own path"),
             );
             let vrrp = OneFifo::default();
-            return Self { vrrp, ..self }.finish(diags);
+            return Self { vrrp, ..self }.finish(cx);
         }
         Fifos {
-            all: self.all.finish("notify_fifo", diags),
-            vrrp: self.vrrp.finish("vrrp_notify_fifo", diags),
+            all: self.all.finish("notify_fifo", cx),
+            vrrp: self.vrrp.finish("vrrp_notify_fifo", cx),
             states_on_reload: self.states_on_reload,
         }
     }
 }
 
 impl OneFifo {
-    fn path(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
-        value::no_block(stmt, diags);
-        let Some(word) = stmt.args().first() else { return value::missing(stmt, diags) };
-        value::extra(stmt, 3, diags);
-        let Some(path) = value::absolute(word, "nothing is written", diags) else { return };
+    fn path(&mut self, stmt: &Statement, cx: &mut Context) {
+        value::no_block(stmt, cx);
+        let Some(word) = stmt.args().first() else { return value::missing(stmt, cx) };
+        value::extra(stmt, 3, cx);
+        let Some(path) = value::absolute(word, "nothing is written", cx) else { return };
         if let Some((_, first)) = &self.fifo {
-            return value::repeated(&stmt.keyword().text(), stmt.keyword().span, *first, diags);
+            return value::repeated(&stmt.keyword().text(), stmt.keyword().span, *first, cx);
         }
-        let place = diags.sources.place(stmt.keyword().span);
+        let place = cx.place(stmt.keyword().span);
         self.fifo = Some((Fifo { path, user: user(stmt), script: None, place }, stmt.span()));
     }
 
-    fn script(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
-        if let Some(script) = script(stmt, diags) {
+    fn script(&mut self, stmt: &Statement, cx: &mut Context) {
+        if let Some(script) = script(stmt, cx) {
             self.script = Some((script, stmt.span()));
         }
     }
 
-    fn finish(self, keyword: &str, diags: &mut Diagnostics) -> Option<Fifo> {
+    fn finish(self, keyword: &str, cx: &mut Context) -> Option<Fifo> {
         let Some((fifo, _)) = self.fifo else {
             if let Some((_, span)) = self.script {
                 let message = format!("`{keyword}_script` without `{keyword}`");
-                diags.push(
+                cx.push(
                     Diagnostic::note(codes::NOT_NEEDED, span, message)
-                        .cause("the script is not run: there is no FIFO for it to read")
+                        .label("the script is not run: there is no FIFO for it to read")
                         .help(format!("add {keyword} with the path of a FIFO")),
                 );
             }
@@ -203,16 +214,16 @@ pub(super) struct OnceDraft {
 }
 
 impl OnceDraft {
-    pub(super) fn script(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
-        if let Some(script) = script(stmt, diags) {
+    pub(super) fn script(&mut self, stmt: &Statement, cx: &mut Context) {
+        if let Some(script) = script(stmt, cx) {
             self.script = Some((script, stmt.span()));
         }
     }
 
-    pub(super) fn timeout(&mut self, stmt: &Statement, diags: &mut Diagnostics) {
-        let Some(word) = value::one(stmt, diags) else { return };
+    pub(super) fn timeout(&mut self, stmt: &Statement, cx: &mut Context) {
+        let Some(word) = value::one(stmt, cx) else { return };
         let what = stmt.keyword().text();
-        let seconds: Option<u64> = value::small(word, &what, 1..=1000, "10 s is used", diags);
+        let seconds: Option<u64> = value::small(word, &what, 1..=1000, "10 s is used", cx);
         self.timeout = seconds.map(Duration::from_secs).or(self.timeout);
     }
 
@@ -228,7 +239,7 @@ impl OnceDraft {
 }
 
 /// A path parameter of a keyword that has exactly one.
-pub(super) fn path(stmt: &Statement, diags: &mut Diagnostics) -> Option<PathBuf> {
-    let word = value::one(stmt, diags)?;
-    value::absolute(word, "ignored", diags)
+pub(super) fn path(stmt: &Statement, cx: &mut Context) -> Option<PathBuf> {
+    let word = value::one(stmt, cx)?;
+    value::absolute(word, "ignored", cx)
 }

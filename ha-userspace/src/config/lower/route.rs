@@ -4,13 +4,15 @@ use std::net::IpAddr;
 
 use ha_common::types::Family;
 
+use super::context::Context;
 use super::encap;
-use super::names::{List, Names};
+use super::iproute::{KEEPALIVED, byte, named, other_protocol, realms, small};
+use super::names::List;
 use super::value;
 use super::words::{self, Words};
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords;
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::{self, Route as Keyword, RouteHop, Words as _};
 use crate::config::lexer::Word;
 use crate::config::model::{NextHop, Prefix, Route, RouteKind, RouteMetric, RouteMetrics};
 use crate::config::tree::Statement;
@@ -43,13 +45,8 @@ struct Draft {
 }
 
 /// Read one line; `None` where it says no usable route, which has been reported.
-pub(super) fn lower(
-    stmt: &Statement,
-    fixed: bool,
-    names: &mut Names,
-    diags: &mut Diagnostics,
-) -> Option<Route> {
-    value::no_block(stmt, diags);
+pub(super) fn lower(stmt: &Statement, fixed: bool, cx: &mut Context) -> Option<Route> {
+    value::no_block(stmt, cx);
     let mut words = Words::new(&stmt.words);
     let mut draft = Draft::default();
     // The family is needed for `default`, and may stand anywhere.
@@ -58,181 +55,160 @@ pub(super) fn lower(
         draft.v6 = Some(true);
     }
     while let Some(word) = words.next() {
-        if draft.option(word, &mut words, fixed, names, diags)? {
+        if draft.option(word, &mut words, fixed, cx)? {
             continue;
         }
-        let bad = draft.to.is_some() || words::prefix(word, draft.v6, &mut Diagnostics::default()).is_none();
+        let bad = draft.to.is_some() || !words::is_prefix(word);
         if bad {
-            words::unknown("route", word, keywords::ROUTE_OPTIONS, "the route is ignored", diags);
+            words::unknown("route", word, &keywords::ROUTE_OPTIONS, "the route is ignored", cx);
             return None;
         }
-        draft.to = Some((words::prefix(word, draft.v6, diags)?, word.is("default") || word.is("all")));
+        draft.to = Some((words::prefix(word, draft.v6, cx)?, word.is("default") || word.is("all")));
     }
-    draft.finish(stmt, diags)
+    draft.finish(stmt, cx)
 }
 
-fn kind(word: &Word) -> Option<RouteKind> {
-    Some(match &*word.bytes {
-        b"unicast" => RouteKind::Unicast,
-        b"local" => RouteKind::Local,
-        b"broadcast" | b"brd" => RouteKind::Broadcast,
-        b"anycast" => RouteKind::Anycast,
-        b"multicast" => RouteKind::Multicast,
-        b"blackhole" => RouteKind::Blackhole,
-        b"unreachable" => RouteKind::Unreachable,
-        b"prohibit" => RouteKind::Prohibit,
-        b"throw" => RouteKind::Throw,
-        b"nat" => RouteKind::Nat,
-        _ => return None,
-    })
+fn kind(word: keywords::RouteType) -> RouteKind {
+    use keywords::RouteType as Keyword;
+    match word {
+        Keyword::Unicast => RouteKind::Unicast,
+        Keyword::Local => RouteKind::Local,
+        Keyword::Broadcast | Keyword::Brd => RouteKind::Broadcast,
+        Keyword::Anycast => RouteKind::Anycast,
+        Keyword::Multicast => RouteKind::Multicast,
+        Keyword::Blackhole => RouteKind::Blackhole,
+        Keyword::Unreachable => RouteKind::Unreachable,
+        Keyword::Prohibit => RouteKind::Prohibit,
+        Keyword::Throw => RouteKind::Throw,
+        Keyword::Nat => RouteKind::Nat,
+    }
 }
 
-fn metric(word: &Word) -> Option<RouteMetric> {
-    Some(match &*word.bytes {
-        b"mtu" => RouteMetric::Mtu,
-        b"window" => RouteMetric::Window,
-        b"rtt" => RouteMetric::Rtt,
-        b"rttvar" => RouteMetric::RttVar,
-        b"ssthresh" => RouteMetric::Ssthresh,
-        b"cwnd" => RouteMetric::Cwnd,
-        b"advmss" => RouteMetric::Advmss,
-        b"reordering" => RouteMetric::Reordering,
-        b"hoplimit" => RouteMetric::Hoplimit,
-        b"initcwnd" => RouteMetric::Initcwnd,
-        b"rto_min" => RouteMetric::RtoMin,
-        b"initrwnd" => RouteMetric::Initrwnd,
-        b"quickack" => RouteMetric::Quickack,
-        b"fastopen_no_cookie" => RouteMetric::FastopenNoCookie,
-        _ => return None,
-    })
+fn metric(word: keywords::RouteMetric) -> RouteMetric {
+    use keywords::RouteMetric as Keyword;
+    match word {
+        Keyword::Mtu => RouteMetric::Mtu,
+        Keyword::Window => RouteMetric::Window,
+        Keyword::Rtt => RouteMetric::Rtt,
+        Keyword::RttVar => RouteMetric::RttVar,
+        Keyword::Ssthresh => RouteMetric::Ssthresh,
+        Keyword::Cwnd => RouteMetric::Cwnd,
+        Keyword::Advmss => RouteMetric::Advmss,
+        Keyword::Reordering => RouteMetric::Reordering,
+        Keyword::Hoplimit => RouteMetric::Hoplimit,
+        Keyword::Initcwnd => RouteMetric::Initcwnd,
+        Keyword::RtoMin => RouteMetric::RtoMin,
+        Keyword::Initrwnd => RouteMetric::Initrwnd,
+        Keyword::Quickack => RouteMetric::Quickack,
+        Keyword::FastopenNoCookie => RouteMetric::FastopenNoCookie,
+    }
 }
 
 impl Draft {
-    /// Read one option. `None` gives the route up, `Some(false)` says that the word is no option.
-    fn option(
-        &mut self,
-        word: &Word,
-        words: &mut Words<'_>,
-        fixed: bool,
-        names: &mut Names,
-        diags: &mut Diagnostics,
-    ) -> Option<bool> {
-        if self.to.is_none()
-            && let Some(kind) = kind(word)
-        {
-            self.kind = Some(kind);
-            return Some(true);
-        }
-        if let Some(metric) = metric(word) {
-            self.metric(metric, word, words, diags);
-            return Some(true);
-        }
-        match &*word.bytes {
-            b"inet" => self.v6 = Some(false),
-            b"inet6" => self.v6 = Some(true),
-            b"to" => {
-                if let Some(found) = words.peek().and_then(kind) {
-                    self.kind = Some(found);
-                    words.next();
-                }
-                let word = words.argument(word, diags)?;
-                self.to = Some((words::prefix(word, self.v6, diags)?, word.is("default") || word.is("all")));
+    /// Read one option. `None` gives the route up, `Some(false)` says that the word is no option here.
+    fn option(&mut self, word: &Word, words: &mut Words<'_>, fixed: bool, cx: &mut Context) -> Option<bool> {
+        let Some(option) = Keyword::parse(&word.text()) else { return Some(false) };
+        match option {
+            // Behind the destination it would be another one.
+            Keyword::RouteType(_) if self.to.is_some() => return Some(false),
+            Keyword::TrackGroup if !fixed => return Some(false),
+            Keyword::RouteType(found) => self.kind = Some(kind(found)),
+            Keyword::RouteMetric(found) => self.metric(metric(found), word, words, cx),
+            Keyword::RouteHop(option) => self.hop(option, word, words, cx)?,
+            Keyword::Inet => self.v6 = Some(false),
+            Keyword::Inet6 => self.v6 = Some(true),
+            Keyword::To => self.to = Some(self.destination(word, words, cx)?),
+            Keyword::From => {
+                self.from = Some(words::prefix(words.argument(word, cx)?, Some(true), cx)?);
             }
-            b"from" => self.from = Some(words::prefix(words.argument(word, diags)?, Some(true), diags)?),
-            b"src" => self.source = Some(address(words.argument(word, diags)?, diags)?),
-            b"table" => self.table = Some(named(List::Tables, word, words, names, diags)?),
-            b"vrf" => self.vrf = Some(value::interface(words.argument(word, diags)?, diags)?),
-            b"metric" | b"priority" | b"preference" => {
-                self.metric = Some(small(words.number(word, 0..=u64::from(u32::MAX), diags)?));
+            Keyword::Src => self.source = Some(address(words.argument(word, cx)?, cx)?),
+            Keyword::Table => self.table = Some(named(List::Tables, word, words, cx)?),
+            Keyword::Vrf => self.vrf = Some(value::interface(words.argument(word, cx)?, cx)?),
+            Keyword::Metric | Keyword::Priority | Keyword::Preference => {
+                self.metric = Some(small(words.number(word, 0..=u64::from(u32::MAX), cx)?));
             }
-            b"scope" => self.scope = Some(byte(named(List::Scopes, word, words, names, diags)?)),
-            b"protocol" => self.protocol = Some(byte(named(List::Protocols, word, words, names, diags)?)),
-            b"tos" | b"dsfield" => self.tos = byte(named(List::Dsfield, word, words, names, diags)?),
-            b"pref" => {
-                let word = words.argument(word, diags)?;
-                self.preference = match &*word.bytes {
-                    b"medium" => Some(0),
-                    b"high" => Some(1),
-                    b"low" => Some(3),
-                    _ => {
-                        value::bad_word(word, &["low", "medium", "high"], "the default is used", diags);
-                        None
-                    }
-                };
+            Keyword::Scope => self.scope = Some(byte(named(List::Scopes, word, words, cx)?)),
+            Keyword::Protocol => {
+                self.protocol = Some(byte(named(List::Protocols, word, words, cx)?));
             }
-            b"expires" => self.expires = Some(small(words.number(word, 0..=u64::from(u32::MAX), diags)?)),
-            b"ttl-propagate" => {
-                let word = words.argument(word, diags)?;
-                self.ttl_propagate = match &*word.bytes {
-                    b"enabled" => Some(true),
-                    b"disabled" => Some(false),
-                    _ => {
-                        value::bad_word(word, &["enabled", "disabled"], "ignored", diags);
-                        None
-                    }
-                };
+            Keyword::Tos | Keyword::Dsfield => {
+                self.tos = byte(named(List::Dsfield, word, words, cx)?);
             }
-            b"features" => {
-                if !words.take("ecn") {
-                    let message = "`features` knows only ecn";
-                    diags.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("ignored"));
-                    words.next();
-                } else {
-                    self.metrics.ecn = true;
-                }
+            Keyword::Pref => self.preference = preference(words.argument(word, cx)?, cx),
+            Keyword::Expires => {
+                self.expires = Some(small(words.number(word, 0..=u64::from(u32::MAX), cx)?));
             }
-            b"congctl" => {
+            Keyword::TtlPropagate => self.ttl_propagate = enabled(words.argument(word, cx)?, cx),
+            Keyword::Features if words.take("ecn") => self.metrics.ecn = true,
+            Keyword::Features => {
+                let message = "`features` knows only ecn";
+                cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).label("ignored"));
+                words.next();
+            }
+            Keyword::Congctl => {
                 words.take("lock");
-                self.metrics.congctl = Some(words.argument(word, diags)?.text().into_owned());
+                self.metrics.congctl = Some(words.argument(word, cx)?.text().into_owned());
             }
-            b"append" => self.append = true,
-            b"no_track" => self.no_track = true,
-            b"track_group" if fixed => {
-                self.track_group = Some(words.argument(word, diags)?.text().into_owned());
-            }
-            b"nexthop" => {
-                self.hops.push(NextHop { weight: 1, ..NextHop::default() });
-            }
-            b"or" => {
-                let message = "`or` in a route is out of date";
-                diags.push(
-                    Diagnostic::note(codes::NOT_NEEDED, word.span, message)
-                        .cause("it means a second way of equal weight")
-                        .help("write nexthop via ADDRESS nexthop via ADDRESS"),
-                );
-                let via = address(words.argument(word, diags)?, diags)?;
-                if self.hops.is_empty() {
-                    self.hops.push(NextHop { weight: 1, ..self.first.clone() });
-                }
-                self.hops.push(NextHop { via: Some(via), weight: 1, ..NextHop::default() });
-            }
-            _ => return self.hop(word, words, names, diags),
+            Keyword::Append => self.append = true,
+            Keyword::NoTrack => self.no_track = true,
+            Keyword::TrackGroup => self.track_group = Some(words.argument(word, cx)?.text().into_owned()),
+            Keyword::Nexthop => self.hops.push(NextHop { weight: 1, ..NextHop::default() }),
+            Keyword::Or => self.second_way(word, words, cx)?,
         }
         Some(true)
     }
 
-    /// An option of the way that is being described: the last `nexthop`, or else the route itself.
-    fn hop(
+    /// `to [TYPE] PREFIX`.
+    fn destination(
         &mut self,
-        word: &Word,
+        option: &Word,
         words: &mut Words<'_>,
-        names: &mut Names,
-        diags: &mut Diagnostics,
-    ) -> Option<bool> {
+        cx: &mut Context,
+    ) -> Option<(Prefix, bool)> {
+        if let Some(found) = words.peek().and_then(|word| keywords::RouteType::parse(&word.text())) {
+            self.kind = Some(kind(found));
+            words.next();
+        }
+        let word = words.argument(option, cx)?;
+        Some((words::prefix(word, self.v6, cx)?, word.is("default") || word.is("all")))
+    }
+
+    /// `or ADDRESS`.
+    fn second_way(&mut self, option: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<()> {
+        let message = "`or` in a route is out of date";
+        cx.push(
+            Diagnostic::note(codes::NOT_NEEDED, option.span, message)
+                .label("it means a second way of equal weight")
+                .help("write nexthop via ADDRESS nexthop via ADDRESS"),
+        );
+        let via = address(words.argument(option, cx)?, cx)?;
         if self.hops.is_empty() {
-            self.first_set |= matches!(&*word.bytes, b"via" | b"gw" | b"dev" | b"oif" | b"encap");
+            self.hops.push(NextHop { weight: 1, ..self.first.clone() });
+        }
+        self.hops.push(NextHop { via: Some(via), weight: 1, ..NextHop::default() });
+        Some(())
+    }
+
+    /// An option of the way that is being described: the last `nexthop`, or else the route itself. `None` gives the
+    /// route up.
+    fn hop(&mut self, option: RouteHop, word: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<()> {
+        if self.hops.is_empty() {
+            self.first_set |= matches!(
+                option,
+                RouteHop::Via | RouteHop::Gw | RouteHop::Dev | RouteHop::Oif | RouteHop::Encap
+            );
         }
         let or = self.first_set && self.hops.len() > 1;
         let hop = self.hops.last_mut().unwrap_or(&mut self.first);
-        match &*word.bytes {
-            b"via" | b"gw" => {
+        match option {
+            RouteHop::Via | RouteHop::Gw => {
                 if !words.take("inet6") {
                     words.take("inet");
                 }
-                hop.via = Some(address(words.argument(word, diags)?, diags)?);
+                hop.via = Some(address(words.argument(word, cx)?, cx)?);
             }
-            b"dev" | b"oif" => {
-                let name = value::interface(words.argument(word, diags)?, diags)?;
+            RouteHop::Dev | RouteHop::Oif => {
+                let name = value::interface(words.argument(word, cx)?, cx)?;
                 if or {
                     // A device behind `or` belongs to both ways.
                     for hop in &mut self.hops {
@@ -242,30 +218,29 @@ impl Draft {
                     hop.device = Some(name);
                 }
             }
-            b"onlink" => hop.onlink = true,
-            b"pervasive" => hop.pervasive = true,
-            b"weight" => {
-                let weight = words.number(word, 1..=256, diags)?;
+            RouteHop::Onlink => hop.onlink = true,
+            RouteHop::Pervasive => hop.pervasive = true,
+            RouteHop::Weight => {
+                let weight = words.number(word, 1..=256, cx)?;
                 hop.weight = u16::try_from(weight).unwrap_or(1);
             }
-            b"encap" => hop.encap = Some(encap::lower(word, words, diags)?),
-            b"realms" => {
-                let found = realms(word, words, names, diags)?;
+            RouteHop::Encap => hop.encap = Some(encap::lower(word, words, cx)?),
+            RouteHop::Realms => {
+                let found = realms(word, words, cx)?;
                 match self.hops.last_mut() {
                     Some(hop) => hop.realms = Some(found),
                     None => self.realms = Some(found),
                 }
             }
-            _ => return Some(false),
         }
-        Some(true)
+        Some(())
     }
 
-    fn metric(&mut self, metric: RouteMetric, option: &Word, words: &mut Words<'_>, diags: &mut Diagnostics) {
+    fn metric(&mut self, metric: RouteMetric, option: &Word, words: &mut Words<'_>, cx: &mut Context) {
         if words.take("lock") {
             self.metrics.locked.push(metric);
         }
-        let Some(word) = words.argument(option, diags) else { return };
+        let Some(word) = words.argument(option, cx) else { return };
         let most = match metric {
             RouteMetric::Hoplimit => 255,
             RouteMetric::Quickack | RouteMetric::FastopenNoCookie => 1,
@@ -277,61 +252,35 @@ impl Draft {
             RouteMetric::RtoMin => time(word, 1),
             _ => None,
         };
-        let number = number.or_else(|| words::number(word, &option.text(), 0..=most, diags));
+        let number = number.or_else(|| words::number(word, &option.text(), 0..=most, cx));
         if let Some(number) = number {
             self.metrics.values.retain(|(other, _)| *other != metric);
             self.metrics.values.push((metric, small(number)));
         }
     }
 
-    fn finish(mut self, stmt: &Statement, diags: &mut Diagnostics) -> Option<Route> {
-        let give_up = |message: &str, help: &str, diags: &mut Diagnostics| {
-            diags.push(
+    fn finish(mut self, stmt: &Statement, cx: &mut Context) -> Option<Route> {
+        let give_up = |message: &str, help: &str, cx: &mut Context| {
+            cx.push(
                 Diagnostic::error(codes::BAD_ROUTE, stmt.span(), message.to_owned())
-                    .cause("the route is ignored")
+                    .label("the route is ignored")
                     .help(help.to_owned()),
             );
         };
-        let Some((mut to, default)) = self.to else {
-            give_up("the route has no destination", "write PREFIX via ADDRESS dev INTERFACE", diags);
+        let Some((to, default)) = self.to else {
+            give_up("the route has no destination", "write PREFIX via ADDRESS dev INTERFACE", cx);
             return None;
         };
-        let hints = self.first.via.into_iter().chain(self.hops.iter().filter_map(|hop| hop.via));
-        let mut hints = hints.chain(self.source).chain(self.from.map(|from| from.address));
-        if default && self.v6.is_none() && hints.next().is_some_and(|address| address.is_ipv6()) {
-            to.address = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
-        }
+        let to = if default { self.everywhere(to) } else { to };
         let family = if to.address.is_ipv4() { Family::V4 } else { Family::V6 };
-        let other = |address: IpAddr| address.is_ipv4() != (family == Family::V4);
-        let vias = || self.first.via.iter().chain(self.hops.iter().filter_map(|hop| hop.via.as_ref()));
-        // The kernel takes an IPv6 router for an IPv4 route, not the reverse.
-        let foreign = self.source.is_some_and(other)
-            || self.from.is_some_and(|from| other(from.address))
-            || (family == Family::V6 && vias().any(|via| via.is_ipv4()));
-        if foreign {
-            give_up(
-                "IPv4 and IPv6 addresses in one route",
-                "write a route of its own for each family",
-                diags,
-            );
+        if self.is_foreign(family) {
+            give_up("IPv4 and IPv6 addresses in one route", "write a route of its own for each family", cx);
             return None;
         }
         let kind = self.kind.unwrap_or_default();
-        let nowhere = matches!(
-            kind,
-            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw
-        );
-        let mut hops = std::mem::take(&mut self.hops);
-        if hops.is_empty() && !nowhere {
-            hops.push(NextHop { weight: 1, ..std::mem::take(&mut self.first) });
-        } else if nowhere && (self.first_set || !hops.is_empty()) {
-            let message = "a route that drops packets goes nowhere";
-            let finding = Diagnostic::warning(codes::BAD_ROUTE, stmt.span(), message);
-            diags.push(finding.cause("via, dev and nexthop are ignored"));
-            hops.clear();
-        }
+        let hops = self.ways(kind, stmt, cx);
         self.metrics.values.sort_unstable();
-        self.untracked(stmt, &hops, diags);
+        self.untracked(stmt, &hops, cx);
         Some(Route {
             kind,
             family,
@@ -353,14 +302,55 @@ impl Draft {
             append: self.append,
             no_track: self.no_track,
             track_group: self.track_group,
-            place: diags.sources.place(stmt.keyword().span),
+            place: cx.place(stmt.keyword().span),
         })
     }
 }
 
 impl Draft {
+    /// The addresses of routers on the way.
+    fn vias(&self) -> impl Iterator<Item = IpAddr> {
+        self.first.via.into_iter().chain(self.hops.iter().filter_map(|hop| hop.via))
+    }
+
+    /// `default` is of the family that is written, or else of the first address on the line.
+    fn everywhere(&self, to: Prefix) -> Prefix {
+        let mut hints = self.vias().chain(self.source).chain(self.from.map(|from| from.address));
+        if self.v6.is_none() && hints.next().is_some_and(|address| address.is_ipv6()) {
+            return Prefix { address: IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), ..to };
+        }
+        to
+    }
+
+    /// Whether an address is of a family that a route of `family` cannot have.
+    fn is_foreign(&self, family: Family) -> bool {
+        let other = |address: IpAddr| address.is_ipv4() != (family == Family::V4);
+        self.source.is_some_and(other)
+            || self.from.is_some_and(|from| other(from.address))
+            // The kernel takes an IPv6 router for an IPv4 route, not the reverse.
+            || (family == Family::V6 && self.vias().any(|via| via.is_ipv4()))
+    }
+
+    /// The ways of the route; one that drops packets has none.
+    fn ways(&mut self, kind: RouteKind, stmt: &Statement, cx: &mut Context) -> Vec<NextHop> {
+        let mut hops = std::mem::take(&mut self.hops);
+        let nowhere = matches!(
+            kind,
+            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw
+        );
+        if hops.is_empty() && !nowhere {
+            hops.push(NextHop { weight: 1, ..std::mem::take(&mut self.first) });
+        } else if nowhere && (self.first_set || !hops.is_empty()) {
+            let message = "a route that drops packets goes nowhere";
+            let finding = Diagnostic::warning(codes::BAD_ROUTE, stmt.span(), message);
+            cx.push(finding.label("via, dev and nexthop are ignored"));
+            hops.clear();
+        }
+        hops
+    }
+
     /// What keepalived does not track, so that its disappearance is nobody's business (2.2.7, tried).
-    fn untracked(&mut self, stmt: &Statement, hops: &[NextHop], diags: &mut Diagnostics) {
+    fn untracked(&mut self, stmt: &Statement, hops: &[NextHop], cx: &mut Context) {
         if self.no_track {
             return;
         }
@@ -368,87 +358,43 @@ impl Draft {
         if !on_device {
             self.no_track = true;
             let message = "the route is not tracked: it has not exactly one way with a device";
-            diags.push(
+            cx.push(
                 Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
-                    .cause("its disappearance is not noticed, in keepalived neither")
+                    .label("its disappearance is not noticed, in keepalived neither")
                     .help("add dev INTERFACE, or no_track if that is what you want"),
             );
         } else if self.protocol.take_if(|protocol| *protocol != KEEPALIVED).is_some() {
-            other_protocol(stmt, "route", diags);
+            other_protocol(stmt, "route", cx);
         }
     }
 }
 
-/// keepalived's number in rt_protos.
-pub(super) const KEEPALIVED: u8 = 18;
-
-/// Say that what is tracked must be recognised as ours.
-pub(super) fn other_protocol(stmt: &Statement, what: &str, diags: &mut Diagnostics) {
-    let message = format!("a {what} that is tracked cannot have a protocol of its own");
-    diags.push(
-        Diagnostic::warning(codes::NOT_TRACKED, stmt.span(), message)
-            .cause(format!("protocol {KEEPALIVED} (keepalived) is used"))
-            .help("add no_track to keep the protocol"),
-    );
+fn address(word: &Word, cx: &mut Context) -> Option<IpAddr> {
+    value::address(word, "the line is ignored", cx)
 }
 
-fn address(word: &Word, diags: &mut Diagnostics) -> Option<IpAddr> {
-    value::address(word, "the line is ignored", diags)
-}
-
-/// Within the range that was checked before.
-pub(super) fn small(value: u64) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
-}
-
-/// Within the range that was checked before.
-pub(super) fn byte(value: u32) -> u8 {
-    u8::try_from(value).unwrap_or(u8::MAX)
-}
-
-/// A number, or a name that stands for one.
-pub(super) fn named(
-    list: List,
-    option: &Word,
-    words: &mut Words<'_>,
-    names: &mut Names,
-    diags: &mut Diagnostics,
-) -> Option<u32> {
-    let word = words.argument(option, diags)?;
-    let found = names.find(list, word);
-    if found.is_none() {
-        let message = format!("{} `{}` is unknown", option.text(), word.text());
-        diags.push(
-            Diagnostic::error(codes::BAD_WORD, word.span, message)
-                .cause("the line is ignored")
-                .help("write its number, or add the name to the files in /etc/iproute2"),
-        );
+/// Router preference, as netlink has it.
+fn preference(word: &Word, cx: &mut Context) -> Option<u8> {
+    match &*word.bytes {
+        b"medium" => Some(0),
+        b"high" => Some(1),
+        b"low" => Some(3),
+        _ => {
+            value::bad_word(word, &["low", "medium", "high"], "the default is used", cx);
+            None
+        }
     }
-    found
 }
 
-/// `realms [FROM/]TO`: the source's realm in the upper half.
-pub(super) fn realms(
-    option: &Word,
-    words: &mut Words<'_>,
-    names: &mut Names,
-    diags: &mut Diagnostics,
-) -> Option<u32> {
-    let word = words.argument(option, diags)?;
-    let text = word.text();
-    let mut half = |part: &str| {
-        let word = Word { bytes: part.as_bytes().into(), ..word.clone() };
-        names.find(List::Realms, &word)
-    };
-    let found = match text.split_once('/') {
-        Some((from, to)) => half(from).zip(half(to)).map(|(from, to)| from << 16 | to),
-        None => half(&text),
-    };
-    if found.is_none() {
-        let message = format!("realms `{text}` is not [FROM/]TO");
-        diags.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("the line is ignored"));
+fn enabled(word: &Word, cx: &mut Context) -> Option<bool> {
+    match &*word.bytes {
+        b"enabled" => Some(true),
+        b"disabled" => Some(false),
+        _ => {
+            value::bad_word(word, &["enabled", "disabled"], "ignored", cx);
+            None
+        }
     }
-    found
 }
 
 /// `NUMBERs` or `NUMBERms`, in units of a `scale`th of a millisecond.

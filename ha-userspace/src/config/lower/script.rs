@@ -1,16 +1,14 @@
 //! `vrrp_script`.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-use super::keyword::{self, Action};
-use super::{global, shell, track, value};
+use super::context::Context;
+use super::keyword;
+use super::{command, global, track, value};
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords::Context;
-use crate::config::lexer::Word;
-use crate::config::lexer::command::{self, Flaw};
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::Script as Keyword;
 use crate::config::model::{NotifyScript, Script, Weight};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
@@ -31,9 +29,9 @@ pub(super) struct Lowered {
 }
 
 /// Read one block; `None` where it names no usable script.
-pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered> {
-    let name = value::name(stmt, diags)?;
-    let statements = value::block(stmt, diags)?;
+pub(super) fn lower(stmt: &Statement, cx: &mut Context) -> Option<Lowered> {
+    let name = value::name(stmt, cx)?;
+    let statements = value::block(stmt, cx)?;
     let mut script = Script {
         name: name.text().into_owned(),
         argv: Vec::new(),
@@ -44,37 +42,34 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
         fall: 1,
         user: None,
         init_fail: false,
-        place: diags.sources.place(name.span),
+        place: cx.place(name.span),
     };
     let (mut timeout, mut command, mut reported) = (None, None, false);
     for stmt in statements {
-        if keyword::check(Context::Script, stmt, diags) == Action::Skip {
-            continue;
-        }
-        match &*stmt.keyword().bytes {
-            b"script" => {
-                let read = argv(stmt, diags);
+        let Some(keyword) = keyword::known(stmt, cx) else { continue };
+        match keyword {
+            Keyword::Script => {
+                let read = argv(stmt, cx);
                 reported |= read.is_none();
                 if let Some((argv, span)) = read.flatten() {
                     script.argv = argv;
                     command = Some(span);
                 }
             }
-            b"interval" => script.interval = seconds(stmt, diags).unwrap_or(Duration::from_secs(1)),
-            b"timeout" => timeout = Some(seconds(stmt, diags).unwrap_or(Duration::from_secs(1))),
-            b"weight" => {
-                if let Some(value) = track::weight(stmt, diags) {
+            Keyword::Interval => script.interval = seconds(stmt, cx).unwrap_or(Duration::from_secs(1)),
+            Keyword::Timeout => timeout = Some(seconds(stmt, cx).unwrap_or(Duration::from_secs(1))),
+            Keyword::Weight => {
+                if let Some(value) = track::weight(stmt, cx) {
                     script.weight = value;
                 }
             }
-            b"rise" => script.rise = count(stmt, diags),
-            b"fall" => script.fall = count(stmt, diags),
-            b"user" => script.user = global::script_user(stmt, diags),
-            b"init_fail" => {
-                value::flag(stmt, diags);
+            Keyword::Rise => script.rise = count(stmt, cx),
+            Keyword::Fall => script.fall = count(stmt, cx),
+            Keyword::User => script.user = global::script_user(stmt, cx),
+            Keyword::InitFail => {
+                value::flag(stmt, cx);
                 script.init_fail = true;
             }
-            _ => {}
         }
     }
     let Some(command) = command else {
@@ -82,9 +77,9 @@ pub(super) fn lower(stmt: &Statement, diags: &mut Diagnostics) -> Option<Lowered
             return None;
         }
         let message = format!("vrrp_script `{}` names no script", name.text());
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::SCRIPT_INCOMPLETE, name.span, message)
-                .cause("the block is skipped")
+                .label("the block is skipped")
                 .help("add a line such as: script \"/usr/bin/pgrep nginx\""),
         );
         return None;
@@ -109,62 +104,10 @@ pub(super) fn for_check(notify: &NotifyScript) -> Script {
     }
 }
 
-/// Program and arguments of a command line, whose first word is read once more. `None` after an error, and `Some(None)`
-/// where the command is empty.
-pub(super) fn command(stmt: &Statement, diags: &mut Diagnostics) -> Option<Option<(Vec<OsString>, Span)>> {
-    let word = stmt.args().first()?;
-    // A quote `"` that is open at the end of the line was reported with the line, and ends there.
-    let flaw = |flaw: &Flaw| *flaw != Flaw::Quote(b'"');
-    if let Some(open) = stmt.args().last().filter(|word| word.flaw.as_ref().is_some_and(flaw)) {
-        unfinished(stmt, open, open.flaw, "`{`, `}`, `#` and `!` count outside `\"` even between `'`", diags);
-        return None;
-    }
-    let (parts, flaw) = command::parts(&word.bytes);
-    if flaw.is_some() {
-        unfinished(
-            stmt,
-            word,
-            flaw,
-            "the command in the quotes is split once more, and there it is open",
-            diags,
-        );
-        return None;
-    }
-    let argv: Vec<_> = parts.into_iter().map(|part| OsString::from_vec(part.bytes)).collect();
-    if argv.first().is_none_or(|program| program.is_empty()) {
-        return Some(None);
-    }
-    shell::check(&argv, word.span, diags);
-    Some(Some((argv, word.span)))
-}
-
-/// Say that a quote or an escape of a command has no end.
-fn unfinished(stmt: &Statement, word: &Word, flaw: Option<Flaw>, why: &str, diags: &mut Diagnostics) {
-    let keyword = stmt.keyword().text();
-    let (message, help) = match flaw {
-        Some(Flaw::Quote(quote)) => {
-            let literal = if quote == b'"' { r#"\\\""# } else { r"\\'" };
-            (
-                format!("a {} in the command of `{keyword}` is not closed", char::from(quote)),
-                format!("close it; one that is to reach the script is written {literal} within \"…\""),
-            )
-        }
-        _ => (
-            format!("the command of `{keyword}` ends with a backslash"),
-            r"remove it; one that is to reach the script is written \\\\ within quotes".to_owned(),
-        ),
-    };
-    diags.push(
-        Diagnostic::error(codes::QUOTE_OPEN, word.span, message)
-            .cause(format!("the command is not run: {why}"))
-            .help(help),
-    );
-}
-
 /// Program and arguments. Only the first word counts, quoted or not: keepalived 2.2.7 ignores the rest (tried).
 /// `Some(None)` where there is none: keepalived goes on without the script.
-fn argv(stmt: &Statement, diags: &mut Diagnostics) -> Option<Option<(Vec<OsString>, Span)>> {
-    value::no_block(stmt, diags);
+fn argv(stmt: &Statement, cx: &mut Context) -> Option<Option<(Vec<OsString>, Span)>> {
+    value::no_block(stmt, cx);
     let Some(word) = stmt.args().first() else { return Some(None) };
     if let (Some(first), Some(last)) = (stmt.args().get(1), stmt.args().last()) {
         let message = "words are left behind the script";
@@ -175,35 +118,35 @@ fn argv(stmt: &Statement, diags: &mut Diagnostics) -> Option<Option<(Vec<OsStrin
             }
             None => "put quotes round script and arguments: script \"/path/to/script argument\"".to_owned(),
         };
-        diags.push(
+        cx.push(
             Diagnostic::warning(codes::EXTRA_WORDS, first.span.to(last.span), message)
-                .cause("ignored: the script gets no such arguments")
+                .label("ignored: the script gets no such arguments")
                 .help(help),
         );
     }
-    command(stmt, diags)
+    command::read(stmt, cx)
 }
 
 /// Whole seconds as keepalived has them, or a fraction of at least 10 ms, which only xvrrp takes.
-fn seconds(stmt: &Statement, diags: &mut Diagnostics) -> Option<Duration> {
-    let word = value::one(stmt, diags)?;
+fn seconds(stmt: &Statement, cx: &mut Context) -> Option<Duration> {
+    let word = value::one(stmt, cx)?;
     let what = stmt.keyword().text();
     let micros = value::parse_micros(&word.bytes).filter(|micros| FRACTIONS.contains(micros));
     if let Some(micros) = micros.filter(|_| value::parse_number(&word.bytes).is_none()) {
         let message = format!("{what} {} is a fraction, which keepalived does not take", word.text());
-        diags.push(
+        cx.push(
             Diagnostic::warning(codes::BAD_NUMBER, word.span, message)
-                .cause("xvrrp does as it says; keepalived would use 1"),
+                .label("xvrrp does as it says; keepalived would use 1"),
         );
         return Some(Duration::from_micros(micros));
     }
-    let seconds: u64 = value::small(word, &what, 1..=MAX_SECONDS, "set to 1", diags)?;
+    let seconds: u64 = value::small(word, &what, 1..=MAX_SECONDS, "set to 1", cx)?;
     Some(Duration::from_secs(seconds))
 }
 
-fn count(stmt: &Statement, diags: &mut Diagnostics) -> u32 {
+fn count(stmt: &Statement, cx: &mut Context) -> u32 {
     let what = stmt.keyword().text().into_owned();
-    value::one(stmt, diags)
-        .and_then(|word| value::small(word, &what, 1..=i64::from(i32::MAX), "set to 1", diags))
+    value::one(stmt, cx)
+        .and_then(|word| value::small(word, &what, 1..=i64::from(i32::MAX), "set to 1", cx))
         .unwrap_or(1)
 }

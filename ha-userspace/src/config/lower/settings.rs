@@ -1,12 +1,16 @@
 //! Settings of the daemon itself, in `global_defs` and at the top: names, scheduling, dumps, reloads, the firewall.
 
+use std::time::Duration;
+
+use super::context::Context;
 use super::notify;
 use super::value;
 use super::words::parse_unsigned;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::{self, Anywhere, Daemon, Dumps, Nftables};
 use crate::config::lexer::Word;
-use crate::config::model::{Global, Process};
+use crate::config::model::{Dump, Firewall, Global, Process};
 use crate::config::tree::Statement;
 
 /// Longest `vrrp_startup_delay` and `vrrp_delay_after_boot` in microseconds.
@@ -16,146 +20,148 @@ const MAX_CPU: i64 = 4095;
 /// More is no name.
 const MAX_NAME: usize = 64;
 
-/// Read one keyword of `global_defs`; false where it is another's.
-pub(super) fn setting(stmt: &Statement, global: &mut Global, diags: &mut Diagnostics) -> bool {
-    let dump = &mut global.dump;
-    match &*stmt.keyword().bytes {
-        b"default_interface" => global.default_interface = interface(stmt, diags),
-        b"vmac_prefix" => global.vmac_prefix = prefix(stmt, diags),
-        b"vmac_addr_prefix" => global.vmac_addr_prefix = prefix(stmt, diags),
-        b"disable_local_igmp" => {
-            value::flag(stmt, diags);
+/// Names, delays, reloads.
+pub(super) fn daemon(keyword: Daemon, stmt: &Statement, global: &mut Global, cx: &mut Context) {
+    match keyword {
+        Daemon::DefaultInterface => global.default_interface = interface(stmt, cx),
+        Daemon::VmacPrefix => global.vmac_prefix = prefix(stmt, cx),
+        Daemon::VmacAddrPrefix => global.vmac_addr_prefix = prefix(stmt, cx),
+        Daemon::DisableLocalIgmp => {
+            value::flag(stmt, cx);
             global.disable_local_igmp = true;
         }
-        b"log_unknown_vrids" => {
-            value::flag(stmt, diags);
+        Daemon::LogUnknownVrids => {
+            value::flag(stmt, cx);
             global.log_unknown_vrids = true;
         }
-        b"vrrp_startup_delay" => {
-            if let Some(word) = value::one(stmt, diags) {
-                let delay = value::seconds(word, "vrrp_startup_delay", 0..=MAX_DELAY, "ignored", diags);
-                global.startup_delay = delay.unwrap_or(global.startup_delay);
-            }
+        Daemon::VrrpStartupDelay => {
+            global.startup_delay = delay(stmt, cx).unwrap_or(global.startup_delay);
         }
-        b"vrrp_delay_after_boot" => {
-            if let Some(word) = value::one(stmt, diags) {
-                let delay = value::seconds(word, "vrrp_delay_after_boot", 0..=MAX_DELAY, "ignored", diags);
-                global.delay_after_boot = delay.unwrap_or(global.delay_after_boot);
-            }
+        Daemon::VrrpDelayAfterBoot => {
+            global.delay_after_boot = delay(stmt, cx).unwrap_or(global.delay_after_boot);
         }
-        b"metrics" => {
-            if let Some(word) = value::one(stmt, diags) {
-                global.metrics = metrics(word, diags).or(global.metrics);
-            }
-        }
-        b"json_version" => {
-            if let Some(word) = value::one(stmt, diags) {
-                dump.json_version = value::small(word, "json_version", 1..=2, "1 is used", diags);
-            }
-        }
-        b"state_dump_file" => dump.state_file = notify::path(stmt, diags),
-        b"stats_dump_file" | b"stats_file" => dump.stats_file = notify::path(stmt, diags),
-        b"json_dump_file" => dump.json_file = notify::path(stmt, diags),
-        b"data_use_instance" => dump.use_instance = value::boolean(stmt, diags).unwrap_or(false),
-        b"use_symlink_paths" => dump.use_symlink_paths = value::boolean(stmt, diags).unwrap_or(false),
-        b"iproute_etc_dir" => global.iproute_etc = notify::path(stmt, diags),
-        b"iproute_usr_dir" => global.iproute_usr = notify::path(stmt, diags),
-        b"reload_repeat" => {
-            value::flag(stmt, diags);
+        Daemon::IprouteEtcDir => global.iproute_etc = notify::path(stmt, cx),
+        Daemon::IprouteUsrDir => global.iproute_usr = notify::path(stmt, cx),
+        Daemon::ReloadTimeFile => global.reload.time_file = notify::path(stmt, cx),
+        Daemon::ReloadRepeat => {
+            value::flag(stmt, cx);
             global.reload.repeat = true;
         }
-        b"reload_file" => {
-            value::no_block(stmt, diags);
-            value::extra(stmt, 1, diags);
+        Daemon::ReloadFile => {
+            value::no_block(stmt, cx);
+            value::extra(stmt, 1, cx);
             global.reload.file = match stmt.args().first() {
-                Some(word) => value::absolute(word, "ignored", diags),
+                Some(word) => value::absolute(word, "ignored", cx),
                 None => Some(std::path::PathBuf::new()),
             };
         }
-        b"nftables" => {
-            value::no_block(stmt, diags);
-            value::extra(stmt, 1, diags);
-            if let Some(word) = stmt.args().first() {
-                global.firewall.table = word.text().chars().take(MAX_NAME).collect();
-            }
-        }
-        b"nftables_priority" => {
-            if let Some(word) = value::one(stmt, diags) {
-                let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
-                let priority = value::small(word, "nftables_priority", range, "-1 is used", diags);
-                global.firewall.priority = priority.unwrap_or(-1);
-            }
-        }
-        b"nftables_counters" => {
-            value::flag(stmt, diags);
-            global.firewall.counters = true;
-        }
-        b"use_pid_dir" | b"instance" | b"random_seed" => return top(stmt, global, diags),
-        _ => return process(stmt, &mut global.process, diags),
     }
-    true
 }
 
-/// Read one keyword at the top; false where it is another's.
-pub(super) fn top(stmt: &Statement, global: &mut Global, diags: &mut Diagnostics) -> bool {
-    match &*stmt.keyword().bytes {
-        b"net_namespace" => global.net_namespace = name(stmt, diags).or(global.net_namespace.take()),
-        b"instance" => global.instance = name(stmt, diags).or(global.instance.take()),
-        b"use_pid_dir" => {
-            value::flag(stmt, diags);
+/// Dumps on signals.
+pub(super) fn dumps(keyword: Dumps, stmt: &Statement, dump: &mut Dump, cx: &mut Context) {
+    match keyword {
+        Dumps::JsonVersion => {
+            let Some(word) = value::one(stmt, cx) else { return };
+            dump.json_version = value::small(word, "json_version", 1..=2, "1 is used", cx);
+        }
+        Dumps::StateDumpFile => dump.state_file = notify::path(stmt, cx),
+        Dumps::StatsDumpFile | Dumps::StatsFile => dump.stats_file = notify::path(stmt, cx),
+        Dumps::JsonDumpFile => dump.json_file = notify::path(stmt, cx),
+        Dumps::DataUseInstance => dump.use_instance = value::boolean(stmt, cx).unwrap_or(false),
+        Dumps::UseSymlinkPaths => dump.use_symlink_paths = value::boolean(stmt, cx).unwrap_or(false),
+    }
+}
+
+/// The firewall.
+pub(super) fn nftables(keyword: Nftables, stmt: &Statement, firewall: &mut Firewall, cx: &mut Context) {
+    match keyword {
+        Nftables::Table => {
+            value::no_block(stmt, cx);
+            value::extra(stmt, 1, cx);
+            if let Some(word) = stmt.args().first() {
+                firewall.table = word.text().chars().take(MAX_NAME).collect();
+            }
+        }
+        Nftables::Priority => {
+            let Some(word) = value::one(stmt, cx) else { return };
+            let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
+            let priority = value::small(word, "nftables_priority", range, "-1 is used", cx);
+            firewall.priority = priority.unwrap_or(-1);
+        }
+        Nftables::Counters => {
+            value::flag(stmt, cx);
+            firewall.counters = true;
+        }
+    }
+}
+
+/// `net_namespace`.
+pub(super) fn net_namespace(stmt: &Statement, global: &mut Global, cx: &mut Context) {
+    global.net_namespace = name(stmt, cx).or(global.net_namespace.take());
+}
+
+/// What may stand at the top and in `global_defs`.
+pub(super) fn anywhere(keyword: Anywhere, stmt: &Statement, global: &mut Global, cx: &mut Context) {
+    match keyword {
+        Anywhere::Instance => global.instance = name(stmt, cx).or(global.instance.take()),
+        Anywhere::UsePidDir => {
+            value::flag(stmt, cx);
             global.use_pid_dir = true;
         }
         // The reader has done it.
-        b"include_check" | b"random_seed" => {}
-        _ => return false,
+        Anywhere::IncludeCheck => {}
     }
-    true
 }
 
-fn process(stmt: &Statement, process: &mut Process, diags: &mut Diagnostics) -> bool {
-    match &*stmt.keyword().bytes {
-        b"process_names" => value::flag(stmt, diags),
-        b"process_name" | b"vrrp_process_name" => process.name = name(stmt, diags).or(process.name.take()),
-        b"vrrp_priority" => {
-            if let Some(word) = value::one(stmt, diags) {
-                process.nice = value::small(word, "vrrp_priority", -20..=19, "ignored", diags);
-            }
+/// Scheduling and memory.
+pub(super) fn process(keyword: keywords::Process, stmt: &Statement, process: &mut Process, cx: &mut Context) {
+    use keywords::Process as Keyword;
+    match keyword {
+        Keyword::ProcessNames => value::flag(stmt, cx),
+        Keyword::ProcessName | Keyword::VrrpProcessName => {
+            process.name = name(stmt, cx).or(process.name.take());
         }
-        b"vrrp_rt_priority" => {
-            if let Some(word) = value::one(stmt, diags) {
-                process.rt_priority = value::small(word, "vrrp_rt_priority", 1..=99, "ignored", diags);
-                judge_priority(word, process, diags);
-            }
+        Keyword::VrrpPriority => {
+            let Some(word) = value::one(stmt, cx) else { return };
+            process.nice = value::small(word, "vrrp_priority", -20..=19, "ignored", cx);
         }
-        b"vrrp_no_swap" => {
-            value::flag(stmt, diags);
+        Keyword::VrrpRtPriority => {
+            let Some(word) = value::one(stmt, cx) else { return };
+            process.rt_priority = value::small(word, "vrrp_rt_priority", 1..=99, "ignored", cx);
+            judge_priority(word, process, cx);
+        }
+        Keyword::VrrpNoSwap => {
+            value::flag(stmt, cx);
             process.no_swap = true;
         }
-        b"vrrp_cpu_affinity" => {
-            value::no_block(stmt, diags);
+        Keyword::VrrpCpuAffinity => {
+            value::no_block(stmt, cx);
             if stmt.args().is_empty() {
-                value::missing(stmt, diags);
+                value::missing(stmt, cx);
             }
             for word in stmt.args() {
-                let cpu = value::small(word, "vrrp_cpu_affinity", 0..=MAX_CPU, "ignored", diags);
+                let cpu = value::small(word, "vrrp_cpu_affinity", 0..=MAX_CPU, "ignored", cx);
                 if let Some(cpu) = cpu.filter(|cpu| !process.cpus.contains(cpu)) {
                     process.cpus.push(cpu);
                 }
             }
         }
-        b"umask" => {
-            if let Some(word) = value::one(stmt, diags) {
-                process.umask = umask(word, diags).or(process.umask);
-            }
+        Keyword::Umask => {
+            let Some(word) = value::one(stmt, cx) else { return };
+            process.umask = umask(word, cx).or(process.umask);
         }
-        _ => return false,
     }
-    true
+}
+
+fn delay(stmt: &Statement, cx: &mut Context) -> Option<Duration> {
+    let word = value::one(stmt, cx)?;
+    value::seconds(word, &stmt.keyword().text(), 0..=MAX_DELAY, "ignored", cx)
 }
 
 /// Says so where a real-time priority has its price.
-fn judge_priority(word: &Word, process: &Process, diags: &mut Diagnostics) {
-    let (message, cause, help) = match process.rt_priority {
+fn judge_priority(word: &Word, process: &Process, cx: &mut Context) {
+    let (message, label, help) = match process.rt_priority {
         Some(1..=50) => (
             format!("vrrp_rt_priority {} is not above interrupt threads, which have 50", word.text()),
             "under a flood of packets adverts go out late, and the other router may take over",
@@ -168,45 +174,47 @@ fn judge_priority(word: &Word, process: &Process, diags: &mut Diagnostics) {
         ),
         _ => return,
     };
-    diags.push(Diagnostic::note(codes::REALTIME_PRIORITY, word.span, message).cause(cause).help(help));
+    cx.push(Diagnostic::note(codes::REALTIME_PRIORITY, word.span, message).label(label).help(help));
 }
 
-fn interface(stmt: &Statement, diags: &mut Diagnostics) -> Option<String> {
-    value::one(stmt, diags).and_then(|word| value::interface(word, diags))
+fn interface(stmt: &Statement, cx: &mut Context) -> Option<String> {
+    value::one(stmt, cx).and_then(|word| value::interface(word, cx))
 }
 
 /// The beginning of an interface's name; a VRID and a dot still have to fit.
-fn prefix(stmt: &Statement, diags: &mut Diagnostics) -> Option<String> {
-    let word = value::one(stmt, diags)?;
-    let name = value::interface(word, diags)?;
+fn prefix(stmt: &Statement, cx: &mut Context) -> Option<String> {
+    let word = value::one(stmt, cx)?;
+    let name = value::interface(word, cx)?;
     if name.len() <= value::MAX_IFNAME - 4 {
         return Some(name);
     }
     let message = format!("`{name}` leaves no room for a VRID");
-    diags.push(Diagnostic::error(codes::NAME_TOO_LONG, word.span, message).cause("ignored"));
+    cx.push(Diagnostic::error(codes::NAME_TOO_LONG, word.span, message).label("ignored"));
     None
 }
 
 /// A name that becomes part of a path.
-fn name(stmt: &Statement, diags: &mut Diagnostics) -> Option<String> {
-    let word = value::one(stmt, diags)?;
+fn name(stmt: &Statement, cx: &mut Context) -> Option<String> {
+    let word = value::one(stmt, cx)?;
     let text = word.text().into_owned();
     let good = |c: char| !c.is_control() && !c.is_whitespace() && c != '/';
     if !text.is_empty() && text.len() <= MAX_NAME && text.chars().all(good) && !text.starts_with('.') {
         return Some(text);
     }
     let message = format!("`{text}` cannot be a name");
-    diags.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause("ignored"));
+    cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).label("ignored"));
     None
 }
 
-fn metrics(word: &Word, diags: &mut Diagnostics) -> Option<std::net::SocketAddr> {
+/// `metrics ADDRESS:PORT`.
+pub(super) fn metrics(stmt: &Statement, cx: &mut Context) -> Option<std::net::SocketAddr> {
+    let word = value::one(stmt, cx)?;
     let parsed = word.text().parse().ok();
     if parsed.is_none() {
         let message = format!("`{}` is not ADDRESS:PORT", word.text());
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::BAD_ADDRESS, word.span, message)
-                .cause("no metrics are served")
+                .label("no metrics are served")
                 .help("write such as 127.0.0.1:9650 or [::1]:9650"),
         );
     }
@@ -214,7 +222,7 @@ fn metrics(word: &Word, diags: &mut Diagnostics) -> Option<std::net::SocketAddr>
 }
 
 /// A number (octal with a leading zero, hexadecimal with `0x`), or `IRGRP|IWGRP|…`.
-fn umask(word: &Word, diags: &mut Diagnostics) -> Option<u32> {
+fn umask(word: &Word, cx: &mut Context) -> Option<u32> {
     let text = word.text();
     let number = match text.strip_prefix('0').filter(|rest| !rest.is_empty() && !rest.starts_with(['x', 'X']))
     {
@@ -240,9 +248,9 @@ fn umask(word: &Word, diags: &mut Diagnostics) -> Option<u32> {
     let found = number.or_else(bits).filter(|mask| *mask <= 0o777);
     if found.is_none() {
         let message = format!("`{text}` is not a umask");
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::BAD_NUMBER, word.span, message)
-                .cause("ignored")
+                .label("ignored")
                 .help("write such as 022 or IWGRP|IWOTH"),
         );
     }

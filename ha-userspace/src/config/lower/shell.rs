@@ -3,15 +3,16 @@
 
 use std::ffi::OsString;
 
+use super::context::Context;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
 use crate::config::source::Span;
 
 /// Programs that read their arguments as a shell does, some of them behind `-c`.
 const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "ksh", "zsh", "fish", "busybox", "eval"];
 
 /// Say so where an argument means something to a shell only.
-pub(super) fn check(argv: &[OsString], span: Span, diags: &mut Diagnostics) {
+pub(super) fn check(argv: &[OsString], span: Span, cx: &mut Context) {
     let words: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
     let Some((program, arguments)) = words.split_first() else { return };
     if SHELLS.contains(&program.rsplit('/').next().unwrap_or_default()) {
@@ -30,13 +31,13 @@ pub(super) fn check(argv: &[OsString], span: Span, diags: &mut Diagnostics) {
     // Only bash makes connections of files.
     let shell = if line.contains("/dev/tcp/") || line.contains("/dev/udp/") { "bash" } else { "sh" };
     let line = if line.contains(['\'', '"', '\\']) { "COMMANDS" } else { &line };
-    diags.push(
+    cx.push(
         Diagnostic::note(
             codes::SCRIPT_SHELL,
             span,
             format!("`{word}` {what} in a shell only, and none reads this"),
         )
-        .cause("it is passed to the script as it stands, as in keepalived")
+        .label("it is passed to the script as it stands, as in keepalived")
         .help(format!("write \"/bin/{shell} -c '{line}'\", or a vrrp_check, or a script of your own")),
     );
 }

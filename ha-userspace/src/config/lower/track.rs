@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use super::context::Context;
 use super::script;
 use super::value;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords;
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::{self, Track as Keyword};
 use crate::config::lexer::Word;
 use crate::config::model::{
     Bfd, Check, FileWeight, Track, TrackFile, TrackFileRef, TrackInterface, TrackProcess, TrackScript,
@@ -21,20 +22,20 @@ const MAX_GUESSES: usize = 200;
 const MAX_TRACKERS: usize = 256;
 
 /// The keyword `weight NUMBER [reverse]` on a line of its own.
-pub(super) fn weight(stmt: &Statement, diags: &mut Diagnostics) -> Option<Weight> {
-    weight_within(stmt, 253, diags)
+pub(super) fn weight(stmt: &Statement, cx: &mut Context) -> Option<Weight> {
+    weight_within(stmt, 253, cx)
 }
 
 /// The same with another limit.
-pub(super) fn weight_within(stmt: &Statement, most: i64, diags: &mut Diagnostics) -> Option<Weight> {
-    value::no_block(stmt, diags);
+pub(super) fn weight_within(stmt: &Statement, most: i64, cx: &mut Context) -> Option<Weight> {
+    value::no_block(stmt, cx);
     if stmt.args().is_empty() {
-        value::missing(stmt, diags);
+        value::missing(stmt, cx);
         return None;
     }
     let mut words = stmt.args().iter().peekable();
-    let written = parse(&mut words, most, "ignored", diags)?;
-    value::extra(stmt, stmt.args().len() - words.len(), diags);
+    let written = parse(&mut words, most, "ignored", cx)?;
+    value::extra(stmt, stmt.args().len() - words.len(), cx);
     Some(written.over(false))
 }
 
@@ -56,36 +57,36 @@ fn parse<'a>(
     words: &mut std::iter::Peekable<impl Iterator<Item = &'a Word>>,
     most: i64,
     instead: &str,
-    diags: &mut Diagnostics,
+    cx: &mut Context,
 ) -> Option<Written> {
-    let value = value::small(words.next()?, "weight", -most..=most, instead, diags)?;
+    let value = value::small(words.next()?, "weight", -most..=most, instead, cx)?;
     let reverse = words.next_if(|word| word.is("reverse")).map(|_| true);
     let forward = || words.next_if(|word| word.is("noreverse") || word.is("no_reverse")).map(|_| false);
     Some(Written { value, reverse: reverse.or_else(forward) })
 }
 
 /// `NAME [weight NUMBER [reverse]]`.
-fn tracker(stmt: &Statement, most: i64, diags: &mut Diagnostics) -> Option<Written> {
-    value::no_block(stmt, diags);
+fn tracker(stmt: &Statement, most: i64, cx: &mut Context) -> Option<Written> {
+    value::no_block(stmt, cx);
     let mut found = None;
     let mut words = stmt.args().iter().peekable();
     while let Some(word) = words.next() {
         if !word.is("weight") {
             let help = word.is("reverse").then(|| "write weight NUMBER reverse".to_owned());
             let message = format!("unknown tracking option `{}`", word.text());
-            diags.push(
+            cx.push(
                 Diagnostic::warning(codes::EXTRA_WORDS, word.span, message)
-                    .cause("ignored")
+                    .label("ignored")
                     .maybe_help(help.or_else(|| Some("write one name on a line".to_owned()))),
             );
             continue;
         }
         if words.peek().is_none() {
             let message = "`weight` lacks its number";
-            diags.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).cause("ignored"));
+            cx.push(Diagnostic::error(codes::MISSING_PARAMETER, word.span, message).label("ignored"));
             break;
         }
-        found = parse(&mut words, most, "the default weight is used", diags);
+        found = parse(&mut words, most, "the default weight is used", cx);
     }
     found
 }
@@ -158,21 +159,19 @@ pub(super) struct TrackDraft {
 }
 
 impl TrackDraft {
-    /// Read one keyword; false where it is another's.
-    pub(super) fn setting(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) -> bool {
-        let line: fn(&mut Self, &Statement, &Known, &mut Diagnostics) = match &*stmt.keyword().bytes {
-            b"track_script" => Self::script,
-            b"track_check" => Self::check,
-            b"track_interface" => Self::interface,
-            b"track_file" => Self::file,
-            b"track_process" => Self::process,
-            b"track_bfd" => Self::bfd,
-            _ => return false,
+    /// Read one block.
+    pub(super) fn setting(&mut self, keyword: Keyword, stmt: &Statement, known: &Known, cx: &mut Context) {
+        let line: fn(&mut Self, &Statement, &Known, &mut Context) = match keyword {
+            Keyword::Script => Self::script,
+            Keyword::Check => Self::check,
+            Keyword::Interface => Self::interface,
+            Keyword::File => Self::file,
+            Keyword::Process => Self::process,
+            Keyword::Bfd => Self::bfd,
         };
-        for stmt in value::bare_block(stmt, diags).unwrap_or_default() {
-            line(self, stmt, known, diags);
+        for stmt in value::bare_block(stmt, cx).unwrap_or_default() {
+            line(self, stmt, known, cx);
         }
-        true
     }
 
     /// The trackers without their places.
@@ -190,20 +189,19 @@ impl TrackDraft {
         }
     }
 
-    fn script(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) {
+    fn script(&mut self, stmt: &Statement, known: &Known, cx: &mut Context) {
         let word = stmt.keyword();
         let name = word.text().into_owned();
         if known.scripts.get(&name).is_none() && known.checks.get(&name).is_some() {
-            return self.check(stmt, known, diags);
+            return self.check(stmt, known, cx);
         }
-        let weight = tracker(stmt, 253, diags);
+        let weight = tracker(stmt, 253, cx);
         let Some(script) = known.scripts.get(&name) else {
             let names = known.scripts.names().chain(known.checks.names());
-            let help =
-                nearest(&name, names, diags).unwrap_or_else(|| format!("add a vrrp_script {name} block"));
+            let help = nearest(&name, names, cx).unwrap_or_else(|| format!("add a vrrp_script {name} block"));
             let message = format!("there is no script `{name}`");
-            diags.push(
-                Diagnostic::error(codes::SCRIPT_UNKNOWN, word.span, message).cause("not tracked").help(help),
+            cx.push(
+                Diagnostic::error(codes::SCRIPT_UNKNOWN, word.span, message).label("not tracked").help(help),
             );
             return;
         };
@@ -212,49 +210,49 @@ impl TrackDraft {
             weight.map_or(default, |weight| weight.over(default.reverse))
         };
         let at = stmt.span();
-        add(&mut self.scripts, |track| &track.script, TrackScript { script: name, weight }, word, at, diags);
+        add(&mut self.scripts, |track| &track.script, TrackScript { script: name, weight }, word, at, cx);
     }
 
-    fn check(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) {
-        let weight = tracker(stmt, 253, diags);
+    fn check(&mut self, stmt: &Statement, known: &Known, cx: &mut Context) {
+        let weight = tracker(stmt, 253, cx);
         let default = |name: &str| known.checks.get(name).map(|check| check.weight);
-        named(&mut self.checks, stmt, "vrrp_check", weight, default, known.checks.names(), diags);
+        named(&mut self.checks, stmt, "vrrp_check", weight, default, known.checks.names(), cx);
     }
 
-    fn process(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) {
-        let weight = tracker(stmt, 254, diags);
+    fn process(&mut self, stmt: &Statement, known: &Known, cx: &mut Context) {
+        let weight = tracker(stmt, 254, cx);
         let default = |name: &str| known.processes.get(name).map(|process| process.weight);
         let names = known.processes.names();
-        named(&mut self.processes, stmt, "vrrp_track_process", weight, default, names, diags);
+        named(&mut self.processes, stmt, "vrrp_track_process", weight, default, names, cx);
     }
 
-    fn bfd(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) {
-        let weight = tracker(stmt, 253, diags);
+    fn bfd(&mut self, stmt: &Statement, known: &Known, cx: &mut Context) {
+        let weight = tracker(stmt, 253, cx);
         let default = |name: &str| known.bfd.get(name).map(|bfd| bfd.weight);
-        named(&mut self.bfd, stmt, "bfd_instance", weight, default, known.bfd.names(), diags);
+        named(&mut self.bfd, stmt, "bfd_instance", weight, default, known.bfd.names(), cx);
     }
 
-    fn file(&mut self, stmt: &Statement, known: &Known, diags: &mut Diagnostics) {
+    fn file(&mut self, stmt: &Statement, known: &Known, cx: &mut Context) {
         let word = stmt.keyword();
         let name = word.text().into_owned();
-        let weight = tracker(stmt, 254, diags);
+        let weight = tracker(stmt, 254, cx);
         let Some(file) = known.files.get(&name) else {
-            return unknown("track_file", &name, word.span, known.files.names(), diags);
+            return unknown("track_file", &name, word.span, known.files.names(), cx);
         };
         let weight = weight.map_or(file.weight, |weight| {
             let Weight { value, reverse } = weight.over(file.weight.reverse);
             FileWeight { value: i32::from(value), reverse }
         });
-        let track = TrackFileRef { name, weight, place: diags.sources.place(word.span) };
-        add(&mut self.files, |track| &track.name, track, word, stmt.span(), diags);
+        let track = TrackFileRef { name, weight, place: cx.place(word.span) };
+        add(&mut self.files, |track| &track.name, track, word, stmt.span(), cx);
     }
 
-    fn interface(&mut self, stmt: &Statement, _: &Known, diags: &mut Diagnostics) {
+    fn interface(&mut self, stmt: &Statement, _: &Known, cx: &mut Context) {
         let word = stmt.keyword();
-        let weight = tracker(stmt, 253, diags).map_or_else(Weight::default, |weight| weight.over(false));
-        let Some(interface) = value::interface(word, diags) else { return };
+        let weight = tracker(stmt, 253, cx).map_or_else(Weight::default, |weight| weight.over(false));
+        let Some(interface) = value::interface(word, cx) else { return };
         let track = TrackInterface { interface, weight };
-        add(&mut self.interfaces, |track| &track.interface, track, word, stmt.span(), diags);
+        add(&mut self.interfaces, |track| &track.interface, track, word, stmt.span(), cx);
     }
 }
 
@@ -266,17 +264,17 @@ fn named<'a>(
     weight: Option<Written>,
     default: impl Fn(&str) -> Option<Weight>,
     names: impl Iterator<Item = &'a str>,
-    diags: &mut Diagnostics,
+    cx: &mut Context,
 ) {
     let word = stmt.keyword();
     let name = word.text().into_owned();
-    let Some(default) = default(&name) else { return unknown(what, &name, word.span, names, diags) };
+    let Some(default) = default(&name) else { return unknown(what, &name, word.span, names, cx) };
     let track = Track {
         name,
         weight: weight.map_or(default, |weight| weight.over(default.reverse)),
-        place: diags.sources.place(word.span),
+        place: cx.place(word.span),
     };
-    add(out, |track| &track.name, track, word, stmt.span(), diags);
+    add(out, |track| &track.name, track, word, stmt.span(), cx);
 }
 
 /// Add a tracker unless its name is tracked already or the list is full.
@@ -286,11 +284,11 @@ fn add<T>(
     track: T,
     word: &Word,
     span: Span,
-    diags: &mut Diagnostics,
+    cx: &mut Context,
 ) {
     if let Some((_, first)) = out.iter().find(|(other, _)| name(other) == name(&track)) {
-        twice(word, *first, diags);
-    } else if !too_many(word, out.len(), diags) {
+        twice(word, *first, cx);
+    } else if !too_many(word, out.len(), cx) {
         out.push((track, span));
     }
 }
@@ -301,32 +299,32 @@ pub(super) fn unknown<'a>(
     name: &str,
     span: Span,
     names: impl Iterator<Item = &'a str>,
-    diags: &mut Diagnostics,
+    cx: &mut Context,
 ) {
-    let help = nearest(name, names, diags).unwrap_or_else(|| format!("add a {what} {name} block"));
+    let help = nearest(name, names, cx).unwrap_or_else(|| format!("add a {what} {name} block"));
     let message = format!("there is no {what} `{name}`");
-    diags.push(Diagnostic::error(codes::TRACKER_UNKNOWN, span, message).cause("not tracked").help(help));
+    cx.push(Diagnostic::error(codes::TRACKER_UNKNOWN, span, message).label("not tracked").help(help));
 }
 
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>, diags: &Diagnostics) -> Option<String> {
-    let guesses = if diags.is_full() { 0 } else { MAX_GUESSES };
+fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>, cx: &Context) -> Option<String> {
+    let guesses = if cx.is_full() { 0 } else { MAX_GUESSES };
     keywords::closest(name, names.take(guesses)).map(|near| format!("did you mean `{near}`?"))
 }
 
-fn twice(word: &Word, first: Span, diags: &mut Diagnostics) {
+fn twice(word: &Word, first: Span, cx: &mut Context) {
     let message = format!("`{}` is tracked twice", word.text());
-    diags.push(
+    cx.push(
         Diagnostic::warning(codes::TRACKER_TWICE, word.span, message)
-            .cause("this one is ignored")
+            .label("this one is ignored")
             .related(first, "the first one stands at"),
     );
 }
 
-fn too_many(word: &Word, count: usize, diags: &mut Diagnostics) -> bool {
+fn too_many(word: &Word, count: usize, cx: &mut Context) -> bool {
     if count < MAX_TRACKERS {
         return false;
     }
     let message = format!("more than {MAX_TRACKERS} trackers of one kind");
-    diags.push(Diagnostic::error(codes::TRACKER_TWICE, word.span, message).cause("the rest is ignored"));
+    cx.push(Diagnostic::error(codes::TRACKER_TWICE, word.span, message).label("the rest is ignored"));
     true
 }

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::context::Context;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
+use crate::config::diag::Diagnostic;
 use crate::config::keywords;
 use crate::config::lexer::Word;
 use crate::config::source::Span;
@@ -17,29 +18,29 @@ pub(super) const MAX_IFNAME: usize = 15;
 /// The parameter of a keyword that has exactly one.
 ///
 /// keepalived cannot run a file in which a parameter is missing, so neither does this.
-pub(super) fn one<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<&'a Word> {
-    no_block(stmt, diags);
+pub(super) fn one<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<&'a Word> {
+    no_block(stmt, cx);
     let Some(word) = stmt.args().first() else {
-        missing(stmt, diags);
+        missing(stmt, cx);
         return None;
     };
-    extra(stmt, 1, diags);
+    extra(stmt, 1, cx);
     Some(word)
 }
 
 /// Say that the parameter is missing.
-pub(super) fn missing(stmt: &Statement, diags: &mut Diagnostics) {
+pub(super) fn missing(stmt: &Statement, cx: &mut Context) {
     let keyword = stmt.keyword();
     let message = format!("`{}` lacks its parameter", keyword.text());
-    diags.push_fatal(
+    cx.push_fatal(
         Diagnostic::error(codes::MISSING_PARAMETER, keyword.span, message)
-            .cause("the configuration cannot be run")
+            .label("the configuration cannot be run")
             .help("add the value, or remove the line"),
     );
 }
 
 /// Say that words behind the first `wanted` parameters are ignored.
-pub(super) fn extra(stmt: &Statement, wanted: usize, diags: &mut Diagnostics) {
+pub(super) fn extra(stmt: &Statement, wanted: usize, cx: &mut Context) {
     let Some(rest) = stmt.args().get(wanted..) else { return };
     let (Some(first), Some(last)) = (rest.first(), rest.last()) else { return };
     let count = rest.len();
@@ -47,9 +48,9 @@ pub(super) fn extra(stmt: &Statement, wanted: usize, diags: &mut Diagnostics) {
     let message = format!("{words} left on the line of `{}`", stmt.keyword().text());
     let help = several(rest)
         .unwrap_or_else(|| "write `#` before a comment; put quotes round a value that has blanks".to_owned());
-    diags.push(
+    cx.push(
         Diagnostic::warning(codes::EXTRA_WORDS, first.span.to(last.span), message)
-            .cause("ignored")
+            .label("ignored")
             .help(help),
     );
 }
@@ -64,40 +65,39 @@ pub(super) fn several(rest: &[Word]) -> Option<String> {
 }
 
 /// Say so where a keyword has a block that cannot have one.
-pub(super) fn no_block(stmt: &Statement, diags: &mut Diagnostics) {
+pub(super) fn no_block(stmt: &Statement, cx: &mut Context) {
     if let Some(block) = &stmt.block {
         let message = format!("`{}` has no block", stmt.keyword().text());
-        diags
-            .push(Diagnostic::error(codes::BLOCK_MISSING, block.open, message).cause("the block is ignored"));
+        cx.push(Diagnostic::error(codes::BLOCK_MISSING, block.open, message).label("the block is ignored"));
     }
 }
 
 /// The block of a keyword that needs one.
-pub(super) fn block<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<&'a [Statement]> {
+pub(super) fn block<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<&'a [Statement]> {
     if let Some(block) = &stmt.block {
         return Some(&block.statements);
     }
     let keyword = stmt.keyword();
     let message = format!("`{}` lacks its block", keyword.text());
-    diags.push(
+    cx.push(
         Diagnostic::error(codes::BLOCK_MISSING, keyword.span, message)
-            .cause("ignored")
+            .label("ignored")
             .help(format!("write `{} {{ … }}`", joined(&stmt.words))),
     );
     None
 }
 
 /// The block of a keyword that needs one and has no name.
-pub(super) fn bare_block<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<&'a [Statement]> {
+pub(super) fn bare_block<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<&'a [Statement]> {
     if stmt.block.is_some() {
-        extra(stmt, 0, diags);
-        return block(stmt, diags);
+        extra(stmt, 0, cx);
+        return block(stmt, cx);
     }
     let keyword = stmt.keyword().text();
     let inside = if stmt.args().is_empty() { "…".to_owned() } else { joined(stmt.args()) };
-    diags.push(
+    cx.push(
         Diagnostic::error(codes::BLOCK_MISSING, stmt.span(), format!("`{keyword}` lacks its block"))
-            .cause("ignored")
+            .label("ignored")
             .help(format!("write `{keyword} {{ {inside} }}`, on one line or several")),
     );
     None
@@ -125,7 +125,7 @@ pub(super) fn number(
     what: &str,
     range: RangeInclusive<i64>,
     instead: &str,
-    diags: &mut Diagnostics,
+    cx: &mut Context,
 ) -> Option<i64> {
     let value = parse_number(&word.bytes);
     if let Some(value) = value.filter(|value| range.contains(value)) {
@@ -136,9 +136,9 @@ pub(super) fn number(
         Some(_) => format!("{what} {} is out of range", word.text()),
         None => format!("{what} `{}` is not a number", word.text()),
     };
-    diags.push(
+    cx.push(
         Diagnostic::error(codes::BAD_NUMBER, word.span, message)
-            .cause(instead)
+            .label(instead)
             .help(format!("write a whole number from {low} to {high}")),
     );
     None
@@ -150,9 +150,9 @@ pub(super) fn small<T: TryFrom<i64>>(
     what: &str,
     range: RangeInclusive<i64>,
     instead: &str,
-    diags: &mut Diagnostics,
+    cx: &mut Context,
 ) -> Option<T> {
-    number(word, what, range, instead, diags).and_then(|value| T::try_from(value).ok())
+    number(word, what, range, instead, cx).and_then(|value| T::try_from(value).ok())
 }
 
 /// Seconds with up to six digits behind the point that count (keepalived.conf(5), TIMER), in microseconds.
@@ -175,7 +175,7 @@ pub(super) fn seconds(
     what: &str,
     range: RangeInclusive<u64>,
     instead: &str,
-    diags: &mut Diagnostics,
+    cx: &mut Context,
 ) -> Option<Duration> {
     let value = parse_micros(&word.bytes);
     if let Some(value) = value.filter(|value| range.contains(value)) {
@@ -187,7 +187,7 @@ pub(super) fn seconds(
     };
     let (low, high) = range.into_inner();
     let show = |micros: u64| Duration::from_micros(micros).as_secs_f64();
-    diags.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).cause(instead).help(format!(
+    cx.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).label(instead).help(format!(
         "write seconds from {} to {}",
         show(low),
         show(high)
@@ -196,18 +196,18 @@ pub(super) fn seconds(
 }
 
 /// `on|off|true|false|yes|no`, or nothing, which means on. `None` after an error.
-pub(super) fn boolean(stmt: &Statement, diags: &mut Diagnostics) -> Option<bool> {
-    no_block(stmt, diags);
-    extra(stmt, 1, diags);
+pub(super) fn boolean(stmt: &Statement, cx: &mut Context) -> Option<bool> {
+    no_block(stmt, cx);
+    extra(stmt, 1, cx);
     let Some(word) = stmt.args().first() else { return Some(true) };
     match &*word.bytes {
         b"on" | b"true" | b"yes" => Some(true),
         b"off" | b"false" | b"no" => Some(false),
         _ => {
             let message = format!("`{}` is neither on nor off", word.text());
-            diags.push(
+            cx.push(
                 Diagnostic::error(codes::BAD_BOOLEAN, word.span, message)
-                    .cause(format!("`{}` is ignored", stmt.keyword().text()))
+                    .label(format!("`{}` is ignored", stmt.keyword().text()))
                     .help("write on, off, true, false, yes or no"),
             );
             None
@@ -216,34 +216,34 @@ pub(super) fn boolean(stmt: &Statement, diags: &mut Diagnostics) -> Option<bool>
 }
 
 /// A keyword that stands alone.
-pub(super) fn flag(stmt: &Statement, diags: &mut Diagnostics) {
-    no_block(stmt, diags);
-    extra(stmt, 0, diags);
+pub(super) fn flag(stmt: &Statement, cx: &mut Context) {
+    no_block(stmt, cx);
+    extra(stmt, 0, cx);
 }
 
 /// The address of a host. keepalived drops a prefix length behind it, and whatever else follows a `/` (2.2.7, tried).
-pub(super) fn host(word: &Word, instead: &str, diags: &mut Diagnostics) -> Option<IpAddr> {
+pub(super) fn host(word: &Word, instead: &str, cx: &mut Context) -> Option<IpAddr> {
     let Some(slash) = word.bytes.iter().position(|byte| *byte == b'/') else {
-        return address(word, instead, diags);
+        return address(word, instead, cx);
     };
     let bare = Word { bytes: word.bytes.get(..slash).unwrap_or_default().into(), ..word.clone() };
-    let address = address(&bare, instead, diags)?;
+    let address = address(&bare, instead, cx)?;
     let message = format!("`{}` is the address of a host and needs no prefix length", word.text());
-    diags.push(
+    cx.push(
         Diagnostic::note(codes::NOT_NEEDED, word.span, message)
-            .cause(format!("{address} is used, as in keepalived"))
+            .label(format!("{address} is used, as in keepalived"))
             .help("remove the `/` and what follows it"),
     );
     Some(address)
 }
 
 /// An address.
-pub(super) fn address(word: &Word, instead: &str, diags: &mut Diagnostics) -> Option<IpAddr> {
+pub(super) fn address(word: &Word, instead: &str, cx: &mut Context) -> Option<IpAddr> {
     let parsed = std::str::from_utf8(&word.bytes).ok().and_then(|text| text.parse().ok());
     if parsed.is_none() {
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::BAD_ADDRESS, word.span, format!("`{}` is not an address", word.text()))
-                .cause(instead.to_owned())
+                .label(instead.to_owned())
                 .help("write an IPv4 or IPv6 address such as 192.0.2.1 or fe80::1"),
         );
     }
@@ -251,36 +251,34 @@ pub(super) fn address(word: &Word, instead: &str, diags: &mut Diagnostics) -> Op
 }
 
 /// A path from the root; a daemon's current directory is nobody's business.
-pub(super) fn absolute(word: &Word, instead: &str, diags: &mut Diagnostics) -> Option<std::path::PathBuf> {
+pub(super) fn absolute(word: &Word, instead: &str, cx: &mut Context) -> Option<std::path::PathBuf> {
     let text = String::from_utf8_lossy(&word.bytes);
     if text.starts_with('/') && !text.contains('\0') {
         return Some(text.into_owned().into());
     }
     let message = format!("`{text}` is not an absolute path");
-    diags.push(
+    cx.push(
         Diagnostic::error(codes::BAD_WORD, word.span, message)
-            .cause(instead.to_owned())
+            .label(instead.to_owned())
             .help("write the path from the root, such as /run/keepalived/name"),
     );
     None
 }
 
 /// The name of a block.
-pub(super) fn name<'a>(stmt: &'a Statement, diags: &mut Diagnostics) -> Option<&'a Word> {
+pub(super) fn name<'a>(stmt: &'a Statement, cx: &mut Context) -> Option<&'a Word> {
     let Some(name) = stmt.args().first() else {
         let keyword = stmt.keyword();
         let message = format!("{} must have a name", keyword.text());
-        diags.push(
-            Diagnostic::error(codes::NAME_MISSING, keyword.span, message).cause("the block is skipped"),
-        );
+        cx.push(Diagnostic::error(codes::NAME_MISSING, keyword.span, message).label("the block is skipped"));
         return None;
     };
-    extra(stmt, 1, diags);
+    extra(stmt, 1, cx);
     Some(name)
 }
 
 /// An interface name.
-pub(super) fn interface(word: &Word, diags: &mut Diagnostics) -> Option<String> {
+pub(super) fn interface(word: &Word, cx: &mut Context) -> Option<String> {
     let text = word.text();
     let why = if word.bytes.is_empty() {
         "it is empty".to_owned()
@@ -291,45 +289,45 @@ pub(super) fn interface(word: &Word, diags: &mut Diagnostics) -> Option<String> 
     {
         "interface names have no slash, blank or invalid UTF-8".to_owned()
     } else {
-        alias(word, diags);
+        alias(word, cx);
         return Some(text.into_owned());
     };
     let message = format!("`{text}` cannot be an interface");
-    diags.push(Diagnostic::error(codes::NAME_TOO_LONG, word.span, message).cause(why));
+    cx.push(Diagnostic::error(codes::NAME_TOO_LONG, word.span, message).label(why));
     None
 }
 
 /// Say so where a name is that of an alias: an address's label, which looks like an interface in old tools.
-fn alias(word: &Word, diags: &mut Diagnostics) {
+fn alias(word: &Word, cx: &mut Context) {
     let text = word.text();
     let Some((interface, _)) = text.split_once(':') else { return };
-    diags.push(
+    cx.push(
         Diagnostic::warning(
             codes::NO_SUCH_INTERFACE,
             word.span,
             format!("`{text}` is no interface but an alias"),
         )
-        .cause("no interface can have this name: a `:` stands in the label of an address only")
+        .label("no interface can have this name: a `:` stands in the label of an address only")
         .help(format!("write {interface}; an address gets the label by `label {text}` behind it")),
     );
 }
 
 /// Say that `word` is none of `choices`.
-pub(super) fn bad_word(word: &Word, choices: &[&'static str], instead: &str, diags: &mut Diagnostics) {
+pub(super) fn bad_word(word: &Word, choices: &[&'static str], instead: &str, cx: &mut Context) {
     let text = word.text();
     let help = match keywords::closest(&text, choices.iter().copied()) {
         Some(choice) => format!("did you mean `{choice}`?"),
         None => format!("write one of {}", choices.join(", ")),
     };
     let message = format!("`{text}` may not stand here");
-    diags.push(Diagnostic::error(codes::BAD_WORD, word.span, message).cause(instead).help(help));
+    cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).label(instead).help(help));
 }
 
 /// Say that a keyword stands twice. The last one counts, as in keepalived.
-pub(super) fn repeated(keyword: &str, span: Span, first: Span, diags: &mut Diagnostics) {
-    diags.push(
+pub(super) fn repeated(keyword: &str, span: Span, first: Span, cx: &mut Context) {
+    cx.push(
         Diagnostic::note(codes::REPEATED_KEYWORD, span, format!("`{keyword}` stands twice"))
-            .cause("this one counts")
+            .label("this one counts")
             .related(first, "the first one stands at"),
     );
 }

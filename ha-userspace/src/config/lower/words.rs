@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
+use super::context::Context;
 use super::value;
 use crate::config::codes;
-use crate::config::diag::{Diagnostic, Diagnostics};
-use crate::config::keywords;
+use crate::config::diag::Diagnostic;
+use crate::config::keywords::{self, Row};
 use crate::config::lexer::Word;
 use crate::config::model::Prefix;
 
@@ -41,13 +42,13 @@ impl<'a> Words<'a> {
     }
 
     /// The parameter of `option`. keepalived cannot run a file in which it is missing, so neither does this.
-    pub(super) fn argument(&mut self, option: &Word, diags: &mut Diagnostics) -> Option<&'a Word> {
+    pub(super) fn argument(&mut self, option: &Word, cx: &mut Context) -> Option<&'a Word> {
         let next = self.next();
         if next.is_none() {
             let message = format!("`{}` lacks its parameter", option.text());
-            diags.push_fatal(
+            cx.push_fatal(
                 Diagnostic::error(codes::MISSING_PARAMETER, option.span, message)
-                    .cause("the configuration cannot be run")
+                    .label("the configuration cannot be run")
                     .help("add the value, or remove the option"),
             );
         }
@@ -55,11 +56,11 @@ impl<'a> Words<'a> {
     }
 
     /// The same for a word of xvrrp's own: the file runs without it.
-    pub(super) fn own_argument(&mut self, option: &Word, diags: &mut Diagnostics) -> Option<&'a Word> {
+    pub(super) fn own_argument(&mut self, option: &Word, cx: &mut Context) -> Option<&'a Word> {
         let next = self.next();
         if next.is_none() {
             let message = format!("`{}` lacks its parameter", option.text());
-            diags.push(Diagnostic::error(codes::MISSING_PARAMETER, option.span, message).cause("ignored"));
+            cx.push(Diagnostic::error(codes::MISSING_PARAMETER, option.span, message).label("ignored"));
         }
         next
     }
@@ -69,10 +70,10 @@ impl<'a> Words<'a> {
         &mut self,
         option: &Word,
         range: RangeInclusive<u64>,
-        diags: &mut Diagnostics,
+        cx: &mut Context,
     ) -> Option<u64> {
-        let word = self.argument(option, diags)?;
-        number(word, &option.text(), range, diags)
+        let word = self.argument(option, cx)?;
+        number(word, &option.text(), range, cx)
     }
 }
 
@@ -91,12 +92,7 @@ pub(super) fn parse_unsigned(bytes: &[u8]) -> Option<u64> {
 }
 
 /// A number within `range`; `None` after an error.
-pub(super) fn number(
-    word: &Word,
-    what: &str,
-    range: RangeInclusive<u64>,
-    diags: &mut Diagnostics,
-) -> Option<u64> {
+pub(super) fn number(word: &Word, what: &str, range: RangeInclusive<u64>, cx: &mut Context) -> Option<u64> {
     let value = parse_unsigned(&word.bytes);
     if value.is_some_and(|value| range.contains(&value)) {
         return value;
@@ -107,29 +103,34 @@ pub(super) fn number(
         None => format!("{what} `{}` is not a number", word.text()),
     };
     let help = format!("write a number from {low} to {high}");
-    diags.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).cause("ignored").help(help));
+    cx.push(Diagnostic::error(codes::BAD_NUMBER, word.span, message).label("ignored").help(help));
     None
 }
 
 /// Say that an option is unknown.
-pub(super) fn unknown(
-    what: &str,
-    word: &Word,
-    known: &[&'static str],
-    instead: &str,
-    diags: &mut Diagnostics,
-) {
+pub(super) fn unknown(what: &str, word: &Word, known: &'static [Row], instead: &str, cx: &mut Context) {
     let message = format!("unknown {what} option `{}`", word.text());
-    let near = if diags.is_full() { None } else { keywords::closest(&word.text(), known.iter().copied()) };
-    diags.push(
+    let near = if cx.is_full() {
+        None
+    } else {
+        keywords::closest(&word.text(), known.iter().map(|row| row.word.as_str()))
+    };
+    cx.push(
         Diagnostic::warning(codes::UNKNOWN_KEYWORD, word.span, message)
-            .cause(instead)
+            .label(instead)
             .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
     );
 }
 
+/// Whether a word looks like what [`prefix`] reads.
+pub(super) fn is_prefix(word: &Word) -> bool {
+    let text = word.text();
+    let address = text.split('/').next().unwrap_or_default();
+    matches!(&*text, "default" | "all" | "any") || address.parse::<IpAddr>().is_ok()
+}
+
 /// `ADDRESS[/LENGTH]`, `default` or `all`; `v6` decides what `default` is.
-pub(super) fn prefix(word: &Word, v6: Option<bool>, diags: &mut Diagnostics) -> Option<Prefix> {
+pub(super) fn prefix(word: &Word, v6: Option<bool>, cx: &mut Context) -> Option<Prefix> {
     let text = word.text();
     if matches!(&*text, "default" | "all" | "any") {
         let address = if v6 == Some(true) {
@@ -139,21 +140,21 @@ pub(super) fn prefix(word: &Word, v6: Option<bool>, diags: &mut Diagnostics) -> 
         };
         return Some(Prefix { address, length: 0 });
     }
-    let (address, length) = prefixed(word, "192.0.2.0/24", diags)?;
+    let (address, length) = prefixed(word, "192.0.2.0/24", cx)?;
     Some(Prefix { address, length })
 }
 
 /// `ADDRESS[/LENGTH]`, such as `example`. A bad length is replaced by that of a host, as keepalived does.
-pub(super) fn prefixed(word: &Word, example: &str, diags: &mut Diagnostics) -> Option<(IpAddr, u8)> {
+pub(super) fn prefixed(word: &Word, example: &str, cx: &mut Context) -> Option<(IpAddr, u8)> {
     let text = word.text();
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
         None => (&*text, None),
     };
     let Ok(address) = address.parse::<IpAddr>() else {
-        diags.push(
+        cx.push(
             Diagnostic::error(codes::BAD_ADDRESS, word.span, format!("`{text}` is not an address"))
-                .cause("the line is ignored")
+                .label("the line is ignored")
                 .help(format!("write ADDRESS or ADDRESS/LENGTH, such as {example}")),
         );
         return None;
@@ -171,9 +172,9 @@ pub(super) fn prefixed(word: &Word, example: &str, diags: &mut Diagnostics) -> O
         }
         _ => format!("write a number from 0 to {full}"),
     };
-    diags.push(
+    cx.push(
         Diagnostic::error(codes::BAD_PREFIX, word.span, format!("`{length}` is not a prefix length"))
-            .cause(format!("/{full} is used"))
+            .label(format!("/{full} is used"))
             .help(help),
     );
     Some((address, full))

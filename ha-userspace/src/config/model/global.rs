@@ -1,6 +1,6 @@
 //! `global_defs`, apart from what is only a default for instances, which carry it themselves.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,16 +55,12 @@ pub struct Global {
     pub process: Process,
     /// `--no_bfd` of the command line: no session runs, and each counts as down.
     pub no_bfd: bool,
-    /// `metrics`: where the metrics are served.
+    /// `metrics`: where they are asked for. Nothing serves them yet.
     pub metrics: Option<SocketAddr>,
     /// `iproute_etc_dir`: where the names of tables, protocols and so on are looked up first.
     pub iproute_etc: Option<PathBuf>,
     /// `iproute_usr_dir`: where they are looked up next.
     pub iproute_usr: Option<PathBuf>,
-    /// `vrrp_mcast_group4`; 224.0.0.18 where absent.
-    pub group4: Option<IpAddr>,
-    /// `vrrp_mcast_group6`; ff02::12 where absent.
-    pub group6: Option<IpAddr>,
 }
 
 impl Global {

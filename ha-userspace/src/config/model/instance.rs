@@ -110,6 +110,12 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// The interface that one of its addresses is on.
+    #[must_use]
+    pub fn device_of<'a>(&'a self, vip: &'a Vip) -> &'a str {
+        vip.device.as_deref().unwrap_or(&self.interface)
+    }
+
     /// Track these things and nothing else.
     pub fn track(&mut self, trackers: Trackers) {
         let Trackers { scripts, interfaces, files, processes, bfd, checks } = trackers;

@@ -47,15 +47,15 @@ impl Reader<'_> {
         if depth >= MAX_INCLUDES || self.frames.len() >= MAX_FRAMES {
             self.diags.push(
                 Diagnostic::error(codes::INCLUDE_TOO_DEEP, span, "includes are nested too deeply")
-                    .cause(format!("more than {MAX_INCLUDES} levels; `{pattern}` is not read")),
+                    .label(format!("more than {MAX_INCLUDES} levels; `{pattern}` is not read")),
             );
             return;
         }
         let found = match include::find(&pattern, directory(&self.frames)) {
             Ok(found) => found,
-            Err(cause) => {
+            Err(label) => {
                 let message = format!("`{pattern}` cannot be included");
-                self.diags.push(Diagnostic::error(codes::INCLUDE_BAD, span, message).cause(cause));
+                self.diags.push(Diagnostic::error(codes::INCLUDE_BAD, span, message).label(label));
                 return;
             }
         };
@@ -72,7 +72,7 @@ impl Reader<'_> {
                 Diagnostic::note(codes::INCLUDE_NOTHING, span, message)
                     .help("write includea instead of include to make this an error")
             };
-            self.diags.push(finding.cause("nothing is included"));
+            self.diags.push(finding.label("nothing is included"));
         }
         self.frames.push(Frame::Includes { files: found.files.into_iter(), span, checks });
     }
@@ -98,9 +98,9 @@ impl Reader<'_> {
             // keepalived goes on until it runs out of descriptors. What it then cannot open is skipped, unless the
             // line insists that it be read.
             if checks.readable {
-                self.diags.push_fatal(finding.cause("this line insists on reading it, which never ends"));
+                self.diags.push_fatal(finding.label("this line insists on reading it, which never ends"));
             } else {
-                self.diags.push(finding.cause("not read again"));
+                self.diags.push(finding.label("not read again"));
             }
             return;
         }
@@ -114,7 +114,7 @@ impl Reader<'_> {
                 } else {
                     Diagnostic::warning(code, span, message)
                 };
-                self.diags.push(finding.cause(error.to_string()));
+                self.diags.push(finding.label(error.to_string()));
             }
         }
     }

@@ -48,7 +48,7 @@ impl Reader<'_> {
                             span,
                             format!("environment variable `{}` is not set", missing.name),
                         )
-                        .cause("nothing is put here")
+                        .label("nothing is put here")
                         .help("set it for the service, or write the value into the file"),
                     );
                     from = missing.range.start;
@@ -74,7 +74,7 @@ impl Reader<'_> {
         }
         self.diags.push(
             Diagnostic::error(codes::DEFINITION_BAD, line.whole(), "a definition expands without end")
-                .cause("the line is ignored")
+                .label("the line is ignored")
                 .help("a definition must not use itself"),
         );
     }
@@ -102,7 +102,7 @@ impl Reader<'_> {
                 None => {
                     self.diags.push(
                         Diagnostic::error(codes::DEFINITION_BAD, line.whole(), "the definition does not end")
-                            .cause("its last line ends with `\\`, and nothing follows"),
+                            .label("its last line ends with `\\`, and nothing follows"),
                     );
                     part = part.slice(0..0);
                 }
@@ -112,7 +112,7 @@ impl Reader<'_> {
         if out.len() > MAX_LINE {
             self.diags.push(
                 Diagnostic::error(codes::DEFINITION_BAD, line.whole(), "the definition is too long")
-                    .cause(format!("more than {MAX_LINE} bytes; it is ignored")),
+                    .label(format!("more than {MAX_LINE} bytes; it is ignored")),
             );
             return;
         }
@@ -145,8 +145,8 @@ impl Reader<'_> {
                 let rows = repeat.rows.into_iter();
                 self.frames.push(Frame::Repeat { names: repeat.names, rows, rest });
             }
-            Err(cause) => self.diags.push(
-                Diagnostic::error(codes::SEQUENCE_BAD, line.whole(), "malformed repetition").cause(cause),
+            Err(label) => self.diags.push(
+                Diagnostic::error(codes::SEQUENCE_BAD, line.whole(), "malformed repetition").label(label),
             ),
         }
     }
@@ -167,7 +167,7 @@ impl Reader<'_> {
     fn too_deep(&mut self, span: Span) {
         self.diags.push(
             Diagnostic::error(codes::DEFINITION_BAD, span, "definitions are nested too deeply")
-                .cause("the line is ignored")
+                .label("the line is ignored")
                 .help("a definition must not use itself"),
         );
     }

@@ -55,7 +55,7 @@ pub struct Finding {
     pub place: Place,
     /// What is wrong, naming the thing.
     pub message: String,
-    /// Why, or what happens instead; the title where there is nothing more to say.
+    /// What follows from it, or why it is so; the title where there is nothing more to say.
     pub cause: String,
     /// The next step.
     pub fix: String,
@@ -121,7 +121,7 @@ impl Finding {
             title: codes::title(finding.code),
             place: Place::of(sources, finding.span),
             message: clean(&finding.message),
-            cause: clean(finding.cause.as_deref().unwrap_or(codes::title(finding.code))),
+            cause: clean(finding.label.as_deref().unwrap_or(codes::title(finding.code))),
             fix: clean(&finding.fix().unwrap_or_default()),
             related: finding
                 .related

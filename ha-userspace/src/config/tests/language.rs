@@ -335,55 +335,6 @@ fn control_characters_do_not_reach_the_terminal() {
 }
 
 #[test]
-fn every_keyword_table_is_sorted_and_lowered() {
-    use crate::config::keywords::{CONTEXTS, Status};
-    for (context, table) in CONTEXTS {
-        assert!(table.is_sorted_by(|a, b| a.0 < b.0), "{context:?}");
-        assert!(
-            table
-                .iter()
-                .all(|(word, _)| crate::config::keywords::status(*context, word.as_bytes()).is_some())
-        );
-    }
-    // An implemented keyword that lowering forgot would fall through a `match` and do nothing.
-    let sources = [
-        include_str!("../lower/mod.rs"),
-        include_str!("../lower/bfd.rs"),
-        include_str!("../lower/check.rs"),
-        include_str!("../lower/draft.rs"),
-        include_str!("../lower/fast.rs"),
-        include_str!("../lower/file.rs"),
-        include_str!("../lower/garp.rs"),
-        include_str!("../lower/global.rs"),
-        include_str!("../lower/group.rs"),
-        include_str!("../lower/hmac.rs"),
-        include_str!("../lower/link.rs"),
-        include_str!("../lower/mail.rs"),
-        include_str!("../lower/notify.rs"),
-        include_str!("../lower/process.rs"),
-        include_str!("../lower/script.rs"),
-        include_str!("../lower/settings.rs"),
-        include_str!("../lower/track.rs"),
-    ]
-    .concat();
-    for (context, table) in CONTEXTS {
-        for (word, _) in table.iter().filter(|(_, status)| *status == Status::Implemented) {
-            let bare = word.strip_prefix("vrrp_").filter(|word| word.starts_with(['g'])).unwrap_or(word);
-            assert!(
-                sources.contains(&format!("\"{word}\"")) || sources.contains(&format!("\"{bare}\"")),
-                "{word} in {context:?}"
-            );
-        }
-    }
-    for (context, words, _) in crate::config::pending::KEYWORDS {
-        for word in *words {
-            let status = crate::config::keywords::status(*context, word.as_bytes());
-            assert_eq!(status, Some(Status::Implemented), "{word} in {context:?}");
-        }
-    }
-}
-
-#[test]
 fn a_byte_order_mark_is_passed_over_and_named() {
     let loaded = loaded(
         "\u{feff}vrrp_instance VI {\ninterface eth0\nvirtual_router_id 9\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n",

@@ -201,7 +201,7 @@ pub(super) fn vip(vip: &Vip, instance: &Instance, status: &InstanceStatus) -> St
     if let Some(broadcast) = vip.broadcast {
         let _ = write!(text, " brd {broadcast}");
     }
-    let device = vip.device.as_deref().unwrap_or(&instance.interface);
+    let device = instance.device_of(vip);
     let base =
         if vmac(instance) == Some(device) { format!("@{}", instance.interface) } else { String::new() };
     let scope = match vip.scope {

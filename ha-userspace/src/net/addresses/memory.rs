@@ -14,7 +14,7 @@ use std::thread::{Builder, JoinHandle};
 
 use super::Key;
 use crate::net::place::Place;
-use crate::net::process;
+use crate::realtime;
 
 /// The file, and the thread that writes it. Dropping it waits until the latest is written.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Memory {
             std::fs::read_to_string(&file).map_or_else(|_| HashSet::new(), |text| parse(&text, &place));
         let (orders, taken) = channel();
         let thread = Builder::new().name("xvrrp-memory".to_owned()).spawn(move || {
-            process::prefer_this_thread();
+            realtime::prefer_this_thread();
             keep(&file, &place, &taken);
         })?;
         Ok((known, Self { orders: Some(orders), thread: Some(thread) }))

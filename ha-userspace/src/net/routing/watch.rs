@@ -3,15 +3,15 @@
 //! A host may have a million routes that change all the time; the filter in the kernel lets only removals through
 //! that bear our mark, so that nothing else ever wakes the loop.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::AsFd;
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 use socket2::{SockFilter, SockRef};
 use tokio::io::unix::AsyncFd;
 
 use super::MARK;
+use crate::descriptor::{Owned, watch_readable};
 use crate::net::error::SocketError;
-use crate::net::sys;
 
 /// `RTM_DELROUTE` and `RTM_DELRULE`, as a 16-bit load of a classic BPF program reads the header's host-endian field.
 const DELETED_ROUTE: u32 = 25_u16.to_be() as u32;
@@ -26,22 +26,7 @@ const GROUPS: [u32; 4] = [7, 8, 11, 19];
 /// Notices of removals.
 #[derive(Debug)]
 pub struct Watch {
-    socket: AsyncFd<Netlink>,
-}
-
-#[derive(Debug)]
-struct Netlink(netlink_sys::Socket);
-
-impl AsFd for Netlink {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl AsRawFd for Netlink {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
+    socket: AsyncFd<Owned<netlink_sys::Socket>>,
 }
 
 impl Watch {
@@ -58,7 +43,7 @@ impl Watch {
             socket.add_membership(group).map_err(at("subscribe to routes"))?;
         }
         socket.set_non_blocking(true).map_err(at("set the options"))?;
-        let socket = sys::watch_readable(Netlink(socket)).map_err(at("watch the socket"))?;
+        let socket = watch_readable(socket).map_err(at("watch the socket"))?;
         Ok(Self { socket })
     }
 
@@ -70,7 +55,7 @@ impl Watch {
             let mut buffer = [0_u8; 256];
             // Bounded: whatever is behind is read in the next turn.
             for _ in 0..1024 {
-                match guard.get_inner().0.recv(&mut &mut buffer[..], 0) {
+                match guard.get_inner().recv(&mut &mut buffer[..], 0) {
                     Ok(_) => heard = true,
                     Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => heard = true,
                     Err(_) => {

@@ -16,7 +16,8 @@ use socket2::Socket;
 use super::socket::{self, Datagram, Listener};
 use super::{GRACE, Order, key};
 use crate::config::model::Bfd;
-use crate::net::{clock, process};
+use crate::net::clock;
+use crate::realtime;
 use crate::track::Seen;
 use crate::track::board::Board;
 
@@ -68,13 +69,13 @@ impl Worker {
     /// Runs until the channel is closed.
     pub(super) fn run(mut self, orders: &Receiver<Order>, wake: &EventFd) {
         // Each refusal is said once, in the main loop's words; this thread then runs as it is.
-        let _ = process::exact_timers();
+        let _ = realtime::exact_timers();
         let mut scheduled = None;
         loop {
             match orders.try_recv() {
                 Ok((specs, priority)) => {
                     if scheduled.replace(priority) != Some(priority) {
-                        let _ = process::set_realtime(priority);
+                        let _ = realtime::set_priority(priority);
                     }
                     self.apply(specs);
                 }
@@ -351,18 +352,14 @@ impl Peer {
 }
 
 fn grace() -> Span {
-    span(GRACE)
-}
-
-fn span(duration: std::time::Duration) -> Span {
-    Span(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    GRACE.into()
 }
 
 fn settings(spec: &Bfd) -> Settings {
     Settings {
-        desired_min_tx: span(spec.min_tx),
-        required_min_rx: span(spec.min_rx),
-        idle_tx: span(spec.idle_tx),
+        desired_min_tx: spec.min_tx.into(),
+        required_min_rx: spec.min_rx.into(),
+        idle_tx: spec.idle_tx.into(),
         multiplier: spec.multiplier.max(1),
         passive: spec.passive,
     }

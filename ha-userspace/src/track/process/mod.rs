@@ -91,7 +91,7 @@ impl Thread {
         let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let waits = Arc::clone(&wake);
         let handle = std::thread::Builder::new().name("xvrrp-procs".to_owned()).spawn(move || {
-            crate::net::process::prefer_this_thread();
+            crate::realtime::prefer_this_thread();
             run(&specs_in, &waits, Table::new(board));
         })?;
         Ok(Self { specs, wake, handle })

@@ -2,6 +2,7 @@
 
 use ha_common::judge::{Event as Judged, Settings, Verdict, takeover_wait};
 use ha_common::machine::{LEAVE_MARGIN, Reason, SOON, State};
+use ha_common::node::lease;
 use ha_common::probe::{EXPIRED, ORPHANED};
 use ha_common::time::{Span, Time};
 use ha_common::types::Priority;
@@ -36,6 +37,8 @@ pub(super) struct Check {
     pub(super) serves: Option<usize>,
     /// A death whose successor is timed.
     pub(super) died: Option<Time>,
+    /// What a daemon did that it must not do, outside of a step of its own.
+    pub(super) wrong: Option<String>,
     /// The latest fault.
     pub(super) last_fault: Time,
     /// Transitions of the step: host, from, to, reason, tracked master before.
@@ -54,6 +57,7 @@ impl Check {
             unchanged: false,
             serves: None,
             died: None,
+            wrong: None,
             last_fault: Time(0),
             transitions: Vec::new(),
         }
@@ -92,13 +96,16 @@ impl World {
     /// Statement 39, after every step.
     pub(super) fn look(&mut self) -> Result<(), String> {
         let now = self.now;
+        if let Some(what) = self.check.wrong.take() {
+            return Err(what);
+        }
         let mut answering = [false; HOSTS];
         let mut count = 0;
         for (id, host) in self.hosts.iter().enumerate() {
             answering[id] = host.answers(now);
             count += usize::from(answering[id]);
-            // The lease is renewed while the main loop has run within half of it.
-            let idle = |daemon: &Daemon| now.span_since(daemon.progress) > Span(host.lease.0 * 3 / 2);
+            // A lease is renewed for the last time when the main loop is as much later than it promised.
+            let idle = |daemon: &Daemon| now > daemon.promised.after(lease::SLACK).after(host.lease);
             let window = now < host.kernel.restart_until;
             if answering[id] && !window && host.kernel.probed(now) && host.daemon.as_ref().is_some_and(idle) {
                 return Err(format!("39: h{id} answers although its main loop stands still"));
@@ -177,7 +184,7 @@ impl World {
         if !host.kernel.guard().headless(self.now.0) {
             return Span::ZERO;
         }
-        match other.daemon.as_ref().map(|daemon| &daemon.machine) {
+        match other.daemon.as_ref().map(Daemon::machine) {
             // It has advertised for the last time, and leaves in less than this.
             Some(machine) if machine.state() == State::Leaving => other.params.interval.plus(LEAVE_MARGIN),
             Some(machine) if machine.since() <= headless_since => other.params.interval,

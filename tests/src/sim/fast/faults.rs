@@ -1,6 +1,5 @@
 //! What befalls a cluster.
 
-use ha_common::machine::Input;
 use ha_common::time::{Span, Time};
 
 use super::OVERLAP;
@@ -23,8 +22,8 @@ pub(super) enum Fault {
     Boot { host: usize },
     /// kill -9.
     Kill { host: usize, timed: bool },
-    /// A planned restart that takes so long.
-    Restart { host: usize, window: Span, takes: Span },
+    /// A planned restart that takes so long, after the last start took `start`.
+    Restart { host: usize, start: Span, takes: Span },
     /// The daemon starts, unless it runs.
     Start { host: usize },
     /// A graceful stop.
@@ -101,12 +100,14 @@ impl World {
                     self.push(now.after(bound), Event::Deadline { died: now, bound });
                 }
             }
-            Fault::Restart { host, window, takes } => {
+            Fault::Restart { host, start, takes } => {
                 // The daemon itself writes the window, while its lease holds.
                 let running = self.hosts[host].daemon.as_ref().is_some_and(|daemon| !daemon.stopped);
-                let kernel = &mut self.hosts[host].kernel;
-                if running && now < kernel.lease_until {
-                    kernel.restart_until = now.after(window);
+                if running && now < self.hosts[host].kernel.lease_until {
+                    match self.hosts[host].leave(start, now) {
+                        Ok(output) => self.carry_out(host, output),
+                        Err(what) => self.check.wrong = Some(what),
+                    }
                 }
                 if self.kill(host) {
                     self.push(now.after(takes), Event::Start { host });
@@ -119,7 +120,7 @@ impl World {
             }
             Fault::Stop { host } => {
                 if let Some(daemon) = &mut self.hosts[host].daemon {
-                    daemon.inputs.push(Input::Stop);
+                    daemon.stop = true;
                 }
                 self.wake(host);
             }

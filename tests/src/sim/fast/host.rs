@@ -1,21 +1,24 @@
-//! The daemon half of a host: the main loop around the machine, and the liveness thread around the judges.
+//! The daemon half of a host: the node as the main loop drives it, and the liveness thread around the judges.
 //!
-//! The model keeps the contracts of [`ha_common::machine`], [`ha_common::judge`] and of the fence in
-//! `docs/liveness.md`.
+//! What is decided is [`ha_common::node`]'s, as in the daemon; here its effects come about. The model keeps the contracts of
+//! the node and of [`ha_common::judge`].
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ha_common::announce::Bursts;
-use ha_common::judge::{Event as Judged, PeerJudge, Settings, takeover_wait};
-use ha_common::machine::{Action, Effect, FAST_HANDOVER, Input, Machine, Params, Reason, State};
+use ha_common::judge::{Event as Judged, PeerJudge, Settings};
+use ha_common::machine::{Input, Machine, Params, Reason, State};
+use ha_common::node::{self, Effect, Event, Fitness, Heard, InterfaceId, Mark, Node, RouterId, Write, lease};
 use ha_common::rank::bid;
 use ha_common::time::{Span, Time};
 use ha_common::types::Priority;
 
-use super::kernel::{Kernel, vrid};
+use super::kernel::Kernel;
 use super::letter::{Letter, Ways, source};
 use super::switch::Mac;
 use super::world::{Frame, HOSTS};
+
+/// The one interface of a host.
+pub(super) const ON: InterfaceId = InterfaceId(0);
 
 /// A host. Its address grows with its number.
 #[derive(Debug)]
@@ -34,35 +37,47 @@ pub(super) struct Host {
     pub(super) card: Vec<Frame>,
     pub(super) kernel: Kernel,
     pub(super) daemon: Option<Daemon>,
-    /// When the latest advert was sent: kept in a map.
-    pub(super) last_advert: Time,
 }
 
 /// A running daemon.
 #[derive(Debug)]
 pub(super) struct Daemon {
-    pub(super) machine: Machine,
+    node: Node,
+    id: RouterId,
     pub(super) judges: Vec<PeerJudge>,
     pub(super) incarnation: u64,
     /// What the liveness thread tells the main loop.
-    pub(super) mail: Vec<(usize, Judged)>,
-    pub(super) inputs: Vec<Input>,
+    mail: Vec<(usize, Judged)>,
+    /// It has been told to stop.
+    pub(super) stop: bool,
     pub(super) main_at: Time,
     pub(super) live_at: Time,
     /// No CPU for the main loop, for the liveness thread.
     pub(super) main_stalled: Time,
     pub(super) live_stalled: Time,
-    /// When the main loop last made progress.
-    pub(super) progress: Time,
+    /// When the main loop will be done with its next turn at the latest.
+    pub(super) promised: Time,
     /// SIGSTOP: the kernel's timers go on, both stand still.
     pub(super) stopped: bool,
-    /// When announcements are due.
-    bursts: Bursts,
-    /// When the lease thread looks next, and the latest resumption of probes that it has told.
+    /// When its program was attached.
+    began: Time,
+    /// When the lease thread looks next, the latest resumption of probes that it has told, and the end of the lease of
+    /// which it has told that it ran out.
     look_at: Time,
     told: Time,
+    over: Time,
     /// It has told the main loop.
     resumed: bool,
+}
+
+impl Daemon {
+    pub(super) fn machine(&self) -> &Machine {
+        self.node[self.id].machine()
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.stop || self.machine().stopped()
+    }
 }
 
 /// What a step of the daemon did.
@@ -110,12 +125,11 @@ impl Host {
             card: Vec::new(),
             kernel: Kernel::new(),
             daemon: None,
-            last_advert: Time(0),
         }
     }
 
     pub(super) fn state(&self) -> State {
-        self.daemon.as_ref().map_or(State::Init, |daemon| daemon.machine.state())
+        self.daemon.as_ref().map_or(State::Init, |daemon| daemon.machine().state())
     }
 
     /// What its probes say: as backup it would take over.
@@ -138,7 +152,7 @@ impl Host {
         self.kernel.orphaned = !self.kernel.alive;
         let judged_here = !self.kernel.guard().unattended(now.0);
         if self.kernel.program
-            && self.kernel.addresses
+            && self.kernel.held
             && !judged_here
             && letter.supersedes(self, &self.kernel.known, now)
         {
@@ -155,129 +169,129 @@ impl Host {
         true
     }
 
-    /// Starts the daemon. It resumes an earlier run's role if the restart was planned and is in time, or if nobody
-    /// can have noticed; otherwise it removes what that run left behind. True if it resumes.
-    pub(super) fn start(&mut self, incarnation: u64, peers: usize, now: Time) -> (bool, Output) {
+    fn settings(&self) -> node::Settings {
+        node::Settings {
+            interface: ON,
+            params: self.params,
+            priority: self.priority,
+            fast: true,
+            judge: self.settings,
+            lease: self.lease,
+            announce: self.ways.garp,
+            again: self.ways.again,
+            virtual_mac: self.ways.virtual_mac,
+            owner_ignores_adverts: false,
+        }
+    }
+
+    /// Starts the daemon. True if it resumes the role of an earlier run.
+    pub(super) fn start(
+        &mut self,
+        incarnation: u64,
+        peers: usize,
+        now: Time,
+    ) -> Result<(bool, Output), String> {
         let kernel = &mut self.kernel;
-        let planned = now < kernel.restart_until;
-        let patience = now.span_since(self.last_advert) < self.params.interval.times(2);
-        let resume = kernel.program
-            && kernel.addresses
-            && kernel.master
-            && !kernel.superseded
-            && (planned || (!kernel.probed(now) && patience));
-        let vouched = kernel.lease_until.0.saturating_sub(self.lease.0);
-        let unheard = resume && kernel.last_other.0 > vouched;
+        kernel.begin(incarnation, now);
+        let told = kernel.resumed;
         let mut output = Output::default();
-        let machine = if resume {
-            Machine::resume_master(self.params, self.priority, address(self.id), now)
-        } else {
-            kernel.release();
-            kernel.master = false;
-            Machine::new(self.params, self.priority, now)
-        };
-        kernel.queue.clear();
-        kernel.known.clear();
-        kernel.replies = Default::default();
-        kernel.fingerprint = None;
-        kernel.program = true;
-        kernel.responder = incarnation;
-        kernel.lease_until = now.after(self.lease);
-        kernel.run();
-        kernel.restart_until = Time(0);
-        let inputs =
-            if resume { Vec::new() } else { vec![Input::SetAddress(address(self.id)), Input::Ready(true)] };
+        let mut node = Node::new();
+        let id = node.add(self.settings(), now);
         let mut daemon = Daemon {
-            machine,
+            node,
+            id,
             judges: (0..peers).map(|_| PeerJudge::new(self.settings, now)).collect(),
             incarnation,
             mail: Vec::new(),
-            inputs,
+            stop: false,
             main_at: Time::NEVER,
             live_at: Time::NEVER,
             main_stalled: Time(0),
             live_stalled: Time(0),
-            progress: now,
+            promised: now,
             stopped: false,
-            bursts: Bursts::new(self.ways.garp),
+            began: now,
             look_at: now,
-            told: kernel.resumed,
-            resumed: unheard,
+            told,
+            over: Time(0),
+            resumed: false,
         };
-        while let Some(action) = daemon.machine.poll_action() {
-            if let Action::SendAdvert { priority } = action {
-                self.last_advert = now;
-                output.adverts.push(priority);
-            }
-        }
+        let fit = Fitness {
+            fitness: Input::Ready(true),
+            waits: false,
+            priority: self.priority,
+            source: Some(address(self.id)),
+        };
+        daemon.node.take_part(now, &self.kernel);
+        self.perform(&mut daemon, now, &mut output)?;
+        daemon.node.set_fitness(id, fit, now);
+        daemon.node.settle_fitness(now, &self.kernel);
+        self.perform(&mut daemon, now, &mut output)?;
+        let resumes = daemon.node[id].is_resumed();
+        // Leftovers of the earlier run.
+        self.kernel.addresses &= daemon.node[id].presence().is_wanted();
+        daemon.node.end_start(now);
+        self.perform(&mut daemon, now, &mut output)?;
+        daemon.node.close_restart_windows();
+        self.perform(&mut daemon, now, &mut output)?;
+        // It goes to sleep only after a first turn.
         (output.wake_main, output.wake_live) = (true, true);
         self.daemon = Some(daemon);
-        (resume, output)
+        Ok((resumes, output))
+    }
+
+    /// The daemon leaves for a planned restart, of which the start took so long.
+    pub(super) fn leave(&mut self, start: Span, now: Time) -> Result<Output, String> {
+        let mut output = Output::default();
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.node.leave(start, now);
+            daemon.node.say_goodbye();
+            self.perform(&mut daemon, now, &mut output)?;
+            self.daemon = Some(daemon);
+        }
+        Ok(output)
     }
 
     /// The main loop has the CPU.
     pub(super) fn main(&mut self, now: Time) -> Result<Output, String> {
         let mut output = Output::default();
         let Some(mut daemon) = self.daemon.take() else { return Ok(output) };
-        // "A daemon that finds its own lease expired steps down before it renews it."
-        if self.must_step_down(now) && daemon.machine.state().holds_addresses() {
-            self.feed(&mut daemon, Input::StepDown, None, now, &mut output)?;
+        let had_lease = daemon.node.needs_lease(ON);
+        let tracked = self.kernel.fingerprint.filter(|_| daemon.machine().state() == State::Backup);
+        if let Some(judge) = tracked.and_then(|letter| daemon.judges.get_mut(letter.sender())) {
+            judge.heard(self.kernel.stamp, now);
         }
-        daemon.progress = now;
-        self.feed_stamp(&mut daemon, now, &mut output)?;
-        for (letter, at) in std::mem::take(&mut self.kernel.queue) {
-            let Some(judged) = letter.judged(self) else { continue };
-            if !self.kernel.known.contains(&letter.source) {
-                self.kernel.known.push(letter.source);
-            }
-            let priority = judged.advert.priority;
-            if priority > 0 && letter.sender() < daemon.judges.len() {
-                daemon.judges[letter.sender()].heard(at, now);
-            }
-            let interval = judged.advert.interval.span();
-            let advert = Input::Advert { source: judged.source, priority, interval, at };
-            self.feed(&mut daemon, advert, Some((letter, at)), now, &mut output)?;
-        }
-        self.feed_stamp(&mut daemon, now, &mut output)?;
-        for input in std::mem::take(&mut daemon.inputs) {
-            // Whoever probes is its successor, and needs no time to take the addresses.
-            if input == Input::Stop && self.kernel.probed(now) {
-                let prompt = Params { handover: FAST_HANDOVER, ..self.params };
-                self.feed(&mut daemon, Input::Reconfigure(prompt), None, now, &mut output)?;
-            }
-            self.feed(&mut daemon, input, None, now, &mut output)?;
-        }
+        self.judge(&mut daemon, now);
+        daemon.node.listen(now, &self.kernel);
+        self.perform(&mut daemon, now, &mut output)?;
         for (peer, event) in std::mem::take(&mut daemon.mail) {
-            let source = address(peer);
-            let wait = takeover_wait(self.priority, &self.settings, daemon.judges[peer].rank());
-            let input = match event {
-                Judged::Lost { verdict, at, affirmed } => {
-                    Input::MasterLost { source, verdict, at, affirmed, wait }
-                }
-                Judged::Resigned { vrids, at } if vrids.has(vrid()) => {
-                    Input::MasterResigned { source, at, wait }
-                }
-                Judged::Alive { at } => Input::MasterAlive { source, at },
-                _ => continue,
-            };
-            self.feed(&mut daemon, input, None, now, &mut output)?;
-        }
-        if now >= daemon.machine.next_deadline() {
-            self.feed(&mut daemon, Input::Timer, None, now, &mut output)?;
+            let rank = daemon.judges[peer].rank();
+            daemon.node.report(ON, address(peer), event, rank, now, &self.kernel);
+            self.perform(&mut daemon, now, &mut output)?;
         }
         // A router that did not probe for a while may have taken the addresses meanwhile.
-        if std::mem::take(&mut daemon.resumed) && daemon.machine.state() == State::Master {
-            let (after, rounds) = self.ways.again;
-            daemon.bursts.contested(now, after, rounds);
+        if std::mem::take(&mut daemon.resumed) {
+            daemon.node.probes_resumed(ON, now);
         }
-        output.announce = daemon.bursts.due(now) && daemon.machine.state().holds_addresses();
-        let followed = daemon.machine.watched().and_then(|master| number(master.address));
+        if std::mem::take(&mut daemon.stop) {
+            daemon.node.stop(now, &self.kernel);
+            self.perform(&mut daemon, now, &mut output)?;
+        }
+        daemon.node.turn(now, &mut self.kernel);
+        self.perform(&mut daemon, now, &mut output)?;
+        if daemon.machine().next_deadline() <= now {
+            return Err(format!("40: h{}'s machine stands still", self.id));
+        }
+        let followed = daemon.machine().watched().and_then(|master| number(master.address));
         for (peer, judge) in daemon.judges.iter_mut().enumerate() {
             let before = judge.next_deadline();
             judge.follow(followed == Some(peer), now);
             output.wake_live |= judge.next_deadline() < before;
         }
-        let gone = daemon.machine.stopped() && daemon.machine.state() == State::Init;
+        daemon.promised = daemon.node.next_deadline();
+        // The thread that vouches is told of the lease.
+        output.wake_live |= daemon.node.needs_lease(ON) && !had_lease;
+        let gone = daemon.machine().stopped() && daemon.node.has_stopped();
         if !gone {
             self.daemon = Some(daemon);
         } else {
@@ -287,75 +301,76 @@ impl Host {
         Ok(output)
     }
 
-    fn feed_stamp(&mut self, daemon: &mut Daemon, now: Time, output: &mut Output) -> Result<(), String> {
-        if let Some(letter) = self.kernel.fingerprint {
-            if let Some(judge) = daemon.judges.get_mut(letter.sender()) {
-                judge.heard(self.kernel.stamp, now);
+    /// Judges what is queued, and tells the node.
+    fn judge(&mut self, daemon: &mut Daemon, now: Time) {
+        for (letter, at) in std::mem::take(&mut self.kernel.queue) {
+            let Some(judged) = letter.judged(self) else { continue };
+            if !self.kernel.known.contains(&letter.source) {
+                self.kernel.known.push(letter.source);
             }
-            self.feed(daemon, Input::Seen(self.kernel.stamp), None, now, output)?;
+            let priority = judged.advert.priority;
+            if priority > 0 && letter.sender() < daemon.judges.len() {
+                daemon.judges[letter.sender()].heard(at, now);
+            }
+            daemon.node.heard(Heard {
+                router: daemon.id,
+                source: judged.source,
+                mac: Some([letter.source; 6]),
+                priority,
+                interval: judged.advert.interval.span(),
+                at,
+                mark: Mark::Fingerprint(self.kernel.fingerprint_of(letter)),
+                unheard: at < daemon.began,
+            });
         }
-        Ok(())
     }
 
-    fn feed(
-        &mut self,
-        daemon: &mut Daemon,
-        input: Input,
-        advert: Option<(Letter, Time)>,
-        now: Time,
-        output: &mut Output,
-    ) -> Result<(), String> {
-        // A verdict may be about another than the lower-priority master that is ignored by now.
-        let accused = |peer: &usize| daemon.judges[*peer].verdict().is_some();
-        let ignored = daemon.machine.watched().and_then(|master| number(master.address)).filter(accused);
-        let tracked = daemon.machine.master().and_then(|master| number(master.address)).or(ignored);
-        daemon.machine.handle(input, now);
-        let master = daemon.machine.state() == State::Master;
-        // The bit is set before the first advert.
-        self.kernel.master |= master;
-        while let Some(action) = daemon.machine.poll_action() {
-            match action {
-                Action::SendAdvert { priority } => {
-                    self.last_advert = now;
+    /// Carries out what the node wants done.
+    fn perform(&mut self, daemon: &mut Daemon, now: Time, output: &mut Output) -> Result<(), String> {
+        // Only a router that has yielded says anything without being master.
+        let mut spoke = false;
+        while let Some(effect) = daemon.node.poll_effect() {
+            match effect {
+                Effect::Write(_, write) => {
+                    let claims = matches!(write, Write::Master(.., true)) && !self.kernel.master;
+                    if claims && (spoke || self.kernel.lease_until <= now) {
+                        return Err(format!("h{} is master before its fence knows", self.id));
+                    }
+                    self.kernel.write(write);
+                }
+                Effect::Track { mark: Mark::Fingerprint(print), at, .. } => self.kernel.track(print, at),
+                Effect::Track { .. } => return Err("an advert without a fingerprint is tracked".to_owned()),
+                Effect::Untrack(_) => self.kernel.fingerprint = None,
+                Effect::Advert { priority, .. } => {
+                    spoke |= priority > 0 && !self.kernel.master;
                     output.adverts.push(priority);
                 }
-                Action::Transition { from, to, reason } => {
-                    match Effect::of(from, to) {
-                        Effect::Keep => {}
-                        Effect::TakeOver => {
-                            self.kernel.lease_until = self.kernel.lease_until.max(now.after(self.lease));
-                            (self.kernel.superseded, self.kernel.addresses) = (false, true);
-                            daemon.bursts.start(now);
-                        }
-                        Effect::Release => {
-                            self.kernel.release();
-                            daemon.bursts.stop();
-                        }
+                Effect::AddAddresses(_) => {
+                    if !self.kernel.held {
+                        return Err(format!("h{} adds addresses that its fence does not know", self.id));
                     }
-                    // Who asks is to hear of the successor.
-                    if to == State::Leaving {
-                        daemon.bursts.stop();
-                    }
-                    output.transitions.push((from, to, reason, tracked));
+                    self.kernel.addresses = true;
                 }
-                Action::Track => {
-                    let (letter, at) = advert.ok_or("tracks without an advert")?;
-                    if self.kernel.fingerprint.replace(letter) != Some(letter) {
-                        self.kernel.stamp = at;
+                Effect::Announce { .. } => output.announce = true,
+                Effect::RemoveAddresses(_) => {
+                    if !self.kernel.held {
+                        return Err(format!("the fence of h{} opens before its addresses are gone", self.id));
+                    }
+                    self.kernel.addresses = false;
+                }
+                Effect::ForgetOthers(_, kept) => {
+                    if kept.is_empty() {
+                        self.kernel.forget();
                     }
                 }
-                Action::Untrack => self.kernel.fingerprint = None,
-                Action::DuplicateAddress => return Err(format!("h{} heard itself", self.id)),
-                Action::Contested | Action::Yielded => {
-                    let (after, rounds) = self.ways.again;
-                    daemon.bursts.contested(now, after, rounds);
+                Effect::Event(Event::Transition { from, to, reason, master, .. }) => {
+                    output.transitions.push((from, to, reason, master.and_then(number)));
                 }
+                Effect::Event(Event::DuplicateAddress(_)) => {
+                    return Err(format!("h{} heard itself", self.id));
+                }
+                Effect::Event(_) => {}
             }
-        }
-        self.kernel.muted = self.kernel.addresses && !daemon.machine.answers();
-        self.kernel.master = master;
-        if matches!(input, Input::Timer) && daemon.machine.next_deadline() <= now {
-            return Err(format!("40: h{}'s machine stands still", self.id));
         }
         Ok(())
     }
@@ -383,40 +398,34 @@ impl Host {
                 output.wake_main = true;
             }
         }
-        if daemon.look_at <= now {
-            daemon.look_at = now.after(Span(self.lease.0 / 3));
+        // Only a master's lease is looked after.
+        if daemon.look_at <= now && daemon.node.needs_lease(ON) {
+            daemon.look_at = now.after(lease::pace(self.lease));
+            if let Some(until) = lease::renewal(self.kernel.lease_until, self.lease, daemon.promised, now) {
+                self.kernel.lease_until = until;
+            }
             if std::mem::replace(&mut daemon.told, self.kernel.resumed) != self.kernel.resumed {
                 (daemon.resumed, output.wake_main) = (true, true);
             }
-        }
-        let progress = now.span_since(daemon.progress) < Span(self.lease.0 / 2);
-        if self.kernel.addresses && self.must_step_down(now) {
-            output.wake_main = true;
-        } else if progress {
-            self.kernel.lease_until = now.after(self.lease);
+            let until = self.kernel.lease_until;
+            if until <= now && std::mem::replace(&mut daemon.over, until) != until {
+                output.wake_main = true;
+            }
         }
         Ok(output)
     }
 
-    /// Somebody else has taken over by now: who was told to, or who says so.
-    fn must_step_down(&self, now: Time) -> bool {
-        self.kernel.superseded || (now >= self.kernel.lease_until && self.kernel.probed(now))
-    }
-
     /// When the main loop wants the CPU.
     pub(super) fn main_due(&self) -> Time {
-        self.daemon.as_ref().map_or(Time::NEVER, |daemon| {
-            let announcement = daemon.bursts.next().unwrap_or(Time::NEVER);
-            let next = daemon.machine.next_deadline().min(announcement);
-            next.min(daemon.progress.after(Span(self.lease.0 / 4)))
-        })
+        self.daemon.as_ref().map_or(Time::NEVER, |daemon| daemon.node.next_deadline())
     }
 
     /// When the liveness thread wants the CPU.
     pub(super) fn live_due(&self, now: Time) -> Time {
         self.daemon.as_ref().map_or(Time::NEVER, |daemon| {
-            let judges = daemon.judges.iter().map(PeerJudge::next_deadline).min();
-            judges.unwrap_or(Time::NEVER).min(now.after(Span(self.lease.0 / 4))).min(daemon.look_at)
+            let judges = daemon.judges.iter().map(PeerJudge::next_deadline).min().unwrap_or(Time::NEVER);
+            let look = if daemon.node.needs_lease(ON) { daemon.look_at.max(now) } else { Time::NEVER };
+            judges.min(look)
         })
     }
 }

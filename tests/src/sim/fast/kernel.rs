@@ -3,11 +3,12 @@
 use ha_common::fence::{Ban, Guard, PROBED_NS, Proof, RESUMED_NS, Wanted, steadiness};
 use ha_common::judge::Answered;
 use ha_common::layout::Contender;
+use ha_common::node::{self, Inherited, InterfaceId, LeaseView, Stamp, Write};
 use ha_common::probe::{Latest, Masters, Secret};
 use ha_common::rank::{CONTENDERS, take_down};
 use ha_common::rate::Window;
 use ha_common::time::{Span, Time};
-use ha_common::types::Vrid;
+use ha_common::types::{Family, Vrid};
 
 use super::letter::Letter;
 use super::switch::PORTS;
@@ -41,8 +42,10 @@ pub(super) struct Probed {
 /// What outlives the daemon.
 #[derive(Debug)]
 pub(super) struct Kernel {
-    /// The virtual address is on the interface, and the program knows it.
+    /// The virtual address is on the interface.
     pub(super) addresses: bool,
+    /// The program has been told that it may be.
+    pub(super) held: bool,
     /// The program is attached.
     pub(super) program: bool,
     /// The daemon's half of it is reached.
@@ -74,6 +77,10 @@ pub(super) struct Kernel {
     pub(super) last_other: Time,
     /// Whose adverts were accepted.
     pub(super) known: Vec<u8>,
+    /// What an earlier run has left, as the present one found it.
+    inherited: Option<Inherited>,
+    /// Adverts by the numbers that stand for their fingerprints.
+    letters: Vec<Letter>,
     /// Adverts for the daemon, and when they came.
     pub(super) queue: Vec<(Letter, Time)>,
     window: Window,
@@ -83,6 +90,7 @@ impl Kernel {
     pub(super) const fn new() -> Self {
         Self {
             addresses: false,
+            held: false,
             program: false,
             alive: false,
             orphaned: false,
@@ -102,6 +110,8 @@ impl Kernel {
             stamp: Time(0),
             last_other: Time(0),
             known: Vec::new(),
+            inherited: None,
+            letters: Vec::new(),
             queue: Vec::new(),
             window: Window { start_ns: 0, used: 0 },
         }
@@ -160,14 +170,58 @@ impl Kernel {
         self.queue.push((letter, now));
     }
 
-    /// A daemon runs the program from now on.
-    pub(super) const fn run(&mut self) {
+    /// A daemon runs the program from now on, and finds what an earlier run has left in the maps.
+    pub(super) fn begin(&mut self, incarnation: u64, now: Time) {
+        self.inherited = self.program.then(|| Inherited {
+            at: now,
+            was_master: self.master,
+            was_wanted: self.last_probe.is_some(),
+            is_unbroken: self.restart_until > now || (!self.orphaned && self.lease_until > now),
+            orphaned: self.orphaned,
+            lease_until: self.lease_until,
+        });
+        self.known.clear();
+        self.replies = Default::default();
+        self.fingerprint = None;
+        (self.program, self.responder) = (true, incarnation);
         (self.alive, self.orphaned) = (true, false);
     }
 
-    /// A daemon has removed the addresses.
-    pub(super) const fn release(&mut self) {
-        (self.addresses, self.superseded, self.muted) = (false, false, false);
+    /// What the daemon writes into the maps.
+    pub(super) fn write(&mut self, write: Write) {
+        match write {
+            Write::Renew { until } => self.lease_until = self.lease_until.max(until),
+            Write::RestartWindow { until } => self.restart_until = until,
+            Write::Held(.., held) => self.held = held,
+            Write::Master(.., master) => self.master = master,
+            Write::Suppressed(.., suppressed) => self.muted = suppressed,
+            Write::ClearSuperseded(..) => self.superseded = false,
+            Write::Own(_) => self.fingerprint = None,
+            // Every host takes part, and its rules are the same all the time.
+            Write::Apart(_) | Write::Describe(_) => {}
+        }
+    }
+
+    /// The maps speak for no virtual router.
+    pub(super) const fn forget(&mut self) {
+        (self.master, self.held, self.superseded, self.muted) = (false, false, false, false);
+    }
+
+    /// The number that stands for the fingerprint of an advert.
+    pub(super) fn fingerprint_of(&mut self, letter: Letter) -> u64 {
+        let at = self.letters.iter().position(|known| *known == letter).unwrap_or_else(|| {
+            self.letters.push(letter);
+            self.letters.len() - 1
+        });
+        at as u64 + 1
+    }
+
+    /// Adverts with this fingerprint are stamped from now on; the one that was judged came `at` this time.
+    pub(super) fn track(&mut self, fingerprint: u64, at: Time) {
+        let letter = fingerprint.checked_sub(1).and_then(|n| self.letters.get(n as usize)).copied();
+        let same_source = self.fingerprint.zip(letter).is_some_and(|(old, new)| old.source == new.source);
+        self.fingerprint = letter;
+        self.stamp = if same_source { self.stamp.max(at) } else { at };
     }
 
     /// A probe comes in; the reply that goes out.
@@ -199,5 +253,45 @@ impl Kernel {
         let (flags, responder) = (self.guard().flags(now.0, known), self.responder);
         let answer = Answered { sequence, at: now, flags, responder, lease, masters, rank };
         Some(Frame::Reply { from: me, prober, answer })
+    }
+}
+
+impl node::Kernel for Kernel {
+    fn lease(&self, _on: InterfaceId) -> Option<LeaseView> {
+        self.program.then_some(LeaseView {
+            until: self.lease_until,
+            apart: false,
+            any_superseded: self.superseded,
+            last_probe: self.last_probe,
+        })
+    }
+
+    fn is_superseded(&self, _on: InterfaceId, _family: Family, _vrid: Vrid) -> bool {
+        self.superseded
+    }
+
+    fn is_wanted(&self, _on: InterfaceId, _family: Family, _vrid: Vrid) -> bool {
+        // There is one virtual router, and whoever probes would take it.
+        self.last_probe.is_some()
+    }
+
+    fn stamp(&self, _on: InterfaceId, _family: Family, _vrid: Vrid) -> Option<Stamp> {
+        self.program.then_some(Stamp { at: self.stamp, other_at: self.last_other })
+    }
+
+    fn inherited(&self, _on: InterfaceId, _family: Family, _vrid: Vrid) -> Option<Inherited> {
+        self.inherited
+    }
+
+    fn left_at(&self, _on: InterfaceId, _family: Family, _vrid: Vrid) -> Option<Time> {
+        None
+    }
+
+    fn is_deaf(&mut self, _on: InterfaceId, _urgent: bool) -> bool {
+        false
+    }
+
+    fn frames_lost(&mut self, _on: InterfaceId) -> u64 {
+        0
     }
 }

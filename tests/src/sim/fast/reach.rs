@@ -62,7 +62,7 @@ impl World {
         }
         let told = self.reach.sole().and_then(|master| {
             let took_over = self.hosts[master].daemon.as_ref().is_some_and(|daemon| {
-                daemon.machine.since() == now && daemon.machine.reason() != Reason::Resumed
+                daemon.machine().since() == now && daemon.machine().reason() != Reason::Resumed
             });
             let gone = || (0..self.hosts.len()).filter(|id| before & !masters & (1 << id) != 0);
             let yielded = before & masters != 0 && gone().all(|id| is_living(&self.hosts[id], now));

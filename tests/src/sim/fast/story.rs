@@ -3,6 +3,7 @@
 use ha_common::announce;
 use ha_common::judge::Settings;
 use ha_common::machine::{FAST_HANDOVER, HANDOVER, Params, State};
+use ha_common::node::restart_window;
 use ha_common::packet::Auth;
 use ha_common::probe::{Secret, derived_key, key};
 use ha_common::time::{Span, Time};
@@ -11,7 +12,7 @@ use ha_common::types::{Family, Priority, Version};
 use super::FastStats;
 use super::client::Client;
 use super::faults::Fault;
-use super::host::Host;
+use super::host::{Daemon, Host};
 use super::hostile::harmless;
 use super::kernel::vrid;
 use super::letter::Ways;
@@ -183,8 +184,7 @@ pub(super) fn heal(world: &mut World) -> Result<(), String> {
         world.befall(Fault::Thaw { host });
     }
     // Who is leaving leaves.
-    let leaving =
-        |host: &Host| host.daemon.as_ref().is_some_and(|d| d.machine.stopped() || !d.inputs.is_empty());
+    let leaving = |host: &Host| host.daemon.as_ref().is_some_and(Daemon::is_leaving);
     while world.hosts.iter().any(leaving) {
         pass(world, Span::from_millis(1))?;
     }
@@ -232,15 +232,16 @@ fn round(world: &mut World) -> Result<(), String> {
             // Within the patience that the RFC's timers have.
             let longest = Span(world.hosts[host].params.interval.0 * 3 / 2).min(Span::from_millis(900));
             let takes = world.rng.span(Span::from_millis(5), longest);
-            world.befall(Fault::Restart { host, window: Span::from_secs(1), takes });
+            world.befall(Fault::Restart { host, start: Span::ZERO, takes });
             pass(world, takes.plus(Span::from_millis(20)))?;
             world.check.unchanged = false;
         }
         6 => {
             // The window ends before the daemon is back.
-            let window = world.rng.span(Span::from_millis(5), Span::from_millis(100));
-            let takes = window.plus(world.rng.span(Span::from_millis(1), Span::from_millis(200)));
-            world.befall(Fault::Restart { host, window, takes });
+            let takes =
+                restart_window(Span::ZERO).plus(world.rng.span(Span::from_millis(1), Span::from_millis(200)));
+            world.befall(Fault::Restart { host, start: Span::ZERO, takes });
+            pass(world, takes)?;
         }
         7 => world.befall(Fault::Stop { host }),
         8 | 9 => hiccups(world, backup)?,
@@ -342,7 +343,7 @@ fn chaos(world: &mut World) -> Result<(), String> {
                 world.befall(Fault::Cut { from: other, to: host, span });
                 Fault::Cut { from: host, to: other, span }
             }
-            9 => Fault::Restart { host, window: Span::from_millis(100), takes: span },
+            9 => Fault::Restart { host, start: Span::ZERO, takes: span },
             10 => Fault::Stop { host },
             11 => Fault::StallMain { host, span },
             12 => Fault::Port {

@@ -275,7 +275,13 @@ impl World {
                 self.check.silence(prober, id, now.after(Span::from_millis(40)));
             }
         }
-        let (resumed, output) = self.hosts[id].start(self.incarnations, peers, now);
+        let (resumed, output) = match self.hosts[id].start(self.incarnations, peers, now) {
+            Ok(started) => started,
+            Err(what) => {
+                self.check.wrong = Some(what);
+                return;
+            }
+        };
         self.check.started(id);
         self.stats.resumed += u64::from(resumed);
         self.note(format!("h{id} starts{}", if resumed { " and resumes" } else { "" }));

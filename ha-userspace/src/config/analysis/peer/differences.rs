@@ -20,7 +20,7 @@ impl Sides<'_> {
             ("virtual_ipaddress", vips, "the address moves away, but not to the other router"),
             ("virtual_ipaddress_excluded", excluded, "adverts do not carry these, so nobody would notice"),
         ];
-        for (keyword, list, cause) in lists {
+        for (keyword, list, label) in lists {
             let severity = Severity::Warning;
             let set = |instance| list(instance).iter().map(|vip| vip.address).collect::<BTreeSet<_>>();
             let (left, right) = (set(a), set(b));
@@ -29,7 +29,7 @@ impl Sides<'_> {
                 few.join(", ")
             };
             let (here, there) = (only(&left, &right), only(&right, &left));
-            let (message, severity, cause) = match (here.is_empty(), there.is_empty()) {
+            let (message, severity, label) = match (here.is_empty(), there.is_empty()) {
                 (true, true) => {
                     let order = |instance| list(instance).iter().map(|vip| vip.address).collect::<Vec<_>>();
                     // In IPv6 adverts the first address has a meaning (RFC 9568 section 5.2.9).
@@ -40,19 +40,19 @@ impl Sides<'_> {
                         continue;
                     }
                 }
-                (false, true) => (format!("`{}` has {here} only here ({keyword})", a.name), severity, cause),
+                (false, true) => (format!("`{}` has {here} only here ({keyword})", a.name), severity, label),
                 (true, false) => {
-                    (format!("`{}` has {there} only there ({keyword})", a.name), severity, cause)
+                    (format!("`{}` has {there} only there ({keyword})", a.name), severity, label)
                 }
                 (false, false) => (
                     format!("`{}` has {here} only here and {there} only there ({keyword})", a.name),
                     severity,
-                    cause,
+                    label,
                 ),
             };
             let help = "write the same list into both files";
             let code = codes::TWIN_ADDRESSES;
-            self.differ(Found { a, b, severity, code, keywords: &[keyword], message, cause, help });
+            self.differ(Found { a, b, severity, code, keywords: &[keyword], message, label, help });
         }
     }
 
@@ -60,7 +60,7 @@ impl Sides<'_> {
         let code = codes::TWIN_UNICAST;
         let severity = Severity::Error;
         let keywords: &[&str] = &["unicast_peer", "unicast_src_ip"];
-        let cause = "adverts do not arrive, and both become master";
+        let label = "adverts do not arrive, and both become master";
         match (&a.unicast, &b.unicast) {
             (None, None) => {}
             (Some(_), None) | (None, Some(_)) => {
@@ -68,7 +68,7 @@ impl Sides<'_> {
                     if a.unicast.is_some() { ("unicast", "multicast") } else { ("multicast", "unicast") };
                 let message = format!("`{}` uses {here} here and {there} there", a.name);
                 let help = "give both unicast_peer, or none";
-                self.differ(Found { a, b, severity, code, keywords, message, cause, help });
+                self.differ(Found { a, b, severity, code, keywords, message, label, help });
             }
             (Some(from_a), Some(from_b)) => {
                 let misses = |peers: &Unicast, source: Option<IpAddr>| {
@@ -80,7 +80,7 @@ impl Sides<'_> {
                         a.name
                     );
                     let help = &format!("add {source} to unicast_peer here");
-                    self.differ(Found { a, b, severity, code, keywords, message, cause, help });
+                    self.differ(Found { a, b, severity, code, keywords, message, label, help });
                 }
                 if let Some(source) = misses(from_b, a.source) {
                     let message = format!(
@@ -88,14 +88,14 @@ impl Sides<'_> {
                         b.name
                     );
                     let help = &format!("add {source} to unicast_peer there");
-                    self.differ(Found { a, b, severity, code, keywords, message, cause, help });
+                    self.differ(Found { a, b, severity, code, keywords, message, label, help });
                 }
                 if let (Some(x), Some(y)) = (a.source, b.source)
                     && x == y
                 {
                     let message = format!("`{}` sends from {x} here and there", a.name);
                     let help = "each router has an address of its own";
-                    self.differ(Found { a, b, severity, code, keywords, message, cause, help });
+                    self.differ(Found { a, b, severity, code, keywords, message, label, help });
                 }
             }
         }
@@ -112,10 +112,10 @@ impl Sides<'_> {
             let severity = if p == Priority::OWNER { Severity::Error } else { Severity::Warning };
             let weights = if p == a.priority { "" } else { ", weights included" };
             let message = format!("`{}` has priority {}{weights} on both routers", a.name, p.get());
-            let cause = "who is master depends on who was first, and after a cut on the higher address";
+            let label = "who is master depends on who was first, and after a cut on the higher address";
             let help = "give the preferred router the higher priority";
             let (code, keywords) = (codes::TWIN_PRIORITY, &["priority"][..]);
-            self.differ(Found { a, b, severity, code, keywords, message, cause, help });
+            self.differ(Found { a, b, severity, code, keywords, message, label, help });
             return;
         }
         if p > q {
@@ -143,7 +143,7 @@ impl Sides<'_> {
                 "{} `{}` with weight {} does not change the master of `{}`",
                 tracker.kind, tracker.name, tracker.weight.value, master.name
             );
-            let cause = format!(
+            let label = format!(
                 "the priority is {good} while it succeeds and {bad} while it fails; the other router has {}",
                 backup.get()
             );
@@ -153,7 +153,7 @@ impl Sides<'_> {
                 master.name
             );
             let code = codes::TWIN_WEIGHT;
-            self.diags.push(Diagnostic::warning(code, tracker.span, message).cause(cause).help(help));
+            self.diags.push(Diagnostic::warning(code, tracker.span, message).label(label).help(help));
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn compare(own: &mut Loaded, mut other: Loaded) {
         let Some((span, why)) = why else { return };
         own.diagnostics.push(
             Diagnostic::error(codes::TWIN_UNREADABLE, span, format!("{name} cannot run: {why}"))
-                .cause("nothing was compared")
+                .label("nothing was compared")
                 .help(format!("run `xvrrp check {name}`")),
         );
         return;
@@ -103,7 +103,7 @@ impl Sides<'_> {
         let message = format!("{} has no instance with VRID {} ({:?})", self.name, a.vrid, a.family);
         self.diags.push(
             Diagnostic::warning(codes::TWIN_ALONE, span, message)
-                .cause(format!("nobody takes over from `{}`", a.name))
+                .label(format!("nobody takes over from `{}`", a.name))
                 .help("add it there, or remove it here"),
         );
     }
@@ -113,16 +113,16 @@ impl Sides<'_> {
         let message = format!("only {} has an instance with VRID {} ({:?})", self.name, b.vrid, b.family);
         self.diags.push(
             Diagnostic::warning(codes::TWIN_ALONE, span, message)
-                .cause(format!("nobody takes over from `{}`", b.name))
+                .label(format!("nobody takes over from `{}`", b.name))
                 .help("add it to this router's file, or remove it there"),
         );
     }
 
     /// A finding at a line of this router's file, with the line of the other's.
     fn differ(&mut self, finding: Found<'_>) {
-        let Found { a, b, severity, code, keywords, message, cause, help } = finding;
+        let Found { a, b, severity, code, keywords, message, label, help } = finding;
         let Some(span) = self.a.instance(&a.name, keywords) else { return };
-        let mut diagnostic = Diagnostic::new(severity, code, span, message).cause(cause).help(help);
+        let mut diagnostic = Diagnostic::new(severity, code, span, message).label(label).help(help);
         if let Some(span) = self.b.instance(&b.name, keywords) {
             diagnostic = diagnostic.related(span, "the other router's stands at");
         }
@@ -130,128 +130,155 @@ impl Sides<'_> {
     }
 
     fn pair(&mut self, a: &Instance, b: &Instance, own: &Config, other: &Config) {
-        let mut differ = |severity, code, keywords: &[&str], message: String, cause: &str, help: &str| {
-            self.differ(Found { a, b, severity, code, keywords, message, cause, help });
-        };
-        let name = &a.name;
-        if a.vrid != b.vrid {
-            let message = format!("`{name}` has VRID {} here and {} there", a.vrid, b.vrid);
-            let cause = "each router ignores the other, and both become master";
-            let help = "give both the same virtual_router_id";
-            differ(Severity::Error, codes::TWIN_VRID, &["virtual_router_id"], message, cause, help);
+        self.identities(a, b);
+        // Routers of different versions do not understand each other at all.
+        if !self.versions(a, b) {
+            self.authentication(a, b);
+            self.intervals(a, b);
+            self.checksums(a, b);
+            self.keys(a, b);
         }
-        if a.version != b.version {
-            let message = format!(
-                "`{name}` speaks VRRPv{} here and VRRPv{} there",
-                a.version.number(),
-                b.version.number()
-            );
-            let cause = "each router drops the other's adverts, and both become master";
-            differ(
-                Severity::Error,
-                codes::TWIN_VERSION,
-                &["version"],
-                message,
-                cause,
-                "give both the same version",
-            );
-            return self.after(a, b, own, other);
-        }
-        if let Some(what) = auth(a.auth, b.auth) {
-            let message = format!("`{name}` {what}");
-            let cause = "each router drops the other's adverts, and both become master";
-            let keywords = &["authentication"];
-            differ(
-                Severity::Error,
-                codes::TWIN_AUTH,
-                keywords,
-                message,
-                cause,
-                "write the same block into both files",
-            );
-        }
-        if let Some((what, severity)) = hmac(&a.hmac, &b.hmac) {
-            let message = format!("`{name}` {what}");
-            let cause = match severity {
-                Severity::Error => "a router drops the other's adverts, and both become master",
-                _ => "adverts are understood now; this is a step of a change of keys or of a migration",
-            };
-            differ(
-                severity,
-                codes::TWIN_AUTH,
-                &["auth_hmac"],
-                message,
-                cause,
-                "write the same auth_hmac into both files",
-            );
-        }
-        if a.interval != b.interval {
-            let ms = |instance: &Instance| u32::from(instance.interval.get()) * 10;
-            let message =
-                format!("`{name}` sends an advert every {} ms here and every {} ms there", ms(a), ms(b));
-            let (severity, cause) = if a.version == Version::V2 {
-                (Severity::Error, "VRRPv2 routers drop adverts with another interval, and both become master")
-            } else {
-                (
-                    Severity::Note,
-                    "VRRPv3 backups follow their master: how fast a death is noticed depends on who is master",
-                )
-            };
-            differ(
-                severity,
-                codes::TWIN_INTERVAL,
-                &["advert_int"],
-                message,
-                cause,
-                "give both the same advert_int",
-            );
-        }
-        let unequal = a.checksum != b.checksum && a.family == Family::V4 && a.version == Version::V3;
-        if unequal {
-            let form = |instance: &Instance| match instance.checksum {
-                ChecksumForm::PseudoHeader => "with",
-                ChecksumForm::MessageOnly => "without",
-            };
-            let message = format!(
-                "`{name}` computes checksums {} a pseudo-header here and {} one there",
-                form(a),
-                form(b)
-            );
-            let cause = "xvrrp takes both; keepalived drops the other's adverts, and both become master";
-            let keywords = &["v3_checksum_as_v2"];
-            differ(
-                Severity::Warning,
-                codes::TWIN_CHECKSUM,
-                keywords,
-                message,
-                cause,
-                "set v3_checksum_as_v2 alike",
-            );
-        }
-        if a.fast.enabled && b.fast.enabled && a.fast.key != b.fast.key {
-            let message = match (a.fast.key, b.fast.key) {
-                (Some(_), Some(_)) => format!("`{name}` has another fast_key than the other router"),
-                (Some(_), None) => format!("`{name}` has a fast_key here and none there"),
-                (None, _) => format!("`{name}` has no fast_key here and one there"),
-            };
-            let cause = "probes are not answered: the death of a router is noticed by missing adverts only";
-            differ(
-                Severity::Warning,
-                codes::TWIN_KEY,
-                &["fast_key"],
-                message,
-                cause,
-                "give both the same fast_key",
-            );
-        }
-        self.after(a, b, own, other);
-    }
-
-    /// What counts whatever the version.
-    fn after(&mut self, a: &Instance, b: &Instance, own: &Config, other: &Config) {
         self.addresses(a, b);
         self.unicast(a, b);
         self.priorities(a, b, own, other);
+    }
+
+    fn identities(&mut self, a: &Instance, b: &Instance) {
+        if a.vrid == b.vrid {
+            return;
+        }
+        self.differ(Found {
+            a,
+            b,
+            severity: Severity::Error,
+            code: codes::TWIN_VRID,
+            keywords: &["virtual_router_id"],
+            message: format!("`{}` has VRID {} here and {} there", a.name, a.vrid, b.vrid),
+            label: "each router ignores the other, and both become master",
+            help: "give both the same virtual_router_id",
+        });
+    }
+
+    /// Whether the versions differ.
+    fn versions(&mut self, a: &Instance, b: &Instance) -> bool {
+        let differ = a.version != b.version;
+        if differ {
+            let (here, there) = (a.version.number(), b.version.number());
+            self.differ(Found {
+                a,
+                b,
+                severity: Severity::Error,
+                code: codes::TWIN_VERSION,
+                keywords: &["version"],
+                message: format!("`{}` speaks VRRPv{here} here and VRRPv{there} there", a.name),
+                label: "each router drops the other's adverts, and both become master",
+                help: "give both the same version",
+            });
+        }
+        differ
+    }
+
+    fn authentication(&mut self, a: &Instance, b: &Instance) {
+        if let Some(what) = auth(a.auth, b.auth) {
+            self.differ(Found {
+                a,
+                b,
+                severity: Severity::Error,
+                code: codes::TWIN_AUTH,
+                keywords: &["authentication"],
+                message: format!("`{}` {what}", a.name),
+                label: "each router drops the other's adverts, and both become master",
+                help: "write the same block into both files",
+            });
+        }
+        if let Some((what, severity)) = hmac(&a.hmac, &b.hmac) {
+            let label = match severity {
+                Severity::Error => "a router drops the other's adverts, and both become master",
+                _ => "adverts are understood now; this is a step of a change of keys or of a migration",
+            };
+            self.differ(Found {
+                a,
+                b,
+                severity,
+                code: codes::TWIN_AUTH,
+                keywords: &["auth_hmac"],
+                message: format!("`{}` {what}", a.name),
+                label,
+                help: "write the same auth_hmac into both files",
+            });
+        }
+    }
+
+    fn intervals(&mut self, a: &Instance, b: &Instance) {
+        if a.interval == b.interval {
+            return;
+        }
+        let ms = |instance: &Instance| u32::from(instance.interval.get()) * 10;
+        let (severity, label) = if a.version == Version::V2 {
+            (Severity::Error, "VRRPv2 routers drop adverts with another interval, and both become master")
+        } else {
+            (
+                Severity::Note,
+                "VRRPv3 backups follow their master: how fast a death is noticed depends on who is master",
+            )
+        };
+        let (here, there) = (ms(a), ms(b));
+        self.differ(Found {
+            a,
+            b,
+            severity,
+            code: codes::TWIN_INTERVAL,
+            keywords: &["advert_int"],
+            message: format!("`{}` sends an advert every {here} ms here and every {there} ms there", a.name),
+            label,
+            help: "give both the same advert_int",
+        });
+    }
+
+    fn checksums(&mut self, a: &Instance, b: &Instance) {
+        if a.checksum == b.checksum || a.family != Family::V4 || a.version != Version::V3 {
+            return;
+        }
+        let form = |instance: &Instance| match instance.checksum {
+            ChecksumForm::PseudoHeader => "with",
+            ChecksumForm::MessageOnly => "without",
+        };
+        let (here, there) = (form(a), form(b));
+        self.differ(Found {
+            a,
+            b,
+            severity: Severity::Warning,
+            code: codes::TWIN_CHECKSUM,
+            keywords: &["v3_checksum_as_v2"],
+            message: format!(
+                "`{}` computes checksums {here} a pseudo-header here and {there} one there",
+                a.name
+            ),
+            label: "xvrrp takes both; keepalived drops the other's adverts, and both become master",
+            help: "set v3_checksum_as_v2 alike",
+        });
+    }
+
+    fn keys(&mut self, a: &Instance, b: &Instance) {
+        if !a.fast.enabled || !b.fast.enabled || a.fast.key == b.fast.key {
+            return;
+        }
+        let name = &a.name;
+        let message = match (a.fast.key, b.fast.key) {
+            (Some(_), Some(_)) => format!("`{name}` has another fast_key than the other router"),
+            (Some(_), None) => format!("`{name}` has a fast_key here and none there"),
+            (None, _) => format!("`{name}` has no fast_key here and one there"),
+        };
+        self.differ(Found {
+            a,
+            b,
+            severity: Severity::Warning,
+            code: codes::TWIN_KEY,
+            keywords: &["fast_key"],
+            message,
+            label: "probes are not answered: the death of a router is noticed by missing adverts only",
+            help: "give both the same fast_key",
+        });
     }
 }
 
@@ -263,7 +290,7 @@ struct Found<'a> {
     code: Code,
     keywords: &'a [&'a str],
     message: String,
-    cause: &'a str,
+    label: &'a str,
     help: &'a str,
 }
 

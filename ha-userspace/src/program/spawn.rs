@@ -21,27 +21,40 @@ use std::process::ExitStatus;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, CpuSet, clone, sched_setaffinity};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg, sigprocmask};
 use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::{self, Id, WaitPidFlag, waitid};
 use nix::unistd::{Pid, getpid, getppid, setsid};
 use rustix::process::{PidfdFlags, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal, waitpid};
 use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
 
-use super::exec::Fate;
 use super::security::Identity;
-use crate::net::watch_readable;
+use crate::descriptor::{Owned, watch_readable};
 
 /// What runs a file that is neither a binary nor says with `#!` what runs it, as under execvp(3).
 const SHELL: &CStr = c"/bin/sh";
+/// Time between SIGTERM and SIGKILL.
+const KILL_GRACE: Duration = Duration::from_millis(500);
 /// The child's stack. What runs on it calls the kernel and little else.
 const STACK: usize = 32 << 10;
 /// What the child ends with where it cannot become the script. Nobody sees it.
 const FAILED: isize = 127;
+
+/// What becomes of a script when the thread that started it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It gets SIGTERM, and SIGKILL when its value is dropped.
+    EndsWithDaemon,
+    /// It goes on: a `notify_stop` script has its work to do while the daemon ends.
+    OutlivesDaemon,
+}
 
 /// What is to be started.
 #[derive(Debug)]
@@ -69,7 +82,7 @@ pub(super) struct Order<'a> {
 pub struct Child {
     process: rustix::process::Pid,
     /// Readable once the process has ended.
-    end: AsyncFd<OwnedFd>,
+    end: AsyncFd<Owned<OwnedFd>>,
     status: Option<ExitStatus>,
     fate: Fate,
 }
@@ -99,13 +112,33 @@ impl Child {
     }
 }
 
+impl Child {
+    /// Ends its process group: SIGTERM, a grace, SIGKILL. Returns when the process itself is gone.
+    pub async fn end(&mut self) {
+        // An id means that the process has not been reaped, so that its number cannot have been given to another.
+        let Some(group) = self.id() else { return };
+        let _ = killpg(group, Signal::SIGTERM);
+        let deadline = Instant::now() + KILL_GRACE;
+        while Instant::now() < deadline {
+            // Looks without reaping, so that the group can still be named afterwards.
+            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+            if !matches!(waitid(Id::Pid(group), flags), Ok(wait::WaitStatus::StillAlive)) {
+                break;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        let _ = killpg(group, Signal::SIGKILL);
+        let _ = self.wait().await;
+    }
+}
+
 impl Drop for Child {
     fn drop(&mut self) {
         if self.status.is_some() {
             return;
         }
         if self.fate == Fate::EndsWithDaemon {
-            let _ = pidfd_send_signal(self.end.get_ref(), rustix::process::Signal::KILL);
+            let _ = pidfd_send_signal(&self.end, rustix::process::Signal::KILL);
         }
         // Only the end of the daemon drops what still runs. What cannot be reaped yet is left to init.
         let _ = waitpid(Some(self.process), WaitOptions::NOHANG);
@@ -147,7 +180,8 @@ pub(super) fn start(order: &Order<'_>) -> io::Result<Child> {
 
     let failure = AtomicI32::new(0);
     let child = Box::new(|| {
-        if let Err(errno) = plan.become_script() {
+        // SAFETY: this is the child, whose memory nobody else uses meanwhile; `plan` was made right above.
+        if let Err(errno) = unsafe { plan.become_script() } {
             failure.store(errno as i32, Ordering::Relaxed);
         }
         FAILED
@@ -210,18 +244,26 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Runs in the child. Only returns where it fails.
-    fn become_script(&self) -> Result<(), Errno> {
+    /// Makes the calling process the script's. Only returns where it fails.
+    ///
+    /// # Safety
+    ///
+    /// Only for the child that [`start`] makes: what is a property of the process afterwards is lost to the caller
+    /// (session, standard descriptors, signal handlers, limits, user), and nothing but system calls is safe there. The
+    /// strings of the plan end with NUL, its arrays with a null pointer, and `null` is open.
+    unsafe fn become_script(&self) -> Result<(), Errno> {
         setsid()?;
         for target in 0..=2 {
-            // SAFETY: plain system calls.
+            // SAFETY: this process has no other use for these descriptors, says the caller.
             Errno::result(unsafe { libc::dup2(self.null, target) })?;
         }
         // SAFETY: the path is a string that ends with NUL.
         Errno::result(unsafe { libc::chdir(c"/".as_ptr()) })?;
-        plain_process(self.umask, self.processors.as_ref())?;
+        // SAFETY: the same child.
+        unsafe { plain_process(self.umask, self.processors.as_ref()) }?;
         if let Some(user) = self.user {
-            become_user(user)?;
+            // SAFETY: the same child.
+            unsafe { become_user(user) }?;
         }
         if let Some(parent) = self.parent {
             // After the change of user, which clears it.
@@ -231,7 +273,7 @@ impl Plan<'_> {
             }
         }
         let environment = self.environment.as_ptr();
-        // SAFETY: strings that end with NUL and arrays that end with null pointers, all made by `start`.
+        // SAFETY: strings that end with NUL and arrays that end with null pointers, says the caller.
         unsafe {
             libc::execve(self.program.as_ptr(), self.argv.as_ptr(), environment);
             if Errno::last() == Errno::ENOEXEC {
@@ -243,8 +285,13 @@ impl Plan<'_> {
 }
 
 /// Undoes what the daemon did to itself: scheduling, limits, signals, descriptors.
-fn plain_process(mask: Mode, processors: Option<&CpuSet>) -> Result<(), Errno> {
-    // SAFETY: plain system calls with valid arguments. Only the signal mask matters enough to fail for; the rest
+///
+/// # Safety
+///
+/// Only for a child that is about to become another program: every handler of a signal goes, and every descriptor above
+/// standard error will be closed under its owner.
+unsafe fn plain_process(mask: Mode, processors: Option<&CpuSet>) -> Result<(), Errno> {
+    // SAFETY: system calls with valid arguments; for what they do, the caller answers. Only the signal mask matters enough to fail for; the rest
     // cannot fail here, or is no worse than it was.
     unsafe {
         let normal: libc::sched_param = std::mem::zeroed();
@@ -281,7 +328,12 @@ fn plain_process(mask: Mode, processors: Option<&CpuSet>) -> Result<(), Errno> {
 ///
 /// The C library's functions of these names change all threads that they find in memory, and in the child those are
 /// the daemon's.
-fn become_user(user: &Identity) -> Result<(), Errno> {
+///
+/// # Safety
+///
+/// Only for a process with one thread, as a child is: threads of one process that belong to different users undo what
+/// either of them relies on.
+unsafe fn become_user(user: &Identity) -> Result<(), Errno> {
     let Identity { uid, gid, groups, .. } = user;
     // SAFETY: system calls with plain numbers, and one that reads as many groups as there are.
     unsafe {

@@ -1,10 +1,18 @@
-//! Starting one script: who it runs as, and a clean process around it.
+//! Starting programs, for trackers and for notifications: whether one may be run, who it runs as, a clean process
+//! around it, how it ended, and its end where it takes too long.
+//!
+//! [`security`] decides whether a program may be run at all; the process itself is made in `spawn`. What must not live
+//! here: when something is run, and what its result means. Whoever starts a program has a thread for it: looking up
+//! a user, and the file system, can hang.
 //!
 //! A script gets: its own session and process group; `/dev/null` as standard input, output and error; no other
 //! descriptor of the daemon; the directory `/`; umask 077 unless the configuration has one; default signal dispositions and an empty signal mask;
 //! `SCHED_OTHER`, nice 0 and all processors, whatever the daemon has; ordinary resource limits; its user's supplementary groups;
 //! SIGTERM when the daemon dies; the daemon's environment without what only concerns the daemon's own service.
 //! (keepalived 2.2.7 was seen to do the same, with umask 177.)
+
+pub mod security;
+mod spawn;
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
@@ -17,16 +25,20 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Group, Uid, User};
 
-use super::security::{self, Identity, RealFiles, Refusal};
-use super::spawn::{self, Order};
-use crate::config::model::{Script, ScriptUser};
-use crate::net::process;
+use crate::config::model::ScriptUser;
+use crate::realtime;
+use security::{Identity, RealFiles, Refusal};
+use spawn::Order;
+pub use spawn::{Child, Fate};
 
 /// keepalived's default user for scripts; root where it does not exist.
 pub const DEFAULT_USER: &str = "keepalived_script";
 
 /// Where plain names are searched for when the daemon has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Set in the environment of the program that takes this one's place, and of no other.
+pub const REPLACES: &str = "XVRRP_REPLACES";
 
 /// Variables that belong to the daemon's service and not to its scripts.
 const PRIVATE_VARIABLES: [&str; 9] = [
@@ -38,7 +50,7 @@ const PRIVATE_VARIABLES: [&str; 9] = [
     "RUST_LOG",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
-    crate::runtime::REPLACES,
+    REPLACES,
 ];
 
 /// Why a script cannot be run.
@@ -75,27 +87,11 @@ pub struct Prepared {
     secure: bool,
 }
 
-/// Looks up the user, finds the program and checks it. `secure` is `enable_script_security`.
+/// Looks up the user, finds the program of a command line and checks it. `secure` is `enable_script_security`.
 ///
 /// # Errors
 /// See [`Unusable`].
-pub fn prepare(
-    script: &Script,
-    default_user: Option<&ScriptUser>,
-    secure: bool,
-) -> Result<Prepared, Unusable> {
-    prepare_command(&script.argv, script.user.as_ref().or(default_user), secure)
-}
-
-/// The same for any command line.
-///
-/// # Errors
-/// See [`Unusable`].
-pub fn prepare_command(
-    argv: &[OsString],
-    user: Option<&ScriptUser>,
-    secure: bool,
-) -> Result<Prepared, Unusable> {
+pub fn prepare(argv: &[OsString], user: Option<&ScriptUser>, secure: bool) -> Result<Prepared, Unusable> {
     let identity = identity(user)?;
     let name = argv.first().map_or(OsStr::new(""), OsString::as_os_str);
     let path = std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned());
@@ -103,15 +99,6 @@ pub fn prepare_command(
     let prepared = Prepared { program, argv: argv.to_vec(), identity, secure };
     prepared.check()?;
     Ok(prepared)
-}
-
-/// What becomes of a script when the thread that started it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It gets SIGTERM, and SIGKILL when its value is dropped.
-    EndsWithDaemon,
-    /// It goes on: a `notify_stop` script has its work to do while the daemon ends.
-    OutlivesDaemon,
 }
 
 /// The user that scripts run as: the given one, else [`DEFAULT_USER`] where it exists, else the daemon's own.
@@ -178,7 +165,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The process could not be made, could not change its user, or `execve` failed.
-    pub fn spawn(&self, fate: Fate, mask: Mode) -> io::Result<spawn::Child> {
+    pub fn spawn(&self, fate: Fate, mask: Mode) -> io::Result<Child> {
         let own = (Uid::effective().as_raw(), Gid::effective().as_raw());
         spawn::start(&Order {
             program: &self.program,
@@ -187,7 +174,7 @@ impl Prepared {
             // Nothing to change: then a container without CAP_SETUID or CAP_SETGID will do as well.
             user: ((self.identity.uid, self.identity.gid) != own).then_some(&self.identity),
             umask: mask,
-            processors: process::original_processors(),
+            processors: realtime::original_processors(),
             fate,
         })
     }

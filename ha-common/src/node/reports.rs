@@ -1,0 +1,73 @@
+//! What verdicts on peers mean for each virtual router.
+
+use core::net::IpAddr;
+
+use super::Node;
+use super::io::{InterfaceId, Kernel};
+use crate::judge::{Event, takeover_wait};
+use crate::machine::{Input, State};
+use crate::time::Time;
+use crate::types::Family;
+
+impl Node {
+    /// Takes what the judge of a peer has found; `rank` others would take over from it before this node.
+    pub fn report<K: Kernel + ?Sized>(
+        &mut self,
+        on: InterfaceId,
+        peer: IpAddr,
+        event: Event,
+        rank: u8,
+        now: Time,
+        kernel: &K,
+    ) {
+        // When the peer was last heard decides over how long its next advert is waited for.
+        self.read_stamps(now, kernel);
+        for at in 0..self.routers.len() {
+            let router = &self.routers[at];
+            let same_family = router.family() == Family::of(peer);
+            if router.interface() != on || !same_family || !router.settings.fast {
+                continue;
+            }
+            let wait = takeover_wait(router.machine.priority(), &router.settings.judge, rank);
+            let input = match event {
+                Event::Lost { verdict, at, affirmed } => {
+                    Input::MasterLost { source: peer, verdict, at, affirmed, wait }
+                }
+                Event::Resigned { vrids, at } if vrids.has(router.vrid()) => {
+                    Input::MasterResigned { source: peer, at, wait }
+                }
+                Event::Alive { at } => Input::MasterAlive { source: peer, at },
+                Event::Resigned { .. }
+                | Event::Discovered { .. }
+                | Event::Unanswered
+                | Event::Restarting { .. }
+                | Event::Apart { .. }
+                | Event::Paused { .. } => continue,
+            };
+            self.feed(at, input, now, None);
+        }
+    }
+
+    /// On this interface a known router probes again after a pause. It may have taken our addresses meanwhile, and yielded
+    /// where we did not hear it: whoever sends to it hears of us again.
+    pub fn probes_resumed(&mut self, on: InterfaceId, now: Time) {
+        for router in &mut self.routers {
+            if router.interface() == on && router.machine.state() == State::Master && router.settings.fast {
+                router.announce_again(now);
+            }
+        }
+    }
+
+    /// The program of an interface was gone for some time: what was held against masters there was our own deafness.
+    pub(super) fn was_deaf(&mut self, on: InterfaceId, now: Time) {
+        for at in 0..self.routers.len() {
+            if self.routers[at].interface() != on {
+                continue;
+            }
+            if let Some(master) = self.routers[at].machine.master() {
+                self.feed(at, Input::MasterAlive { source: master.address, at: now }, now, None);
+            }
+            self.feed(at, Input::FramesLost, now, None);
+        }
+    }
+}

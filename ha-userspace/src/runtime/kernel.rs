@@ -1,0 +1,144 @@
+//! The maps of all interfaces, as the node reads and writes them.
+
+use std::net::IpAddr;
+
+use ha_common::node::{Inherited, InterfaceId, Kernel, LeaseView, Mark, Node, Stamp, Write};
+use ha_common::time::Time;
+use ha_common::types::{Family, Vrid};
+
+use super::daemon::Daemon;
+use super::handover::Handover;
+use super::inspector::Inspector;
+use super::interface::Interface;
+use super::routers::Routers;
+use crate::net::clock;
+use crate::xdp::{Slot, XdpInterface};
+
+/// What a node reads here.
+pub(super) struct Maps<'a> {
+    interfaces: &'a mut Vec<Interface>,
+    inspector: &'a Inspector,
+    handover: Option<&'a Handover>,
+}
+
+impl Daemon {
+    /// Lets the node do something, with the kernel to look at.
+    pub(super) fn with_kernel<R>(&mut self, act: impl FnOnce(&mut Node, &mut Maps<'_>) -> R) -> R {
+        let Self { node, interfaces, inspector, handover, .. } = self;
+        act(node, &mut Maps { interfaces, inspector, handover: handover.as_ref() })
+    }
+}
+
+impl Maps<'_> {
+    fn xdp(&self, on: InterfaceId) -> Option<&XdpInterface> {
+        self.interfaces.get(on.0 as usize)?.xdp()
+    }
+}
+
+impl Kernel for Maps<'_> {
+    fn lease(&self, on: InterfaceId) -> Option<LeaseView> {
+        let lease = &self.xdp(on)?.lease;
+        Some(LeaseView {
+            until: lease.until(),
+            apart: lease.is_apart(),
+            any_superseded: lease.any_superseded(),
+            last_probe: lease.last_probe(),
+        })
+    }
+
+    fn is_superseded(&self, on: InterfaceId, family: Family, vrid: Vrid) -> bool {
+        self.xdp(on).is_some_and(|xdp| xdp.lease.is_superseded(family, vrid))
+    }
+
+    fn is_wanted(&self, on: InterfaceId, family: Family, vrid: Vrid) -> bool {
+        self.xdp(on).is_some_and(|xdp| xdp.lease.is_wanted(family, vrid))
+    }
+
+    fn stamp(&self, on: InterfaceId, family: Family, vrid: Vrid) -> Option<Stamp> {
+        let seen = self.xdp(on)?.adverts.last_seen(Slot::of(family, vrid));
+        Some(Stamp { at: seen.at, other_at: seen.other_at })
+    }
+
+    fn inherited(&self, on: InterfaceId, family: Family, vrid: Vrid) -> Option<Inherited> {
+        let inherited = self.xdp(on)?.inherited()?;
+        Some(Inherited {
+            at: inherited.at,
+            was_master: inherited.was_master(family, vrid),
+            was_wanted: inherited.was_wanted(family, vrid),
+            is_unbroken: inherited.is_unbroken(),
+            orphaned: inherited.lease.orphaned != 0,
+            lease_until: Time(inherited.lease.lease_until_ns),
+        })
+    }
+
+    fn left_at(&self, on: InterfaceId, family: Family, vrid: Vrid) -> Option<Time> {
+        let name = &self.interfaces.get(on.0 as usize)?.name;
+        self.handover.filter(|left| left.role(name, family, vrid).is_some()).map(Handover::left_at)
+    }
+
+    fn frames_lost(&mut self, on: InterfaceId) -> u64 {
+        self.interfaces.get_mut(on.0 as usize).map_or(0, Interface::lost_frames)
+    }
+
+    fn is_deaf(&mut self, on: InterfaceId, urgent: bool) -> bool {
+        let Some(interface) = self.interfaces.get_mut(on.0 as usize) else { return false };
+        if !urgent {
+            // Some router here sends adverts.
+            interface.say_deaf();
+        }
+        interface.lost_program(self.inspector, urgent, clock::now())
+    }
+}
+
+/// Carries out a write of the node's.
+pub(super) fn write(interface: &Interface, routers: &Routers, write: Write) {
+    let Some(xdp) = interface.xdp() else { return };
+    let lease = &xdp.lease;
+    match write {
+        Write::Renew { until } => lease.renew(until),
+        Write::Apart(apart) => lease.set_apart(apart),
+        Write::RestartWindow { until } => lease.open_restart_window(until),
+        Write::Own(id) => {
+            if let Some((slot, source)) = routers.get(id).and_then(|of| Some((of.slot(), of.source?))) {
+                xdp.adverts.own(slot, source);
+            }
+        }
+        Write::Describe(id) => {
+            if let Some(router) = routers.get(id) {
+                router.describe(&xdp.adverts);
+            }
+        }
+        Write::Held(family, vrid, held) => lease.set_held(family, vrid, held),
+        Write::Master(family, vrid, master) => lease.set_master(family, vrid, master),
+        Write::Suppressed(family, vrid, suppressed) => {
+            if lease.is_muted(family, vrid) != suppressed {
+                lease.set_muted(family, vrid, suppressed);
+            }
+        }
+        Write::ClearSuperseded(family, vrid) => lease.clear_superseded(family, vrid),
+    }
+}
+
+/// From now on the program stamps adverts like the one that came `at` this time.
+pub(super) fn track(xdp: &XdpInterface, slot: Slot, mark: Mark, at: Time, source: IpAddr) {
+    match mark {
+        Mark::None => {}
+        Mark::Fingerprint(fingerprint) => xdp.adverts.track(slot, fingerprint, at, source),
+        Mark::Sender => xdp.adverts.follow(slot, at, source),
+    }
+}
+
+/// Whatever an earlier run left in the maps for other virtual routers than these is void.
+pub(super) fn forget_others(interface: &Interface, kept: &[(Family, Vrid)]) {
+    let Some(xdp) = interface.xdp() else { return };
+    for family in [Family::V4, Family::V6] {
+        for vrid in (1..=u8::MAX).filter_map(Vrid::new).filter(|vrid| !kept.contains(&(family, *vrid))) {
+            xdp.lease.set_master(family, vrid, false);
+            xdp.lease.set_held(family, vrid, false);
+            xdp.lease.clear_superseded(family, vrid);
+            if xdp.lease.is_muted(family, vrid) {
+                xdp.lease.set_muted(family, vrid, false);
+            }
+        }
+    }
+}

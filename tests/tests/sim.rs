@@ -4,12 +4,10 @@
 //! begin. The clusters with probes and fence have `XVRRP_FAST_SEED` and `XVRRP_FAST_SEEDS`. With `XVRRP_KEEP_GOING=1` a
 //! failure is a line and not the end: for a rule that was broken on purpose.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ha_tests::sim::fast::{self, FastStats};
-use ha_tests::sim::{self, Failure, Stats};
+use ha_tests::sim::{self, Failure, Stats, many};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 10_000;
@@ -22,7 +20,7 @@ fn number(name: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}: not a number")))
 }
 
-/// Runs all seeds on all cores and adds up what happened.
+/// Runs all seeds and adds up what happened.
 fn clusters<S: Default + Send + std::fmt::Debug>(
     first: u64,
     seeds: u64,
@@ -31,39 +29,12 @@ fn clusters<S: Default + Send + std::fmt::Debug>(
 ) -> S {
     let start = Instant::now();
     let keep_going = std::env::var_os("XVRRP_KEEP_GOING").is_some();
-    let next = AtomicU64::new(first);
-    let failed = AtomicBool::new(false);
-    let total = Mutex::new(S::default());
-    let failures = Mutex::new(Vec::new());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let mut stats = S::default();
-                while !failed.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds {
-                        break;
-                    }
-                    match run(seed) {
-                        Ok(run) => add(&mut stats, run),
-                        Err(failure) => {
-                            failed.store(!keep_going, Ordering::Relaxed);
-                            failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
-                        }
-                    }
-                }
-                add(&mut total.lock().unwrap_or_else(PoisonError::into_inner), stats);
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (total, failures) = many(first, seeds, keep_going, run, add);
     if keep_going && !failures.is_empty() {
         failures.iter().for_each(|failure| println!("seed {}: {}", failure.seed, failure.what));
         panic!("{} of {seeds} seeds failed", failures.len());
     }
-    if let Some(failure) = failures.iter().min_by_key(|failure| failure.seed) {
+    if let Some(failure) = failures.first() {
         panic!("{failure}");
     }
     println!("{seeds} seeds in {:.1} s: {total:?}", start.elapsed().as_secs_f64());

@@ -13,6 +13,7 @@ mod kernels;
 mod lab;
 mod run;
 mod setup;
+mod sim;
 mod sys;
 mod test;
 
@@ -31,6 +32,8 @@ enum Command {
     Run(run::Args),
     /// Run the tests
     Test(test::Args),
+    /// Run the simulated clusters, or replay one seed
+    Sim(sim::Args),
     /// Measure, side by side with keepalived
     Bench(bench::Args),
     /// The lab by hand
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Setup(args) => setup::main(&args),
         Command::Run(args) => with(setup::Need::Lab, || run::main(args)),
         Command::Test(args) => test::main(&args),
+        Command::Sim(args) => sim::main(&args),
         Command::Bench(args) => with(setup::Need::Test, || bench::main(&args)),
         Command::Lab(args) => with(setup::Need::Lab, || lab::main(args)),
         Command::Fuzz(args) => with(setup::Need::Lab, || fuzz::main(&args)),

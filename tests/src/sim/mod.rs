@@ -1,11 +1,11 @@
-//! A simulated cluster: real state machines, a model of the driver, a bad network and a virtual clock.
+//! A simulated cluster: real nodes, a model of the kernel around each, a bad network and a virtual clock.
 //!
 //! One seed is one story: two to five routers of one virtual router, with random settings, live through a few
 //! rounds of trouble and calm. Everything random comes from the seed, so a failure is replayed by its number.
 //! After every step the invariants of `check` hold, or the run ends with a readable timeline.
 //!
-//! What must not live here: knowledge of the daemon's code. The model of the driver is the contract that
-//! [`ha_common::machine`] documents, in `driver`. `tests/tests/sim.rs` runs it.
+//! What must not live here: anything that decides. That is [`ha_common::node`]'s, as in the daemon; `driver` tells it what
+//! happens and carries out its effects. `tests/tests/sim.rs` and `cargo xtask sim` run it.
 //!
 //! # A round
 //!
@@ -23,10 +23,12 @@
 mod check;
 mod driver;
 pub mod fast;
+mod many;
 mod scenario;
 mod timeline;
 mod world;
 
+pub use many::many;
 pub use scenario::run;
 
 /// A broken invariant: the seed, what broke, and the events that led there.
@@ -34,8 +36,8 @@ pub use scenario::run;
 pub struct Failure {
     /// Seed that replays it.
     pub seed: u64,
-    /// Environment variable that takes the seed.
-    pub variable: &'static str,
+    /// The word of `cargo xtask sim --cluster` for it.
+    pub cluster: &'static str,
     /// Which invariant, where, when.
     pub what: String,
     /// The last events before it, one a line.
@@ -46,7 +48,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "seed {}: {}", self.seed, self.what)?;
         f.write_str(&self.timeline)?;
-        write!(f, "replay: {}={} cargo test -p ha-tests --test sim", self.variable, self.seed)
+        write!(f, "replay: cargo xtask sim --cluster {} --seed {}", self.cluster, self.seed)
     }
 }
 

@@ -68,7 +68,7 @@ pub fn run(seed: u64) -> Result<Stats, Box<Failure>> {
             let what = format!("{what} (at {} ms)", super::timeline::millis(Span(story.world.now.0)));
             Err(Box::new(Failure {
                 seed,
-                variable: "XVRRP_SEED",
+                cluster: "rfc",
                 what,
                 timeline: story.cast() + &story.world.log.text(),
             }))

@@ -1,7 +1,6 @@
 //! What every step of lowering has at hand.
 
 use super::names::Names;
-use super::rule::Preferences;
 use crate::config::diag::{Diagnostic, Diagnostics};
 use crate::config::model::Place;
 use crate::config::source::Span;
@@ -15,6 +14,25 @@ pub(super) struct Context {
     pub(super) names: Names,
     /// Where rules without a preference go.
     pub(super) preferences: Preferences,
+}
+
+/// Where rules without a preference go: each next one before the last (keepalived 2.2.7, tried).
+#[derive(Debug)]
+pub(super) struct Preferences(u32);
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Self(16_384)
+    }
+}
+
+impl Preferences {
+    /// That of the next rule.
+    pub(super) fn take(&mut self) -> u32 {
+        let preference = self.0;
+        self.0 = preference.saturating_sub(1);
+        preference
+    }
 }
 
 impl Context {

@@ -30,6 +30,7 @@ mod settings;
 mod shell;
 mod track;
 mod unicast;
+mod unsigned;
 mod value;
 mod vip;
 mod whole;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::words::parse_unsigned;
+use super::unsigned::parse_unsigned;
 use crate::config::lexer::Word;
 use crate::config::model::Global;
 

@@ -5,6 +5,7 @@ use ha_common::types::Family;
 use super::context::Context;
 use super::iproute::{KEEPALIVED, byte, named, other_protocol, realms, small};
 use super::names::List;
+use super::unsigned::parse_unsigned;
 use super::value;
 use super::words::{self, Words};
 use crate::config::codes;
@@ -17,16 +18,6 @@ use crate::config::tree::Statement;
 /// The main routing table.
 const MAIN: u32 = 254;
 const MAX: u64 = 0xffff_ffff;
-
-/// Where rules without a preference go: each next one before the last (keepalived 2.2.7, tried).
-#[derive(Debug)]
-pub(super) struct Preferences(u32);
-
-impl Default for Preferences {
-    fn default() -> Self {
-        Self(16_384)
-    }
-}
 
 /// A line that is being read.
 struct Draft {
@@ -234,8 +225,7 @@ fn preferred(stmt: &Statement, rule: &mut Rule, cx: &mut Context) {
     if rule.priority.is_some() {
         return;
     }
-    let preference = cx.preferences.0;
-    cx.preferences.0 = preference.saturating_sub(1);
+    let preference = cx.preferences.take();
     rule.priority = Some(preference);
     let message = format!("the rule has no preference; {preference} is used");
     cx.push(
@@ -248,7 +238,7 @@ fn preferred(stmt: &Statement, rule: &mut Rule, cx: &mut Context) {
 /// `MARK[/MASK]`.
 fn mark(word: &Word, cx: &mut Context) -> Option<(u32, u32)> {
     let text = word.text();
-    let number = |part: &str| words::parse_unsigned(part.as_bytes()).and_then(|v| u32::try_from(v).ok());
+    let number = |part: &str| parse_unsigned(part.as_bytes()).and_then(|v| u32::try_from(v).ok());
     let found = match text.split_once('/') {
         Some((mark, mask)) => number(mark).zip(number(mask)),
         None => number(&text).map(|mark| (mark, u32::MAX)),
@@ -263,7 +253,7 @@ fn mark(word: &Word, cx: &mut Context) -> Option<(u32, u32)> {
 /// `FIRST-LAST`; a single number where `both` does not need two.
 fn range(word: &Word, what: &str, least: u64, most: u64, both: bool, cx: &mut Context) -> Option<(u64, u64)> {
     let text = word.text();
-    let number = |part: &str| words::parse_unsigned(part.as_bytes()).filter(|v| (least..=most).contains(v));
+    let number = |part: &str| parse_unsigned(part.as_bytes()).filter(|v| (least..=most).contains(v));
     let found = match text.split_once('-') {
         Some((low, high)) => number(low).zip(number(high)).filter(|(low, high)| low <= high),
         None if both => None,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::notify;
+use super::unsigned::parse_unsigned;
 use super::value;
-use super::words::parse_unsigned;
 use crate::config::codes;
 use crate::config::diag::Diagnostic;
 use crate::config::keywords::{self, Anywhere, Daemon, Dumps, Nftables};

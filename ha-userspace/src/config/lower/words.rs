@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
 use super::context::Context;
+use super::unsigned::parse_unsigned;
 use super::value;
 use crate::config::codes;
 use crate::config::diag::Diagnostic;
@@ -75,20 +76,6 @@ impl<'a> Words<'a> {
         let word = self.argument(option, cx)?;
         number(word, &option.text(), range, cx)
     }
-}
-
-/// Decimal or with `0x`.
-pub(super) fn parse_unsigned(bytes: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => (digits, 16),
-        None => (text, 10),
-    };
-    // `from_str_radix` takes a sign.
-    if digits.starts_with(['+', '-']) {
-        return None;
-    }
-    u64::from_str_radix(digits, radix).ok()
 }
 
 /// A number within `range`; `None` after an error.

@@ -31,9 +31,7 @@ pub fn run(seed: u64) -> Result<FastStats, Box<Failure>> {
     let mut world = cluster(&mut rng);
     match tell(&mut world) {
         Ok(()) => Ok(world.stats),
-        Err(what) => {
-            Err(Box::new(Failure { seed, what, timeline: world.timeline(), variable: "XVRRP_FAST_SEED" }))
-        }
+        Err(what) => Err(Box::new(Failure { seed, what, timeline: world.timeline(), cluster: "probes" })),
     }
 }
 

@@ -70,7 +70,7 @@ async fn a_later_deadline_replaces_an_expiry_that_nobody_waited_for() {
 async fn deadlines_are_met_as_by_sleeping() {
     let mut timer = Timer::new().expect("a timer");
     let (mut lateness, mut slept): (Vec<i64>, Vec<i64>) = (Vec::new(), Vec::new());
-    for _ in 0..20 {
+    for _ in 0..40 {
         let deadline = clock::now().after(Span::from_micros(1_700));
         timer.arm(Some(deadline)).expect("armed");
         timer.expired().await.expect("fires");
@@ -80,8 +80,8 @@ async fn deadlines_are_met_as_by_sleeping() {
         std::thread::sleep(Duration::from_micros(1_700));
         slept.push(clock::now().since(deadline));
     }
-    lateness.sort_unstable();
-    slept.sort_unstable();
-    // The medians, because the machine may be busy; a timer that counts milliseconds would be late by 300 µs more.
-    assert!((0..slept[10] * 2 + 300_000).contains(&lateness[10]), "{lateness:?}, slept {slept:?}");
+    // The best of each, because the machine may be busy; a timer that counts milliseconds is late by 300 µs at its best.
+    let best = |times: &[i64]| times.iter().copied().min().unwrap_or(i64::MAX);
+    let (late, reference) = (best(&lateness), best(&slept));
+    assert!((0..reference + 250_000).contains(&late), "{lateness:?}, slept {slept:?}");
 }

@@ -9,7 +9,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::time::Duration;
 
 use ha_common::node::InterfaceId;
-use ha_common::time::Time;
 
 use super::daemon::Daemon;
 use crate::xdp::XdpInterface;
@@ -73,18 +72,18 @@ impl Pending {
 }
 
 impl Daemon {
-    /// Somebody has detached programs: they are attached anew, or sockets take their place.
-    pub(super) fn attach_again(&mut self, now: Time) {
-        for InterfaceId(at) in std::mem::take(&mut self.deaf) {
-            let Some(interface) = self.interfaces.get_mut(at as usize) else { continue };
+    /// Where somebody has detached programs, they are attached anew, or sockets take their place, once the interfaces have
+    /// been looked at again. Whether there was any.
+    pub(super) fn attach_again(&mut self) -> bool {
+        let deaf = std::mem::take(&mut self.deaf);
+        for InterfaceId(at) in &deaf {
+            let Some(interface) = self.interfaces.get_mut(*at as usize) else { continue };
             tracing::error!(
                 "{}: somebody has detached the XDP program; it is attached again",
                 interface.name
             );
             interface.close(&self.loader);
         }
-        self.reconsider();
-        self.with_kernel(|node, kernel| node.turn(now, kernel));
-        self.perform();
+        !deaf.is_empty()
     }
 }

@@ -49,15 +49,12 @@ impl Daemon {
             self.reconsider();
         }
         self.judge_frames(now);
-        self.with_kernel(|node, kernel| node.turn(now, kernel));
-        self.perform_turn();
-        if !self.deaf.is_empty() {
-            self.attach_again(now);
-        }
-        if self.statics.take_news() {
+        self.decide(now);
+        let attached = self.attach_again();
+        let news = self.statics.take_news();
+        if attached || news {
             self.reconsider();
-            self.with_kernel(|node, kernel| node.turn(now, kernel));
-            self.perform_turn();
+            self.decide(now);
         }
         let extra = self.routers.iter().filter_map(|router| router.extra);
         let others = extra.chain(self.delays.next()).chain(self.lanes.next()).min().unwrap_or(Time::NEVER);
@@ -198,8 +195,9 @@ impl Daemon {
         self.finish(&mut batch);
     }
 
-    /// Carries out a whole turn, and tells what happened once its work has been done.
-    fn perform_turn(&mut self) {
+    /// Lets the node do a whole turn, carries it out, and tells what happened once its work has been done.
+    fn decide(&mut self, now: Time) {
+        self.with_kernel(|node, kernel| node.turn(now, kernel));
         let mut batch = Batch::default();
         while let Some(effect) = self.node.poll_effect() {
             self.carry_out(effect, &mut batch);

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -16,6 +15,7 @@ use tokio::task::JoinSet;
 use super::{ScriptState, task};
 use crate::config::model::{Global, Script, ScriptUser};
 use crate::control::protocol::ScriptStatus;
+use crate::worker::Worker;
 
 /// Room for changes that the main loop has not read yet; the script thread waits beyond that.
 const EVENTS: usize = 64;
@@ -94,9 +94,8 @@ impl Job {
 /// Runs the tracked scripts. Dropping it kills them without waiting; [`Runner::stop`] waits.
 #[derive(Debug)]
 pub struct Runner {
-    jobs: Option<mpsc::UnboundedSender<Vec<Job>>>,
+    worker: Worker<Vec<Job>>,
     board: Board,
-    thread: Option<JoinHandle<()>>,
     order: Vec<Arc<str>>,
 }
 
@@ -106,15 +105,11 @@ impl Runner {
     /// # Errors
     /// The thread or its event loop could not be made.
     pub fn start() -> io::Result<(Self, mpsc::Receiver<ScriptEvent>)> {
-        let (jobs, jobs_in) = mpsc::unbounded_channel();
         let (events, events_out) = mpsc::channel(EVENTS);
         let board = Board::default();
         let shared = board.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new()
-            .name("xvrrp-scripts".to_owned())
-            .spawn(move || runtime.block_on(supervise(jobs_in, events, shared)))?;
-        Ok((Self { jobs: Some(jobs), board, thread: Some(thread), order: Vec::new() }, events_out))
+        let worker = Worker::start_tasks("xvrrp-scripts", move |jobs| supervise(jobs, events, shared))?;
+        Ok((Self { worker, board, order: Vec::new() }, events_out))
     }
 
     /// Makes these the scripts that run: at start and at each reload.
@@ -137,10 +132,7 @@ impl Runner {
             // A script that only looks may as well make files that can be run.
             mask: global.process.umask.unwrap_or(0o077),
         });
-        if let Some(sender) = &self.jobs {
-            // The thread only ends when this sender is dropped.
-            let _ = sender.send(jobs.collect());
-        }
+        self.worker.tell(jobs.collect());
     }
 
     /// The state of a script; [`ScriptState::Disabled`] where there is none of that name.
@@ -176,13 +168,8 @@ impl Runner {
     ///
     /// Blocks: call it last, when no advert is left to send.
     pub fn stop(mut self) {
-        self.jobs = None;
-        let Some(thread) = self.thread.take() else { return };
-        let patience = Instant::now() + task::STOP_PATIENCE;
-        while !thread.is_finished() && Instant::now() < patience {
-            std::thread::sleep(Duration::from_millis(5));
-        }
         // A script that the kernel cannot kill (a hung file system) is left behind with its thread.
+        self.worker.stop(task::STOP_PATIENCE);
     }
 }
 

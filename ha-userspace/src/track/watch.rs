@@ -20,21 +20,19 @@ use super::process::Processes;
 use super::{Seen, check, file};
 use crate::config::model::{Check, Config, Probe, TrackFile};
 use crate::control::protocol::TrackerStatus;
+use crate::worker::Worker;
 
-/// Threads that resolve names and read files: each can hang for as long as the system lets it.
-const BLOCKING_THREADS: usize = 32;
 /// How long a start waits for what is known without asking anybody.
 const START_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a stop waits for a thread.
-const STOP_PATIENCE: Duration = Duration::from_millis(200);
+pub(super) const STOP_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Watches what is tracked. Dropping it ends the watching without waiting.
 #[derive(Debug)]
 pub struct Watchers {
     board: Board,
     order: Vec<Key>,
-    jobs: Option<mpsc::UnboundedSender<Vec<Job>>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    worker: Worker<Vec<Job>>,
     processes: Processes,
     sessions: Sessions,
 }
@@ -77,26 +75,15 @@ impl Watchers {
     /// # Errors
     /// The thread or its event loop could not be made.
     pub fn start() -> io::Result<Self> {
-        let (jobs, jobs_in) = mpsc::unbounded_channel();
         let board = Board::default();
         let shared = board.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(BLOCKING_THREADS)
-            .thread_name("xvrrp-lookup")
-            .build()?;
-        let thread = std::thread::Builder::new().name("xvrrp-checks".to_owned()).spawn(move || {
-            runtime.block_on(supervise(jobs_in, shared));
-            // A name server that hangs must not hold up the stop.
-            runtime.shutdown_background();
-        })?;
+        let worker = Worker::start_tasks("xvrrp-checks", move |jobs| supervise(jobs, shared))?;
         Ok(Self {
             processes: Processes::new(board.clone()),
             sessions: Sessions::new(board.clone()),
             board,
             order: Vec::new(),
-            jobs: Some(jobs),
-            thread: Some(thread),
+            worker,
         })
     }
 
@@ -123,10 +110,7 @@ impl Watchers {
         let polled = config.checks.iter().filter(|check| !matches!(check.probe, Probe::Process(_)));
         let files =
             config.track_files.iter().map(|file| Job::File(file.clone(), config.global.process.file_mode()));
-        if let Some(jobs) = &self.jobs {
-            // The thread only ends when this sender is dropped.
-            let _ = jobs.send(polled.cloned().map(Job::Check).chain(files).collect());
-        }
+        self.worker.tell(polled.cloned().map(Job::Check).chain(files).collect());
         self.processes.apply(&config.track_processes, &config.checks);
         let sessions: &[_] = if no_bfd { &[] } else { &config.bfd };
         self.sessions.apply(sessions, config.global.process.loop_priority());
@@ -164,20 +148,10 @@ impl Watchers {
     ///
     /// Blocks: call it last, when no advert is left to send.
     pub fn stop(mut self) {
-        self.jobs = None;
+        self.worker.dismiss();
         self.sessions.stop();
         self.processes.stop();
-        if let Some(thread) = self.thread.take() {
-            join(&thread);
-        }
-    }
-}
-
-/// Waits for a thread that was told to end, for a while.
-pub(super) fn join(thread: &std::thread::JoinHandle<()>) {
-    let patience = Instant::now() + STOP_PATIENCE;
-    while !thread.is_finished() && Instant::now() < patience {
-        std::thread::sleep(Duration::from_millis(1));
+        self.worker.stop(STOP_PATIENCE);
     }
 }
 

@@ -46,7 +46,6 @@ use crate::net::routing::{Remembered, Routing, Watch};
 use crate::net::timer::Timer;
 use crate::notify::Notifier;
 use crate::signals;
-use crate::track::script::{Runner, ScriptEvent};
 use crate::track::watch::Watchers;
 
 /// What a configuration is read for.
@@ -80,7 +79,6 @@ pub(super) struct Daemon {
     pub(super) timer: Timer,
     pub(super) inspector: Inspector,
     pub(super) loader: Loader,
-    pub(super) runner: Runner,
     pub(super) watchers: Watchers,
     pub(super) notifier: Notifier,
     pub(super) interfaces: Vec<Interface>,
@@ -124,7 +122,6 @@ pub enum End {
 
 /// What the loop listens to besides its own interfaces.
 pub(super) struct Inputs {
-    pub(super) scripts: mpsc::Receiver<ScriptEvent>,
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) removals: Watch,
@@ -238,7 +235,7 @@ impl Daemon {
 
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
         let Self { timer, interfaces, monitor, reading, watchers, loader, .. } = self;
-        let Inputs { scripts, calls, reports, removals, signals } = inputs;
+        let Inputs { calls, reports, removals, signals } = inputs;
         let readable = poll_fn(|context| {
             let mut ready = false;
             for interface in interfaces.iter() {
@@ -266,7 +263,6 @@ impl Daemon {
             },
             () = loader.done() => Wake::Programs,
             () = removals.removed() => Wake::Removal,
-            Some(_) = scripts.recv() => Wake::Tracked,
             () = watchers.changed() => Wake::Tracked,
             _ = signals.terminate.recv() => Wake::Stop,
             _ = signals.interrupt.recv() => Wake::Stop,

@@ -108,7 +108,7 @@ impl Daemon {
 
     /// What a router is fit for, by its trackers and its interface; why it is not, is noted.
     fn fitness(&mut self, id: RouterId, view: Option<&Links>, virtual_addresses: &[IpAddr]) -> Fitness {
-        let Self { routers, node, runner, watchers, monitor, config, statics, .. } = self;
+        let Self { routers, node, watchers, monitor, config, statics, .. } = self;
         let (router, core) = (&mut routers[id], &node[id]);
         let links = view.unwrap_or(monitor.links());
         let link = links.by_name(&router.config.interface);
@@ -125,7 +125,6 @@ impl Daemon {
         };
         let tracked = trackers::all(
             &router.trackers,
-            |script| runner.state(script).into(),
             |interface| match links.by_name(interface) {
                 Some(link) if link.up => Seen::Good,
                 Some(_) => Seen::Bad,

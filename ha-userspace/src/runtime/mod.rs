@@ -64,7 +64,6 @@ use crate::net::timer::Timer;
 use crate::notify::{Notifier, once};
 use crate::program;
 use crate::realtime;
-use crate::track::script::Runner;
 use crate::track::watch::Watchers;
 use crate::xdp;
 pub use daemon::End;
@@ -129,10 +128,9 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     let mut warnings = Vec::new();
     // Whatever is started from here on inherits the processors.
     scheduling::bind(&config.global.process, &mut warnings);
-    let (mut runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
     let inspector = Inspector::start().context("the thread that looks after XDP cannot be started")?;
     let loader = Loader::start().context("the thread that loads XDP programs cannot be started")?;
-    let mut watchers = Watchers::start().context("the thread for checks cannot be started")?;
+    let mut watchers = Watchers::start().context("the threads for scripts and checks cannot be started")?;
     let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
     let prepared = [
         realtime::exact_timers().map_err(anyhow::Error::from),
@@ -143,7 +141,6 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     }
     scheduling::prefer_this_thread(&config.global.process, &mut warnings);
     timeline.mark("threads");
-    runner.apply(&config.scripts, &config.global);
     watchers.apply(&config);
     watchers.settle();
     timeline.mark("checks");
@@ -211,7 +208,6 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
             timer: Timer::new().context("the timer cannot be made")?,
             inspector,
             loader,
-            runner,
             watchers,
             notifier,
             interfaces: Vec::new(),
@@ -262,18 +258,17 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         }
         timeline.mark("memory locked");
         (options.ready)();
-        let end = daemon.run(Inputs { scripts, calls, reports, removals, signals }).await;
+        let end = daemon.run(Inputs { calls, reports, removals, signals }).await;
         // Who asked for it gets an answer first, and who probes is told.
         tokio::time::sleep(Duration::from_millis(2)).await;
         if end == End::Stopped {
             daemon.remove_statics();
             daemon.remove_links();
-            let Daemon { runner, watchers, notifier, interfaces, fast, firewall, config, .. } = daemon;
+            let Daemon { watchers, notifier, interfaces, fast, firewall, config, .. } = daemon;
             firewall.stop();
             drop(fast);
             drop(interfaces);
             watchers.stop();
-            runner.stop();
             notifier.stop();
             if let Some(script) = &config.global.shutdown {
                 once::run("shutdown_script", script, &config.global);

@@ -58,7 +58,6 @@ impl Daemon {
         let now = clock::now();
         let around = changes::around(&self.config, &config);
         if !around.is_empty() {
-            self.runner.apply(&config.scripts, &config.global);
             self.watchers.apply(&config);
             changes.extend(around);
         }

@@ -42,7 +42,7 @@ impl Daemon {
             instances: routers.into_iter().map(|router| self.instance(router, now)).collect(),
             groups: self.node.groups().iter().filter_map(|group| self.group(group)).collect(),
             interfaces: self.interface_statuses(now),
-            scripts: self.runner.status(),
+            scripts: self.watchers.scripts(),
             trackers: self.tracker_statuses(),
             warnings: self.all_warnings(),
         }

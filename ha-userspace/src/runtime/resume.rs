@@ -33,9 +33,8 @@ impl Daemon {
         self.fast = super::fast::Fast::new(None);
         self.node.leave(self.start_took, clock::now());
         self.perform();
-        let Self { runner, watchers, notifier, mut node, mut routers, mut interfaces, .. } = self;
+        let Self { watchers, notifier, mut node, mut routers, mut interfaces, .. } = self;
         watchers.stop();
-        runner.stop();
         notifier.stop();
         node.say_goodbye();
         let mut left = Vec::new();

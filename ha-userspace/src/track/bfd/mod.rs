@@ -14,8 +14,8 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::STOP_PATIENCE;
 use super::board::{Board, Kind};
-use super::watch::STOP_PATIENCE;
 use crate::config::model::Bfd;
 use crate::worker::{Inbox, Worker};
 use speaker::Speaker;

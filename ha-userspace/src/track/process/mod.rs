@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
+use super::STOP_PATIENCE;
 use super::board::{Board, Key, Kind};
-use super::watch::STOP_PATIENCE;
 use crate::config::model::{Check, Probe, TrackProcess};
 use crate::worker::{Inbox, Worker};
 use matching::Pattern;

@@ -45,6 +45,7 @@ mod fence;
 mod groups;
 mod io;
 pub mod lease;
+mod reload;
 mod reports;
 mod resume;
 mod router;
@@ -60,6 +61,7 @@ pub use groups::{Group, GroupId};
 pub use io::{
     Effect, Event, Fitness, Heard, Inherited, InterfaceId, Kernel, LeaseView, Mark, RouterId, Stamp, Write,
 };
+pub use reload::{Fate, Reload};
 pub use resume::{LONGEST_WINDOW, patience, restart_window};
 pub use router::{Presence, Router, Settings};
 

@@ -444,6 +444,58 @@ fn a_group_takes_over_when_all_of_it_can() {
 }
 
 #[test]
+fn a_master_announces_again_when_one_that_it_probes_falls_silent() {
+    let once = Settings { again: (Span::ZERO, 1), ..settings(0, 1, false) };
+    let mut rig = Rig::new(&[once], &[]).start();
+    rig.run_until(ms(1000));
+    let mut rounds = |affirmed: u64| {
+        let event = Judged::Lost { verdict: Verdict::Orphaned, at: rig.now, affirmed: ms(affirmed) };
+        rig.node.report(InterfaceId(0), peer(2), event, 0, rig.now, &rig.maps);
+        rig.drain(true);
+        rig.node.turn(rig.now, &mut rig.maps);
+        let mut rounds = 0;
+        while let Some(effect) = rig.node.poll_effect() {
+            rounds += u32::from(matches!(effect, Effect::Announce { .. }));
+        }
+        rounds
+    };
+    assert_eq!([rounds(1000), rounds(1100)], [1, 0], "for the verdict, not each time that it is affirmed");
+}
+
+#[test]
+fn a_reload_touches_what_it_changes() {
+    let one = settings(0, 1, false);
+    let other = settings(1, 1, false);
+    let mut rig = Rig::new(&[one, other], &[]).start();
+    rig.run_until(ms(1000));
+    rig.advert(1, 9, 200);
+    rig.turn();
+    assert_eq!(rig.states(), [State::Master, State::Backup]);
+    let nothing_else = |_, _| false;
+    let again = rig.node.reload(&[other, one], nothing_else, rig.now);
+    assert_eq!(again.fates, [Fate::Unchanged(RouterId(1)), Fate::Unchanged(RouterId(0))]);
+    assert_eq!((again.retired.as_slice(), rig.node.poll_effect()), (&[][..], None));
+    let password = rig.node.reload(&[one, other], |n, _| n == 0, rig.now);
+    assert_eq!(password.fates, [Fate::Configured(RouterId(0)), Fate::Unchanged(RouterId(1))]);
+    rig.drain(true);
+    let slower = Settings {
+        params: Params { interval: Span::from_millis(200), ..one.params },
+        ..settings(0, 1, false)
+    };
+    let new = settings(0, 7, false);
+    let changed = rig.node.reload(&[slower, new], nothing_else, rig.now);
+    assert_eq!(changed.fates, [Fate::Configured(RouterId(0)), Fate::Added(RouterId(2))]);
+    assert_eq!(changed.retired, [RouterId(1)]);
+    rig.drain(true);
+    rig.turn();
+    assert_eq!(rig.states(), [State::Master, State::Init, State::Init], "the first has not even noticed");
+    assert_eq!(rig.node.forget_retired(), [RouterId(1)]);
+    let version = Settings { params: Params { version: Version::V2, ..slower.params }, ..slower };
+    let another = rig.node.reload(&[version, new], nothing_else, rig.now);
+    assert_eq!(another.retired, [RouterId(0)], "another version is another virtual router");
+}
+
+#[test]
 fn what_was_lost_before_the_latest_sign_of_life_postpones_nothing() {
     let took = |lost_at: u64| {
         let mut rig = Rig::new(&[settings(0, 1, false)], &[]).start();

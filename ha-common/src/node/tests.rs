@@ -496,6 +496,54 @@ fn a_reload_touches_what_it_changes() {
 }
 
 #[test]
+fn a_reload_that_comes_during_a_stop_starts_nothing() {
+    let mut rig = Rig::new(&[settings(0, 1, false)], &[]).start();
+    rig.run_until(ms(1000));
+    rig.node.stop(rig.now, &rig.maps);
+    rig.drain(true);
+    rig.turn();
+    let reload = rig.node.reload(&[settings(0, 1, false), settings(0, 2, false)], |_, _| false, rig.now);
+    assert_eq!(reload.fates[1], Fate::Added(RouterId(1)));
+    rig.fitness(1, Input::Ready(true));
+    rig.run_until(ms(5000));
+    assert!(rig.node.has_stopped(), "{:?}", rig.states());
+}
+
+#[test]
+fn what_a_reload_adds_has_no_role_to_go_on_with() {
+    let (one, other) = (settings(0, 1, false), settings(0, 2, false));
+    let mut rig = Rig::new(&[one, other], &[]);
+    rig.there.extend([RouterId(0), RouterId(1)]);
+    let (at, lease_until) = (rig.now, rig.now);
+    let inherited = Inherited {
+        at,
+        was_master: true,
+        was_wanted: false,
+        is_unbroken: true,
+        orphaned: false,
+        lease_until,
+    };
+    rig.maps.inherited = Some(inherited);
+    let (priority, source) = (Priority::DEFAULT, Some(peer(1)));
+    for id in [RouterId(0), RouterId(1)] {
+        let fit = Fitness { fitness: Input::Ready(true), waits: false, priority, source };
+        rig.node.set_fitness(id, fit, rig.now);
+    }
+    let mut rig = rig.start();
+    rig.turn();
+    assert_eq!(rig.states(), [State::Master; 2]);
+    rig.node.reload(&[one], |_, _| false, rig.now);
+    rig.drain(true);
+    rig.turn();
+    rig.node.forget_retired();
+    rig.node.reload(&[one, other], |_, _| false, rig.now);
+    rig.drain(true);
+    rig.fitness(1, Input::Ready(true));
+    rig.turn();
+    assert_eq!(rig.states(), [State::Master, State::Backup]);
+}
+
+#[test]
 fn what_was_lost_before_the_latest_sign_of_life_postpones_nothing() {
     let took = |lost_at: u64| {
         let mut rig = Rig::new(&[settings(0, 1, false)], &[]).start();

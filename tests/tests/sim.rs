@@ -1,12 +1,14 @@
 //! Statements 38 to 41 over many seeded clusters.
 //!
 //! `XVRRP_SEED=n` replays one seed, `XVRRP_SEEDS=n` changes how many are run, `XVRRP_FIRST_SEED=n` where they
-//! begin. The clusters with probes and fence have `XVRRP_FAST_SEED` and `XVRRP_FAST_SEEDS`. With `XVRRP_KEEP_GOING=1` a
+//! begin. The clusters with probes and fence have `XVRRP_FAST_SEED` and `XVRRP_FAST_SEEDS`, those with sync groups
+//! `XVRRP_GROUPS_SEED` and `XVRRP_GROUPS_SEEDS`. With `XVRRP_KEEP_GOING=1` a
 //! failure is a line and not the end: for a rule that was broken on purpose.
 
 use std::time::{Duration, Instant};
 
 use ha_tests::sim::fast::{self, FastStats};
+use ha_tests::sim::groups::{self, GroupStats};
 use ha_tests::sim::{self, Failure, Stats, many};
 
 /// Seeds of an ordinary run.
@@ -14,6 +16,9 @@ const SEEDS: u64 = 10_000;
 
 /// The same with probes and fence.
 const FAST_SEEDS: u64 = 10_000;
+
+/// The same with sync groups, reloads and restarts.
+const GROUPS_SEEDS: u64 = 5_000;
 
 fn number(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -98,9 +103,25 @@ fn s39_s40_s41_clusters_with_probes_and_fence() {
 }
 
 #[test]
+fn s38_clusters_with_sync_groups_reloads_and_restarts() {
+    if let Some(seed) = number("XVRRP_GROUPS_SEED") {
+        return replay(seed, groups::run);
+    }
+    let first = number("XVRRP_FIRST_SEED").unwrap_or(0);
+    let seeds = number("XVRRP_GROUPS_SEEDS").unwrap_or(GROUPS_SEEDS);
+    let total = clusters(first, seeds, groups::run, GroupStats::add);
+    println!("{}", total.coverage.report());
+    if seeds >= 1000 {
+        let enough = [total.group_moves, total.resumed, total.reloads];
+        assert!(enough.iter().all(|&count| count > seeds / 10), "tame: {total:?}");
+    }
+}
+
+#[test]
 fn a_seed_tells_one_story() {
     for seed in 0..20 {
         assert_eq!(sim::run(seed).ok(), sim::run(seed).ok());
         assert_eq!(fast::run(seed).ok(), fast::run(seed).ok());
+        assert_eq!(groups::run(seed).ok(), groups::run(seed).ok());
     }
 }

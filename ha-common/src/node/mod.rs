@@ -45,6 +45,8 @@ mod fence;
 mod groups;
 mod io;
 pub mod lease;
+mod reached;
+mod reload;
 mod reports;
 mod resume;
 mod router;
@@ -60,9 +62,12 @@ pub use groups::{Group, GroupId};
 pub use io::{
     Effect, Event, Fitness, Heard, Inherited, InterfaceId, Kernel, LeaseView, Mark, RouterId, Stamp, Write,
 };
+pub use reached::Reached;
+pub use reload::{Fate, Reload};
 pub use resume::{LONGEST_WINDOW, patience, restart_window};
 pub use router::{Presence, Router, Settings};
 
+use crate::machine::Input;
 use crate::time::Time;
 
 /// All virtual routers of one host. The module's documentation has the contract.
@@ -81,8 +86,11 @@ pub struct Node {
     start_at: Option<Time>,
     /// What an earlier run has left may be taken over.
     resuming: bool,
+    /// It has been told to stop: what is added now does not start.
+    stopping: bool,
     /// Who is to be probed may have changed.
     peers_changed: bool,
+    reached: Reached,
 }
 
 /// What the node remembers of an interface.
@@ -112,6 +120,9 @@ impl Node {
         }
         self.routers.push(Router::new(id, settings, self.resuming, now));
         self.count_apart(settings.interface);
+        if self.stopping {
+            self.feed(self.routers.len() - 1, Input::Stop, now, None);
+        }
         id
     }
 
@@ -136,6 +147,12 @@ impl Node {
     /// Nothing but what is resumed starts before this.
     pub const fn delay_start(&mut self, until: Time) {
         self.start_at = Some(until);
+    }
+
+    /// Which inputs its virtual routers have had, and in which states.
+    #[must_use]
+    pub const fn reached(&self) -> Reached {
+        self.reached
     }
 
     /// The next effect. To be drained after each call, see the contract.

@@ -28,6 +28,15 @@ impl Node {
             if router.interface() != on || !same_family || !router.settings.fast {
                 continue;
             }
+            // A master that probes another one does so because that one was master too. What it announced may have been
+            // held up on the way, and reach hosts after our own announcements; from now on it says nothing that we could
+            // answer.
+            if router.machine.state() == State::Master
+                && matches!(event, Event::Lost { at, affirmed, .. } if at == affirmed)
+            {
+                self.routers[at].announce_again(now);
+            }
+            let router = &self.routers[at];
             let wait = takeover_wait(router.machine.priority(), &router.settings.judge, rank);
             let input = match event {
                 Event::Lost { verdict, at, affirmed } => {

@@ -48,7 +48,10 @@ impl Node {
     pub(super) fn resume<K: Kernel + ?Sized>(&mut self, at: usize, now: Time, kernel: &K) {
         let router = &mut self.routers[at];
         let (on, family, vrid) = (router.interface(), router.family(), router.vrid());
-        let fresh = router.machine.state() == State::Init && !router.machine.stopped();
+        // One that a reload has added has nothing to go on with, whatever the run before was.
+        let fresh = router.presence == Presence::Leftover
+            && router.machine.state() == State::Init
+            && !router.machine.stopped();
         let Some(source) = router.source.filter(|_| fresh) else { return };
         let (inherited, left) = (kernel.inherited(on, family, vrid), kernel.left_at(on, family, vrid));
         // The program was there all the time, and knows more than the file. Where somebody has taken over, whatever the

@@ -444,6 +444,106 @@ fn a_group_takes_over_when_all_of_it_can() {
 }
 
 #[test]
+fn a_master_announces_again_when_one_that_it_probes_falls_silent() {
+    let once = Settings { again: (Span::ZERO, 1), ..settings(0, 1, false) };
+    let mut rig = Rig::new(&[once], &[]).start();
+    rig.run_until(ms(1000));
+    let mut rounds = |affirmed: u64| {
+        let event = Judged::Lost { verdict: Verdict::Orphaned, at: rig.now, affirmed: ms(affirmed) };
+        rig.node.report(InterfaceId(0), peer(2), event, 0, rig.now, &rig.maps);
+        rig.drain(true);
+        rig.node.turn(rig.now, &mut rig.maps);
+        let mut rounds = 0;
+        while let Some(effect) = rig.node.poll_effect() {
+            rounds += u32::from(matches!(effect, Effect::Announce { .. }));
+        }
+        rounds
+    };
+    assert_eq!([rounds(1000), rounds(1100)], [1, 0], "for the verdict, not each time that it is affirmed");
+}
+
+#[test]
+fn a_reload_touches_what_it_changes() {
+    let one = settings(0, 1, false);
+    let other = settings(1, 1, false);
+    let mut rig = Rig::new(&[one, other], &[]).start();
+    rig.run_until(ms(1000));
+    rig.advert(1, 9, 200);
+    rig.turn();
+    assert_eq!(rig.states(), [State::Master, State::Backup]);
+    let nothing_else = |_, _| false;
+    let again = rig.node.reload(&[other, one], nothing_else, rig.now);
+    assert_eq!(again.fates, [Fate::Unchanged(RouterId(1)), Fate::Unchanged(RouterId(0))]);
+    assert_eq!((again.retired.as_slice(), rig.node.poll_effect()), (&[][..], None));
+    let password = rig.node.reload(&[one, other], |n, _| n == 0, rig.now);
+    assert_eq!(password.fates, [Fate::Configured(RouterId(0)), Fate::Unchanged(RouterId(1))]);
+    rig.drain(true);
+    let slower = Settings {
+        params: Params { interval: Span::from_millis(200), ..one.params },
+        ..settings(0, 1, false)
+    };
+    let new = settings(0, 7, false);
+    let changed = rig.node.reload(&[slower, new], nothing_else, rig.now);
+    assert_eq!(changed.fates, [Fate::Configured(RouterId(0)), Fate::Added(RouterId(2))]);
+    assert_eq!(changed.retired, [RouterId(1)]);
+    rig.drain(true);
+    rig.turn();
+    assert_eq!(rig.states(), [State::Master, State::Init, State::Init], "the first has not even noticed");
+    assert_eq!(rig.node.forget_retired(), [RouterId(1)]);
+    let version = Settings { params: Params { version: Version::V2, ..slower.params }, ..slower };
+    let another = rig.node.reload(&[version, new], nothing_else, rig.now);
+    assert_eq!(another.retired, [RouterId(0)], "another version is another virtual router");
+}
+
+#[test]
+fn a_reload_that_comes_during_a_stop_starts_nothing() {
+    let mut rig = Rig::new(&[settings(0, 1, false)], &[]).start();
+    rig.run_until(ms(1000));
+    rig.node.stop(rig.now, &rig.maps);
+    rig.drain(true);
+    rig.turn();
+    let reload = rig.node.reload(&[settings(0, 1, false), settings(0, 2, false)], |_, _| false, rig.now);
+    assert_eq!(reload.fates[1], Fate::Added(RouterId(1)));
+    rig.fitness(1, Input::Ready(true));
+    rig.run_until(ms(5000));
+    assert!(rig.node.has_stopped(), "{:?}", rig.states());
+}
+
+#[test]
+fn what_a_reload_adds_has_no_role_to_go_on_with() {
+    let (one, other) = (settings(0, 1, false), settings(0, 2, false));
+    let mut rig = Rig::new(&[one, other], &[]);
+    rig.there.extend([RouterId(0), RouterId(1)]);
+    let (at, lease_until) = (rig.now, rig.now);
+    let inherited = Inherited {
+        at,
+        was_master: true,
+        was_wanted: false,
+        is_unbroken: true,
+        orphaned: false,
+        lease_until,
+    };
+    rig.maps.inherited = Some(inherited);
+    let (priority, source) = (Priority::DEFAULT, Some(peer(1)));
+    for id in [RouterId(0), RouterId(1)] {
+        let fit = Fitness { fitness: Input::Ready(true), waits: false, priority, source };
+        rig.node.set_fitness(id, fit, rig.now);
+    }
+    let mut rig = rig.start();
+    rig.turn();
+    assert_eq!(rig.states(), [State::Master; 2]);
+    rig.node.reload(&[one], |_, _| false, rig.now);
+    rig.drain(true);
+    rig.turn();
+    rig.node.forget_retired();
+    rig.node.reload(&[one, other], |_, _| false, rig.now);
+    rig.drain(true);
+    rig.fitness(1, Input::Ready(true));
+    rig.turn();
+    assert_eq!(rig.states(), [State::Master, State::Backup]);
+}
+
+#[test]
 fn what_was_lost_before_the_latest_sign_of_life_postpones_nothing() {
     let took = |lost_at: u64| {
         let mut rig = Rig::new(&[settings(0, 1, false)], &[]).start();

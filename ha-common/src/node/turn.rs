@@ -133,8 +133,9 @@ impl Node {
 
     /// Feeds one machine and takes what it wants done. `heard` is the advert that is being judged.
     pub(super) fn feed(&mut self, at: usize, input: Input, now: Time, heard: Option<&Heard>) {
-        let Self { routers, interfaces, groups, effects, .. } = self;
+        let Self { routers, interfaces, groups, effects, reached, .. } = self;
         let router = &mut routers[at];
+        reached.note(router.machine.state(), &input);
         let id = router.id;
         let apart = interfaces.iter().any(|on| on.id == router.interface() && on.apart);
         let watched = router.machine.watched().map(|master| master.address);
@@ -298,6 +299,7 @@ impl Node {
     /// Graceful stop of all; asked for twice, at once. Whoever probes a router is its successor, and needs no time to take
     /// the addresses.
     pub fn stop<K: Kernel + ?Sized>(&mut self, now: Time, kernel: &K) {
+        self.stopping = true;
         for at in 0..self.routers.len() {
             let router = &self.routers[at];
             if router.settings.fast && fence::is_probed_for(router, now, kernel) {

@@ -22,12 +22,16 @@
 
 mod check;
 mod driver;
+mod effects;
 pub mod fast;
+pub mod groups;
 mod many;
 mod scenario;
+mod shrink;
 mod timeline;
 mod world;
 
+pub use effects::Coverage;
 pub use many::many;
 pub use scenario::run;
 
@@ -42,6 +46,13 @@ pub struct Failure {
     pub what: String,
     /// The last events before it, one a line.
     pub timeline: String,
+}
+
+impl Failure {
+    /// The invariant that broke, without what differs from one story to the next.
+    fn rule(&self) -> &str {
+        self.what.split(':').next().unwrap_or_default()
+    }
 }
 
 impl std::fmt::Display for Failure {

@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use ha_tests::sim::fast::{self, FastStats};
-use ha_tests::sim::{self, Failure, Stats, many};
+use ha_tests::sim::groups::{self, GroupStats};
+use ha_tests::sim::{self, Coverage, Failure, Stats, many};
 
 use crate::sys;
 
@@ -17,6 +18,8 @@ enum Cluster {
     Rfc,
     /// Hosts with probes and fence, a switch, clients and a stranger
     Probes,
+    /// Hosts with several virtual routers: sync groups, reloads, restarts, trackers
+    Groups,
 }
 
 /// Arguments of `cargo xtask sim`.
@@ -44,22 +47,33 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> Result<()> {
     let wanted = |cluster| args.cluster.is_none_or(|only| only == cluster);
     let mut failed = 0;
+    let mut coverage = Coverage::default();
     if wanted(Cluster::Rfc) {
-        failed += cluster(args, "RFC timers", sim::run, Stats::add);
+        let (failures, total) = cluster(args, "RFC timers", sim::run, Stats::add);
+        failed += failures;
+        coverage.add(&total.coverage);
     }
     if wanted(Cluster::Probes) {
-        failed += cluster(args, "probes and fence", fast::run, FastStats::add);
+        let (failures, total) = cluster(args, "probes and fence", fast::run, FastStats::add);
+        failed += failures;
+        coverage.add(&total.coverage);
     }
+    if wanted(Cluster::Groups) {
+        let (failures, total) = cluster(args, "groups, reloads and restarts", groups::run, GroupStats::add);
+        failed += failures;
+        coverage.add(&total.coverage);
+    }
+    println!("==> reached\n{}", coverage.report());
     if failed > 0 { bail!("{failed} failed") } else { Ok(()) }
 }
 
-/// How many seeds failed.
+/// How many seeds failed, and what happened in the others.
 fn cluster<S: Default + Send + Debug>(
     args: &Args,
     name: &str,
     run: impl Fn(u64) -> Result<S, Box<Failure>> + Sync,
     add: impl Fn(&mut S, S) + Sync,
-) -> usize {
+) -> (usize, S) {
     let (first, seeds) = args.seed.map_or((args.first, args.seeds), |seed| (seed, 1));
     println!("==> {name}: {seeds} {} from {first} on", if seeds == 1 { "seed" } else { "seeds" });
     let start = Instant::now();
@@ -74,5 +88,5 @@ fn cluster<S: Default + Send + Debug>(
         if failures.is_empty() { "held" } else { "FAILED" },
         sys::seconds(start.elapsed())
     );
-    failures.len()
+    (failures.len(), total)
 }

@@ -17,6 +17,7 @@ use ha_common::types::{Family, Priority, Version, Vrid};
 
 use super::Stats;
 use super::check::Witness;
+use super::effects::Coverage;
 use super::timeline::{Note, Timeline};
 
 /// Frames that a ring buffer or a socket queue holds.
@@ -78,6 +79,7 @@ pub(super) struct Node {
     fingerprint: Option<Frame>,
     last_seen: Time,
     witness: Witness,
+    pub(super) coverage: Coverage,
 }
 
 /// Where a step writes what it did.
@@ -113,6 +115,7 @@ impl Node {
             fingerprint: None,
             last_seen: Time(0),
             witness: Witness::default(),
+            coverage: Coverage::default(),
         }
     }
 
@@ -326,7 +329,9 @@ impl Node {
         sinks: &mut Sinks<'_>,
     ) -> Result<(), String> {
         let mut sent = Vec::new();
+        self.coverage.inputs(daemon.reached());
         while let Some(effect) = daemon.poll_effect() {
+            self.coverage.effect(&effect);
             match effect {
                 Effect::Advert { priority, .. } => sent.push(priority),
                 Effect::AddAddresses(_) => self.addresses = true,

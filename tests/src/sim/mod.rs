@@ -76,6 +76,8 @@ pub struct Stats {
     pub stalls: u64,
     /// Planned stops of a master.
     pub handovers: u64,
+    /// What was reached of the node.
+    pub coverage: Coverage,
 }
 
 impl Stats {
@@ -86,5 +88,6 @@ impl Stats {
         self.takeovers += other.takeovers;
         self.stalls += other.stalls;
         self.handovers += other.handovers;
+        self.coverage.add(&other.coverage);
     }
 }

@@ -1,11 +1,14 @@
 //! The story of a seed: who the routers are, what befalls them, and what is expected when.
 
+use std::cell::Cell;
+
 use ha_common::machine::{Input, Params, State};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Priority, Version, Vrid};
 
 use super::check::Expect;
 use super::driver::{Node, ROUTERS};
+use super::shrink::{Spared, shrink};
 use super::world::{Weather, World};
 use super::{Failure, Stats};
 use crate::rng::Rng;
@@ -59,21 +62,24 @@ pub(super) enum Fault {
 ///
 /// # Errors
 ///
-/// The first broken invariant.
+/// The first broken invariant, with the fewest faults that break it.
 pub fn run(seed: u64) -> Result<Stats, Box<Failure>> {
-    let mut story = Story::new(seed);
-    match story.tell() {
-        Ok(()) => Ok(story.world.stats),
-        Err(what) => {
+    let faults = Cell::new(0);
+    let told = |spared: &Spared| {
+        let mut story = Story::new(seed, spared.clone());
+        let outcome = story.tell();
+        faults.set(story.world.planned());
+        let failure = |what| {
             let what = format!("{what} (at {} ms)", super::timeline::millis(Span(story.world.now.0)));
-            Err(Box::new(Failure {
-                seed,
-                cluster: "rfc",
-                what,
-                timeline: story.cast() + &story.world.log.text(),
-            }))
-        }
-    }
+            Failure { seed, cluster: "rfc", what, timeline: story.cast() + &story.world.log.text() }
+        };
+        outcome.map_err(failure)?;
+        let mut stats = story.world.stats;
+        story.world.nodes.iter().for_each(|node| stats.coverage.add(&node.coverage));
+        Ok(stats)
+    };
+    told(&Spared::default())
+        .map_err(|failure| Box::new(shrink(failure, faults.get(), |spared| told(spared).err())))
 }
 
 struct Story {
@@ -86,7 +92,7 @@ struct Story {
 }
 
 impl Story {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, spared: Spared) -> Self {
         let mut rng = Rng::new(seed);
         let version = if rng.chance(25) { Version::V2 } else { Version::V3 };
         let base = match version {
@@ -121,7 +127,7 @@ impl Story {
             let xdp = rng.chance(60);
             nodes.push(Node::new(id, params, priority, xdp));
         }
-        Self { world: World::new(rng, nodes), version, intervals, delay: longest }
+        Self { world: World::new(rng, nodes, spared), version, intervals, delay: longest }
     }
 
     /// The settings, for a failure's report.

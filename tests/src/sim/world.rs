@@ -10,6 +10,7 @@ use super::Stats;
 use super::check::Expect;
 use super::driver::{Frame, Node, Sinks};
 use super::scenario::Fault;
+use super::shrink::Spared;
 use super::timeline::{Note, Timeline, millis};
 use crate::rng::Rng;
 
@@ -38,7 +39,10 @@ enum Event {
 /// A cluster of one virtual router.
 pub(super) struct World {
     pub(super) now: Time,
+    /// For what befalls the cluster; the wires have their own, so that a fault less leaves the others what they are.
     pub(super) rng: Rng,
+    noise: Rng,
+    spared: Spared,
     pub(super) nodes: Vec<Node>,
     pub(super) expect: Expect,
     pub(super) log: Timeline,
@@ -54,10 +58,12 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(rng: Rng, nodes: Vec<Node>) -> Self {
+    pub(super) fn new(rng: Rng, nodes: Vec<Node>, spared: Spared) -> Self {
         Self {
             now: Time(1_000_000_000),
+            noise: Rng::new(rng.clone().next()),
             rng,
+            spared,
             nodes,
             expect: Expect::Anything,
             log: Timeline::default(),
@@ -76,6 +82,11 @@ impl World {
     pub(super) fn plan(&mut self, at: Time, fault: Fault) {
         self.faults.push(fault);
         self.push(at, Event::Fault { index: self.faults.len() - 1 });
+    }
+
+    /// How many faults have been planned so far.
+    pub(super) fn planned(&self) -> u32 {
+        u32::try_from(self.faults.len()).unwrap_or(u32::MAX)
     }
 
     pub(super) fn phase(&mut self, expect: Expect, name: &'static str) {
@@ -126,6 +137,9 @@ impl World {
             Event::Resume { node } => self.resume(node),
             Event::Fault { index } => {
                 let fault = self.faults[index];
+                if u32::try_from(index).is_ok_and(|number| self.spared.contains(number)) {
+                    return Ok(());
+                }
                 self.log.note(self.now, Note::Fault(fault));
                 self.befall(fault);
             }
@@ -160,13 +174,13 @@ impl World {
         self.frames.push(frame);
         let index = self.frames.len() - 1;
         for to in hearers {
-            if self.rng.chance(self.weather.loss) {
+            if self.noise.chance(self.weather.loss) {
                 continue;
             }
-            let copies = 1 + u64::from(self.rng.chance(self.weather.duplication));
+            let copies = 1 + u64::from(self.noise.chance(self.weather.duplication));
             for _ in 0..copies {
-                let wire = self.rng.span(Span::from_micros(50), Span::from_micros(500));
-                let delay = wire.plus(self.rng.span(Span::ZERO, self.weather.delay));
+                let wire = self.noise.span(Span::from_micros(50), Span::from_micros(500));
+                let delay = wire.plus(self.noise.span(Span::ZERO, self.weather.delay));
                 let mut at = self.now.after(delay);
                 if self.weather.delay == Span::ZERO {
                     // A switch in good health keeps the order.
@@ -199,7 +213,7 @@ impl World {
             // Interrupts run before processes; only where the timer, too, is overdue it is anybody's race.
             let deadline = node.next_deadline();
             let race = deadline.after(CARD_DELAY) < self.now;
-            let delay = if race { self.rng.span(Span::ZERO, CARD_DELAY) } else { Span::ZERO };
+            let delay = if race { self.noise.span(Span::ZERO, CARD_DELAY) } else { Span::ZERO };
             // One after the other, as the kernel's time stamps are.
             for (frame, nth) in held.into_iter().zip(0..) {
                 let counted = self.nodes[id].respects(&frame);
@@ -236,10 +250,10 @@ impl World {
 
     /// How late a process runs: mostly little.
     fn latency(&mut self) -> Span {
-        if self.rng.chance(2) {
-            self.rng.span(Span::from_millis(1), Span::from_millis(4))
+        if self.noise.chance(2) {
+            self.noise.span(Span::from_millis(1), Span::from_millis(4))
         } else {
-            self.rng.span(Span::from_micros(10), Span::from_micros(300))
+            self.noise.span(Span::from_micros(10), Span::from_micros(300))
         }
     }
 

@@ -58,7 +58,17 @@ impl World {
         at.after(self.hosts[0].params.interval).after(OVERLAP).after(Span::from_millis(20))
     }
 
+    /// A fault of the story, unless the cluster is to be spared it.
     pub(super) fn befall(&mut self, fault: Fault) {
+        let number = self.faults;
+        self.faults += 1;
+        if !self.spared.contains(number) {
+            self.undergo(fault);
+        }
+    }
+
+    /// The same for what ends a fault or follows from it: no story is spared that.
+    pub(super) fn undergo(&mut self, fault: Fault) {
         self.strike(fault);
         self.watch_masters();
     }
@@ -192,7 +202,7 @@ impl World {
     fn kill(&mut self, id: usize) -> bool {
         self.loses_head(id);
         let Some(daemon) = self.hosts[id].daemon.take() else { return false };
-        let late = self.rng.span(Span::ZERO, EMPTIED);
+        let late = self.noise.span(Span::ZERO, EMPTIED);
         self.push(self.now.after(late), Event::Emptied { host: id, incarnation: daemon.incarnation });
         true
     }

@@ -16,6 +16,7 @@ use super::kernel::Kernel;
 use super::letter::{Letter, Ways, source};
 use super::switch::Mac;
 use super::world::{Frame, HOSTS};
+use crate::sim::effects::Coverage;
 
 /// The one interface of a host.
 pub(super) const ON: InterfaceId = InterfaceId(0);
@@ -37,6 +38,7 @@ pub(super) struct Host {
     pub(super) card: Vec<Frame>,
     pub(super) kernel: Kernel,
     pub(super) daemon: Option<Daemon>,
+    pub(super) coverage: Coverage,
 }
 
 /// A running daemon.
@@ -125,6 +127,7 @@ impl Host {
             card: Vec::new(),
             kernel: Kernel::new(),
             daemon: None,
+            coverage: Coverage::default(),
         }
     }
 
@@ -329,7 +332,9 @@ impl Host {
     fn perform(&mut self, daemon: &mut Daemon, now: Time, output: &mut Output) -> Result<(), String> {
         // Only a router that has yielded says anything without being master.
         let mut spoke = false;
+        self.coverage.inputs(daemon.node.reached());
         while let Some(effect) = daemon.node.poll_effect() {
+            self.coverage.effect(&effect);
             match effect {
                 Effect::Write(_, write) => {
                     let claims = matches!(write, Write::Master(.., true)) && !self.kernel.master;

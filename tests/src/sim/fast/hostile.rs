@@ -74,12 +74,14 @@ impl World {
         let pace = match attack {
             // Slow enough for the budgets of frames that daemons look at, even where a port holds them for a second.
             Attack::Probes { steady: false } => Span::from_millis(150),
-            Attack::Probes { steady: true } | Attack::Replay => Span::from_millis(self.rng.pick(&[1, 2, 10])),
-            _ => Span::from_millis(self.rng.pick(&[50, 100])),
+            Attack::Probes { steady: true } | Attack::Replay => {
+                Span::from_millis(self.noise.pick(&[1, 2, 10]))
+            }
+            _ => Span::from_millis(self.noise.pick(&[50, 100])),
         };
         let until = self.now.after(span);
         let idle = self.stranger.until <= self.now;
-        let incarnation = self.rng.next() | 1;
+        let incarnation = self.noise.next() | 1;
         let stranger = &mut self.stranger;
         (stranger.attack, stranger.pace, stranger.until) = (Some(attack), pace, until);
         stranger.incarnation = incarnation;
@@ -95,11 +97,11 @@ impl World {
             self.stranger.attack = None;
             return;
         };
-        let host = self.rng.index(self.hosts.len());
+        let host = self.noise.index(self.hosts.len());
         match attack {
             Attack::Probes { .. } => self.probe(host, None),
             Attack::Replay => {
-                let other = (host + 1 + self.rng.index(self.hosts.len() - 1)) % self.hosts.len();
+                let other = (host + 1 + self.noise.index(self.hosts.len() - 1)) % self.hosts.len();
                 self.probe(host, Some(other));
             }
             _ => {
@@ -110,19 +112,19 @@ impl World {
         let pace = self.stranger.pace;
         let next = match attack {
             Attack::Probes { steady: false } => pace,
-            _ => self.rng.span(Span(pace.0 / 2), Span(pace.0 * 3 / 2)),
+            _ => self.noise.span(Span(pace.0 / 2), Span(pace.0 * 3 / 2)),
         };
         self.push(self.now.after(next), Event::Stranger);
     }
 
     fn forge(&mut self, attack: Attack) -> Letter {
         let ours = Letter::of(&self.hosts[0], 0);
-        let priority = self.rng.pick(&[0, 1, 50, 100, 100, 150, 254, 255]);
-        let anybody = self.rng.pick(&[UNKNOWN, UNKNOWN, source(0), source(1)]);
+        let priority = self.noise.pick(&[0, 1, 50, 100, 100, 150, 254, 255]);
+        let anybody = self.noise.pick(&[UNKNOWN, UNKNOWN, source(0), source(1)]);
         let theirs = Letter { priority, source: anybody, ..ours };
         match attack {
             Attack::WrongPassword => {
-                Letter { auth: self.rng.pick(&[Auth::None, Auth::Password(*b"secres\0\0")]), ..theirs }
+                Letter { auth: self.noise.pick(&[Auth::None, Auth::Password(*b"secres\0\0")]), ..theirs }
             }
             Attack::OtherVersion => {
                 let (version, auth) = match ours.version {
@@ -144,7 +146,9 @@ impl World {
         let secret = self.hosts[host].ways.secret;
         let (from, format, key) = match of {
             Some(of) => (source(of), FORMAT, secret.and_then(|secret| secret.key(FORMAT))),
-            None => (UNKNOWN, self.rng.pick(&[FIRST_FORMAT, FORMAT]), self.rng.pick(&[None, Some([1, 2])])),
+            None => {
+                (UNKNOWN, self.noise.pick(&[FIRST_FORMAT, FORMAT]), self.noise.pick(&[None, Some([1, 2])]))
+            }
         };
         let incarnation = |id: usize| self.hosts[id].daemon.as_ref().map(|daemon| daemon.incarnation);
         let prober = of.map_or(Some(self.stranger.incarnation), incarnation).unwrap_or(1);

@@ -50,6 +50,8 @@ mod world;
 
 use ha_common::time::Span;
 
+use super::effects::Coverage;
+
 pub use story::run;
 
 /// The longest that two masters may both answer while an advert is on its way from one to the other.
@@ -104,12 +106,15 @@ pub struct FastStats {
     pub owed: u64,
     /// Those that were excused.
     pub excused: u64,
+    /// What was reached of the node.
+    pub coverage: Coverage,
 }
 
 impl FastStats {
     /// Adds another run's.
     pub fn add(&mut self, other: Self) {
         self.steps += other.steps;
+        self.coverage.add(&other.coverage);
         self.probes += other.probes;
         self.unreachable += other.unreachable;
         self.orphaned += other.orphaned;

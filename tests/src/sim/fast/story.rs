@@ -1,5 +1,7 @@
 //! One seed, one story.
 
+use std::cell::Cell;
+
 use ha_common::announce;
 use ha_common::judge::Settings;
 use ha_common::machine::{FAST_HANDOVER, HANDOVER, Params, State};
@@ -21,18 +23,27 @@ use super::world::{Event, Weather, World};
 use super::{hostile_rounds, stalls};
 use crate::rng::Rng;
 use crate::sim::Failure;
+use crate::sim::shrink::{Spared, shrink};
 
 /// Lives through the story of a seed.
 ///
 /// # Errors
-/// The invariant that broke, and the events that led there.
+/// The invariant that broke, and the events that led there, with the fewest faults that break it.
 pub fn run(seed: u64) -> Result<FastStats, Box<Failure>> {
-    let mut rng = Rng::new(seed ^ 0x0fa5_7000_0000_0000);
-    let mut world = cluster(&mut rng);
-    match tell(&mut world) {
-        Ok(()) => Ok(world.stats),
-        Err(what) => Err(Box::new(Failure { seed, what, timeline: world.timeline(), cluster: "probes" })),
-    }
+    let faults = Cell::new(0);
+    let story = |spared: &Spared| {
+        let mut rng = Rng::new(seed ^ 0x0fa5_7000_0000_0000);
+        let mut world = cluster(&mut rng, spared.clone());
+        let outcome = tell(&mut world);
+        faults.set(world.faults);
+        let failure = |what| Failure { seed, what, timeline: world.timeline(), cluster: "probes" };
+        outcome.map_err(failure)?;
+        let mut stats = world.stats;
+        world.hosts.iter().for_each(|host| stats.coverage.add(&host.coverage));
+        Ok(stats)
+    };
+    story(&Spared::default())
+        .map_err(|failure| Box::new(shrink(failure, faults.get(), |spared| story(spared).err())))
 }
 
 /// How the routers of a cluster speak.
@@ -58,7 +69,7 @@ fn ways(rng: &mut Rng) -> Ways {
     }
 }
 
-fn cluster(rng: &mut Rng) -> World {
+fn cluster(rng: &mut Rng, spared: Spared) -> World {
     let ways = ways(rng);
     let (count, interval) = match ways.version {
         Version::V2 => (2, Span::SECOND),
@@ -113,7 +124,7 @@ fn cluster(rng: &mut Rng) -> World {
         Client::new(pace, delay, Span::from_secs(rng.pick(&[1, 30])))
     });
     let clients = clients.collect();
-    World::new(rng.clone(), hosts, clients, weather)
+    World::new(rng.clone(), hosts, clients, weather, spared)
 }
 
 fn tell(world: &mut World) -> Result<(), String> {
@@ -168,7 +179,7 @@ pub(super) fn settled(world: &mut World) -> Result<(), String> {
 
 /// Everything works, everybody runs.
 pub(super) fn heal(world: &mut World) -> Result<(), String> {
-    world.befall(Fault::ClearUp);
+    world.undergo(Fault::ClearUp);
     let now = world.now.max(world.stranger.until);
     let ports = world.switch.ports.iter().map(|port| port.inward.over().max(port.outward.over()));
     let cuts = world.links.iter().flatten().map(|link| link.cut_until.max(link.held_until));
@@ -179,7 +190,7 @@ pub(super) fn heal(world: &mut World) -> Result<(), String> {
     let well = cuts.chain(stalls).chain(ports).max().map_or(now, |at| at.max(now));
     world.run_until(well)?;
     for host in 0..world.hosts.len() {
-        world.befall(Fault::Thaw { host });
+        world.undergo(Fault::Thaw { host });
     }
     // Who is leaving leaves.
     let leaving = |host: &Host| host.daemon.as_ref().is_some_and(Daemon::is_leaving);
@@ -195,7 +206,7 @@ pub(super) fn heal(world: &mut World) -> Result<(), String> {
     world.check.died = None;
     for host in 0..world.hosts.len() {
         for fault in [Fault::Boot { host }, Fault::Start { host }] {
-            world.befall(fault);
+            world.undergo(fault);
         }
     }
     Ok(())
@@ -356,6 +367,6 @@ fn chaos(world: &mut World) -> Result<(), String> {
         let gap = world.rng.span(Span::ZERO, Span::from_millis(60));
         pass(world, gap)?;
     }
-    world.befall(Fault::ClearUp);
+    world.undergo(Fault::ClearUp);
     Ok(())
 }

@@ -76,13 +76,13 @@ impl World {
         let Weather { latency, late, loss, duplication, .. } = self.weather;
         let link = self.links[from][to];
         let inward = self.switch.ports[to].inward;
-        if link.cut_until > self.now || inward.cut_until > self.now || self.rng.below(1000) < loss {
+        if link.cut_until > self.now || inward.cut_until > self.now || self.noise.below(1000) < loss {
             return;
         }
-        for _ in 0..1 + u64::from(self.rng.below(1000) < duplication) {
-            let mut at = self.now.after(self.rng.span(Span(latency.0 / 4), latency));
-            if self.rng.below(1000) < late.0 {
-                at = at.after(self.rng.span(Span::ZERO, late.1));
+        for _ in 0..1 + u64::from(self.noise.below(1000) < duplication) {
+            let mut at = self.now.after(self.noise.span(Span(latency.0 / 4), latency));
+            if self.noise.below(1000) < late.0 {
+                at = at.after(self.noise.span(Span::ZERO, late.1));
             } else if loss == 0 {
                 at = at.max(self.links[from][to].latest.after(Span(1)));
                 self.links[from][to].latest = at;

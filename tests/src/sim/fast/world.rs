@@ -17,6 +17,7 @@ use super::reach::Reach;
 use super::switch::{Mac, PORTS, Switch, To};
 use super::wire::Link;
 use crate::rng::Rng;
+use crate::sim::shrink::Spared;
 use crate::sim::timeline::millis;
 
 /// Hosts in a cluster, at most.
@@ -119,7 +120,13 @@ pub(super) struct Weather {
 
 pub(super) struct World {
     pub(super) now: Time,
+    /// For what befalls the cluster; the network and the processors have their own, so that a fault less leaves the others
+    /// what they are.
     pub(super) rng: Rng,
+    pub(super) noise: Rng,
+    /// Faults so far, and those that do not come about.
+    pub(super) faults: u32,
+    pub(super) spared: Spared,
     pub(super) hosts: Vec<Host>,
     pub(super) weather: Weather,
     pub(super) links: [[Link; PORTS]; PORTS],
@@ -148,11 +155,20 @@ enum Note {
 struct Slot(usize);
 
 impl World {
-    pub(super) fn new(rng: Rng, hosts: Vec<Host>, clients: Vec<Client>, weather: Weather) -> Self {
+    pub(super) fn new(
+        rng: Rng,
+        hosts: Vec<Host>,
+        clients: Vec<Client>,
+        weather: Weather,
+        spared: Spared,
+    ) -> Self {
         let check = Check::new(hosts.len());
         Self {
             now: Time(10_000_000_000),
+            noise: Rng::new(rng.clone().next()),
             rng,
+            faults: 0,
+            spared,
             hosts,
             weather,
             links: Default::default(),
@@ -251,7 +267,7 @@ impl World {
             }
             Event::Resume { host } => {
                 for frame in std::mem::take(&mut self.hosts[host].card) {
-                    let late = self.rng.span(Span::ZERO, Span::from_micros(900));
+                    let late = self.noise.span(Span::ZERO, Span::from_micros(900));
                     self.push(now.after(late), Event::Arrive { to: host, frame });
                 }
                 self.wake(host);
@@ -261,7 +277,7 @@ impl World {
                     return Err(format!("detection: nobody answers {} ms after a death", millis(bound)));
                 }
             }
-            Event::Fault(fault) => self.befall(fault),
+            Event::Fault(fault) => self.undergo(fault),
         }
         Ok(())
     }
@@ -377,10 +393,10 @@ impl World {
 
     fn lateness(&mut self) -> Span {
         let (chance, most) = self.weather.sleepy;
-        if self.rng.below(1000) < chance {
-            self.rng.span(Span::ZERO, most)
+        if self.noise.below(1000) < chance {
+            self.noise.span(Span::ZERO, most)
         } else {
-            self.rng.span(Span::from_micros(2), Span::from_micros(40))
+            self.noise.span(Span::from_micros(2), Span::from_micros(40))
         }
     }
 

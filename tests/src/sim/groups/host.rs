@@ -59,6 +59,9 @@ pub(super) struct Host {
     window: Time,
     /// When its latest advert went out, with its interval.
     sent: BTreeMap<Place, (Time, Span)>,
+    /// The same when its daemon was last started, and when that was.
+    silent: BTreeMap<Place, (Time, Span)>,
+    started: Time,
 }
 
 /// A running daemon.
@@ -125,6 +128,8 @@ impl Host {
             wake_at: None,
             window: Time(0),
             sent: BTreeMap::new(),
+            silent: BTreeMap::new(),
+            started: Time(0),
         }
     }
 
@@ -145,6 +150,8 @@ impl Host {
     /// Starts the daemon.
     pub(super) fn start(&mut self, sinks: &mut Sinks<'_>) -> Result<(), String> {
         let now = sinks.now;
+        self.silent.clone_from(&self.sent);
+        self.started = now;
         let used = interfaces().filter(|_| self.xdp);
         self.kernel.begin(used, now);
         let mut daemon = Daemon {
@@ -463,10 +470,12 @@ impl Host {
                 sinks.note(|| format!("h{me} {} goes on as MASTER", label(Some(place))));
                 sinks.resumed += 1;
                 daemon.states.insert(id, State::Master);
-                let (at, interval) = self.sent.get(&place).copied().unwrap_or_default();
-                let (silence, limit) =
-                    (sinks.now.span_since(at), interval.max(instance.params.interval).times(RESUMES_WITHIN));
-                if sinks.now >= self.window && silence > limit {
+                let (at, interval) = self.silent.get(&place).copied().unwrap_or_default();
+                let (silence, limit) = (
+                    self.started.span_since(at),
+                    interval.max(instance.params.interval).times(RESUMES_WITHIN),
+                );
+                if self.started >= self.window && silence > limit {
                     return Err(format!(
                         "resume: h{me} {} goes on after {} ms of silence",
                         label(Some(place)),

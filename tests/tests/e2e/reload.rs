@@ -30,6 +30,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test("reload::unusable_file_changes_nothing", unusable),
         test("reload::at_the_time_that_a_file_says", at_a_time),
         test("reload::a_file_goes_when_the_configuration_is_read", until_read),
+        Test::new("reload::an_instance_that_comes_back_has_no_role_of_the_run_before", comes_back)
+            .needs([Daemon::Xvrrp]),
     ]
 }
 
@@ -104,6 +106,30 @@ fn nothing(lab: &Lab) -> Result<()> {
     ensure!(adverts(&wire, "r2", 25, from).is_empty(), "the backup sent adverts");
     one.check_alive()?;
     two.check_alive()
+}
+
+/// A role of the run before is taken up at the start or never: an instance that a reload brings back starts like any other,
+/// and gets its address.
+fn comes_back(lab: &Lab) -> Result<()> {
+    let [r1, _] = routers(lab)?;
+    let addresses = lab.watch_addresses()?;
+    let [one, other] = two(150);
+    let both = text(&[one.clone(), other]);
+    let mut first = r1.start(Daemon::Xvrrp, &both)?;
+    held_by(&addresses, VIP, &["r1"], ms(5_000))?;
+    held_by(&addresses, VIP2, &["r1"], ms(5_000))?;
+    first.leave_for_restart()?;
+    wait_for(ms(3_000), || first.check_alive().is_err().then_some(())).context("it does not leave")?;
+    let second = r1.start(Daemon::Xvrrp, &both)?;
+    wait_for(ms(5_000), || second.log().contains("(VI_2) is still MASTER").then_some(()))
+        .with_context(|| format!("the role does not go on:\n{}", second.log()))?;
+    reload(r1, &one.text())?;
+    held_by(&addresses, VIP2, &[], ms(3_000)).context("out of the file, and still there")?;
+    reload(r1, &both)?;
+    held_by(&addresses, VIP2, &["r1"], ms(5_000)).with_context(|| second.log())?;
+    let count = second.log().matches("(VI_2) is still MASTER").count();
+    ensure!(count == 1, "a role that was given up goes on:\n{}", second.log());
+    held_by(&addresses, VIP, &["r1"], ms(100)).map(drop)
 }
 
 fn priority(lab: &Lab) -> Result<()> {

@@ -16,10 +16,12 @@ use ha_common::probe::{self, Addresses, Answer, Body, Keys};
 use ha_common::time::Time;
 use ha_common::types::Family;
 
-use super::daemon::{Daemon, End};
-use super::interface::{Frame, Interface};
+use super::daemon::Daemon;
+use super::interface::Packet;
 use super::note::Note;
-use super::router::{interface_id, judge_settings};
+use super::receive::Frame;
+use super::router::interface_id;
+use super::settings::judge_settings;
 use crate::config::model::Fast as FastConfig;
 use crate::liveness::{LeaseSpec, Liveness, PeerKey, PeerSpec, Report};
 use crate::net::clock;
@@ -70,7 +72,7 @@ impl Daemon {
 
     /// Works out which peers are to be probed, and tells the thread.
     fn update_peers(&mut self) {
-        let Self { routers, interfaces, fast, neighbours, node, .. } = self;
+        let Self { routers, interfaces, fast, host, node, .. } = self;
         let Some(liveness) = &fast.liveness else { return };
         fast.unresolved = false;
         for known in &mut fast.peers {
@@ -91,7 +93,7 @@ impl Daemon {
             // A virtual MAC address moves with the role; the probe is for the router.
             let resolved = match virtual_mac(mac) {
                 None => Some(mac),
-                Some(_) => neighbours.resolve(ifindex, address),
+                Some(_) => host.neighbours.resolve(ifindex, address),
             };
             let Some(mac) = resolved else {
                 fast.unresolved = true;
@@ -194,8 +196,7 @@ impl Daemon {
         let (peer, event, rank) = match report {
             Report::Peer { peer, event, rank } => (peer, event, rank),
             Report::ProbesResumed { ifindex } => {
-                let on = |interface: &Interface| interface.index == Some(ifindex);
-                if let Some(at) = self.interfaces.iter().position(on) {
+                if let Some(at) = self.interfaces.with_index(ifindex) {
                     self.node.probes_resumed(interface_id(at), now);
                 }
                 return;
@@ -204,9 +205,7 @@ impl Daemon {
             Report::LeaseRanOut => return,
         };
         let (ifindex, source) = peer;
-        let Some(at) = self.interfaces.iter().position(|interface| interface.index == Some(ifindex)) else {
-            return;
-        };
+        let Some(at) = self.interfaces.with_index(ifindex) else { return };
         let known = self.fast.peers.iter().find(|known| known.key == peer);
         // An affirmation is for the machines only, and that a peer which nobody follows is master for nothing is no
         // news: a backup has neither a lease nor a bit in its bitmap.
@@ -252,7 +251,7 @@ impl Daemon {
         let on = &mut self.interfaces[interface];
         let (from, to) = (frame.endpoints.source(), frame.endpoints.destination());
         if !asked || !probe::is_probe(body) || frame.ttl != probe::HOP_LIMIT || !on.own.contains(&to) {
-            on.count(Counter::ProbeRejected);
+            on.receive.count(Counter::ProbeRejected);
             return true;
         }
         let now = clock::now();
@@ -260,7 +259,7 @@ impl Daemon {
         let (current, other) = keys.of_format(body[probe::AT_FORMAT], now);
         let fits = |key: &Option<probe::Key>| probe::is_sealed(body, *key, &addresses);
         let Some(key) = [Some(current), other].into_iter().flatten().find(fits) else {
-            on.count(Counter::ProbeTag);
+            on.receive.count(Counter::ProbeTag);
             return true;
         };
         let rank = match body[probe::AT_PRIORITY] {
@@ -269,9 +268,8 @@ impl Daemon {
         };
         let mut reply = *body;
         let lease_ns = self.node.lease_length(interface_id(interface)).0;
-        let responder = self.setup.incarnation;
-        let restarting = matches!(self.ending, Some(End::Left | End::Replace));
-        let flags = match (apart, restarting) {
+        let responder = self.interfaces.setup.incarnation;
+        let flags = match (apart, self.life.is_restarting()) {
             (true, _) => probe::TAKES_NO_PART,
             (false, true) => probe::USER_SPACE | probe::RESTARTING,
             (false, false) if key != current && keys.is_farewell(now) => probe::TAKES_NO_PART,
@@ -280,24 +278,24 @@ impl Daemon {
         probe::turn_round(&mut reply, &Answer { flags, responder, lease_ns, masters, rank });
         probe::seal(&mut reply, key, &addresses.swapped());
         let on = &mut self.interfaces[interface];
-        on.count(Counter::ProbeAnswered);
+        on.receive.count(Counter::ProbeAnswered);
         if let Some(endpoints) = Endpoints::new(to, from) {
-            on.queue(usize::MAX, None, endpoints, probe::HOP_LIMIT, &*reply);
+            on.queue(Packet::Reply, None, endpoints, probe::HOP_LIMIT, &*reply);
         }
         true
     }
 
     /// Answers all probes that are queued in sockets, and judges nothing.
     pub(super) fn answer_probes(&mut self) {
-        let mut frames = Vec::new();
         for at in 0..self.interfaces.len() {
             if self.interfaces[at].xdp().is_some() {
                 continue;
             }
-            self.interfaces[at].drain(&mut frames);
-            for frame in frames.drain(..).filter(|frame| frame.pdu.first() == Some(&probe::PROBE)) {
-                self.answer_probe(at, &frame);
+            let frames = self.interfaces.drain(at);
+            for frame in frames.iter().filter(|frame| frame.pdu.first() == Some(&probe::PROBE)) {
+                self.answer_probe(at, frame);
             }
+            self.interfaces.done_with(frames);
         }
         self.send_adverts();
     }

@@ -30,19 +30,16 @@ impl Daemon {
     /// The whole state.
     pub(super) fn status(&self) -> Status {
         let now = clock::now();
-        // A reload adds instances in any place of the file; those that leave come last.
-        let mut routers: Vec<&Router> = self.routers.iter().collect();
-        routers.sort_by_cached_key(|router| self.place_in_file(router));
         Status {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            started_ms_ago: millis(now.span_since(self.started)),
-            config: self.config_file.display().to_string(),
-            instances: routers.into_iter().map(|router| self.instance(router, now)).collect(),
+            started_ms_ago: millis(now.span_since(self.life.started)),
+            config: self.configuration.file.display().to_string(),
+            instances: self.in_file_order().into_iter().map(|router| self.instance(router, now)).collect(),
             groups: self.node.groups().iter().filter_map(|group| self.group(group)).collect(),
             interfaces: self.interface_statuses(now),
-            scripts: self.runner.status(),
+            scripts: self.workers.runner.status(),
             trackers: self.tracker_statuses(),
             warnings: self.all_warnings(),
         }
@@ -87,7 +84,7 @@ impl Daemon {
                 }
             }),
             vips: vips(config).map(|vip| format!("{}/{}", vip.address, vip.prefix)).collect(),
-            receive: on.receives().to_owned(),
+            receive: on.receive.word().to_owned(),
             hmac: config.hmac.on().map(|settings| hmac(settings, router.unsigned)),
             stats,
         }
@@ -102,7 +99,7 @@ impl Daemon {
             router.noted.fault.iter().map(move |fault| format!("{name}: {fault}")).collect::<Vec<_>>()
         };
         Some(GroupStatus {
-            name: self.group_config(group.id())?.name.clone(),
+            name: self.configuration.group(group.id())?.name.clone(),
             state: group.state().map_or("INIT", State::word).to_owned(),
             members: members()
                 .map(|router| MemberStatus {
@@ -121,13 +118,11 @@ impl Daemon {
 
     /// SIGUSR1, SIGUSR2 and keepalived's JSON signal: a file with the state, written on another thread.
     pub(super) fn dump(&self, kind: dump::Kind) {
-        let mut routers: Vec<&Router> = self.routers.iter().collect();
-        routers.sort_by_cached_key(|router| self.place_in_file(router));
         let group = |group: &Group| group.state().map_or("INIT", State::word);
         let snapshot = dump::Snapshot {
             status: self.status(),
-            config: self.config.clone(),
-            sources: routers.into_iter().map(|router| router.source).collect(),
+            config: self.configuration.in_force.clone(),
+            sources: self.in_file_order().into_iter().map(|router| router.source).collect(),
             groups: self.node.groups().iter().map(group).collect(),
             at: std::time::SystemTime::now(),
         };
@@ -147,18 +142,33 @@ impl Daemon {
         }
     }
 
-    fn place_in_file(&self, router: &Router) -> usize {
-        self.config.instances.iter().position(|new| same(&router.config, new)).unwrap_or(usize::MAX)
+    /// A reload adds instances in any place of the file; those that leave come last.
+    fn in_file_order(&self) -> Vec<&Router> {
+        let instances = &self.configuration.in_force.instances;
+        let place = |router: &&Router| match instances.iter().position(|new| same(&router.config, new)) {
+            Some(position) => Place::At(position),
+            None => Place::Leaving,
+        };
+        let mut routers: Vec<&Router> = self.routers.iter().collect();
+        routers.sort_by_cached_key(place);
+        routers
     }
+}
+
+/// Where a virtual router is in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    At(usize),
+    Leaving,
 }
 
 impl Daemon {
     /// What was refused at start, and what interfaces lack now.
     fn all_warnings(&self) -> Vec<String> {
-        let unfenced = self.config.instances.iter().flat_map(|instance| {
-            let below = |device| self.links.base(device);
+        let unfenced = self.configuration.in_force.instances.iter().flat_map(|instance| {
+            let below = |device| self.host.virtual_links.base(device);
             let name = &instance.name;
-            alone::unfenced(&self.config.instances, instance, below).into_iter().map(move |(address, device)| {
+            alone::unfenced(&self.configuration.in_force.instances, instance, below).into_iter().map(move |(address, device)| {
                 format!(
                     "({name}) {address} on {device}: no fence, because no virtual router with fast failover runs there; \
                      this host goes on answering for it when the daemon dies"
@@ -170,7 +180,14 @@ impl Daemon {
         let masters = self.routers.iter().filter(master);
         let alone: BTreeSet<_> = masters.map(|router| router.interface).collect();
         let deaf = alone.into_iter().filter_map(|at| self.interfaces[at].deafened_by());
-        self.warnings.iter().cloned().chain(lacking.map(str::to_owned)).chain(deaf).chain(unfenced).collect()
+        self.configuration
+            .warnings
+            .iter()
+            .cloned()
+            .chain(lacking.map(str::to_owned))
+            .chain(deaf)
+            .chain(unfenced)
+            .collect()
     }
 
     /// Those of the configuration in force.
@@ -180,13 +197,13 @@ impl Daemon {
 
     /// What is watched natively, then the interfaces that are tracked.
     fn tracker_statuses(&self) -> Vec<TrackerStatus> {
-        let mut statuses = self.watchers.status();
+        let mut statuses = self.workers.watchers.status();
         let tracked = self.routers.iter().flat_map(|router| &router.config.track_interfaces);
         for name in tracked.map(|track| &track.interface) {
             if statuses.iter().any(|status| status.kind == "interface" && status.name == *name) {
                 continue;
             }
-            let (state, detail) = match self.monitor.links().by_name(name) {
+            let (state, detail) = match self.host.links().by_name(name) {
                 Some(link) if link.up => ("good", "up"),
                 Some(_) => ("bad", "down"),
                 None => ("bad", "not there"),
@@ -292,7 +309,7 @@ fn counters(interface: &Interface) -> InterfaceCounters {
     let value = |(counter, value): (Counter, u64)| CounterValue { name: counter.word().to_owned(), value };
     InterfaceCounters {
         interface: interface.name.clone(),
-        counters: interface.counters().into_iter().map(value).collect(),
+        counters: interface.receive.counters().into_iter().map(value).collect(),
     }
 }
 

@@ -7,8 +7,8 @@ use ha_common::node::Effect;
 
 use super::daemon::Daemon;
 use super::handover::{Handover, Role};
-use super::interface::Interface;
-use super::turn::{queue_advert, router_of};
+use super::interface::{Interface, Packet};
+use super::turn::queue_advert;
 use crate::net::clock;
 use crate::net::place::Place;
 
@@ -31,12 +31,10 @@ impl Daemon {
         self.answer_probes();
         // It ends the threads that vouch for this run.
         self.fast = super::fast::Fast::new(None);
-        self.node.leave(self.start_took, clock::now());
+        self.node.leave(self.life.start_took, clock::now());
         self.perform();
-        let Self { runner, watchers, notifier, mut node, mut routers, mut interfaces, .. } = self;
-        watchers.stop();
-        runner.stop();
-        notifier.stop();
+        let Self { workers, mut node, mut routers, mut interfaces, .. } = self;
+        workers.stop();
         node.say_goodbye();
         let mut left = Vec::new();
         while let Some(effect) = node.poll_effect() {
@@ -49,7 +47,7 @@ impl Daemon {
         }
         // The next run may go on with those whose advert went out.
         for failure in interfaces.iter_mut().flat_map(Interface::flush) {
-            left.retain(|id| *id != router_of(failure.tag));
+            left.retain(|id| failure.tag != Packet::Advert(*id));
         }
         let roles = left.into_iter().filter_map(|id| {
             let priority = node.router(id)?.machine().priority().get();
@@ -62,8 +60,6 @@ impl Daemon {
                 run_dir.display()
             );
         }
-        for interface in interfaces {
-            interface.leave();
-        }
+        interfaces.leave();
     }
 }

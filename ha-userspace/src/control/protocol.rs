@@ -1,8 +1,8 @@
 //! What travels over the control socket: one JSON object per line, one answer per request.
 //!
 //! These types are also what `xvrrp status --json` prints, so a field is added, never renamed or given another
-//! meaning, without raising [`FORMAT`]. All ages are in milliseconds and relative to the answer, so that no reader
-//! has to share a clock with the daemon.
+//! meaning, without raising [`FORMAT`]. All ages are in milliseconds and relative to the moment at which the answer was
+//! put together, which is after the request had come, so that no reader has to share a clock with the daemon.
 
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,10 @@ pub struct Status {
     pub started_ms_ago: u64,
     /// Configuration file in force.
     pub config: String,
+    /// The longest turn of the main loop: from when something woke it until it waited again.
+    pub longest_turn_ms: f64,
+    /// Time since that turn ended.
+    pub longest_turn_ms_ago: u64,
     /// Virtual routers, in file order.
     pub instances: Vec<InstanceStatus>,
     /// Sync groups, in file order.

@@ -28,7 +28,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::xdp::{Lease, PeerIndex, Peers};
 
-/// How long `status` waits for the thread.
+/// How long [`Inquiry::peers`] waits for the thread.
 const STATUS_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A peer on an interface: the interface's index and the peer's address, whose family it shares.
@@ -129,13 +129,44 @@ enum Command {
     Heard(PeerKey, Time),
     Priority(u8),
     Status(mpsc::Sender<Vec<PeerStatus>>),
+    Stop,
+}
+
+/// What tells a thread.
+#[derive(Clone, Debug)]
+struct Orders {
+    commands: mpsc::Sender<Command>,
+    wake: Arc<EventFd>,
+}
+
+impl Orders {
+    fn tell(&self, command: Command) {
+        // The thread may have ended, which is at the stop.
+        let _ = self.commands.send(command);
+        let _ = self.wake.write(1);
+    }
+}
+
+/// Asks the thread what it knows of the peers.
+#[derive(Clone, Debug)]
+pub struct Inquiry(Orders);
+
+impl Inquiry {
+    /// What is known of the peers; empty where the thread does not answer.
+    ///
+    /// Waits for the thread: not for the main loop.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        let (sender, receiver) = mpsc::channel();
+        self.0.tell(Command::Status(sender));
+        receiver.recv_timeout(STATUS_PATIENCE).unwrap_or_default()
+    }
 }
 
 /// The threads' handle. Dropping it ends them.
 #[derive(Debug)]
 pub struct Liveness {
-    commands: Option<mpsc::Sender<Command>>,
-    wake: Arc<EventFd>,
+    orders: Orders,
     /// When the main loop will be done with its next turn at the latest.
     promised: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
@@ -162,7 +193,7 @@ impl Liveness {
         let worker = thread::Worker::new(incarnation, orders, Arc::clone(&wake), reports, priority)?;
         let thread =
             std::thread::Builder::new().name("xvrrp-liveness".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { commands: Some(commands), wake, promised, thread: Some(thread), vouchers })
+        Ok(Self { orders: Orders { commands, wake }, promised, thread: Some(thread), vouchers })
     }
 
     /// Another priority from now on, and the processors that the calling thread may use now.
@@ -193,27 +224,20 @@ impl Liveness {
         self.promised.store(deadline.0, Ordering::Release);
     }
 
-    /// What is known of the peers; empty where the thread does not answer.
+    /// What asks the thread from another one, for `status`.
     #[must_use]
-    pub fn status(&self) -> Vec<PeerStatus> {
-        let (sender, receiver) = mpsc::channel();
-        self.tell(Command::Status(sender));
-        receiver.recv_timeout(STATUS_PATIENCE).unwrap_or_default()
+    pub fn inquiry(&self) -> Inquiry {
+        Inquiry(self.orders.clone())
     }
 
     fn tell(&self, command: Command) {
-        if let Some(commands) = &self.commands {
-            // The thread ends only when this sender is dropped.
-            let _ = commands.send(command);
-            let _ = self.wake.write(1);
-        }
+        self.orders.tell(command);
     }
 }
 
 impl Drop for Liveness {
     fn drop(&mut self) {
-        self.commands = None;
-        let _ = self.wake.write(1);
+        self.tell(Command::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

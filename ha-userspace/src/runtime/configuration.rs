@@ -10,7 +10,8 @@ use super::groups::GroupNames;
 use super::reload_file::ReloadFile;
 use super::reload_time::ReloadTime;
 use crate::config::Loaded;
-use crate::config::model::{Config, SyncGroup};
+use crate::config::analysis::alone;
+use crate::config::model::{Config, Instance, SyncGroup};
 use crate::control::protocol::Response;
 
 /// What a configuration is read for.
@@ -39,6 +40,8 @@ pub(super) struct Configuration {
     pub(super) group_names: GroupNames,
     /// What was refused at start and at reloads, for `status`.
     pub(super) warnings: Vec<String>,
+    /// Addresses that have no fence, as sentences.
+    pub(super) unfenced: Vec<String>,
     read: Read,
     reading: Option<Reading>,
     reload_time: Option<ReloadTime>,
@@ -57,7 +60,16 @@ impl Configuration {
             ..Config::default()
         };
         let group_names = GroupNames::default();
-        Self { file, in_force, group_names, warnings, read, reading: None, reload_time: None }
+        Self {
+            file,
+            in_force,
+            group_names,
+            warnings,
+            unfenced: Vec::new(),
+            read,
+            reading: None,
+            reload_time: None,
+        }
     }
 
     /// Starts to read the file, on another thread: a large one must not delay an advert. Must be called inside a tokio
@@ -93,6 +105,22 @@ impl Configuration {
     /// Follows the `reload_time_file` of what is in force.
     pub(super) fn follow_reload_time(&mut self) {
         self.reload_time = ReloadTime::follow(&self.in_force.global.reload);
+    }
+
+    /// Finds out which addresses have no fence. `below` is the interface on which packets for an interface come in.
+    pub(super) fn find_unfenced<'a>(&'a mut self, below: impl Fn(&'a str) -> &'a str) {
+        let instances = &self.in_force.instances;
+        let of = |instance: &'a Instance| {
+            let found = alone::unfenced(instances, instance, &below);
+            found.into_iter().map(|(address, device)| {
+                format!(
+                    "({}) {address} on {device}: no fence, because no virtual router with fast failover runs there; \
+                     this host goes on answering for it when the daemon dies",
+                    instance.name
+                )
+            })
+        };
+        self.unfenced = instances.iter().flat_map(of).collect();
     }
 
     /// A sync group's configuration.

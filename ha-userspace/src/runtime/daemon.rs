@@ -1,8 +1,27 @@
 //! The daemon: what it owns, and the loop that waits and works.
 //!
-//! One thread, one loop. Whatever wakes it, the whole turn is done (see [`super::turn`]); nothing in it blocks for
-//! longer than a system call. Scripts and log lines are written by threads of their own, and a configuration is read
-//! on yet another.
+//! One thread, one loop. Whatever wakes it, the whole turn is done (see [`super::turn`]). Scripts are run, log lines
+//! written, a configuration is read, programs are loaded and clients of the control socket served by other threads: all
+//! that they get of this loop is a copy of its state.
+//!
+//! # What it waits for
+//!
+//! While the loop waits, no advert of a role goes out, and no lease is renewed once it is late. It waits for
+//!
+//! - the kernel's lock of all links, in each request over netlink that adds, removes or asks for something (addresses,
+//!   routes and rules, neighbours, interfaces), and in each write of a kernel parameter of an interface: for as long as
+//!   somebody else has it, which is a tenth of a second where namespaces come and go. The answer to a request is waited
+//!   for until no part of it has come for 1 s;
+//! - the answer whether a program is still attached, while a takeover is pending: 50 ms at most ([`super::inspector`]);
+//! - small files of the run directory, which is in memory: `routes` and `sysctls` when what they say changes, and
+//!   `restart` at the end of a run;
+//! - locks of what is tracked, and of the allocator where another thread frees what came from here: those threads have
+//!   them for microseconds, and go before ordinary ones;
+//! - programs while it starts, if roles may go on: 5 s for each interface, after a planned restart as long as a role waits
+//!   ([`super::loading`]). Nothing is advertised by this loop before, and [`super::herald`] speaks for it;
+//! - threads that end, at the stop and when it leaves for a restart: some seconds, when no advert is left to send.
+//!
+//! `status` shows the longest turn that there was.
 
 use std::future::poll_fn;
 
@@ -17,12 +36,13 @@ use super::interfaces::Interfaces;
 use super::lifecycle::{End, Lifecycle};
 use super::note::Note;
 use super::routers::Routers;
+use super::shown::Shown;
 use super::wake::{Inputs, Wake};
 use super::workers::Workers;
 use crate::config::Loaded;
+use crate::control::asker::{Call, Order};
 use crate::control::dump;
-use crate::control::protocol::{Failure, Request, Response};
-use crate::control::server::Call;
+use crate::control::protocol::{Failure, Response};
 use crate::net::clock;
 use crate::net::timer::Timer;
 
@@ -39,6 +59,7 @@ pub(super) struct Daemon {
     pub(super) configuration: Configuration,
     pub(super) life: Lifecycle,
     pub(super) timer: Timer,
+    pub(super) shown: Shown,
     /// What happened in the turn that is under way, for the log.
     pub(super) notes: Vec<Note>,
 }
@@ -46,6 +67,7 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Runs until the daemon has stopped gracefully.
     pub(super) async fn run(&mut self, mut inputs: Inputs) -> End {
+        let mut woke = clock::now();
         self.reconsider();
         loop {
             self.turn();
@@ -56,7 +78,9 @@ impl Daemon {
             if let Some(end) = self.life.ending {
                 return end;
             }
+            self.shown.turn(woke, clock::now());
             let wake = self.wait(&mut inputs).await;
+            woke = clock::now();
             if !matches!(wake, Wake::Turn) {
                 self.listen();
             }
@@ -106,18 +130,25 @@ impl Daemon {
         }
     }
 
-    fn answer(&mut self, (request, reply): Call) {
-        // A client that has gone away wants no answer.
-        let _ = match request {
-            Request::Status => reply.send(Response::Status(self.status())),
-            Request::Counters => reply.send(Response::Counters(self.counters())),
-            Request::Reload => return self.start_reading(Purpose::Reload, Some(reply)),
-            Request::Restart => return self.start_reading(Purpose::Restart, Some(reply)),
-            Request::Stop => {
-                self.stop();
-                reply.send(Response::Stopping)
+    fn answer(&mut self, call: Call) {
+        match call {
+            // Nobody waits for it any more: it was asked for while this loop was frozen.
+            Call::Status(reply) if reply.is_closed() => {}
+            Call::Counters(reply) if reply.is_closed() => {}
+            Call::Status(reply) => {
+                let _ = reply.send(self.snapshot());
             }
-        };
+            Call::Counters(reply) => {
+                let _ = reply.send(self.counters());
+            }
+            Call::Order(Order::Reload, reply) => self.start_reading(Purpose::Reload, Some(reply)),
+            Call::Order(Order::Restart, reply) => self.start_reading(Purpose::Restart, Some(reply)),
+            Call::Order(Order::Stop, reply) => {
+                self.stop();
+                // A client that has gone away wants no answer.
+                let _ = reply.send(Response::Stopping);
+            }
+        }
     }
 
     /// Graceful stop; asked for twice, at once.

@@ -38,6 +38,7 @@ mod routers;
 mod routes;
 mod scheduling;
 mod settings;
+mod shown;
 mod source;
 mod start;
 mod statics;
@@ -62,6 +63,7 @@ use crate::config::model::Config;
 use crate::config::{Loaded, Severity};
 use crate::control::runlock::RunLock;
 use crate::control::server::Server;
+use crate::control::thread::Control;
 use crate::liveness::Liveness;
 use crate::net::addresses::Marks;
 use crate::net::clock;
@@ -87,6 +89,7 @@ pub use lifecycle::End;
 use lifecycle::Lifecycle;
 use loading::Loader;
 use routers::Routers;
+use shown::Shown;
 use timeline::Timeline;
 use wake::{Inputs, Signals};
 use workers::Workers;
@@ -146,21 +149,24 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         .build()
         .context("the event loop cannot be made")?;
     let (run_dir, ready) = (options.run_dir.clone(), options.ready);
-    let end = runtime.block_on(async {
-        let (mut daemon, inputs) =
+    let (end, control) = runtime.block_on(async {
+        let (mut daemon, inputs, mut control) =
             set_up(options, &config, threads, handover, warnings, &mut timeline).await?;
         daemon.begin(config, &mut timeline);
         ready();
+        control.serve();
         let end = daemon.run(inputs).await;
-        // Who asked for it gets an answer first, and who probes is told.
+        // Who asked for it gets an answer, and who probes is told.
         tokio::time::sleep(Duration::from_millis(2)).await;
         if end == End::Stopped {
             daemon.close()
         } else {
             daemon.leave_for_restart(&run_dir)
         }
-        anyhow::Ok(end)
+        anyhow::Ok((end, control))
     })?;
+    // The last answers are on their way.
+    drop(control);
     drop(lock);
     match end {
         End::Stopped => tracing::info!("stopped"),
@@ -215,7 +221,7 @@ async fn set_up(
     handover: Option<Handover>,
     mut warnings: Vec<String>,
     timeline: &mut Timeline,
-) -> anyhow::Result<(Daemon, Inputs)> {
+) -> anyhow::Result<(Daemon, Inputs, Control)> {
     let signals = Signals::new().context("signals cannot be handled")?;
     let marks = if std::env::var_os(UNMARKED).is_some() { Marks::Withheld } else { Marks::Used };
     let host = Host::open(&options.run_dir, marks).await?;
@@ -224,9 +230,8 @@ async fn set_up(
         let in_use: Vec<_> = config.instances.iter().map(|instance| instance.interface.as_str()).collect();
         xdp::remove_leftovers(bpffs, &in_use);
     }
-    let server = Server::bind(&options.run_dir)?;
-    let (calls, serving) = server.serve();
-    tokio::spawn(serving);
+    let (control, calls) = Control::start(Server::bind(&options.run_dir)?)
+        .context("the thread for the control socket cannot be started")?;
 
     let incarnation = random_incarnation().context("/dev/urandom cannot be read")?;
     let (reporter, reports) = tokio::sync::mpsc::unbounded_channel();
@@ -253,9 +258,10 @@ async fn set_up(
         configuration: Configuration::begin(options.config_file, options.read, config, warnings),
         life: Lifecycle::begin(clock::now(), handover),
         timer: Timer::new().context("the timer cannot be made")?,
+        shown: Shown::default(),
         notes: Vec::new(),
     };
-    Ok((daemon, Inputs { scripts, calls, reports, removals, signals }))
+    Ok((daemon, Inputs { scripts, calls, reports, removals, signals }, control))
 }
 
 /// Logs what was found in a configuration, one line each, and returns the lines.

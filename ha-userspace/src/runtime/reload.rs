@@ -8,6 +8,7 @@ use ha_common::packet::Auth;
 use ha_common::packet::hmac::Numbered;
 use ha_common::probe::{Keys, Secret, derived_key};
 use ha_common::time::Time;
+use ha_common::types::{Family, Version, Vrid};
 
 use super::addresses::specs;
 use super::changes;
@@ -68,6 +69,7 @@ impl Daemon {
         self.configuration.follow_reload_time();
         let Self { host, configuration, notes, .. } = self;
         host.adopt(plans, &configuration.in_force, notes);
+        configuration.find_unfenced(|device| host.virtual_links.base(device));
         self.workers.notifier.apply(&self.configuration.in_force);
         self.regroup(now);
         self.listen_to_unknown();
@@ -203,6 +205,11 @@ impl Daemon {
 }
 
 /// Whether two instances are the same virtual router.
-pub(super) fn same(a: &Instance, b: &Instance) -> bool {
-    (&a.interface, a.vrid, a.family, a.version) == (&b.interface, b.vrid, b.family, b.version)
+fn same(a: &Instance, b: &Instance) -> bool {
+    identity(a) == identity(b)
+}
+
+/// What makes an instance the virtual router that it is.
+pub(super) fn identity(config: &Instance) -> (&str, Vrid, Family, Version) {
+    (&config.interface, config.vrid, config.family, config.version)
 }

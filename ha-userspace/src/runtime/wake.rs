@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use super::lifecycle::End;
 use crate::config::Loaded;
+use crate::control::asker::Call;
 use crate::control::dump;
-use crate::control::server::Call;
 use crate::liveness::Report;
 use crate::net::monitor::Change;
 use crate::net::routing::Watch;

@@ -2,6 +2,7 @@
 
 use super::trackers;
 use crate::config::model::{Config, Trackers};
+use crate::control::protocol::{ScriptStatus, TrackerStatus};
 use crate::net::monitor::Links;
 use crate::notify::{Event, Notifier};
 use crate::track::Seen;
@@ -40,6 +41,14 @@ impl Workers {
             },
             |kind, name| self.watchers.seen(kind, name),
         )
+    }
+
+    /// What scripts and watched things are, for another thread to find out.
+    pub(super) fn statuses(
+        &self,
+    ) -> impl Fn() -> (Vec<ScriptStatus>, Vec<TrackerStatus>) + Send + Sync + use<> {
+        let (scripts, watched) = (self.runner.statuses(), self.watchers.statuses());
+        move || (scripts(), watched())
     }
 
     /// Tells others of an event.

@@ -152,24 +152,31 @@ impl Runner {
     /// What `xvrrp status` shows, in file order.
     #[must_use]
     pub fn status(&self) -> Vec<ScriptStatus> {
-        let now = Instant::now();
-        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        let board = self.board.lock();
-        self.order
-            .iter()
-            .filter_map(|name| board.get(name).map(|record| (name, record)))
-            .map(|(name, record)| ScriptStatus {
+        self.statuses()()
+    }
+
+    /// The same for another thread to find out: it takes the lock that the script thread writes under.
+    pub fn statuses(&self) -> impl Fn() -> Vec<ScriptStatus> + Send + Sync + use<> {
+        let (board, order) = (self.board.clone(), self.order.clone());
+        move || {
+            let now = Instant::now();
+            let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+            let ago = |start| millis(now.saturating_duration_since(start));
+            let board = board.lock();
+            let known = order.iter().filter_map(|name| board.get(name).map(|record| (name, record)));
+            let status = |(name, record): (&Arc<str>, &Record)| ScriptStatus {
                 name: name.to_string(),
                 state: record.state.word().to_owned(),
                 last_result: record.last_result.clone(),
                 last_duration_ms: record.last_duration.map(millis),
-                last_run_ms_ago: record.last_start.map(|start| millis(now.saturating_duration_since(start))),
+                last_run_ms_ago: record.last_start.map(ago),
                 runs: record.runs,
                 failures: record.failures,
                 skipped: record.skipped,
                 running: record.running,
-            })
-            .collect()
+            };
+            known.map(status).collect()
+        }
     }
 
     /// Stops all scripts (SIGTERM, then SIGKILL) and waits for it, at most about a second.

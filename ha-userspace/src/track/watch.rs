@@ -154,10 +154,11 @@ impl Watchers {
         self.board.changed().await;
     }
 
-    /// What `xvrrp status` shows, in file order, kind by kind.
-    #[must_use]
-    pub fn status(&self) -> Vec<TrackerStatus> {
-        self.board.status(&self.order)
+    /// What `xvrrp status` shows, in file order, kind by kind. For another thread to find out: it takes the lock that
+    /// the threads which watch write under.
+    pub fn statuses(&self) -> impl Fn() -> Vec<TrackerStatus> + Send + Sync + use<> {
+        let (board, order) = (self.board.clone(), self.order.clone());
+        move || board.status(&order)
     }
 
     /// Ends all watching and waits for it, but not for what hangs. BFD neighbours are told.

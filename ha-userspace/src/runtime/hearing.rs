@@ -89,8 +89,10 @@ impl Daemon {
     /// Tells the node of an advert that was accepted.
     fn hear(&mut self, interface: usize, router: RouterId, accepted: &Accepted, frame: &Frame) {
         let Accepted { judged, .. } = accepted;
-        if judged.advert.priority > 0 {
-            self.heard_peer(interface, judged.source, frame.at);
+        if judged.advert.priority > 0
+            && let Some(ifindex) = self.interfaces[interface].index
+        {
+            self.fast.heard((ifindex, judged.source), frame.at);
         }
         self.node.heard(Heard {
             router,

@@ -121,7 +121,7 @@ impl Daemon {
     /// Speaks for the roles that the run before left, where it may still be done.
     pub(super) fn herald(&mut self) -> Option<Herald> {
         let left = self.life.handover.as_ref()?;
-        let virtual_addresses = self.virtual_addresses();
+        let virtual_addresses = self.routers.virtual_addresses();
         let now = clock::now();
         let mut voices = Vec::new();
         for router in &mut self.routers {

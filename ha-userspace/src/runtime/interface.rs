@@ -4,14 +4,12 @@
 //! arrived and judges it; nothing is judged here.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use ha_common::layout::Contender;
-use ha_common::node::RouterId;
-use ha_common::packet::Endpoints;
 use ha_common::probe::Keys;
 use ha_common::rank::{CONTENDERS, bid, take_down};
 use ha_common::time::{Span, Time};
@@ -20,10 +18,10 @@ use ha_common::types::{Family, Vrid};
 use super::inspector::{Inspector, Pending};
 use super::loading::{Loader, Loading, Rise};
 use super::receive::Receive;
+use super::senders::Senders;
 use crate::config::model::XdpMode;
 use crate::lost::{self, Lost};
-use crate::net::advert_tx::AdvertTx;
-use crate::net::error::{SendFailure, SocketError};
+use crate::net::error::SocketError;
 use crate::net::monitor::Link;
 use crate::xdp::{AttachError, Attached, Variant, XdpInterface};
 
@@ -48,14 +46,6 @@ pub(super) struct Plan {
     pub(super) authenticated: bool,
     /// Some of its routers have `fast_failover`.
     pub(super) fast: bool,
-}
-
-/// What is sent through an interface, to know it again where it is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packet {
-    Advert(RouterId),
-    /// To a probe. Whoever probes asks again.
-    Reply,
 }
 
 /// An interface of the configuration, whether or not it exists.
@@ -91,7 +81,7 @@ pub(super) struct Interface {
     pub(super) keys: Option<Keys>,
     /// Who would take over, by family, where no program takes it down.
     contenders: [[Contender; CONTENDERS]; 2],
-    senders: Vec<AdvertTx<Packet>>,
+    pub(super) senders: Senders,
     /// When it was last asked whether the program is still attached.
     asked: Time,
     /// The answer to that, while it is on its way.
@@ -121,7 +111,7 @@ impl Interface {
             fresh: false,
             keys: None,
             contenders: Default::default(),
-            senders: Vec::new(),
+            senders: Senders::default(),
             asked: Time(0),
             inspection: None,
             unknown: HashSet::new(),
@@ -142,15 +132,10 @@ impl Interface {
         self.fast = plan.fast;
         let mut lines = Vec::new();
         for &family in families {
-            if !self.senders.iter().any(|sender| sender.family() == family && sender.mac().is_none()) {
-                match AdvertTx::open(link.index, family) {
-                    Ok(sender) => self.senders.push(sender),
-                    Err(error) => lines.push(format!("{}: {error}", self.name)),
-                }
-            }
-            if let Err(error) = self.receive.listen(link.index, family, plan.tap) {
-                lines.push(format!("{}: {error}", self.name));
-            }
+            let sends = self.senders.open(link.index, family, None);
+            let listens = self.receive.listen(link.index, family, plan.tap);
+            let errors = [sends, listens].into_iter().filter_map(Result::err);
+            lines.extend(errors.map(|error| format!("{}: {error}", self.name)));
         }
         if plan.authenticated
             && let Err(error) = self.receive.listen_authenticated(link.index)
@@ -170,6 +155,25 @@ impl Interface {
         let v4 = link.v4.iter().map(|held| IpAddr::V4(held.address));
         let v6 = link.v6.iter().map(|held| IpAddr::V6(held.address));
         self.own = v4.chain(v6).filter(|address| !virtual_addresses.contains(address)).collect();
+    }
+
+    /// Tells the program where probes are sent: to where our adverts come from. Several addresses are taken for any.
+    pub(super) fn tell_sources(&self, sources: impl Iterator<Item = IpAddr> + Clone) {
+        let Some(xdp) = self.xdp() else { return };
+        let only = |family: Family| {
+            let mut of_family = sources.clone().filter(|address| Family::of(*address) == family);
+            let first = of_family.next()?;
+            of_family.all(|other| other == first).then_some(first)
+        };
+        let v4 = match only(Family::V4) {
+            Some(IpAddr::V4(address)) => Some(address),
+            _ => None,
+        };
+        let v6 = match only(Family::V6) {
+            Some(IpAddr::V6(address)) => Some(address),
+            _ => None,
+        };
+        xdp.lease.set_own(v4, v6);
     }
 
     /// Puts the program into the place of the sockets, where it is there by now or after `wait`, and says whether it
@@ -362,38 +366,6 @@ impl Interface {
     /// Makes sure that adverts can be sent from a virtual MAC address.
     pub(super) fn open_sender(&mut self, family: Family, mac: [u8; 6]) -> Result<(), SocketError> {
         let Some(index) = self.index else { return Ok(()) };
-        if !self.senders.iter().any(|sender| (sender.family(), sender.mac()) == (family, Some(mac))) {
-            self.senders.push(AdvertTx::open_link(index, family, mac)?);
-        }
-        Ok(())
-    }
-
-    /// Queues a packet. `mac`: the virtual MAC address that it is to come from.
-    pub(super) fn queue(
-        &mut self,
-        what: Packet,
-        mac: Option<[u8; 6]>,
-        endpoints: Endpoints,
-        ttl: u8,
-        pdu: &[u8],
-    ) {
-        let wanted =
-            |sender: &&mut AdvertTx<Packet>| (sender.family(), sender.mac()) == (endpoints.family(), mac);
-        if let Some(sender) = self.senders.iter_mut().find(wanted) {
-            // The family fits, and no advert is longer than an IP packet.
-            let _ = sender.queue(what, endpoints, ttl, pdu);
-        }
-    }
-
-    /// The same for an IPv4 packet that is complete with its header.
-    pub(super) fn queue_packet(&mut self, what: Packet, destination: Ipv4Addr, packet: &[u8]) {
-        if let Some(sender) = self.senders.iter_mut().find(|sender| sender.family() == Family::V4) {
-            let _ = sender.queue_packet(what, destination, packet);
-        }
-    }
-
-    /// Sends all queued adverts with one system call for each family.
-    pub(super) fn flush(&mut self) -> Vec<SendFailure<Packet>> {
-        self.senders.iter_mut().flat_map(AdvertTx::flush).collect()
+        self.senders.open(index, family, Some(mac))
     }
 }

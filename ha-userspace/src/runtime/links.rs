@@ -82,7 +82,7 @@ impl Daemon {
     ///
     /// Cheap enough to be done for everything whenever anything changes, and so nothing can be forgotten.
     pub(super) fn reconsider(&mut self) {
-        let virtual_addresses = self.virtual_addresses();
+        let virtual_addresses = self.routers.virtual_addresses();
         self.refresh_interfaces(&virtual_addresses);
         self.update_fences();
         self.node.doubt_peers();
@@ -151,16 +151,10 @@ impl Daemon {
         }
     }
 
-    /// Whether any virtual router runs on an interface. One that a reload has taken out does until its addresses are
-    /// gone.
-    pub(super) fn is_used(&self, interface: usize) -> bool {
-        self.routers.iter().any(|router| router.interface == interface)
-    }
-
     /// Gives back interfaces that a reload has taken out of the configuration.
     pub(super) fn close_unused(&mut self) {
         for at in 0..self.interfaces.len() {
-            if self.interfaces[at].index.is_some() && !self.is_used(at) {
+            if self.interfaces[at].index.is_some() && !self.routers.use_interface(at) {
                 self.interfaces.close(at);
             }
         }
@@ -170,7 +164,7 @@ impl Daemon {
     fn refresh_interfaces(&mut self, virtual_addresses: &[IpAddr]) {
         for at in 0..self.interfaces.len() {
             let plan = self.plan(at);
-            let used = self.is_used(at);
+            let used = self.routers.use_interface(at);
             let name = &self.interfaces[at].name;
             let Some(link) = self.host.links().by_name(name).filter(|_| used).cloned() else {
                 if self.interfaces[at].index.is_some() {
@@ -181,14 +175,14 @@ impl Daemon {
             if self.interfaces[at].index != Some(link.index) {
                 self.begin_interface(at, &link, plan);
             }
-            let families = self.families(at);
+            let families = self.routers.families(at);
             let interface = &mut self.interfaces[at];
             let fresh = interface.take_fresh();
             for line in interface.open(&link, plan, &families) {
                 tracing::info!("{line}");
             }
             interface.follow(&link, virtual_addresses);
-            let macs = self.routers.iter().filter(|router| router.interface == at);
+            let macs = self.routers.on(at);
             for (family, mac) in macs.filter_map(|router| Some((router.config.family, router.virtual_mac?))) {
                 if let Err(error) = interface.open_sender(family, mac) {
                     tracing::error!("{}: {error}", interface.name);
@@ -198,7 +192,7 @@ impl Daemon {
                 if self.configuration.in_force.global.log_unknown_vrids {
                     all_slots().for_each(|slot| xdp.adverts.configure(slot, Some(Travel::Multicast)));
                 }
-                for router in self.routers.iter().filter(|router| router.interface == at) {
+                for router in self.routers.on(at) {
                     router.describe(&xdp.adverts);
                 }
             }
@@ -207,21 +201,20 @@ impl Daemon {
 
     /// How an interface is wanted.
     fn plan(&self, at: usize) -> Plan {
-        let on_it = || self.routers.iter().filter(|router| router.interface == at);
+        let mut on_it = self.routers.on(at);
         Plan {
             mode: self.xdp_mode(at),
             probe_keys: self.probe_keys(at),
             tap: self.host.virtual_links.carries(&self.interfaces[at].name),
-            authenticated: on_it().any(|router| matches!(router.config.auth, Auth::Header(_))),
-            fast: on_it().any(|router| router.config.fast.enabled),
+            authenticated: on_it.clone().any(|router| matches!(router.config.auth, Auth::Header(_))),
+            fast: on_it.any(|router| router.config.fast.enabled),
         }
     }
 
     /// Orders the program for an interface that has appeared. While a role may be resumed, it is waited for.
     fn begin_interface(&mut self, at: usize, link: &Link, plan: Plan) {
         let Self { interfaces, routers, life, .. } = self;
-        let on_it = routers.iter().filter(|router| router.interface == at);
-        let on_it = on_it.map(|router| (router.slot(), router.travel())).collect();
+        let on_it = routers.on(at).map(|router| (router.slot(), router.travel())).collect();
         let roles = life.handover.as_ref().map(|left| left.on(&interfaces[at].name)).unwrap_or_default();
         interfaces.begin(at, link.index, plan, on_it, roles);
         if self.node.is_resuming() {
@@ -238,30 +231,13 @@ impl Daemon {
             interface.unknown.clear();
             let Some(xdp) = interface.xdp() else { continue };
             for slot in all_slots() {
-                let ours = self.routers.iter().any(|router| {
-                    router.interface == at && !self.node[router.id].is_retired() && router.slot() == slot
-                });
+                let mut on_it = self.routers.on(at);
+                let ours = on_it.any(|router| !self.node[router.id].is_retired() && router.slot() == slot);
                 if !ours {
                     xdp.adverts.configure(slot, all.then_some(Travel::Multicast));
                 }
             }
         }
-    }
-
-    /// Families of the virtual routers on an interface.
-    fn families(&self, interface: usize) -> Vec<Family> {
-        let mut families = Vec::new();
-        for router in self.routers.iter().filter(|router| router.interface == interface) {
-            if !families.contains(&router.config.family) {
-                families.push(router.config.family);
-            }
-        }
-        families
-    }
-
-    /// All virtual addresses of the configuration: none of them is a source of adverts.
-    pub(super) fn virtual_addresses(&self) -> Vec<IpAddr> {
-        self.routers.iter().flat_map(|router| vips(&router.config)).map(|vip| vip.address).collect()
     }
 
     /// A virtual address that somebody removed, or that went with an interface, is put back and announced by the

@@ -37,6 +37,7 @@ mod router;
 mod routers;
 mod routes;
 mod scheduling;
+mod senders;
 mod settings;
 mod shown;
 mod source;

@@ -12,9 +12,9 @@ use ha_common::time::Span;
 use ha_common::types::{Centis, Priority};
 use tracing::{error, info, warn};
 
-use super::interface::Packet;
 use super::interfaces::Interfaces;
 use super::routers::Routers;
+use super::senders::Packet;
 use crate::net::addresses::AddressError;
 use crate::net::error::SendFailure;
 

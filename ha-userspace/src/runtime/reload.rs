@@ -166,8 +166,8 @@ impl Daemon {
     /// What probes on an interface are authenticated by: `fast_key`, or what follows from the secret of the adverts, where
     /// all of its virtual routers have the same. With `auth_hmac` also what else its mode or its keys let through.
     pub(super) fn probe_keys(&self, interface: usize) -> Keys {
-        let here = |router: &&Router| router.interface == interface && !self.node[router.id].is_retired();
-        let on_it = || self.routers.iter().filter(here);
+        let here = |router: &&Router| !self.node[router.id].is_retired();
+        let on_it = || self.routers.on(interface).filter(here);
         // Where none takes part, their peers are told so under the same key.
         let apart = on_it().all(|router| !router.config.fast.enabled);
         let mut routers = on_it().filter(|router| apart || router.config.fast.enabled);
@@ -199,7 +199,7 @@ impl Daemon {
 
     /// `xdp_mode` for an interface: that of the first of its instances.
     pub(super) fn xdp_mode(&self, interface: usize) -> XdpMode {
-        let first = self.routers.iter().find(|router| router.interface == interface);
+        let first = self.routers.on(interface).next();
         first.map_or(self.configuration.in_force.global.xdp_mode, |router| router.config.xdp_mode)
     }
 }

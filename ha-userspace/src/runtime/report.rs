@@ -24,7 +24,7 @@ use crate::control::protocol::{
     PriorityStatus, Status, TrackerStatus,
 };
 use crate::control::snapshot::Snapshot;
-use crate::liveness::{self, Inquiry, Liveness};
+use crate::liveness::{self, Inquiry};
 use crate::net::clock;
 use crate::xdp::XdpInterface;
 
@@ -33,7 +33,7 @@ impl Daemon {
     pub(super) fn snapshot(&mut self) -> Arc<Snapshot> {
         let known = self.known();
         let tracked = self.workers.statuses();
-        let inquiry = self.fast.liveness.as_ref().map(Liveness::inquiry);
+        let inquiry = self.fast.inquiry();
         let rest = move |status: &mut Status| {
             let (scripts, watched) = tracked();
             status.scripts = scripts;
@@ -204,7 +204,7 @@ impl Daemon {
 
     /// Those of the configuration in force.
     fn used_interfaces(&self) -> impl Iterator<Item = (usize, &Interface)> {
-        self.interfaces.iter().enumerate().filter(|(at, _)| self.is_used(*at))
+        self.interfaces.iter().enumerate().filter(|(at, _)| self.routers.use_interface(*at))
     }
 
     /// The interfaces that are tracked, each once.
@@ -232,7 +232,7 @@ impl Daemon {
     fn interface_statuses(&self, now: Time) -> Vec<InterfaceStatus> {
         let on = |at: usize, interface: &Interface| {
             let mut status = interface_status(interface);
-            let mut routers = self.routers.iter().filter(|router| router.interface == at);
+            let mut routers = self.routers.on(at);
             if routers.any(|router| router.config.fast.enabled) {
                 let master = self.node.needs_lease(interface_id(at));
                 status.fence = interface.xdp().map(|xdp| fence(xdp, master, now));

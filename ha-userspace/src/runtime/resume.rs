@@ -7,8 +7,7 @@ use ha_common::node::Effect;
 
 use super::daemon::Daemon;
 use super::handover::{Handover, Role};
-use super::interface::{Interface, Packet};
-use super::turn::queue_advert;
+use super::senders::Packet;
 use crate::net::clock;
 use crate::net::place::Place;
 
@@ -41,12 +40,12 @@ impl Daemon {
             if let Effect::Advert { router: id, priority } = effect
                 && let Some(router) = routers.get_mut(id)
             {
-                queue_advert(router, &mut interfaces[router.interface], priority);
+                interfaces[router.interface].senders.queue_advert(router, priority);
                 left.push(id);
             }
         }
         // The next run may go on with those whose advert went out.
-        for failure in interfaces.iter_mut().flat_map(Interface::flush) {
+        for failure in interfaces.iter_mut().flat_map(|interface| interface.senders.flush()) {
             left.retain(|id| failure.tag != Packet::Advert(*id));
         }
         let roles = left.into_iter().filter_map(|id| {

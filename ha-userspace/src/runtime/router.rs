@@ -234,24 +234,7 @@ impl Router {
         authenticated: Option<&[u8]>,
         arrived_unix_ns: impl FnOnce() -> u64,
     ) -> Result<Accepted, Counter> {
-        let transport = match &self.config.unicast {
-            Some(unicast) => Transport::Unicast { peers: &self.peers, check_source: unicast.check_source },
-            None => Transport::Multicast {
-                group: standard_group(self.config.family),
-                sources: &self.config.check_source,
-            },
-        };
-        let rules = Rules {
-            vrid: self.config.vrid,
-            family: self.config.family,
-            version: self.config.version,
-            interval: self.config.interval,
-            auth: self.config.auth,
-            transport,
-            addresses: &self.addresses,
-            any_addresses: self.config.skip_check_adv_addr,
-            own_addresses: own,
-        };
+        let rules = rules(&self.config, &self.peers, &self.addresses, own);
         // Whoever has no keys takes no trailer for one: the advert is too long, as for any router without the extension.
         let hmac = self.config.hmac.on();
         let (pdu, trailer) = match hmac {
@@ -376,6 +359,30 @@ impl Router {
     pub(super) fn count_transition(&mut self, from: State, to: State) {
         self.stats.become_master += u64::from(to == State::Master);
         self.stats.release_master += u64::from(from == State::Master);
+    }
+}
+
+/// What makes an advert one of this virtual router.
+fn rules<'a>(
+    config: &'a Instance,
+    peers: &'a [Peer],
+    addresses: &'a [IpAddr],
+    own: &'a [IpAddr],
+) -> Rules<'a> {
+    let transport = match &config.unicast {
+        Some(unicast) => Transport::Unicast { peers, check_source: unicast.check_source },
+        None => Transport::Multicast { group: standard_group(config.family), sources: &config.check_source },
+    };
+    Rules {
+        vrid: config.vrid,
+        family: config.family,
+        version: config.version,
+        interval: config.interval,
+        auth: config.auth,
+        transport,
+        addresses,
+        any_addresses: config.skip_check_adv_addr,
+        own_addresses: own,
     }
 }
 

@@ -46,9 +46,7 @@ impl Daemon {
         let process = &in_force.global.process;
         bind(process, warnings);
         prefer_this_thread(process, warnings);
-        if let Some(liveness) = &self.fast.liveness {
-            liveness.schedule(above(process));
-        }
+        self.fast.schedule(above(process));
     }
 }
 

@@ -10,10 +10,9 @@ use ha_common::node::{Effect, Event, InterfaceId, RouterId};
 use ha_common::time::Time;
 
 use super::daemon::Daemon;
-use super::interface::{Interface, Packet};
 use super::kernel;
 use super::note::Note;
-use super::router::{Outgoing, Router};
+use super::senders::Packet;
 use super::tell;
 use crate::net::clock;
 
@@ -98,7 +97,7 @@ impl Daemon {
                 }
                 batch.adverts = true;
                 if let Some(router) = self.routers.get_mut(router) {
-                    queue_advert(router, &mut self.interfaces[router.interface], priority);
+                    self.interfaces[router.interface].senders.queue_advert(router, priority);
                 }
             }
             Effect::AddAddresses(router) => {
@@ -226,7 +225,7 @@ impl Daemon {
     /// Sends the adverts and replies that are queued; a refusal that is new is noted.
     pub(super) fn send_adverts(&mut self) {
         for interface in &mut self.interfaces {
-            for failure in interface.flush() {
+            for failure in interface.senders.flush() {
                 let Packet::Advert(id) = failure.tag else { continue };
                 let Some(router) = self.routers.get_mut(id) else { continue };
                 if router.noted.send_failure.replace(failure.errno) != Some(failure.errno) {
@@ -235,13 +234,4 @@ impl Daemon {
             }
         }
     }
-}
-
-/// Queues an advert, one packet for each destination.
-pub(super) fn queue_advert(router: &mut Router, interface: &mut Interface, priority: u8) {
-    let (mac, what) = (router.virtual_mac, Packet::Advert(router.id));
-    router.adverts(priority, |advert| match advert {
-        Outgoing::Pdu { endpoints, ttl, pdu } => interface.queue(what, mac, endpoints, ttl, pdu),
-        Outgoing::Packet { destination, packet } => interface.queue_packet(what, destination, packet),
-    });
 }

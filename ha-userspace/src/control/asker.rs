@@ -1,6 +1,6 @@
 //! Asks the main loop on behalf of all clients, so that it does not matter to the main loop how many there are.
 //!
-//! However fast clients ask, the main loop hands out its state once in [`EVERY`]: a request that comes sooner waits, and
+//! However fast clients ask, the main loop hands out its state once in 20 ms: a request that comes sooner waits, and
 //! all that wait get the same answer. It was always taken after the request had come, so whoever has just changed
 //! something sees the change.
 

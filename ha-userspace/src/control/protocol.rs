@@ -19,7 +19,7 @@ pub enum Request {
     Counters,
     /// Read the configuration again and apply what changed.
     Reload,
-    /// Stop gracefully: the VIPs go to the other router.
+    /// Stop gracefully: the virtual addresses go to the other router.
     Stop,
     /// Run the program anew, with the same arguments and the same role.
     Restart,
@@ -127,7 +127,7 @@ pub struct InstanceStatus {
     pub priority: PriorityStatus,
     /// What holds the instance in FAULT; empty where nothing does.
     pub fault: Vec<String>,
-    /// The master that this router follows.
+    /// The master that this virtual router follows.
     pub master: Option<MasterStatus>,
     /// Virtual addresses with prefix, those of `virtual_ipaddress_excluded` last.
     pub vips: Vec<String>,

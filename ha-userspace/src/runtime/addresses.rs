@@ -17,7 +17,7 @@ use crate::net::clock;
 use crate::net::monitor::Links;
 
 impl Host {
-    /// Adds the addresses of these routers in one netlink batch.
+    /// Adds the addresses of these virtual routers in one netlink batch.
     pub(super) fn install(
         &mut self,
         ids: &[RouterId],
@@ -65,7 +65,7 @@ impl Host {
         (added > 0).then_some(Note::Installed { added, took })
     }
 
-    /// Removes the addresses of these routers, and those that a reload has taken out of the configuration.
+    /// Removes the addresses of these virtual routers, and those that a reload has taken out of the configuration.
     pub(super) fn uninstall(
         &mut self,
         ids: &[RouterId],
@@ -94,7 +94,7 @@ impl Host {
         self.virtual_links.forward(&held);
     }
 
-    /// The addresses of all routers that are master.
+    /// The addresses of all virtual routers that are master.
     fn held_addresses(&self, routers: &Routers, node: &Node) -> Vec<AddressSpec> {
         let held = |router: &&Router| {
             let presence = node[router.id].presence();
@@ -160,7 +160,8 @@ impl Host {
     }
 }
 
-/// Every virtual address of a router with the device that it belongs on; `missing` hears of devices that are not there.
+/// Every virtual address of a virtual router with the device that it belongs on; `missing` hears of devices that are
+/// not there.
 fn router_specs(router: &Router, links: &Links, missing: impl FnMut(&str)) -> Vec<AddressSpec> {
     let config = &router.config;
     specs(vips(config).map(|vip| (config.device_of(vip), vip)), links, missing)

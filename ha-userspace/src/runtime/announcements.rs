@@ -62,7 +62,8 @@ impl Announcements {
 }
 
 impl Daemon {
-    /// One round of gratuitous ARP and NA of every router that has one due. What has a distance to keep waits for it.
+    /// One round of gratuitous ARP and NA of every virtual router that has one due. What has a distance to keep waits
+    /// for it.
     pub(super) fn announce(&mut self, rounds: &[(RouterId, bool, bool)]) {
         let now = clock::now();
         let mut extra = Vec::new();
@@ -128,7 +129,7 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    /// Adds one round of a router's announcements.
+    /// Adds one round of a virtual router's announcements.
     fn announce(&mut self, router: &Router, wanted: impl Fn(&Link) -> bool, arp: Option<Form>, na: bool) {
         for vip in vips(&router.config) {
             let Some(link) = device(router, vip, self.links).filter(|link| wanted(link)) else { continue };
@@ -155,7 +156,7 @@ impl Out<'_> {
         let mut sent = Vec::new();
         for (_, lane) in self.lanes.due(now) {
             while let Some((message, had)) = lane.take() {
-                // Since it was queued, the router may have left, or lost the address.
+                // Since it was queued, the virtual router may have left, or lost the address.
                 let of = |router: &&Router| {
                     let core = &node[router.id];
                     core.machine().state() == State::Master

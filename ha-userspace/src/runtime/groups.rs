@@ -44,7 +44,7 @@ impl Daemon {
         }
         for router in routers.iter_mut() {
             let member = |(_, members): &&(GroupId, Vec<RouterId>)| members.contains(&router.id);
-            // One router is in one group, the first that names it.
+            // One virtual router is in one group, the first that names it.
             let at = groups.iter().position(|group| member(&group));
             router.trackers = trackers(router, at.and_then(|at| config.sync_groups.get(at)));
         }

@@ -42,9 +42,9 @@ pub(super) struct Plan {
     pub(super) probe_keys: Keys,
     /// Sockets must see frames from virtual MAC addresses that interfaces on this one have too.
     pub(super) tap: bool,
-    /// Some of its routers have `auth_type AH`.
+    /// Some of its virtual routers have `auth_type AH`.
     pub(super) authenticated: bool,
-    /// Some of its routers have `fast_failover`.
+    /// Some of its virtual routers have `fast_failover`.
     pub(super) fast: bool,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Interface {
     pub(super) own: Vec<IpAddr>,
     /// Why adverts are not received through XDP in native mode; empty where they are.
     pub(super) why: String,
-    /// Some of its routers want fast failover.
+    /// Some of its virtual routers want fast failover.
     fast: bool,
     /// What the host does not give here, though nobody chose to go without.
     lost: Vec<Lost>,
@@ -293,7 +293,7 @@ impl Interface {
         self.lost = if chosen { Vec::new() } else { lost.to_vec() };
     }
 
-    /// What is lost that some router wants, in the words of the log; `None` where all is well.
+    /// What is lost that some virtual router wants, in the words of the log; `None` where all is well.
     pub(super) fn complaint(&self) -> Option<&str> {
         (self.fast && !self.lost.is_empty() && !self.complaint.is_empty()).then_some(&*self.complaint)
     }

@@ -104,7 +104,7 @@ impl Daemon {
         }
     }
 
-    /// What a router is fit for, by its trackers and its interface; why it is not, is noted.
+    /// What a virtual router is fit for, by its trackers and its interface; why it is not, is noted.
     fn fitness(&mut self, id: RouterId, view: Option<&Links>, virtual_addresses: &[IpAddr]) -> Fitness {
         let Self { routers, node, workers, host, configuration, .. } = self;
         let (router, core) = (&mut routers[id], &node[id]);
@@ -113,7 +113,7 @@ impl Daemon {
         router.source = link.and_then(|link| source::of(&router.config, link, virtual_addresses));
         // Was master in an earlier run and still is: trackers count as good until their first result.
         let resumes = core.is_resumed() || node.is_resuming();
-        // A script that a reload brings must not put a router that runs into FAULT before its first result.
+        // A script that a reload brings must not put a virtual router that runs into FAULT before its first result.
         let runs = !matches!(core.machine().state(), State::Init | State::Fault);
         let known = |seen: Seen| match seen {
             // Until its first result a thing is what it was before the restart.

@@ -126,7 +126,7 @@ impl Daemon {
         self.routers.push(router);
     }
 
-    /// Lets a router leave gracefully. One that a new instance takes the place of leaves at once.
+    /// Lets a virtual router leave gracefully. One that a new instance takes the place of leaves at once.
     fn retire(&mut self, id: RouterId) {
         self.node.retire(id, clock::now());
         self.perform();

@@ -155,12 +155,12 @@ impl Router {
         });
     }
 
-    /// Index of this router's entry in `HA_ADVERTS`.
+    /// Index of this virtual router's entry in `HA_ADVERTS`.
     pub(super) fn slot(&self) -> Slot {
         Slot::of(self.config.family, self.config.vrid)
     }
 
-    /// Tells the program what it needs to know of this router's adverts.
+    /// Tells the program what it needs to know of this virtual router's adverts.
     pub(super) fn describe(&self, adverts: &Adverts) {
         let slot = self.slot();
         adverts.configure(slot, Some(self.travel()));
@@ -193,7 +193,7 @@ impl Router {
         adverts.know(slot, if listed.is_empty() { &self.known } else { &listed });
     }
 
-    /// An advert of this router was accepted. Whether that is news.
+    /// An advert of this virtual router was accepted. Whether that is news.
     pub(super) fn know(&mut self, source: IpAddr) -> bool {
         if self.known.contains(&source) {
             return false;

@@ -83,7 +83,7 @@ impl Routers {
 impl Index<RouterId> for Routers {
     type Output = Router;
 
-    /// For ids that are in use: the node forgets a router and the daemon does in the same step.
+    /// For ids that are in use: the node forgets a virtual router and the daemon does in the same step.
     fn index(&self, id: RouterId) -> &Router {
         self.get(id).expect("a router that is in use")
     }

@@ -159,7 +159,7 @@ enum Said {
 }
 
 impl Host {
-    /// Works out routes and rules of all routers that have not been, before they are needed.
+    /// Works out routes and rules of all virtual routers that have not been, before they are needed.
     pub(super) fn prepare_routes(&mut self, routers: &mut Routers, config: &Config) {
         let links = self.monitor.links();
         for router in routers.iter_mut() {
@@ -173,7 +173,8 @@ impl Host {
         self.statics.routes.prepare(&config.static_routes, &config.static_rules, None, links);
     }
 
-    /// Adds what is missing of all routers that hold their addresses, and of the static ones: one netlink batch.
+    /// Adds what is missing of all virtual routers that hold their addresses, and of the static ones: one netlink
+    /// batch.
     pub(super) fn install_routes(
         &mut self,
         routers: &mut Routers,
@@ -217,7 +218,7 @@ impl Host {
         }
     }
 
-    /// Removes what routers have that hold their addresses no more.
+    /// Removes what virtual routers have that hold their addresses no more.
     pub(super) fn uninstall_routes(&mut self, routers: &mut Routers, node: &Node, notes: &mut Vec<Note>) {
         let released = routers.iter_mut().filter(|router| !holds(node, router));
         let gone: Vec<Entry> = released.flat_map(|router| router.routes.release()).collect();
@@ -297,7 +298,7 @@ impl Host {
     }
 }
 
-/// Whether a router's routes are to be there.
+/// Whether a virtual router's routes are to be there.
 fn holds(node: &Node, router: &Router) -> bool {
     node[router.id].presence().is_wanted()
 }

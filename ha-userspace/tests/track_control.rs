@@ -252,6 +252,22 @@ fn a_frozen_main_loop_is_reported_and_not_waited_for() {
 }
 
 #[test]
+fn the_last_answer_arrives_although_the_main_loop_has_ended() {
+    for _ in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut control, mut calls) = Control::start(Server::bind(dir.path()).unwrap()).unwrap();
+        control.serve();
+        let main = std::thread::spawn(move || {
+            answer(calls.blocking_recv().unwrap(), snapshot());
+            drop(calls);
+            drop(control);
+        });
+        assert_eq!(client::request(dir.path(), Request::Stop).unwrap(), Response::Stopping);
+        main.join().unwrap();
+    }
+}
+
+#[test]
 fn a_main_loop_that_drops_a_request_is_reported() {
     let daemon = Daemon::start(drop);
     let answer = client::request(daemon.run_dir(), Request::Status).unwrap();

@@ -67,7 +67,7 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Runs until the daemon has stopped gracefully.
     pub(super) async fn run(&mut self, mut inputs: Inputs) -> End {
-        let mut woke = clock::now();
+        let (mut woke, mut packets) = (clock::now(), false);
         self.reconsider();
         loop {
             self.turn();
@@ -79,13 +79,19 @@ impl Daemon {
                 return end;
             }
             self.shown.turn(woke, clock::now());
-            let wake = self.wait(&mut inputs).await;
+            // Packets that never end must not keep clients waiting.
+            let call = if packets { inputs.calls.try_recv().ok() } else { None };
+            let wake = match call {
+                Some(call) => Wake::Call(call),
+                None => self.wait(&mut inputs).await,
+            };
             woke = clock::now();
-            if !matches!(wake, Wake::Turn) {
+            packets = matches!(wake, Wake::Packets);
+            if !matches!(wake, Wake::Turn | Wake::Packets) {
                 self.listen();
             }
             match wake {
-                Wake::Turn => {}
+                Wake::Turn | Wake::Packets => {}
                 Wake::Links(changes) => self.links_changed(&changes),
                 Wake::Programs => self.programs_loaded(),
                 Wake::Removal => self.host.doubt_routes(&mut self.routers),
@@ -111,7 +117,7 @@ impl Daemon {
         tokio::select! {
             biased;
             _ = timer.expired() => Wake::Turn,
-            () = poll_fn(|context| interfaces.poll_readable(context)) => Wake::Turn,
+            () = poll_fn(|context| interfaces.poll_readable(context)) => Wake::Packets,
             Some(report) = reports.recv() => Wake::Liveness(report),
             changes = host.monitor.changed() => match changes {
                 Ok(changes) => Wake::Links(changes),

@@ -18,8 +18,10 @@ use crate::track::script::ScriptEvent;
 
 /// Why the loop woke up.
 pub(super) enum Wake {
-    /// A deadline, or packets: the turn does the rest.
+    /// A deadline: the turn does the rest.
     Turn,
+    /// Packets: the turn does the rest.
+    Packets,
     Links(Vec<Change>),
     /// An XDP program has been attached, or cannot be.
     Programs,

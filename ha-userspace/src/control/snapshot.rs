@@ -1,29 +1,36 @@
 //! What the main loop hands out for `status` and for dumps: a copy of what it knows, and whom to ask for the rest.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::protocol::Status;
 
 /// Adds what other threads know: peers, scripts and whatever else is tracked. It waits for those threads, so it is not
 /// for the main loop.
-pub type Rest = Box<dyn Fn(&mut Status) + Send + Sync>;
+pub type Rest = Box<dyn FnOnce(&mut Status) + Send>;
 
 /// The state of the daemon at one moment.
 pub struct Snapshot {
     known: Status,
-    rest: Rest,
+    /// `None` once it has been asked for.
+    rest: Mutex<Option<Rest>>,
 }
 
 impl Snapshot {
     /// What the main loop knows, and who adds the rest.
     #[must_use]
     pub fn new(known: Status, rest: Rest) -> Self {
-        Self { known, rest }
+        Self { known, rest: Mutex::new(Some(rest)) }
     }
 
-    /// The whole state. Waits for other threads: not for the main loop.
+    /// The whole state; for whoever asks again, what the main loop knows of it. Waits for other threads: not for the main
+    /// loop.
     #[must_use]
     pub fn complete(&self) -> Status {
         let mut status = self.known.clone();
-        (self.rest)(&mut status);
+        let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(rest) = rest {
+            rest(&mut status);
+        }
         status
     }
 }

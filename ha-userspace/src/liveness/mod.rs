@@ -122,6 +122,20 @@ pub struct PeerStatus {
     pub apart: bool,
 }
 
+/// The answer of the thread that probes, on its way.
+#[derive(Debug)]
+pub struct Inquiry(mpsc::Receiver<Vec<PeerStatus>>);
+
+impl Inquiry {
+    /// What is known of the peers; empty where the thread does not answer.
+    ///
+    /// Waits for the thread: not for the main loop.
+    #[must_use]
+    pub fn peers(self) -> Vec<PeerStatus> {
+        self.0.recv_timeout(STATUS_PATIENCE).unwrap_or_default()
+    }
+}
+
 /// What the main loop tells the thread.
 #[derive(Debug)]
 enum Command {
@@ -129,44 +143,13 @@ enum Command {
     Heard(PeerKey, Time),
     Priority(u8),
     Status(mpsc::Sender<Vec<PeerStatus>>),
-    Stop,
-}
-
-/// What tells a thread.
-#[derive(Clone, Debug)]
-struct Orders {
-    commands: mpsc::Sender<Command>,
-    wake: Arc<EventFd>,
-}
-
-impl Orders {
-    fn tell(&self, command: Command) {
-        // The thread may have ended, which is at the stop.
-        let _ = self.commands.send(command);
-        let _ = self.wake.write(1);
-    }
-}
-
-/// Asks the thread what it knows of the peers.
-#[derive(Clone, Debug)]
-pub struct Inquiry(Orders);
-
-impl Inquiry {
-    /// What is known of the peers; empty where the thread does not answer.
-    ///
-    /// Waits for the thread: not for the main loop.
-    #[must_use]
-    pub fn peers(&self) -> Vec<PeerStatus> {
-        let (sender, receiver) = mpsc::channel();
-        self.0.tell(Command::Status(sender));
-        receiver.recv_timeout(STATUS_PATIENCE).unwrap_or_default()
-    }
 }
 
 /// The threads' handle. Dropping it ends them.
 #[derive(Debug)]
 pub struct Liveness {
-    orders: Orders,
+    commands: Option<mpsc::Sender<Command>>,
+    wake: Arc<EventFd>,
     /// When the main loop will be done with its next turn at the latest.
     promised: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
@@ -193,7 +176,7 @@ impl Liveness {
         let worker = thread::Worker::new(incarnation, orders, Arc::clone(&wake), reports, priority)?;
         let thread =
             std::thread::Builder::new().name("xvrrp-liveness".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { orders: Orders { commands, wake }, promised, thread: Some(thread), vouchers })
+        Ok(Self { commands: Some(commands), wake, promised, thread: Some(thread), vouchers })
     }
 
     /// Another priority from now on, and the processors that the calling thread may use now.
@@ -224,20 +207,27 @@ impl Liveness {
         self.promised.store(deadline.0, Ordering::Release);
     }
 
-    /// What asks the thread from another one, for `status`.
+    /// Asks what is known of the peers. The answer is for another thread to wait for.
     #[must_use]
-    pub fn inquiry(&self) -> Inquiry {
-        Inquiry(self.orders.clone())
+    pub fn inquire(&self) -> Inquiry {
+        let (sender, receiver) = mpsc::channel();
+        self.tell(Command::Status(sender));
+        Inquiry(receiver)
     }
 
     fn tell(&self, command: Command) {
-        self.orders.tell(command);
+        if let Some(commands) = &self.commands {
+            // The thread ends only when this sender is dropped.
+            let _ = commands.send(command);
+            let _ = self.wake.write(1);
+        }
     }
 }
 
 impl Drop for Liveness {
     fn drop(&mut self) {
-        self.tell(Command::Stop);
+        self.commands = None;
+        let _ = self.wake.write(1);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -108,7 +108,7 @@ impl Worker {
                     let _ = reply.send(self.probers.iter().map(|prober| prober.status(now)).collect());
                 }
                 Err(TryRecvError::Empty) => return true,
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Disconnected) => return false,
             }
         }
     }

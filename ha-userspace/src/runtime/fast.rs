@@ -58,9 +58,9 @@ impl Fast {
         Self { liveness, ..Self::default() }
     }
 
-    /// What asks the thread what it knows, where there is one.
-    pub(super) fn inquiry(&self) -> Option<Inquiry> {
-        self.liveness.as_ref().map(Liveness::inquiry)
+    /// Asks the thread what it knows, where there is one.
+    pub(super) fn inquire(&self) -> Option<Inquiry> {
+        self.liveness.as_ref().map(Liveness::inquire)
     }
 
     /// Another priority for the threads.

@@ -29,16 +29,17 @@ use crate::net::clock;
 use crate::xdp::XdpInterface;
 
 impl Daemon {
-    /// A copy of the state. Nothing here waits: what other threads know is for whoever completes it to ask.
+    /// A copy of the state. Nothing here waits: the liveness thread is asked, but its answer, and the locks of what is
+    /// tracked, are for whoever completes the snapshot to wait for.
     pub(super) fn snapshot(&mut self) -> Arc<Snapshot> {
         let known = self.known();
         let tracked = self.workers.statuses();
-        let inquiry = self.fast.inquiry();
+        let inquiry = self.fast.inquire();
         let rest = move |status: &mut Status| {
             let (scripts, watched) = tracked();
             status.scripts = scripts;
             status.trackers.splice(0..0, watched);
-            let peers = inquiry.as_ref().map(Inquiry::peers).unwrap_or_default();
+            let peers = inquiry.map(Inquiry::peers).unwrap_or_default();
             let now = clock::now();
             for interface in &mut status.interfaces {
                 let on = peers.iter().filter(|peer| peer.key.0 == interface.index);

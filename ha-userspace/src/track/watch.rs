@@ -149,16 +149,22 @@ impl Watchers {
         self.board.seen(kind, name)
     }
 
+    /// The same as [`Watchers::status`] for another thread to find out: it takes the lock that the threads which watch
+    /// write under.
+    pub fn statuses(&self) -> impl Fn() -> Vec<TrackerStatus> + Send + Sync + use<> {
+        let (board, order) = (self.board.clone(), self.order.clone());
+        move || board.status(&order)
+    }
+
     /// Returns when something has changed since it last returned. It may be dropped at any time.
     pub async fn changed(&self) {
         self.board.changed().await;
     }
 
-    /// What `xvrrp status` shows, in file order, kind by kind. For another thread to find out: it takes the lock that
-    /// the threads which watch write under.
-    pub fn statuses(&self) -> impl Fn() -> Vec<TrackerStatus> + Send + Sync + use<> {
-        let (board, order) = (self.board.clone(), self.order.clone());
-        move || board.status(&order)
+    /// What `xvrrp status` shows, in file order, kind by kind.
+    #[must_use]
+    pub fn status(&self) -> Vec<TrackerStatus> {
+        self.board.status(&self.order)
     }
 
     /// Ends all watching and waits for it, but not for what hangs. BFD neighbours are told.

@@ -3,11 +3,9 @@
 //! It has no real-time priority and an event loop of its own.
 
 use std::io;
-use std::pin::Pin;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::asker::Call;
@@ -27,28 +25,24 @@ pub struct Control {
 }
 
 impl Control {
-    /// Starts the thread; it does not serve yet. Calls go to the receiver.
+    /// Starts the thread; it does not serve yet. Calls go to the receiver. Must not be called inside a tokio runtime.
     ///
     /// # Errors
     /// The thread or its event loop could not be made.
     pub fn start(server: Server) -> io::Result<(Self, mpsc::Receiver<Call>)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let inside = runtime.enter();
+        let (calls, serving) = server.serve()?;
+        drop(inside);
         let (begin, begins) = oneshot::channel();
-        let (tell, told) = std::sync::mpsc::channel();
         let thread = Builder::new().name("xvrrp-control".to_owned()).spawn(move || {
             realtime::prefer_this_thread();
-            match prepare(server) {
-                Ok((runtime, calls, serving)) => {
-                    let _ = tell.send(Ok(calls));
-                    runtime.block_on(async {
-                        if begins.await.is_ok() {
-                            serving.await;
-                        }
-                    });
+            runtime.block_on(async {
+                if begins.await.is_ok() {
+                    serving.await;
                 }
-                Err(error) => _ = tell.send(Err(error)),
-            }
+            });
         })?;
-        let calls = told.recv().map_err(io::Error::other)??;
         Ok((Self { begin: Some(begin), thread: Some(thread) }, calls))
     }
 
@@ -58,17 +52,6 @@ impl Control {
             let _ = begin.send(());
         }
     }
-}
-
-type Serving = (Runtime, mpsc::Receiver<Call>, Pin<Box<dyn Future<Output = ()>>>);
-
-/// The event loop, and what it is for.
-fn prepare(server: Server) -> io::Result<Serving> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let inside = runtime.enter();
-    let (calls, serving) = server.serve()?;
-    drop(inside);
-    Ok((runtime, calls, Box::pin(serving)))
 }
 
 impl Drop for Control {

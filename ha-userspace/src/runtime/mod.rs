@@ -59,9 +59,11 @@ use std::time::Duration;
 use anyhow::Context;
 use ha_common::node::Node;
 use ha_common::time::Time;
+use tokio::sync::mpsc::Receiver;
 
 use crate::config::model::Config;
 use crate::config::{Loaded, Severity};
+use crate::control::asker::Call;
 use crate::control::runlock::RunLock;
 use crate::control::server::Server;
 use crate::control::thread::Control;
@@ -149,10 +151,13 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         .on_thread_start(realtime::prefer_this_thread)
         .build()
         .context("the event loop cannot be made")?;
+    let (mut control, calls) = Control::start(Server::bind(&options.run_dir)?)
+        .context("the thread for the control socket cannot be started")?;
     let (run_dir, ready) = (options.run_dir.clone(), options.ready);
-    let (end, control) = runtime.block_on(async {
-        let (mut daemon, inputs, mut control) =
-            set_up(options, &config, threads, handover, warnings, &mut timeline).await?;
+    let end = runtime.block_on(async {
+        let life = Lifecycle::begin(clock::now(), handover);
+        let (mut daemon, inputs) =
+            set_up(options, &config, threads, life, calls, warnings, &mut timeline).await?;
         daemon.begin(config, &mut timeline);
         ready();
         control.serve();
@@ -164,7 +169,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         } else {
             daemon.leave_for_restart(&run_dir)
         }
-        anyhow::Ok((end, control))
+        anyhow::Ok(end)
     })?;
     // The last answers are on their way.
     drop(control);
@@ -183,7 +188,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
 /// The threads that are started before the main loop's thread has its priority.
 struct Threads {
     workers: Workers,
-    scripts: tokio::sync::mpsc::Receiver<ScriptEvent>,
+    scripts: Receiver<ScriptEvent>,
     inspector: Inspector,
     loader: Loader,
 }
@@ -219,10 +224,11 @@ async fn set_up(
     options: Options,
     config: &Config,
     threads: Threads,
-    handover: Option<Handover>,
+    life: Lifecycle,
+    calls: Receiver<Call>,
     mut warnings: Vec<String>,
     timeline: &mut Timeline,
-) -> anyhow::Result<(Daemon, Inputs, Control)> {
+) -> anyhow::Result<(Daemon, Inputs)> {
     let signals = Signals::new().context("signals cannot be handled")?;
     let marks = if std::env::var_os(UNMARKED).is_some() { Marks::Withheld } else { Marks::Used };
     let host = Host::open(&options.run_dir, marks).await?;
@@ -231,9 +237,6 @@ async fn set_up(
         let in_use: Vec<_> = config.instances.iter().map(|instance| instance.interface.as_str()).collect();
         xdp::remove_leftovers(bpffs, &in_use);
     }
-    let (control, calls) = Control::start(Server::bind(&options.run_dir)?)
-        .context("the thread for the control socket cannot be started")?;
-
     let incarnation = random_incarnation().context("/dev/urandom cannot be read")?;
     let (reporter, reports) = tokio::sync::mpsc::unbounded_channel();
     let liveness = Liveness::start(incarnation, reporter, scheduling::above(&config.global.process))
@@ -257,12 +260,12 @@ async fn set_up(
         fast: Fast::new(liveness),
         workers,
         configuration: Configuration::begin(options.config_file, options.read, config, warnings),
-        life: Lifecycle::begin(clock::now(), handover),
+        life,
         timer: Timer::new().context("the timer cannot be made")?,
         shown: Shown::default(),
         notes: Vec::new(),
     };
-    Ok((daemon, Inputs { scripts, calls, reports, removals, signals }, control))
+    Ok((daemon, Inputs { scripts, calls, reports, removals, signals }))
 }
 
 /// Logs what was found in a configuration, one line each, and returns the lines.

@@ -19,4 +19,5 @@ pub mod runtime;
 mod signals;
 pub mod track;
 pub mod trust;
+mod worker;
 pub mod xdp;

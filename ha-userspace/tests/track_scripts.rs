@@ -1,17 +1,18 @@
-//! Real scripts under the real runner, with intervals of milliseconds.
+//! Real scripts under the real watchers, with intervals of milliseconds.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ha_userspace::config::model::{Global, Place, Script, ScriptUser, Weight};
-use ha_userspace::track::ScriptState::{self, Bad, Disabled, Good, Pending};
-use ha_userspace::track::script::{Runner, ScriptEvent};
+use ha_userspace::config::model::{Config, Global, Place, Script, ScriptUser, Weight};
+use ha_userspace::track::Seen::{self, Bad, Good, Ignored, Pending};
+use ha_userspace::track::board::Kind;
+use ha_userspace::track::watch::Watchers;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
-use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 /// Nothing here takes longer on a machine that works at all.
@@ -19,20 +20,21 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Bench {
     dir: tempfile::TempDir,
-    runner: Runner,
-    events: Receiver<ScriptEvent>,
+    watchers: Watchers,
     global: Global,
+    /// What each script was when it was looked at last.
+    known: BTreeMap<String, Seen>,
 }
 
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let (runner, events) = Runner::start().unwrap();
+        let watchers = Watchers::start().unwrap();
         // Scripts run as the user of the test, whether or not a `keepalived_script` exists.
         let user = User::from_uid(Uid::effective()).unwrap().unwrap().name;
         let global = Global { script_user: Some(ScriptUser { user, group: None }), ..Global::default() };
-        Self { dir, runner, events, global }
+        Self { dir, watchers, global, known: BTreeMap::new() }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -55,26 +57,51 @@ impl Bench {
     }
 
     fn apply(&mut self, scripts: &[Script]) {
-        self.runner.apply(scripts, &self.global);
+        for script in scripts {
+            let start = if script.init_fail { Bad } else { Pending };
+            self.known.entry(script.name.clone()).or_insert(start);
+        }
+        let (scripts, global) = (scripts.to_vec(), self.global.clone());
+        self.watchers.apply(&Config { scripts, global, ..Config::default() });
     }
 
-    async fn event(&mut self) -> (String, ScriptState, String) {
-        let event = timeout(PATIENCE, self.events.recv()).await.expect("an event in time").unwrap();
-        (event.name.to_string(), event.state, event.cause)
+    fn seen(&self, name: &str) -> Seen {
+        self.watchers.seen(Kind::Script, name)
     }
 
-    async fn state(&mut self) -> ScriptState {
+    /// The next change: whose it is, to what, and why.
+    async fn event(&mut self) -> (String, Seen, String) {
+        loop {
+            let changed = self.watchers.scripts().into_iter().find_map(|status| {
+                let seen =
+                    [Pending, Good, Bad, Ignored].into_iter().find(|seen| seen.word() == status.state)?;
+                (self.known[&status.name] != seen).then_some((status.name, seen, status.last_result?))
+            });
+            if let Some((name, seen, cause)) = changed {
+                self.known.insert(name.clone(), seen);
+                return (name, seen, cause);
+            }
+            timeout(PATIENCE, self.watchers.changed()).await.expect("an event in time");
+        }
+    }
+
+    async fn state(&mut self) -> Seen {
         self.event().await.1
     }
 
+    /// Whether the main loop would be woken now.
+    async fn wakes(&self) -> bool {
+        timeout(Duration::ZERO, self.watchers.changed()).await.is_ok()
+    }
+
     fn runs(&self) -> u64 {
-        self.runner.status().first().map_or(0, |status| status.runs)
+        self.watchers.scripts().first().map_or(0, |status| status.runs)
     }
 
     async fn until(&self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
         let start = Instant::now();
         while !condition(self) {
-            assert!(start.elapsed() < PATIENCE, "never: {what}; {:?}", self.runner.status());
+            assert!(start.elapsed() < PATIENCE, "never: {what}; {:?}", self.watchers.scripts());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -100,18 +127,22 @@ async fn exit_codes_and_signals_decide_and_only_changes_are_told() {
     let mut bench = Bench::new();
     let program = bench.write("chk", "exit 0");
     bench.apply(&[script("chk", &program)]);
-    assert_eq!(bench.runner.state("chk"), Pending);
+    assert_eq!(bench.seen("chk"), Pending);
     assert_eq!(bench.event().await, ("chk".to_owned(), Good, "exit 0".to_owned()));
     let before = bench.runs();
-    bench.until("three more runs", |bench| bench.runs() >= before + 3).await;
-    // Changed while it runs: the next run has the new program. No event came for the runs between.
+    bench.until("another run", |bench| bench.runs() > before).await;
+    // The wake-up for the change, which was seen already.
+    bench.wakes().await;
+    bench.until("three more runs", |bench| bench.runs() >= before + 4).await;
+    assert!(!bench.wakes().await, "a run that changes nothing wakes the main loop");
+    // Changed while it runs: the next run has the new program.
     bench.write("chk", "exit 7");
     assert_eq!(bench.event().await, ("chk".to_owned(), Bad, "exit 7".to_owned()));
     bench.write("chk", "exit 0");
     assert_eq!(bench.state().await, Good);
     bench.write("chk", "kill -9 $$");
     assert_eq!(bench.event().await, ("chk".to_owned(), Bad, "signal 9 (SIGKILL)".to_owned()));
-    let status = bench.runner.status().remove(0);
+    let status = bench.watchers.scripts().remove(0);
     assert_eq!((status.state.as_str(), status.last_result.as_deref()), ("bad", Some("signal 9 (SIGKILL)")));
     assert!(
         status.failures >= 2 && status.runs > status.failures && status.last_duration_ms.is_some(),
@@ -140,7 +171,7 @@ async fn init_fail_is_bad_until_the_first_success() {
     let mut bench = Bench::new();
     let program = bench.write("chk", "test -e DIR/go");
     bench.apply(&[Script { init_fail: true, ..script("chk", &program) }]);
-    assert_eq!(bench.runner.state("chk"), Bad);
+    assert_eq!(bench.seen("chk"), Bad);
     bench.until("two runs", |bench| bench.runs() >= 2).await;
     std::fs::write(bench.file("go"), "").unwrap();
     assert_eq!(bench.state().await, Good);
@@ -165,9 +196,9 @@ async fn a_script_that_hangs_is_killed_with_its_children_and_never_runs_twice() 
     };
     bench.until("the child is gone", |_| gone(child)).await;
     assert!(!bench.file("overlap").exists(), "two runs at once");
-    let status = bench.runner.status().remove(0);
+    let status = bench.watchers.scripts().remove(0);
     assert!(status.skipped >= 10, "{status:?}");
-    bench.runner.stop();
+    bench.watchers.stop();
 }
 
 #[tokio::test]
@@ -214,10 +245,10 @@ async fn what_cannot_run_is_disabled_with_a_reason() {
         Script { argv: Vec::new(), ..script("empty", &good) },
     ];
     bench.apply(&scripts);
-    let mut told = std::collections::BTreeMap::new();
+    let mut told = BTreeMap::new();
     for _ in &scripts {
         let (name, state, cause) = bench.event().await;
-        assert_eq!((state, bench.runner.state(&name)), (Disabled, Disabled), "{name}: {cause}");
+        assert_eq!((state, bench.seen(&name)), (Ignored, Ignored), "{name}: {cause}");
         told.insert(name, cause);
     }
     let part = |name: &str, part: &str| assert!(told[name].contains(part), "{name}: {}", told[name]);
@@ -233,9 +264,9 @@ async fn a_disabled_script_that_is_repaired_runs_without_a_reload() {
     let mut bench = Bench::new();
     let program = bench.file("chk");
     bench.apply(&[Script { init_fail: true, fall: 3, ..script("chk", &program) }]);
-    assert_eq!(bench.state().await, Disabled);
+    assert_eq!(bench.state().await, Ignored);
     bench.write("chk", "exit 1");
-    // Disabled until the result is there, and the first result decides.
+    // Ignored until the result is there, and the first result decides.
     assert_eq!(bench.event().await, ("chk".to_owned(), Bad, "exit 1".to_owned()));
     assert_eq!(bench.runs(), 1);
 }
@@ -253,7 +284,7 @@ async fn a_script_that_vanishes_later_fails() {
     std::fs::write(bench.file("new"), "#!/no/such/interpreter\n").unwrap();
     std::fs::set_permissions(bench.file("new"), std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::rename(bench.file("new"), &program).unwrap();
-    let last = |bench: &Bench| bench.runner.status()[0].last_result.clone().unwrap_or_default();
+    let last = |bench: &Bench| bench.watchers.scripts()[0].last_result.clone().unwrap_or_default();
     bench.until("an exec error", |bench| last(bench).contains("cannot be started")).await;
 }
 
@@ -271,7 +302,7 @@ async fn with_security_a_root_script_that_others_can_change_is_not_run() {
     bench.global.script_security = true;
     bench.apply(&[script("chk", &program)]);
     let (_, state, cause) = bench.event().await;
-    assert_eq!(state, Disabled);
+    assert_eq!(state, Ignored);
     assert!(cause.contains(&format!("{} can be changed by everybody (mode 0777", open.display())), "{cause}");
     assert!(cause.ends_with(&format!("run: chmod go-w {}", open.display())), "{cause}");
     assert!(!bench.file("ran").exists());
@@ -377,17 +408,29 @@ async fn a_reload_keeps_what_did_not_change() {
     let three = bench.write("three", "exit 0");
     let changed = Script { fall: 9, argv: vec!["false".into()], ..script("two", &two) };
     bench.apply(&[script("three", &three), slow.clone(), changed]);
-    assert_eq!((bench.runner.state("one"), bench.runner.state("three")), (Good, Pending));
+    assert_eq!((bench.seen("one"), bench.seen("three")), (Good, Pending));
     let mut told = [bench.event().await, bench.event().await].map(|event| (event.0, event.1));
     told.sort_by(|a, b| a.0.cmp(&b.0));
     // The first result of the new definition of `two` decides.
     assert_eq!(told, [("three".to_owned(), Good), ("two".to_owned(), Bad)]);
     assert_eq!(bench.read("one.runs").len(), 1, "the timer of an unchanged script was reset");
-    let names: Vec<String> = bench.runner.status().into_iter().map(|status| status.name).collect();
+    let names: Vec<String> = bench.watchers.scripts().into_iter().map(|status| status.name).collect();
     assert_eq!(names, ["three", "one", "two"]);
     bench.apply(&[slow]);
-    assert_eq!(bench.runner.state("two"), Disabled);
-    assert_eq!(bench.runner.status().len(), 1);
+    assert_eq!(bench.seen("two"), Ignored);
+    assert_eq!(bench.watchers.scripts().len(), 1);
+}
+
+#[tokio::test]
+async fn a_run_of_the_definition_before_is_not_shown_as_running() {
+    let mut bench = Bench::new();
+    let program = bench.write("chk", "exec sleep 600");
+    let timeout = Duration::from_secs(600);
+    bench.apply(&[Script { timeout, ..script("chk", &program) }]);
+    bench.until("it runs", |bench| bench.watchers.scripts()[0].running).await;
+    bench.apply(&[script("chk", &bench.file("missing"))]);
+    assert_eq!(bench.state().await, Ignored);
+    assert!(!bench.watchers.scripts()[0].running);
 }
 
 #[tokio::test]
@@ -402,7 +445,7 @@ async fn stop_ends_running_scripts_and_takes_bounded_time() {
     bench.until("it runs", |bench| bench.file("pid").exists()).await;
     let pid = Pid::from_raw(bench.read("pid").trim().parse().unwrap());
     let start = Instant::now();
-    bench.runner.stop();
+    bench.watchers.stop();
     // Not until its timeout.
     assert!(start.elapsed() < timeout / 10);
     assert_eq!(kill(pid, None), Err(nix::errno::Errno::ESRCH));

@@ -13,20 +13,19 @@ mod vouch;
 
 use std::net::IpAddr;
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ha_common::judge::{Counts, Event, Settings, Summary, Verdict};
 use ha_common::probe::{Keys, Masters};
 use ha_common::time::{Span, Time};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::worker::Worker;
 use crate::xdp::{Lease, PeerIndex, Peers};
+use thread::Probing;
 
 /// How long [`Inquiry::peers`] waits for the thread.
 const STATUS_PATIENCE: Duration = Duration::from_millis(200);
@@ -145,14 +144,12 @@ enum Command {
     Status(mpsc::Sender<Vec<PeerStatus>>),
 }
 
-/// The threads' handle. Dropping it ends them.
+/// The threads' handle. Dropping it waits for their end.
 #[derive(Debug)]
 pub struct Liveness {
-    commands: Option<mpsc::Sender<Command>>,
-    wake: Arc<EventFd>,
+    worker: Worker<Command>,
     /// When the main loop will be done with its next turn at the latest.
     promised: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
     vouchers: vouch::Vouchers,
 }
 
@@ -168,26 +165,22 @@ impl Liveness {
         reports: UnboundedSender<Report>,
         priority: u8,
     ) -> anyhow::Result<Self> {
-        let (commands, orders) = mpsc::channel();
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let wake = Arc::new(EventFd::from_value_and_flags(0, flags)?);
         let promised = Arc::new(AtomicU64::new(u64::MAX));
         let vouchers = vouch::Vouchers::start(&promised, &reports, priority)?;
-        let worker = thread::Worker::new(incarnation, orders, Arc::clone(&wake), reports, priority)?;
-        let thread =
-            std::thread::Builder::new().name("xvrrp-liveness".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { commands: Some(commands), wake, promised, thread: Some(thread), vouchers })
+        let probing = Probing::new(incarnation, reports, priority)?;
+        let worker = Worker::start_polling("xvrrp-liveness", |orders| probing.run(&orders))?;
+        Ok(Self { worker, promised, vouchers })
     }
 
     /// Another priority from now on, and the processors that the calling thread may use now.
     pub fn schedule(&self, priority: u8) {
-        self.tell(Command::Priority(priority));
+        self.worker.tell(Command::Priority(priority));
         self.vouchers.schedule(priority);
     }
 
     /// All peers that matter from now on. Those that were known keep their judges.
     pub fn set_peers(&self, peers: Vec<PeerSpec>) {
-        self.tell(Command::Peers(peers));
+        self.worker.tell(Command::Peers(peers));
     }
 
     /// All leases to renew from now on. A lease that has run out is not renewed: the main loop finds that, steps
@@ -198,7 +191,7 @@ impl Liveness {
 
     /// An advert of a peer as master was accepted; it arrived at `at`.
     pub fn heard(&self, peer: PeerKey, at: Time) {
-        self.tell(Command::Heard(peer, at));
+        self.worker.tell(Command::Heard(peer, at));
     }
 
     /// The main loop goes to sleep and wakes at `deadline` at the latest. While it is later than that (and
@@ -211,30 +204,13 @@ impl Liveness {
     #[must_use]
     pub fn inquire(&self) -> Inquiry {
         let (sender, receiver) = mpsc::channel();
-        self.tell(Command::Status(sender));
+        self.worker.tell(Command::Status(sender));
         Inquiry(receiver)
-    }
-
-    fn tell(&self, command: Command) {
-        if let Some(commands) = &self.commands {
-            // The thread ends only when this sender is dropped.
-            let _ = commands.send(command);
-            let _ = self.wake.write(1);
-        }
     }
 }
 
 impl Drop for Liveness {
     fn drop(&mut self) {
-        self.commands = None;
-        let _ = self.wake.write(1);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.worker.finish();
     }
-}
-
-/// For the poll of the thread.
-fn descriptor(wake: &EventFd) -> std::io::Result<OwnedFd> {
-    wake.as_fd().try_clone_to_owned()
 }

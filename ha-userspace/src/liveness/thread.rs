@@ -1,22 +1,21 @@
 //! The loop of the thread that probes.
 
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::os::fd::AsFd;
+use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 use ha_common::time::Time;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::eventfd::EventFd;
 use nix::sys::time::TimeSpec;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::prober::Prober;
-use super::{Command, PeerSpec, Report, descriptor};
+use super::{Command, PeerSpec, Report};
 use crate::net::clock;
 use crate::net::probe_tx::ProbeTx;
 use crate::realtime;
+use crate::worker::Inbox;
 
 /// A new incarnation id for each prober, because each counts its probes from 1.
 ///
@@ -47,37 +46,31 @@ impl Incarnations {
 }
 
 /// Everything that the thread owns.
-pub(super) struct Worker {
+pub(super) struct Probing {
     incarnations: Incarnations,
-    orders: Receiver<Command>,
-    wake: Arc<EventFd>,
-    descriptor: OwnedFd,
     reports: UnboundedSender<Report>,
     socket: ProbeTx,
     probers: Vec<Prober>,
     priority: u8,
 }
 
-impl Worker {
+impl Probing {
     pub(super) fn new(
         incarnation: NonZeroU64,
-        orders: Receiver<Command>,
-        wake: Arc<EventFd>,
         reports: UnboundedSender<Report>,
         priority: u8,
     ) -> anyhow::Result<Self> {
-        let descriptor = descriptor(&wake)?;
         let socket = ProbeTx::open()?;
         let (probers, incarnations) = (Vec::new(), Incarnations { random: incarnation, given: 0 });
-        Ok(Self { incarnations, orders, wake, descriptor, reports, socket, probers, priority })
+        Ok(Self { incarnations, reports, socket, probers, priority })
     }
 
-    pub(super) fn run(mut self) {
+    pub(super) fn run(mut self, orders: &Inbox<Command>) {
         // Each refusal is said once, in the main loop's words; this thread then runs as it is.
         let _ = realtime::exact_timers();
         let _ = realtime::set_priority(self.priority);
         loop {
-            if !self.obey() {
+            if !self.obey(orders) {
                 return;
             }
             let mut next = Time::NEVER;
@@ -85,15 +78,14 @@ impl Worker {
                 prober.work(&mut self.socket, &self.reports);
                 next = next.min(prober.next_deadline());
             }
-            self.sleep(next);
+            sleep(orders, next);
         }
     }
 
     /// Carries out what the main loop wants; false when that is gone.
-    fn obey(&mut self) -> bool {
-        let _ = self.wake.read();
+    fn obey(&mut self, orders: &Inbox<Command>) -> bool {
         loop {
-            match self.orders.try_recv() {
+            match orders.take() {
                 Ok(Command::Peers(specs)) => self.adopt(specs),
                 Ok(Command::Heard(peer, at)) => {
                     if let Some(prober) = self.probers.iter_mut().find(|prober| prober.key() == peer) {
@@ -129,14 +121,15 @@ impl Worker {
             self.probers.push(Prober::new(spec, incarnation));
         }
     }
+}
 
-    fn sleep(&self, until: Time) {
-        let timeout = (until != Time::NEVER).then(|| {
-            let left = until.span_since(clock::now());
-            TimeSpec::from_duration(Duration::from_nanos(left.0))
-        });
-        let mut fds = [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)];
-        // Interrupted or failed: the loop looks at everything again and comes back.
-        let _ = ppoll(&mut fds, timeout, None);
-    }
+/// Sleeps until then, or until there are orders.
+fn sleep(orders: &Inbox<Command>, until: Time) {
+    let timeout = (until != Time::NEVER).then(|| {
+        let left = until.span_since(clock::now());
+        TimeSpec::from_duration(Duration::from_nanos(left.0))
+    });
+    let mut fds = [PollFd::new(orders.as_fd(), PollFlags::POLLIN)];
+    // Interrupted or failed: the loop looks at everything again and comes back.
+    let _ = ppoll(&mut fds, timeout, None);
 }

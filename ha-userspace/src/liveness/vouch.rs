@@ -8,8 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use ha_common::node::lease;
@@ -22,11 +21,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{LeaseSpec, Report};
 use crate::net::clock;
 use crate::realtime;
+use crate::worker::Worker;
 
-/// The threads' handle. Dropping it ends them.
+/// The threads' handle. Dropping it waits for their end: afterwards nothing renews a lease.
 #[derive(Debug)]
 pub(super) struct Vouchers {
-    threads: Vec<(Sender<Order>, JoinHandle<()>)>,
+    workers: Vec<Worker<Order>>,
 }
 
 /// What a thread is told.
@@ -43,23 +43,20 @@ impl Vouchers {
         reports: &UnboundedSender<Report>,
         priority: u8,
     ) -> std::io::Result<Self> {
-        let mut vouchers = Self { threads: Vec::new() };
+        let mut vouchers = Self { workers: Vec::new() };
         for (number, processor) in processors().into_iter().enumerate() {
-            let (sender, orders) = channel();
             let (promised, reports) = (Arc::clone(promised), reports.clone());
-            let thread = std::thread::Builder::new()
-                .name(format!("xvrrp-lease-{number}"))
-                .spawn(move || run(processor, priority, &orders, &promised, &reports))?;
-            vouchers.threads.push((sender, thread));
+            vouchers.workers.push(Worker::start(&format!("xvrrp-lease-{number}"), move |orders| {
+                run(processor, priority, &orders, &promised, &reports);
+            })?);
         }
         Ok(vouchers)
     }
 
     /// All leases to renew from now on.
     pub(super) fn set_leases(&self, leases: &[LeaseSpec]) {
-        for (sender, _) in &self.threads {
-            // The thread ends only when this sender is dropped.
-            let _ = sender.send(Order::Leases(leases.to_vec()));
+        for worker in &self.workers {
+            worker.tell(Order::Leases(leases.to_vec()));
         }
     }
 
@@ -68,19 +65,16 @@ impl Vouchers {
     pub(super) fn schedule(&self, priority: u8) {
         let processors = processors();
         let last = processors.last().copied().flatten();
-        for (at, (sender, _)) in self.threads.iter().enumerate() {
+        for (at, worker) in self.workers.iter().enumerate() {
             let processor = processors.get(at).copied().flatten().or(last);
-            let _ = sender.send(Order::Schedule(processor, priority));
+            worker.tell(Order::Schedule(processor, priority));
         }
     }
 }
 
 impl Drop for Vouchers {
     fn drop(&mut self) {
-        for (sender, thread) in self.threads.drain(..) {
-            drop(sender);
-            let _ = thread.join();
-        }
+        self.workers.iter_mut().for_each(Worker::finish);
     }
 }
 

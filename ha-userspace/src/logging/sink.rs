@@ -1,20 +1,21 @@
 //! The queue of log lines, the thread that empties it, and the three forms that a line takes.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::time::{Duration, SystemTime};
 
 use tracing::Level;
 
 use super::Options;
 use super::clock::time_of_day;
+use crate::worker::Worker;
 
 /// Lines that wait to be written.
 const QUEUE: usize = 1024;
@@ -96,8 +97,8 @@ impl Queue {
 pub struct Logging {
     target: Target,
     queue: Queue,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    /// Takes no orders: lines come through the queue, which is bounded, and which others keep open for good.
+    worker: Worker<Infallible>,
 }
 
 impl Logging {
@@ -114,15 +115,14 @@ impl Logging {
     ) -> std::io::Result<(Self, Queue)> {
         let (sender, receiver) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
-        let stop = Arc::new(AtomicBool::new(false));
         let mut writer = Writer { target, stderr, copy, socket: None, path: syslog.to_owned() };
-        let (counter, stopped) = (Arc::clone(&dropped), Arc::clone(&stop));
-        let thread = std::thread::Builder::new().name("xvrrp-log".to_owned()).spawn(move || {
+        let counter = Arc::clone(&dropped);
+        let worker = Worker::start("xvrrp-log", move |end| {
             crate::realtime::prefer_this_thread();
-            writer.run(&receiver, &counter, &stopped);
+            writer.run(&receiver, &counter, &end);
         })?;
         let queue = Queue { lines: sender, dropped };
-        Ok((Self { target, queue: queue.clone(), stop, thread: Some(thread) }, queue))
+        Ok((Self { target, queue: queue.clone(), worker }, queue))
     }
 
     /// Where lines go.
@@ -140,14 +140,10 @@ impl Logging {
 
 impl Drop for Logging {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        // Wakes a thread that waits; one that has a full queue looks at the flag.
+        self.worker.dismiss();
+        // Wakes a thread that waits; one that has a full queue comes by anyway.
         let _ = self.queue.lines.try_send(None);
-        let Some(thread) = self.thread.take() else { return };
-        let deadline = Instant::now() + LAST_WORDS;
-        while !thread.is_finished() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        self.worker.stop(LAST_WORDS);
     }
 }
 
@@ -161,9 +157,10 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self, lines: &Receiver<Option<Line>>, dropped: &AtomicU64, stop: &AtomicBool) {
+    fn run(&mut self, lines: &Receiver<Option<Line>>, dropped: &AtomicU64, end: &Receiver<Infallible>) {
         loop {
-            let next = if stop.load(Ordering::Acquire) { lines.try_recv().ok() } else { lines.recv().ok() };
+            let ending = end.try_recv() == Err(TryRecvError::Disconnected);
+            let next = if ending { lines.try_recv().ok() } else { lines.recv().ok() };
             match next {
                 Some(Some(line)) => self.write(&line),
                 Some(None) => continue,

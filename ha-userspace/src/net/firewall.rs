@@ -13,8 +13,9 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::Receiver;
+
+use crate::worker::Worker;
 
 /// What is to be dropped, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,8 +81,8 @@ fn remove(table: &str) -> String {
 /// The thread that calls `nft`.
 #[derive(Debug)]
 pub struct Firewall {
-    commands: Option<Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    /// Once there is something to do.
+    worker: Option<Worker<Job>>,
     loaded: Refusal,
     /// Says which table is loaded, for the run after a killed one.
     file: PathBuf,
@@ -104,7 +105,7 @@ impl Firewall {
             !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
         };
         let table = left.map(|text| text.trim().to_owned()).filter(|text| name(text)).unwrap_or_default();
-        Self { commands: None, thread: None, loaded: Refusal { table, ..Refusal::default() }, file }
+        Self { worker: None, loaded: Refusal { table, ..Refusal::default() }, file }
     }
 
     /// Loads a table, or removes what is loaded where there is nothing to refuse. Returns at once.
@@ -136,27 +137,24 @@ impl Firewall {
     /// Removes what is loaded and waits until that is done.
     pub fn stop(mut self) {
         self.apply(Refusal::default());
-        self.commands = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Some(mut worker) = self.worker {
+            worker.finish();
         }
     }
 
     fn send(&mut self, ruleset: String, consequence: &'static str) {
-        if self.commands.is_none() {
-            let (commands, jobs) = channel::<Job>();
-            let run = move || {
+        if self.worker.is_none() {
+            let started = Worker::start("xvrrp-firewall", |jobs: Receiver<Job>| {
                 crate::realtime::prefer_this_thread();
                 jobs.iter().for_each(|job| run(&job));
-            };
-            match std::thread::Builder::new().name("firewall".to_owned()).spawn(run) {
-                Ok(thread) => (self.commands, self.thread) = (Some(commands), Some(thread)),
+            });
+            match started {
+                Ok(worker) => self.worker = Some(worker),
                 Err(error) => tracing::error!("{consequence}: no thread: {error}"),
             }
         }
-        if let Some(commands) = &self.commands {
-            // The thread lives as long as the sender.
-            let _ = commands.send(Job { ruleset, consequence });
+        if let Some(worker) = &self.worker {
+            worker.tell(Job { ruleset, consequence });
         }
     }
 }

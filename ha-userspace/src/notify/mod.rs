@@ -18,12 +18,12 @@ use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::config::model::{Config, Global, Notify, NotifyScript, ScriptUser};
+use crate::worker::Worker;
 use fifo::Fifos;
 use mail::Mailer;
 use script::Scripts;
@@ -158,10 +158,9 @@ impl Settings {
 /// Handle of the thread. Dropping it ends what the thread keeps running.
 #[derive(Debug)]
 pub struct Notifier {
-    messages: Option<UnboundedSender<Message>>,
+    worker: Worker<Message>,
     waiting: Arc<AtomicUsize>,
     dropped: usize,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Notifier {
@@ -170,29 +169,19 @@ impl Notifier {
     /// # Errors
     /// The thread or its event loop could not be made.
     pub fn start() -> io::Result<Self> {
-        let (messages, receiver) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&waiting);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("xvrrp-notify".to_owned()).spawn(move || {
-            runtime.block_on(serve(receiver, &counted));
-            // A name service that hangs must not keep the process.
-            runtime.shutdown_background();
-        })?;
-        Ok(Self { messages: Some(messages), waiting, dropped: 0, thread: Some(thread) })
+        let worker = Worker::start_tasks("xvrrp-notify", move |messages| serve(messages, counted))?;
+        Ok(Self { worker, waiting, dropped: 0 })
     }
 
     /// Settings for all events that follow: at start and at each reload.
     pub fn apply(&self, config: &Config) {
-        if let Some(messages) = &self.messages {
-            // The thread only ends when this sender is dropped.
-            let _ = messages.send(Message::Apply(Box::new(Settings::of(config))));
-        }
+        self.worker.tell(Message::Apply(Box::new(Settings::of(config))));
     }
 
     /// Hands an event over. Never waits; with a thread that hangs, events are dropped once very many wait.
     pub fn tell(&mut self, event: Event) {
-        let Some(messages) = &self.messages else { return };
         if self.waiting.load(Ordering::Relaxed) >= WAITING {
             self.dropped += 1;
             if self.dropped.is_power_of_two() {
@@ -201,23 +190,18 @@ impl Notifier {
             return;
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _ = messages.send(Message::Event(event));
+        self.worker.tell(Message::Event(event));
     }
 
     /// Ends the thread after it has told everything, within about two seconds; scripts may go on.
     ///
     /// Blocks: call it last, when no advert is left to send.
     pub fn stop(mut self) {
-        self.messages = None;
-        let Some(thread) = self.thread.take() else { return };
-        let patience = Instant::now() + STOP_PATIENCE;
-        while !thread.is_finished() && Instant::now() < patience {
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        self.worker.stop(STOP_PATIENCE);
     }
 }
 
-async fn serve(mut messages: UnboundedReceiver<Message>, waiting: &AtomicUsize) {
+async fn serve(mut messages: UnboundedReceiver<Message>, waiting: Arc<AtomicUsize>) {
     let mut settings = Settings::default();
     let (mut fifos, scripts, mut mailer) = (Fifos::default(), Scripts::new(), Mailer::default());
     while let Some(message) = messages.recv().await {

@@ -1,7 +1,7 @@
 //! Whether a program may be run: it exists, it is a file that its user can execute, and, where
 //! `enable_script_security` asks for it, nobody but root can change what a root-run path leads to.
 //!
-//! The core walks the path over [`Files`], so tests need no root and no real files. The script runner repeats the
+//! The core walks the path over [`Files`], so tests need no root and no real files. Whoever runs a script repeats the
 //! check before **every** run: packages and people replace scripts while the daemon runs. That also closes the gap
 //! between check and `execve`: to swap a component in between, one must be able to write a directory that the check
 //! has just found to be writable by root alone. Only the program is looked at, not what its arguments name. POSIX ACLs are seen as far as the group bits show their mask.

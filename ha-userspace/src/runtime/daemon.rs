@@ -113,7 +113,7 @@ impl Daemon {
 
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
         let Self { timer, interfaces, host, configuration, workers, .. } = self;
-        let Inputs { scripts, calls, reports, removals, signals } = inputs;
+        let Inputs { calls, reports, removals, signals } = inputs;
         tokio::select! {
             biased;
             _ = timer.expired() => Wake::Turn,
@@ -128,7 +128,6 @@ impl Daemon {
             },
             () = interfaces.loaded() => Wake::Programs,
             () = removals.removed() => Wake::Removal,
-            Some(_) = scripts.recv() => Wake::Tracked,
             () = workers.watchers.changed() => Wake::Tracked,
             wake = signals.next() => wake,
             Some(call) = calls.recv() => Wake::Call(call),

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 
+use crate::worker::Worker;
 use crate::xdp::XdpInterface;
 
 /// A question, with where the answer goes.
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// The thread's handle. Dropping it ends the thread.
 #[derive(Debug)]
 pub(super) struct Inspector {
-    questions: Sender<Question>,
+    worker: Worker<Question>,
 }
 
 /// An answer that is on its way.
@@ -30,22 +31,20 @@ pub(super) struct Pending(Receiver<bool>);
 impl Inspector {
     /// Starts the thread, which must not have real-time priority.
     pub(super) fn start() -> io::Result<Self> {
-        let (questions, asked) = channel::<Question>();
-        std::thread::Builder::new().name("xvrrp-inspect".to_owned()).spawn(move || {
+        let worker = Worker::start("xvrrp-inspect", |asked: Receiver<Question>| {
             for (question, answer) in asked {
                 // Whoever asked may have closed the interface meanwhile.
                 let _ = answer.send(question());
             }
         })?;
-        Ok(Self { questions })
+        Ok(Self { worker })
     }
 
     /// Asks; `None` where nothing can be asked.
     pub(super) fn ask(&self, interface: &XdpInterface) -> Option<Pending> {
         let question = interface.attachment()?;
         let (answer, pending) = channel();
-        self.questions.send((Box::new(question), answer)).ok()?;
-        Some(Pending(pending))
+        self.worker.tell((Box::new(question), answer)).then_some(Pending(pending))
     }
 }
 

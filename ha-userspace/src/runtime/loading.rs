@@ -10,7 +10,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use ha_common::types::{Family, Vrid};
@@ -22,6 +21,7 @@ use super::interface::{Plan, Setup};
 use super::router::interface_id;
 use crate::net::clock;
 use crate::realtime;
+use crate::worker::Worker;
 use crate::xdp::{AttachError, Options, Raise, Raised, Slot, Travel, XdpInterface};
 use ha_common::node::LONGEST_WINDOW;
 
@@ -107,22 +107,19 @@ impl Wanted {
 /// Dropping it waits for the thread.
 #[derive(Debug)]
 pub(super) struct Loader {
-    /// `None` only while it is being dropped.
-    orders: Option<Sender<Order>>,
+    worker: Worker<Order>,
     done: Arc<Notify>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Loader {
     /// Starts the thread, which must not have real-time priority.
     pub(super) fn start() -> io::Result<Self> {
-        let (orders, taken) = channel();
         let done = Arc::new(Notify::new());
         let told = Arc::clone(&done);
-        let thread = Builder::new().name("xvrrp-load".to_owned()).spawn(move || {
+        let worker = Worker::start("xvrrp-load", move |orders: Receiver<Order>| {
             // A refusal costs time only.
             let _ = realtime::set_nice(Some(NICE));
-            for order in taken {
+            for order in orders {
                 match order {
                     Order::Attach(wanted) => {
                         // Where nobody wants it any more, it comes back and is detached here.
@@ -137,7 +134,7 @@ impl Loader {
                 }
             }
         })?;
-        Ok(Self { orders: Some(orders), done, thread: Some(thread) })
+        Ok(Self { worker, done })
     }
 
     /// Orders a program for an interface and its virtual routers, of which the run before has left `roles`. Must be called inside a tokio runtime.
@@ -152,7 +149,7 @@ impl Loader {
     ) -> Loading {
         let (reply, outcome) = channel();
         let runtime = Handle::current();
-        self.order(Order::Attach(Box::new(Wanted {
+        self.worker.tell(Order::Attach(Box::new(Wanted {
             name,
             ifindex,
             plan,
@@ -167,13 +164,13 @@ impl Loader {
 
     /// Takes a program off its interface.
     pub(super) fn detach(&self, interface: Box<XdpInterface>) {
-        self.order(Order::Detach(interface));
+        self.worker.tell(Order::Detach(interface));
     }
 
     /// Puts a program from traffic control into XDP, where that is free.
     pub(super) fn raise(&self, raise: Raise) -> Receiver<Rise> {
         let (reply, outcome) = channel();
-        self.order(Order::Raise(raise, reply));
+        self.worker.tell(Order::Raise(raise, reply));
         outcome
     }
 
@@ -181,21 +178,11 @@ impl Loader {
     pub(super) fn done(&self) -> impl Future<Output = ()> + use<'_> {
         self.done.notified()
     }
-
-    fn order(&self, order: Order) {
-        if let Some(orders) = &self.orders {
-            // The thread ends only when this sender is dropped.
-            let _ = orders.send(order);
-        }
-    }
 }
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        self.orders = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.worker.finish();
     }
 }
 

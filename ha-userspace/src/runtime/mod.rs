@@ -76,7 +76,6 @@ use crate::net::timer::Timer;
 use crate::notify::{Notifier, once};
 use crate::program;
 use crate::realtime;
-use crate::track::script::{Runner, ScriptEvent};
 use crate::track::watch::Watchers;
 use crate::xdp;
 use announcements::Announcements;
@@ -188,7 +187,6 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
 /// The threads that are started before the main loop's thread has its priority.
 struct Threads {
     workers: Workers,
-    scripts: Receiver<ScriptEvent>,
     inspector: Inspector,
     loader: Loader,
 }
@@ -197,10 +195,9 @@ impl Threads {
     fn start(config: &Config, warnings: &mut Vec<String>, timeline: &mut Timeline) -> anyhow::Result<Self> {
         // Whatever is started from here on inherits the processors.
         scheduling::bind(&config.global.process, warnings);
-        let (runner, scripts) = Runner::start().context("the thread for scripts cannot be started")?;
         let inspector = Inspector::start().context("the thread that looks after XDP cannot be started")?;
         let loader = Loader::start().context("the thread that loads XDP programs cannot be started")?;
-        let watchers = Watchers::start().context("the thread for checks cannot be started")?;
+        let watchers = Watchers::start().context("the threads for scripts and checks cannot be started")?;
         let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
         let prepared = [
             realtime::exact_timers().map_err(anyhow::Error::from),
@@ -211,11 +208,11 @@ impl Threads {
         }
         scheduling::prefer_this_thread(&config.global.process, warnings);
         timeline.mark("threads");
-        let mut workers = Workers { runner, watchers, notifier };
+        let mut workers = Workers { watchers, notifier };
         workers.watch(config);
         workers.watchers.settle();
         timeline.mark("checks");
-        Ok(Self { workers, scripts, inspector, loader })
+        Ok(Self { workers, inspector, loader })
     }
 }
 
@@ -250,7 +247,7 @@ async fn set_up(
         bpf_log: options.bpf_log,
         tcx: options.tcx,
     };
-    let Threads { workers, scripts, inspector, loader } = threads;
+    let Threads { workers, inspector, loader } = threads;
     let daemon = Daemon {
         node: Node::new(),
         routers: Routers::default(),
@@ -265,7 +262,7 @@ async fn set_up(
         shown: Shown::default(),
         notes: Vec::new(),
     };
-    Ok((daemon, Inputs { scripts, calls, reports, removals, signals }))
+    Ok((daemon, Inputs { calls, reports, removals, signals }))
 }
 
 /// Logs what was found in a configuration, one line each, and returns the lines.

@@ -4,18 +4,17 @@
 //! come. The timer is one of the wall clock: it follows a clock that is set. Formats and rules are those of
 //! keepalived.conf(5); texts that 2.2.7 refuses are refused here.
 
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::time::TimeSpec;
@@ -24,15 +23,14 @@ use nix::unistd::Pid;
 
 use crate::config::model::Reload;
 use crate::logging::clock::{self, Civil, Zone};
+use crate::worker::{Inbox, Worker};
 
 /// No time is longer than this, whatever the file is.
 const LONGEST: u64 = 64;
 
-/// Follows one file. Dropping it ends that.
+/// Follows one file. Dropping it ends that, without waiting: the thread may hang in reading the file.
 #[derive(Debug)]
-pub(super) struct ReloadTime {
-    stop: Arc<EventFd>,
-}
+pub(super) struct ReloadTime(#[expect(dead_code, reason = "only the end is told")] Worker<Infallible>);
 
 impl ReloadTime {
     /// Follows the file that the configuration names, if it names one. What goes wrong is logged.
@@ -42,20 +40,11 @@ impl ReloadTime {
         let path = reload.time_file.clone()?;
         let repeat = reload.repeat;
         let name = path.display().to_string();
-        let started = Follower::new(path, repeat).and_then(|(follower, stop)| {
-            std::thread::Builder::new().name("xvrrp-reload".to_owned()).spawn(move || follower.run())?;
-            Ok(Self { stop })
-        });
-        started
+        Follower::new(path, repeat)
+            .and_then(|follower| Worker::start_polling("xvrrp-reload", |end| follower.run(&end)))
+            .map(Self)
             .map_err(|error| tracing::error!("reload_time_file {name}: {error}; no reload is scheduled"))
             .ok()
-    }
-}
-
-impl Drop for ReloadTime {
-    fn drop(&mut self) {
-        // The thread may hang in reading a file: nobody waits for it.
-        let _ = self.stop.write(1);
     }
 }
 
@@ -65,12 +54,11 @@ struct Follower {
     repeat: bool,
     inotify: Inotify,
     timer: TimerFd,
-    stop: Arc<EventFd>,
     due: Option<SystemTime>,
 }
 
 impl Follower {
-    fn new(path: PathBuf, repeat: bool) -> io::Result<(Self, Arc<EventFd>)> {
+    fn new(path: PathBuf, repeat: bool) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         let directory = path.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or(Path::new("/"));
         let changes = AddWatchFlags::IN_CLOSE_WRITE
@@ -88,15 +76,14 @@ impl Follower {
         })?;
         let timer =
             TimerFd::new(ClockId::CLOCK_REALTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
-        let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        let follower = Self { path, repeat, inotify, timer, stop: Arc::clone(&stop), due: None };
-        Ok((follower, stop))
+        Ok(Self { path, repeat, inotify, timer, due: None })
     }
 
-    fn run(mut self) {
+    /// `end` becomes readable when it is told to end.
+    fn run(mut self, end: &Inbox<Infallible>) {
         self.look();
         loop {
-            let fds = [self.inotify.as_fd(), self.timer.as_fd(), self.stop.as_fd()];
+            let fds = [self.inotify.as_fd(), self.timer.as_fd(), end.as_fd()];
             let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
             match poll(&mut fds, PollTimeout::NONE) {
                 Ok(_) => {}

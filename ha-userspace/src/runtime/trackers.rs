@@ -20,15 +20,14 @@ pub(super) fn of(config: &Instance) -> Trackers {
 /// Trackers with what is known of each thing, in the order in which `status` shows them.
 pub(super) fn all<'a>(
     trackers: &'a Trackers,
-    script: impl Fn(&str) -> Seen + 'a,
     interface: impl Fn(&str) -> Seen + 'a,
     watched: impl Fn(Kind, &str) -> Seen + Copy + 'a,
 ) -> impl Iterator<Item = Tracker<'a>> {
     let scripts = trackers.scripts.iter().map(move |track| Tracker {
-        subject: Subject::Script,
+        subject: Subject::Watched(Kind::Script),
         name: &track.script,
         scale: Scale::Weight(track.weight),
-        seen: script(&track.script),
+        seen: watched(Kind::Script, &track.script),
     });
     let interfaces = trackers.interfaces.iter().map(move |track| Tracker {
         subject: Subject::Interface,

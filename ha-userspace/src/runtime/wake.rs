@@ -14,7 +14,6 @@ use crate::liveness::Report;
 use crate::net::monitor::Change;
 use crate::net::routing::Watch;
 use crate::signals;
-use crate::track::script::ScriptEvent;
 
 /// Why the loop woke up.
 pub(super) enum Wake {
@@ -42,7 +41,6 @@ pub(super) enum Wake {
 
 /// What the loop listens to.
 pub(super) struct Inputs {
-    pub(super) scripts: mpsc::Receiver<ScriptEvent>,
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) removals: Watch,

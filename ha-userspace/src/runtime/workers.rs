@@ -7,13 +7,11 @@ use crate::net::monitor::Links;
 use crate::notify::{Event, Notifier};
 use crate::track::Seen;
 use crate::track::priority::Tracker;
-use crate::track::script::Runner;
 use crate::track::watch::Watchers;
 
 /// Their handles.
 #[derive(Debug)]
 pub(super) struct Workers {
-    pub(super) runner: Runner,
     pub(super) watchers: Watchers,
     pub(super) notifier: Notifier,
 }
@@ -21,7 +19,6 @@ pub(super) struct Workers {
 impl Workers {
     /// Watches what this configuration tracks.
     pub(super) fn watch(&mut self, config: &Config) {
-        self.runner.apply(&config.scripts, &config.global);
         self.watchers.apply(config);
     }
 
@@ -33,7 +30,6 @@ impl Workers {
     ) -> impl Iterator<Item = Tracker<'a>> {
         trackers::all(
             tracked,
-            |script| self.runner.state(script).into(),
             |interface| match links.by_name(interface) {
                 Some(link) if link.up => Seen::Good,
                 Some(_) => Seen::Bad,
@@ -47,8 +43,7 @@ impl Workers {
     pub(super) fn statuses(
         &self,
     ) -> impl Fn() -> (Vec<ScriptStatus>, Vec<TrackerStatus>) + Send + Sync + use<> {
-        let (scripts, watched) = (self.runner.statuses(), self.watchers.statuses());
-        move || (scripts(), watched())
+        self.watchers.statuses()
     }
 
     /// Tells others of an event.
@@ -61,7 +56,6 @@ impl Workers {
     /// Blocks: call it last, when no advert is left to send.
     pub(super) fn stop(self) {
         self.watchers.stop();
-        self.runner.stop();
         self.notifier.stop();
     }
 }

@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// A number is not longer, whatever the file is.
 const LONGEST: u64 = 64;
 
-/// Follows a file until the task is aborted. `mode` is that of a file that has to be made first.
+/// Follows a file until the task is dropped. `mode` is that of a file that has to be made first.
 pub(super) async fn run(key: Key, spec: TrackFile, mode: u32, board: Board) {
     if let Some(init) = spec.init {
         let path = spec.path.clone();

@@ -1,6 +1,6 @@
-//! Counting the results of a script: rise and fall, no clock and no process.
+//! Counting the results of a script or a check: rise and fall, no clock and no process.
 
-use super::ScriptState;
+use super::Seen;
 
 /// Turns single results into a state.
 ///
@@ -10,7 +10,7 @@ use super::ScriptState;
 pub struct Judge {
     rise: u32,
     fall: u32,
-    state: ScriptState,
+    state: Seen,
     first: bool,
     /// Results in a row that contradict `state`.
     against: u32,
@@ -20,31 +20,33 @@ impl Judge {
     /// A judge that has seen nothing. A `rise` or `fall` of zero counts as one.
     #[must_use]
     pub fn new(rise: u32, fall: u32, init_fail: bool) -> Self {
-        let state = if init_fail { ScriptState::Bad } else { ScriptState::Pending };
+        let state = if init_fail { Seen::Bad } else { Seen::Pending };
         Self { rise: rise.max(1), fall: fall.max(1), state, first: true, against: 0 }
     }
 
-    /// A judge of a script of which something is known already: that stays until the first result.
+    /// A judge of something of which something is known already: that stays until the first result.
     ///
     /// A script that was disabled has no state to keep, and whatever its first result is, it is a change.
     #[must_use]
-    pub fn inherit(self, known: ScriptState) -> Self {
-        match known {
-            ScriptState::Good | ScriptState::Bad => Self { state: known, ..self },
-            ScriptState::Disabled => Self { state: ScriptState::Pending, ..self },
-            ScriptState::Pending => self,
-        }
+    pub fn inherit(self, known: Seen) -> Self {
+        let state = match known {
+            Seen::Good => Seen::Good,
+            Seen::Bad | Seen::Absent => Seen::Bad,
+            Seen::Ignored => Seen::Pending,
+            Seen::Pending | Seen::Value(_) => self.state,
+        };
+        Self { state, ..self }
     }
 
-    /// The state now.
+    /// The state now: pending, good or bad.
     #[must_use]
-    pub const fn state(&self) -> ScriptState {
+    pub const fn state(&self) -> Seen {
         self.state
     }
 
     /// Takes the result of one run; `Some` where it changed the state.
-    pub fn record(&mut self, success: bool) -> Option<ScriptState> {
-        let result = if success { ScriptState::Good } else { ScriptState::Bad };
+    pub fn record(&mut self, success: bool) -> Option<Seen> {
+        let result = if success { Seen::Good } else { Seen::Bad };
         if result == self.state {
             self.first = false;
             self.against = 0;
@@ -75,7 +77,7 @@ mod tests {
             .chars()
             .map(|c| match judge.record(c == '+') {
                 None => '.',
-                Some(ScriptState::Good) => 'G',
+                Some(Seen::Good) => 'G',
                 Some(_) => 'B',
             })
             .collect()
@@ -105,12 +107,17 @@ mod tests {
 
     #[test]
     fn starts_pending_or_bad_and_a_changed_script_keeps_what_was_known() {
-        assert_eq!(Judge::new(1, 1, false).state(), ScriptState::Pending);
-        assert_eq!(Judge::new(1, 1, true).state(), ScriptState::Bad);
-        let mut judge = Judge::new(3, 3, true).inherit(ScriptState::Good);
-        assert_eq!(judge.state(), ScriptState::Good);
-        assert_eq!(judge.record(false), Some(ScriptState::Bad));
-        let mut judge = Judge::new(2, 2, true).inherit(ScriptState::Disabled);
-        assert_eq!(judge.record(false), Some(ScriptState::Bad));
+        assert_eq!(Judge::new(1, 1, false).state(), Seen::Pending);
+        assert_eq!(Judge::new(1, 1, true).state(), Seen::Bad);
+        let mut judge = Judge::new(3, 3, true).inherit(Seen::Good);
+        assert_eq!(judge.state(), Seen::Good);
+        assert_eq!(judge.record(false), Some(Seen::Bad));
+        let mut judge = Judge::new(2, 2, true).inherit(Seen::Ignored);
+        assert_eq!(judge.record(false), Some(Seen::Bad));
+        // What says nothing of good or bad leaves the start as it is.
+        for nothing in [Seen::Pending, Seen::Value(1)] {
+            assert_eq!(Judge::new(1, 1, true).inherit(nothing).state(), Seen::Bad);
+        }
+        assert_eq!(Judge::new(1, 1, false).inherit(Seen::Absent).state(), Seen::Bad);
     }
 }

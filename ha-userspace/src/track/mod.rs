@@ -1,8 +1,9 @@
 //! Trackers: what besides the protocol decides about an instance's priority and fitness.
 //!
-//! [`script`] runs `vrrp_script`s on a thread of its own, [`watch`] does the same for what needs no process: health
-//! checks (`check`), processes (`process`), files ([`file`]) and BFD sessions ([`bfd`]). [`judge`] counts results,
-//! [`priority`] turns what is known into a priority. Programs are started by [`crate::program`]. The runtime calls them.
+//! [`watch`] has the threads that find it out, `board` what they know: of scripts (`script`), health checks (`check`),
+//! processes (`process`), files (`file`) and BFD sessions ([`bfd`]). `tasks` begins and ends what runs as a task,
+//! [`judge`] counts results, [`priority`] turns what is known into a priority. Programs are started by
+//! [`crate::program`]. The runtime calls them.
 
 pub mod bfd;
 pub mod board;
@@ -11,35 +12,14 @@ mod file;
 pub mod judge;
 pub mod priority;
 mod process;
-pub mod script;
-mod task;
+mod script;
+mod tasks;
 pub mod watch;
 
-/// What a tracked script is known to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ScriptState {
-    /// No run has ended yet. A tracker of weight 0 holds its instance in FAULT; others add nothing.
-    Pending,
-    /// Succeeds.
-    Good,
-    /// Fails.
-    Bad,
-    /// Cannot or must not be run (missing, unsafe, no such user): its trackers have no effect, as in keepalived.
-    Disabled,
-}
+use std::time::Duration;
 
-impl ScriptState {
-    /// The word in logs and in `xvrrp status`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Good => "good",
-            Self::Bad => "bad",
-            Self::Disabled => "disabled",
-        }
-    }
-}
+/// How long a stop waits for a thread that watches.
+const STOP_PATIENCE: Duration = Duration::from_millis(200);
 
 /// What is known of any tracked thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +32,8 @@ pub enum Seen {
     Bad,
     /// Not there at all, which is no better: an interface.
     Absent,
-    /// Its trackers have no effect.
+    /// Cannot or must not be found out (a script that is missing, unsafe, or has no such user), or is not there to be
+    /// watched: its trackers have no effect, as in keepalived.
     Ignored,
     /// The number in a file, which a tracker multiplies.
     Value(i32),
@@ -78,17 +59,6 @@ impl Seen {
         match self {
             Self::Value(value) => Some(value),
             _ => None,
-        }
-    }
-}
-
-impl From<ScriptState> for Seen {
-    fn from(state: ScriptState) -> Self {
-        match state {
-            ScriptState::Pending => Self::Pending,
-            ScriptState::Good => Self::Good,
-            ScriptState::Bad => Self::Bad,
-            ScriptState::Disabled => Self::Ignored,
         }
     }
 }

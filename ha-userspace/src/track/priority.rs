@@ -18,7 +18,7 @@ use crate::config::model::{FileWeight, Weight};
 /// A tracker that changes a priority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// `script NAME`, `interface NAME`, or the kind and name of what is watched.
+    /// `interface NAME`, or the kind and name of what is watched.
     pub by: String,
     /// What it adds now, never zero.
     pub weight: i32,
@@ -62,11 +62,9 @@ impl Tracker<'_> {
 /// What a tracker tracks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// `track_script`.
-    Script,
     /// `track_interface`.
     Interface,
-    /// Everything that is watched natively.
+    /// Everything that is watched.
     Watched(Kind),
 }
 
@@ -74,7 +72,6 @@ impl Subject {
     /// The word before the name.
     const fn word(self) -> &'static str {
         match self {
-            Self::Script => "script",
             Self::Interface => "interface",
             Self::Watched(kind) => kind.word(),
         }
@@ -83,7 +80,7 @@ impl Subject {
     /// What it is said to do while it is good, bad and unknown.
     const fn words(self) -> [&'static str; 3] {
         match self {
-            Self::Script | Self::Watched(Kind::Check) => ["succeeds", "fails", "has not answered yet"],
+            Self::Watched(Kind::Script | Kind::Check) => ["succeeds", "fails", "has not answered yet"],
             Self::Interface => ["is up", "is down", "is unknown"],
             Self::Watched(Kind::Process) => ["runs", "does not run as wanted", "has not been looked for yet"],
             Self::Watched(Kind::File) => ["is well", "is not well", "has not been read yet"],
@@ -193,7 +190,8 @@ mod tests {
 
     /// Effective priority and number of faults with one script in one state.
     fn one(base: u8, value: i16, reverse: bool, seen: Seen) -> (u8, usize) {
-        let result = effective(priority(base), [tracker(Subject::Script, "s", value, reverse, seen)]);
+        let result =
+            effective(priority(base), [tracker(Subject::Watched(Kind::Script), "s", value, reverse, seen)]);
         (result.priority.get(), result.fault.map_or(0, |list| list.len()))
     }
 
@@ -277,11 +275,11 @@ mod tests {
 
     #[test]
     fn changes_and_faults_are_listed_in_file_order() {
-        use Subject::{Interface, Script, Watched};
+        use Subject::{Interface, Watched};
         let trackers = [
-            tracker(Script, "a", 5, false, Seen::Good),
-            tracker(Script, "b", 0, false, Seen::Bad),
-            tracker(Script, "c", -7, false, Seen::Bad),
+            tracker(Watched(Kind::Script), "a", 5, false, Seen::Good),
+            tracker(Watched(Kind::Script), "b", 0, false, Seen::Bad),
+            tracker(Watched(Kind::Script), "c", -7, false, Seen::Bad),
             tracker(Watched(Kind::Process), "d", 0, true, Seen::Good),
             tracker(Watched(Kind::Bfd), "e", 0, false, Seen::Pending),
             tracker(Interface, "eth1", -20, false, Seen::Bad),

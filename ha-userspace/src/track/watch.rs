@@ -1,102 +1,60 @@
-//! The watchers: everything that is tracked without a process for each, on threads of their own.
+//! The watchers: everything that is tracked, on threads of their own.
 //!
 //! Checks and files share one thread, because none of their work waits for anything but the network: what may wait
-//! for a disk or for a name server goes to further threads. Processes have a thread (reading another process's
-//! command line can hang), BFD sessions have one with real-time priority. None of them is the main loop's. The
-//! runtime starts one [`Watchers`], tells it the configuration at start and at every reload, and looks at
-//! [`Watchers::seen`] whenever [`Watchers::changed`] returns.
+//! for a disk or for a name server goes to further threads. Scripts have a thread, because starting one can be slow or
+//! hang. So have processes (reading another process's command line can hang), and BFD sessions one with real-time
+//! priority. None of them is the main loop's. The runtime starts one [`Watchers`], tells it the configuration at start
+//! and at every reload, and looks at [`Watchers::seen`] whenever [`Watchers::changed`] returns.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
-
 use super::bfd::Sessions;
 use super::board::{Board, Key, Kind};
 use super::process::Processes;
-use super::{Seen, check, file};
-use crate::config::model::{Check, Config, Probe, TrackFile};
-use crate::control::protocol::TrackerStatus;
+use super::tasks::{Job, supervise};
+use super::{STOP_PATIENCE, Seen, script};
+use crate::config::model::{Config, Probe};
+use crate::control::protocol::{ScriptStatus, TrackerStatus};
+use crate::worker::Worker;
 
-/// Threads that resolve names and read files: each can hang for as long as the system lets it.
-const BLOCKING_THREADS: usize = 32;
 /// How long a start waits for what is known without asking anybody.
 const START_PATIENCE: Duration = Duration::from_millis(100);
-/// How long a stop waits for a thread.
-const STOP_PATIENCE: Duration = Duration::from_millis(200);
+/// How long a stop waits for the thread with the scripts: their grace, and some for the kernel to do its work.
+const SCRIPTS_PATIENCE: Duration = Duration::from_millis(1000);
 
-/// Watches what is tracked. Dropping it ends the watching without waiting.
+/// Watches what is tracked. Dropping it ends the watching, and kills scripts, without waiting.
 #[derive(Debug)]
 pub struct Watchers {
     board: Board,
     order: Vec<Key>,
-    jobs: Option<mpsc::UnboundedSender<Vec<Job>>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    scripts: Worker<Vec<Job>>,
+    checks: Worker<Vec<Job>>,
     processes: Processes,
     sessions: Sessions,
 }
 
-/// A check or a file.
-#[derive(Clone, Debug, PartialEq)]
-enum Job {
-    Check(Check),
-    /// With the mode of what it is initialised with.
-    File(TrackFile, u32),
-}
-
-impl Job {
-    fn key(&self) -> Key {
-        match self {
-            Self::Check(check) => (Kind::Check, Arc::from(check.name.as_str())),
-            Self::File(file, _) => (Kind::File, Arc::from(file.name.as_str())),
-        }
-    }
-
-    /// The same, apart from what does not change how it is watched.
-    fn plain(&self) -> Self {
-        let mut job = self.clone();
-        match &mut job {
-            Self::Check(check) => {
-                check.weight = crate::config::model::Weight::default();
-            }
-            Self::File(file, mode) => {
-                *mode = 0;
-                file.weight = crate::config::model::FileWeight::default();
-            }
-        }
-        job
-    }
-}
-
 impl Watchers {
-    /// Starts the thread for checks and files, with nothing to watch yet; the others start when they are needed.
+    /// Starts the threads for scripts, and for checks and files, with nothing to watch yet; the others start when they
+    /// are needed.
     ///
     /// # Errors
-    /// The thread or its event loop could not be made.
+    /// A thread or its event loop could not be made.
     pub fn start() -> io::Result<Self> {
-        let (jobs, jobs_in) = mpsc::unbounded_channel();
         let board = Board::default();
-        let shared = board.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(BLOCKING_THREADS)
-            .thread_name("xvrrp-lookup")
-            .build()?;
-        let thread = std::thread::Builder::new().name("xvrrp-checks".to_owned()).spawn(move || {
-            runtime.block_on(supervise(jobs_in, shared));
-            // A name server that hangs must not hold up the stop.
-            runtime.shutdown_background();
-        })?;
+        let start = |name| {
+            let board = board.clone();
+            Worker::start_tasks(name, |jobs| supervise(jobs, board))
+        };
+        let (scripts, checks) = (start("xvrrp-scripts")?, start("xvrrp-checks")?);
         Ok(Self {
             processes: Processes::new(board.clone()),
             sessions: Sessions::new(board.clone()),
             board,
             order: Vec::new(),
-            jobs: Some(jobs),
-            thread: Some(thread),
+            scripts,
+            checks,
         })
     }
 
@@ -106,11 +64,12 @@ impl Watchers {
     /// result of the new definition; what is gone is forgotten.
     pub fn apply(&mut self, config: &Config) {
         let key = |kind, name: &str| -> Key { (kind, Arc::from(name)) };
+        let start = |init_fail| if init_fail { Seen::Bad } else { Seen::Pending };
         let mut wanted = Vec::new();
-        for check in &config.checks {
-            let start = if check.init_fail { Seen::Bad } else { Seen::Pending };
-            wanted.push((key(Kind::Check, &check.name), start));
-        }
+        let scripts = config.scripts.iter();
+        wanted.extend(scripts.map(|script| (key(Kind::Script, &script.name), start(script.init_fail))));
+        let checks = config.checks.iter();
+        wanted.extend(checks.map(|check| (key(Kind::Check, &check.name), start(check.init_fail))));
         let processes = config.track_processes.iter().map(|spec| key(Kind::Process, &spec.name));
         let files = config.track_files.iter().map(|file| key(Kind::File, &file.name));
         wanted.extend(processes.chain(files).map(|key| (key, Seen::Pending)));
@@ -120,13 +79,13 @@ impl Watchers {
         self.board.keep(&wanted);
         self.order = wanted.into_iter().map(|(key, _)| key).collect();
 
+        let scripts =
+            config.scripts.iter().map(|script| Job::Script(script::Spec::new(script, &config.global)));
+        self.scripts.tell(scripts.collect());
         let polled = config.checks.iter().filter(|check| !matches!(check.probe, Probe::Process(_)));
         let files =
             config.track_files.iter().map(|file| Job::File(file.clone(), config.global.process.file_mode()));
-        if let Some(jobs) = &self.jobs {
-            // The thread only ends when this sender is dropped.
-            let _ = jobs.send(polled.cloned().map(Job::Check).chain(files).collect());
-        }
+        self.checks.tell(polled.cloned().map(Job::Check).chain(files).collect());
         self.processes.apply(&config.track_processes, &config.checks);
         let sessions: &[_] = if no_bfd { &[] } else { &config.bfd };
         self.sessions.apply(sessions, config.global.process.loop_priority());
@@ -149,11 +108,11 @@ impl Watchers {
         self.board.seen(kind, name)
     }
 
-    /// The same as [`Watchers::status`] for another thread to find out: it takes the lock that the threads which watch
-    /// write under.
-    pub fn statuses(&self) -> impl Fn() -> Vec<TrackerStatus> + Send + Sync + use<> {
+    /// [`Watchers::scripts`] and [`Watchers::status`] for another thread to find out: it takes the lock that the threads
+    /// which watch write under.
+    pub fn statuses(&self) -> impl Fn() -> (Vec<ScriptStatus>, Vec<TrackerStatus>) + Send + Sync + use<> {
         let (board, order) = (self.board.clone(), self.order.clone());
-        move || board.status(&order)
+        move || (board.scripts(&order), board.status(&order))
     }
 
     /// Returns when something has changed since it last returned. It may be dropped at any time.
@@ -161,67 +120,29 @@ impl Watchers {
         self.board.changed().await;
     }
 
-    /// What `xvrrp status` shows, in file order, kind by kind.
+    /// What `xvrrp status` shows of all but scripts, in file order, kind by kind.
     #[must_use]
     pub fn status(&self) -> Vec<TrackerStatus> {
         self.board.status(&self.order)
     }
 
-    /// Ends all watching and waits for it, but not for what hangs. BFD neighbours are told.
+    /// What `xvrrp status` shows of scripts, in file order.
+    #[must_use]
+    pub fn scripts(&self) -> Vec<ScriptStatus> {
+        self.board.scripts(&self.order)
+    }
+
+    /// Ends all watching and waits for it, but not for what hangs. BFD neighbours are told; scripts are stopped (SIGTERM,
+    /// then SIGKILL), which takes about a second at most.
     ///
     /// Blocks: call it last, when no advert is left to send.
     pub fn stop(mut self) {
-        self.jobs = None;
+        self.checks.dismiss();
+        self.scripts.dismiss();
         self.sessions.stop();
         self.processes.stop();
-        if let Some(thread) = self.thread.take() {
-            join(&thread);
-        }
-    }
-}
-
-/// Waits for a thread that was told to end, for a while.
-pub(super) fn join(thread: &std::thread::JoinHandle<()>) {
-    let patience = Instant::now() + STOP_PATIENCE;
-    while !thread.is_finished() && Instant::now() < patience {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Starts and stops tasks as told, until the [`Watchers`] are gone.
-async fn supervise(mut jobs: mpsc::UnboundedReceiver<Vec<Job>>, board: Board) {
-    let mut running: BTreeMap<Key, (Job, AbortHandle)> = BTreeMap::new();
-    let mut tasks = JoinSet::new();
-    loop {
-        let wanted = tokio::select! {
-            wanted = jobs.recv() => wanted,
-            Some(_) = tasks.join_next() => continue,
-        };
-        // The tasks end with the set.
-        let Some(wanted) = wanted else { return };
-        let mut next = BTreeMap::new();
-        for job in wanted {
-            let key = job.key();
-            let task = match running.remove(&key) {
-                Some((old, task)) if old.plain() == job.plain() => task,
-                old => {
-                    if let Some((_, changed)) = old {
-                        changed.abort();
-                    }
-                    let (key, board) = (key.clone(), board.clone());
-                    match job.clone() {
-                        Job::Check(check) => tasks.spawn(check::run(key, check, board)),
-                        Job::File(file, mode) => tasks.spawn(file::run(key, file, mode, board)),
-                    }
-                }
-            };
-            if let Some((_, twin)) = next.insert(key, (job, task)) {
-                twin.abort();
-            }
-        }
-        for (_, task) in running.into_values() {
-            task.abort();
-        }
-        running = next;
+        self.checks.stop(STOP_PATIENCE);
+        // A script that the kernel cannot kill (a hung file system) is left behind with its thread.
+        self.scripts.stop(SCRIPTS_PATIENCE);
     }
 }

@@ -9,19 +9,17 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{Builder, JoinHandle};
+use std::sync::mpsc::Receiver;
 
 use super::Key;
 use crate::net::place::Place;
 use crate::realtime;
+use crate::worker::Worker;
 
 /// The file, and the thread that writes it. Dropping it waits until the latest is written.
 #[derive(Debug)]
 pub(super) struct Memory {
-    /// `None` only while it is being dropped.
-    orders: Option<Sender<Vec<Key>>>,
-    thread: Option<JoinHandle<()>>,
+    worker: Worker<Vec<Key>>,
 }
 
 impl Memory {
@@ -31,29 +29,22 @@ impl Memory {
         let place = Place::here();
         let known =
             std::fs::read_to_string(&file).map_or_else(|_| HashSet::new(), |text| parse(&text, &place));
-        let (orders, taken) = channel();
-        let thread = Builder::new().name("xvrrp-memory".to_owned()).spawn(move || {
+        let worker = Worker::start("xvrrp-memory", move |orders| {
             realtime::prefer_this_thread();
-            keep(&file, &place, &taken);
+            keep(&file, &place, &orders);
         })?;
-        Ok((known, Self { orders: Some(orders), thread: Some(thread) }))
+        Ok((known, Self { worker }))
     }
 
     /// These are ours, or will be in a moment.
     pub(super) fn note(&self, ours: impl IntoIterator<Item = Key>) {
-        if let Some(orders) = &self.orders {
-            // The thread ends only when this sender is dropped.
-            let _ = orders.send(ours.into_iter().collect());
-        }
+        self.worker.tell(ours.into_iter().collect());
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.orders = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.worker.finish();
     }
 }
 

@@ -7,7 +7,7 @@ use ha_common::bfd::{Packet, Session, Settings, State};
 use ha_common::time::{Span, Time};
 
 use super::socket::Datagram;
-use super::worker::{Peer, hand_over};
+use super::speaker::{Peer, hand_over};
 use crate::config::model::{Bfd, Place, Weight};
 
 fn spec(neighbor: &str, max_hops: u8) -> Bfd {

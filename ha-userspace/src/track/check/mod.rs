@@ -15,8 +15,6 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, timeout_at};
 
-use super::ScriptState;
-use super::Seen;
 use super::board::{Board, Key, Run};
 use super::judge::Judge;
 use crate::config::model::{Check, HostPort, Probe};
@@ -78,11 +76,10 @@ enum Prober {
     Http(Box<Http>),
 }
 
-/// Makes a check until the task is aborted.
+/// Makes a check until the task is dropped.
 pub(super) async fn run(key: Key, check: Check, board: Board) {
     let Some(mut prober) = Prober::new(&check.probe) else { return };
-    let mut judge =
-        Judge::new(check.rise, check.fall, check.init_fail).inherit(known(board.seen(key.0, &key.1)));
+    let mut judge = Judge::new(check.rise, check.fall, check.init_fail).inherit(board.seen(key.0, &key.1));
     let mut ticker = interval(check.interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL));
     ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let limit = check.timeout.max(Duration::from_millis(1));
@@ -96,23 +93,14 @@ pub(super) async fn run(key: Key, check: Check, board: Board) {
             Err(failure) => failure.to_string(),
         };
         let change = judge.record(success);
-        board.count(&key, Run { start, duration: start.elapsed(), success });
-        if board.set(&key, Seen::from(judge.state()), &detail) && change.is_some() {
+        board.count(&key, Run { start, duration: start.elapsed(), success, skipped: 0 });
+        if board.set(&key, judge.state(), &detail) && change.is_some() {
             if success {
                 tracing::info!("check {} succeeds ({detail})", key.1);
             } else {
                 tracing::warn!("check {} fails ({detail})", key.1);
             }
         }
-    }
-}
-
-/// The judge's word for what the board says.
-const fn known(seen: Seen) -> ScriptState {
-    match seen {
-        Seen::Good => ScriptState::Good,
-        Seen::Bad | Seen::Absent => ScriptState::Bad,
-        Seen::Pending | Seen::Ignored | Seen::Value(_) => ScriptState::Pending,
     }
 }
 

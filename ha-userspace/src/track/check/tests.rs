@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::config::model::{HttpProbe, Place, Tls, Weight};
+use crate::track::Seen;
 use crate::track::board::Kind;
 
 /// For so long a server that says nothing keeps its connection.

@@ -16,16 +16,15 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
-
+use super::STOP_PATIENCE;
 use super::board::{Board, Key, Kind};
-use super::watch;
 use crate::config::model::{Check, Probe, TrackProcess};
+use crate::worker::{Inbox, Worker};
 use matching::Pattern;
 use quorum::Wanted;
 use table::{Spec, Table};
@@ -34,19 +33,12 @@ use table::{Spec, Table};
 #[derive(Debug)]
 pub(super) struct Processes {
     board: Board,
-    thread: Option<Thread>,
-}
-
-#[derive(Debug)]
-struct Thread {
-    specs: Sender<Vec<Spec>>,
-    wake: Arc<EventFd>,
-    handle: JoinHandle<()>,
+    worker: Option<Worker<Vec<Spec>>>,
 }
 
 impl Processes {
     pub(super) const fn new(board: Board) -> Self {
-        Self { board, thread: None }
+        Self { board, worker: None }
     }
 
     /// Makes these the processes that are tracked.
@@ -54,52 +46,29 @@ impl Processes {
         let specs: Vec<Spec> =
             processes.iter().map(tracked).chain(checks.iter().filter_map(checked)).collect();
         if specs.is_empty() {
-            if let Some(Thread { specs, wake, .. }) = self.thread.take() {
-                drop(specs);
-                let _ = wake.write(1);
-            }
+            self.worker = None;
             return;
         }
-        if self.thread.as_ref().is_none_or(|thread| thread.handle.is_finished()) {
-            match Thread::start(self.board.clone()) {
-                Ok(thread) => self.thread = Some(thread),
+        if !self.worker.as_ref().is_some_and(Worker::is_running) {
+            let board = self.board.clone();
+            match Worker::start_polling("xvrrp-procs", |inbox| run(&inbox, board)) {
+                Ok(worker) => self.worker = Some(worker),
                 Err(error) => {
                     tracing::error!("processes are not tracked: {error}");
                     return;
                 }
             }
         }
-        if let Some(thread) = &self.thread {
-            let _ = thread.specs.send(specs);
-            thread.wake();
+        if let Some(worker) = &self.worker {
+            worker.tell(specs);
         }
     }
 
     /// Ends the thread and waits for it, unless it hangs.
     pub(super) fn stop(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
-        let Thread { specs, wake, handle } = thread;
-        drop(specs);
-        let _ = wake.write(1);
-        watch::join(&handle);
-    }
-}
-
-impl Thread {
-    fn start(board: Board) -> std::io::Result<Self> {
-        let (specs, specs_in) = channel();
-        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        let waits = Arc::clone(&wake);
-        let handle = std::thread::Builder::new().name("xvrrp-procs".to_owned()).spawn(move || {
-            crate::realtime::prefer_this_thread();
-            run(&specs_in, &waits, Table::new(board));
-        })?;
-        Ok(Self { specs, wake, handle })
-    }
-
-    fn wake(&self) {
-        // It can only fail because the thread has 2^64 wake-ups to read already.
-        let _ = self.wake.write(1);
+        if let Some(mut worker) = self.worker.take() {
+            worker.stop(STOP_PATIENCE);
+        }
     }
 }
 
@@ -121,16 +90,14 @@ fn checked(check: &Check) -> Option<Spec> {
     Some(Spec { key, pattern: Pattern::by_name(name), wanted })
 }
 
-/// The thread, until its channel is closed.
-fn run(specs: &Receiver<Vec<Spec>>, wake: &EventFd, mut table: Table) {
+/// The thread, until it is told to end.
+fn run(specs: &Inbox<Vec<Spec>>, board: Board) {
+    crate::realtime::prefer_this_thread();
+    let mut table = Table::new(board);
     loop {
-        match specs.try_recv() {
+        match specs.take() {
             Ok(wanted) => table.track(wanted, Instant::now()),
-            Err(TryRecvError::Empty) => {
-                table.wait(wake);
-                // Zero or more wake-ups: the channel says what they are about.
-                let _ = wake.read();
-            }
+            Err(TryRecvError::Empty) => table.wait(specs.as_fd()),
             Err(TryRecvError::Disconnected) => return,
         }
     }

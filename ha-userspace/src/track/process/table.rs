@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::EventFd;
 
 use super::connector::{Connector, Heard};
 use super::event::Event;
@@ -99,7 +98,7 @@ impl Table {
     }
 
     /// Waits for something to happen, or for `wake`, and deals with it.
-    pub(super) fn wait(&mut self, wake: &EventFd) {
+    pub(super) fn wait(&mut self, wake: BorrowedFd<'_>) {
         let now = Instant::now();
         let deadlines = self.trackers.iter().filter_map(|(_, quorum)| quorum.deadline());
         let next = deadlines.chain((!self.trackers.is_empty()).then_some(self.next_scan)).min();
@@ -115,7 +114,7 @@ impl Table {
                 .collect();
             let mut fds: Vec<PollFd<'_>> =
                 watched.iter().map(|(_, pidfd)| PollFd::new(*pidfd, PollFlags::POLLIN)).collect();
-            fds.push(PollFd::new(wake.as_fd(), PollFlags::POLLIN));
+            fds.push(PollFd::new(wake, PollFlags::POLLIN));
             if let Some(connector) = &self.connector {
                 fds.push(PollFd::new(connector.as_fd(), PollFlags::POLLIN));
             }

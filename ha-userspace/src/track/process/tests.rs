@@ -3,6 +3,8 @@
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use nix::sys::eventfd::EventFd;
+
 use super::connector::Connector;
 use super::*;
 use crate::track::Seen;
@@ -57,7 +59,7 @@ impl Watcher {
     fn reach(&mut self, wanted: Seen) {
         let begin = Instant::now();
         while self.seen() != wanted {
-            self.table.wait(&self.wake);
+            self.table.wait(self.wake.as_fd());
             assert!(begin.elapsed() < Duration::from_secs(25), "{wanted:?} is not reached");
         }
     }

@@ -4,13 +4,12 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::num::NonZeroU32;
 use std::os::fd::AsFd;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::TryRecvError;
 
 use ha_common::bfd::session::{Session, Settings};
 use ha_common::bfd::{Packet, State, TTL};
 use ha_common::time::{Span, Time};
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::eventfd::EventFd;
 use socket2::Socket;
 
 use super::socket::{self, Datagram, Listener};
@@ -20,6 +19,7 @@ use crate::net::clock;
 use crate::realtime;
 use crate::track::Seen;
 use crate::track::board::Board;
+use crate::worker::Inbox;
 
 /// After this a socket that could not be opened, or a packet that could not be sent, is tried again.
 const RETRY: Span = Span::SECOND;
@@ -28,7 +28,7 @@ const MOST_DATAGRAMS: usize = 256;
 
 /// Everything that the thread owns.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(super) struct Speaker {
     board: Board,
     peers: Vec<Peer>,
     listeners: [Option<Listener>; 2],
@@ -53,7 +53,7 @@ pub(super) struct Peer {
     failure: Option<String>,
 }
 
-impl Worker {
+impl Speaker {
     pub(super) fn new(board: Board) -> Self {
         Self {
             board,
@@ -67,12 +67,12 @@ impl Worker {
     }
 
     /// Runs until the channel is closed.
-    pub(super) fn run(mut self, orders: &Receiver<Order>, wake: &EventFd) {
+    pub(super) fn run(mut self, orders: &Inbox<Order>) {
         // Each refusal is said once, in the main loop's words; this thread then runs as it is.
         let _ = realtime::exact_timers();
         let mut scheduled = None;
         loop {
-            match orders.try_recv() {
+            match orders.take() {
                 Ok((specs, priority)) => {
                     if scheduled.replace(priority) != Some(priority) {
                         let _ = realtime::set_priority(priority);
@@ -81,7 +81,7 @@ impl Worker {
                 }
                 Err(TryRecvError::Empty) => {
                     let next = self.turn();
-                    self.wait(wake, next);
+                    self.wait(orders, next);
                 }
                 Err(TryRecvError::Disconnected) => return self.apply(Vec::new()),
             }
@@ -191,8 +191,8 @@ impl Worker {
         emptied
     }
 
-    fn wait(&self, wake: &EventFd, next: Time) {
-        let mut fds = vec![PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
+    fn wait(&self, orders: &Inbox<Order>, next: Time) {
+        let mut fds = vec![PollFd::new(orders.as_fd(), PollFlags::POLLIN)];
         let listeners = self.listeners.iter().flatten();
         fds.extend(listeners.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
         let timeout = (next != Time::NEVER).then(|| {
@@ -201,7 +201,6 @@ impl Worker {
         });
         // Interrupted or refused: whatever is due is done by the next turn.
         let _ = ppoll(&mut fds, timeout, None);
-        let _ = wake.read();
     }
 
     fn discriminator(&mut self) -> NonZeroU32 {

@@ -5,14 +5,19 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ha_userspace::control::asker::{Call, Order};
 use ha_userspace::control::client::{self, ClientError};
-use ha_userspace::control::protocol::{Failure, Reloaded, Request, Response, Status};
-use ha_userspace::control::server::{Call, Server};
+use ha_userspace::control::protocol::{Counters, InterfaceCounters, Reloaded, Request, Response, Status};
+use ha_userspace::control::server::Server;
+use ha_userspace::control::snapshot::Snapshot;
 use ha_userspace::control::socket_path;
+use ha_userspace::control::thread::Control;
 
-/// A daemon whose main loop answers by `main`, on a thread with a runtime of its own.
+/// A daemon whose main loop answers by `main`, on a thread of its own.
 struct Daemon {
     dir: tempfile::TempDir,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
@@ -27,21 +32,20 @@ impl Daemon {
         let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(
-                async move {
-                    let (mut calls, serve) = Server::bind(&run_dir).unwrap().serve();
-                    let serving = tokio::spawn(serve);
-                    ready.send(()).unwrap();
-                    loop {
-                        tokio::select! {
-                            Some(call) = calls.recv() => main(call),
-                            _ = &mut stopped => break,
-                        }
+            let (mut control, mut calls) = Control::start(Server::bind(&run_dir).unwrap()).unwrap();
+            ready.send(()).unwrap();
+            control.serve();
+            tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async move {
+                loop {
+                    tokio::select! {
+                        Some(call) = calls.recv() => main(call),
+                        _ = &mut stopped => break,
                     }
-                    drop(calls);
-                    serving.await.unwrap();
-                },
-            );
+                }
+            });
+            while run_dir.join("control.sock").exists() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         });
         is_ready.recv_timeout(Duration::from_secs(10)).unwrap();
         Self { dir, stop: Some(stop), thread: Some(thread) }
@@ -49,16 +53,7 @@ impl Daemon {
 
     /// Answers everything.
     fn ordinary() -> Self {
-        Self::start(|(request, answer)| {
-            let response = match request {
-                Request::Status => Response::Status(Status { pid: 7, ..Status::default() }),
-                Request::Reload => Response::Reloaded(Reloaded::default()),
-                Request::Counters => Response::Error(Failure::new("no counters today")),
-                Request::Stop => Response::Stopping,
-                Request::Restart => Response::Restarting,
-            };
-            let _ = answer.send(response);
-        })
+        Self::start(|call| answer(call, snapshot()))
     }
 
     fn run_dir(&self) -> &Path {
@@ -102,6 +97,29 @@ impl Drop for Daemon {
     }
 }
 
+fn snapshot() -> Snapshot {
+    Snapshot::new(Status { pid: 7, ..Status::default() }, Box::new(|_| {}))
+}
+
+/// Answers a call as a daemon does that is well.
+fn answer(call: Call, snapshot: Snapshot) {
+    let order = |order| match order {
+        Order::Reload => Response::Reloaded(Reloaded::default()),
+        Order::Stop => Response::Stopping,
+        Order::Restart => Response::Restarting,
+    };
+    match call {
+        Call::Status(reply) => drop(reply.send(Arc::new(snapshot))),
+        Call::Counters(reply) => drop(reply.send(Arc::new(counters()))),
+        Call::Order(given, reply) => drop(reply.send(order(given))),
+    }
+}
+
+fn counters() -> Counters {
+    let interface = InterfaceCounters { interface: "eth0".to_owned(), ..InterfaceCounters::default() };
+    Counters { format: 1, interfaces: vec![interface] }
+}
+
 #[test]
 fn requests_reach_the_main_loop_and_answers_come_back() {
     let daemon = Daemon::ordinary();
@@ -109,7 +127,7 @@ fn requests_reach_the_main_loop_and_answers_come_back() {
     let mode = std::fs::metadata(daemon.socket()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let answer = client::request(daemon.run_dir(), Request::Counters).unwrap();
-    assert_eq!(answer, Response::Error(Failure::new("no counters today")));
+    assert_eq!(answer, Response::Counters(counters()));
     assert_eq!(client::request(daemon.run_dir(), Request::Stop).unwrap(), Response::Stopping);
     // Several requests on one connection, one of them broken.
     let answers = daemon.tell(b"{\"cmd\":\"status\"}\nnonsense\n{\"cmd\":\"reload\"}\n");
@@ -167,6 +185,88 @@ fn many_clients_at_once_are_all_served() {
     });
 }
 
+/// Clients that ask all the time and never read: they cost the main loop a call in a while, and nobody else waits for
+/// them for long.
+#[test]
+fn clients_that_never_read_stop_neither_the_main_loop_nor_others() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&calls);
+    let daemon = Daemon::start(move |call| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        // More than a socket's buffer holds.
+        let warnings = vec!["x".repeat(4 << 20)];
+        answer(call, Snapshot::new(Status { pid: 7, warnings, ..Status::default() }, Box::new(|_| {})));
+    });
+    let requests = "{\"cmd\":\"status\"}\n".repeat(10_000);
+    let mut deaf: Vec<UnixStream> = (0..8).map(|_| daemon.connect()).collect();
+    for stream in &mut deaf {
+        stream.set_nonblocking(true).unwrap();
+        // As much as fits.
+        let _ = stream.write(requests.as_bytes());
+    }
+    for _ in 0..3 {
+        daemon.assert_alive();
+    }
+    // A hundred thousand requests were written; each of them is served one at a time, and none was read.
+    let calls = calls.load(Ordering::Relaxed);
+    assert!((1..=100).contains(&calls), "{calls}");
+    drop(deaf);
+}
+
+/// What waits while an answer is made does so on the thread of the socket: the main loop goes on.
+#[test]
+fn what_waits_for_other_threads_does_not_stop_the_main_loop() {
+    let (go_on, waits) = std::sync::mpsc::channel::<()>();
+    let waits = Arc::new(std::sync::Mutex::new(waits));
+    let (sender, handed_out) = std::sync::mpsc::channel();
+    let daemon = Daemon::start(move |call| {
+        let waits = Arc::clone(&waits);
+        let rest = move |status: &mut Status| {
+            let _ = waits.lock().unwrap().recv();
+            status.version = "completed".to_owned();
+        };
+        let known = Status { pid: 7, ..Status::default() };
+        answer(call, Snapshot::new(known, Box::new(rest)));
+        // The main loop is here while the answer still waits.
+        sender.send(()).unwrap();
+    });
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| client::request(daemon.run_dir(), Request::Status).unwrap());
+        handed_out.recv_timeout(Duration::from_secs(60)).unwrap();
+        drop(go_on);
+        let answer = client.join().unwrap();
+        assert!(matches!(&answer, Response::Status(status) if status.version == "completed"), "{answer:?}");
+    });
+}
+
+#[test]
+fn a_frozen_main_loop_is_reported_and_not_waited_for() {
+    let mut kept = Vec::new();
+    let daemon = Daemon::start(move |call| kept.push(call));
+    for request in [Request::Status, Request::Counters] {
+        let answer = client::request(daemon.run_dir(), request).unwrap();
+        let Response::Error(failure) = &answer else { panic!("{answer:?}") };
+        assert!(failure.message.contains("has not answered for"), "{failure:?}");
+        assert!(failure.message.contains("frozen"), "{failure:?}");
+    }
+}
+
+#[test]
+fn the_last_answer_arrives_although_the_main_loop_has_ended() {
+    for _ in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut control, mut calls) = Control::start(Server::bind(dir.path()).unwrap()).unwrap();
+        control.serve();
+        let main = std::thread::spawn(move || {
+            answer(calls.blocking_recv().unwrap(), snapshot());
+            drop(calls);
+            drop(control);
+        });
+        assert_eq!(client::request(dir.path(), Request::Stop).unwrap(), Response::Stopping);
+        main.join().unwrap();
+    }
+}
+
 #[test]
 fn a_main_loop_that_drops_a_request_is_reported() {
     let daemon = Daemon::start(drop);
@@ -200,8 +300,8 @@ fn the_client_tells_apart_what_is_wrong() {
     let _ = other.join();
 }
 
-#[tokio::test]
-async fn a_stale_socket_is_replaced_and_anything_else_is_not() {
+#[test]
+fn a_stale_socket_is_replaced_and_anything_else_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let path = socket_path(dir.path());
     drop(UnixListener::bind(&path).unwrap());

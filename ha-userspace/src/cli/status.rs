@@ -82,6 +82,11 @@ fn render(status: &Status) -> String {
     let mut out = String::new();
     let age = span(status.started_ms_ago);
     let _ = writeln!(out, "xvrrp {}, pid {}, up {age}, {}", status.version, status.pid, status.config);
+    // A daemon of another version does not say.
+    if status.longest_turn_ms > 0.0 {
+        let ago = span(status.longest_turn_ms_ago);
+        let _ = writeln!(out, "longest turn of the main loop: {:.1} ms, {ago} ago", status.longest_turn_ms);
+    }
     let _ = writeln!(out, "\n{}", table(&overview(status)).trim_end());
     for instance in &status.instances {
         out.push('\n');

@@ -1,7 +1,8 @@
 //! Dumps for SIGUSR1 (data), SIGUSR2 (statistics) and keepalived's JSON signal, with keepalived's file names and labels.
 //!
 //! What lives here: which file, and writing it. The texts are in [`data`], [`json`] and [`stats`], which only turn a
-//! [`Snapshot`] into text. The main loop takes the snapshot; the rest happens on another thread.
+//! [`Content`] into text. The main loop hands out what [`super::snapshot`] and the configuration have; the
+//! rest happens on another thread.
 
 pub mod data;
 pub mod json;
@@ -30,9 +31,9 @@ pub enum Kind {
     Json,
 }
 
-/// The daemon at one moment.
+/// What a dump shows: the daemon at one moment.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub struct Content {
     /// As `xvrrp status` has it.
     pub status: Status,
     /// The configuration in force.
@@ -49,14 +50,14 @@ pub struct Snapshot {
 ///
 /// # Errors
 /// The file cannot be written; the text names it.
-pub fn write(kind: Kind, snapshot: &Snapshot) -> Result<PathBuf, String> {
+pub fn write(kind: Kind, content: &Content) -> Result<PathBuf, String> {
     let text = match kind {
-        Kind::Data => data::text(snapshot),
-        Kind::Statistics => stats::text(snapshot),
-        Kind::Json => json::text(snapshot),
+        Kind::Data => data::text(content),
+        Kind::Statistics => stats::text(content),
+        Kind::Json => json::text(content),
     };
-    let path = path(kind, &snapshot.config.global);
-    replace(&path, text.as_bytes(), snapshot.config.global.process.file_mode())
+    let path = path(kind, &content.config.global);
+    replace(&path, text.as_bytes(), content.config.global.process.file_mode())
         .map(|()| path.clone())
         .map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }

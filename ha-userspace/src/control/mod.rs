@@ -1,13 +1,17 @@
 //! The control socket: how `xvrrp status`, `counters`, `reload` and `stop` reach the daemon.
 //!
-//! The daemon side ([`server`], [`runlock`]) hands every request to the main loop and never answers by itself;
-//! the command line side ([`client`]) blocks. Nothing here knows what a virtual router is.
+//! The daemon side ([`thread`], [`server`], [`asker`]) asks the main loop for a copy of its state and makes the answer of
+//! it on a thread of its own; orders are the main loop's to carry out. The command line side ([`client`]) blocks. Nothing
+//! here knows what a virtual router is.
 
+pub mod asker;
 pub mod client;
 pub mod dump;
 pub mod protocol;
 pub mod runlock;
 pub mod server;
+pub mod snapshot;
+pub mod thread;
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! What travels over the control socket: one JSON object per line, one answer per request.
 //!
 //! These types are also what `xvrrp status --json` prints, so a field is added, never renamed or given another
-//! meaning, without raising [`FORMAT`]. All ages are in milliseconds and relative to the answer, so that no reader
-//! has to share a clock with the daemon.
+//! meaning, without raising [`FORMAT`]. All ages are in milliseconds and relative to the moment at which the answer was
+//! put together, which is after the request had come, so that no reader has to share a clock with the daemon.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub enum Request {
     Counters,
     /// Read the configuration again and apply what changed.
     Reload,
-    /// Stop gracefully: the VIPs go to the other router.
+    /// Stop gracefully: the virtual addresses go to the other router.
     Stop,
     /// Run the program anew, with the same arguments and the same role.
     Restart,
@@ -85,6 +85,10 @@ pub struct Status {
     pub started_ms_ago: u64,
     /// Configuration file in force.
     pub config: String,
+    /// The longest turn of the main loop: from when something woke it until it waited again.
+    pub longest_turn_ms: f64,
+    /// Time since that turn ended.
+    pub longest_turn_ms_ago: u64,
     /// Virtual routers, in file order.
     pub instances: Vec<InstanceStatus>,
     /// Sync groups, in file order.
@@ -123,7 +127,7 @@ pub struct InstanceStatus {
     pub priority: PriorityStatus,
     /// What holds the instance in FAULT; empty where nothing does.
     pub fault: Vec<String>,
-    /// The master that this router follows.
+    /// The master that this virtual router follows.
     pub master: Option<MasterStatus>,
     /// Virtual addresses with prefix, those of `virtual_ipaddress_excluded` last.
     pub vips: Vec<String>,

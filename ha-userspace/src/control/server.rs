@@ -1,7 +1,8 @@
-//! The daemon's side of the control socket: reads requests, hands them to the main loop, writes its answers.
+//! The daemon's side of the control socket: reads requests, asks the main loop, writes its answers.
 //!
 //! Whoever connects is hostile until the kernel says that it is root. Lines, clients, waiting requests and time are
-//! all bounded; nothing that a client does holds up the main loop.
+//! all bounded. It runs on a thread of its own ([`super::thread`]): whatever a client does, and whatever is waited for to
+//! answer it, the main loop only hands out a copy of its state ([`super::asker`]).
 
 use std::io;
 use std::os::fd::AsFd;
@@ -14,10 +15,11 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::Uid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 
-use super::protocol::{Failure, Request, Response};
+use super::asker::{Asker, Call, refuse};
+use super::protocol::{Request, Response};
 use super::socket_path;
 
 /// A request is a few words.
@@ -26,15 +28,11 @@ const LONGEST_REQUEST: usize = 1024;
 const CLIENTS: usize = 16;
 /// Connections that the kernel queues.
 const BACKLOG: i32 = 32;
-/// Requests that the main loop has not looked at yet.
-const REQUESTS: usize = 16;
 /// For a client to write its request, and to read its answer.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
-/// For the main loop to answer; a reload of a large configuration takes a while.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
-
-/// A request, and where its answer goes. Dropping the sender tells the client that there is none.
-pub type Call = (Request, oneshot::Sender<Response>);
+/// For clients whose answer is on its way when the main loop has ended. One that does not read may not hold up a
+/// restart.
+const LAST_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -47,15 +45,15 @@ pub struct BindError {
 /// The listening socket; dropping it removes it from the run directory.
 #[derive(Debug)]
 pub struct Server {
-    listener: UnixListener,
+    listener: std::os::unix::net::UnixListener,
     path: PathBuf,
 }
 
 impl Server {
     /// Makes the socket in `run_dir`, for root (and the daemon's own user) only.
     ///
-    /// Needs a tokio runtime with I/O, and the lock of [`super::runlock`]: a socket that is there is then a leftover
-    /// and is replaced.
+    /// Needs the lock of [`super::runlock`]: a socket that is there is then a leftover and is replaced. Clients may connect
+    /// from now on, and wait.
     ///
     /// # Errors
     /// The file cannot be made, or something that is not a socket is in its place.
@@ -67,7 +65,7 @@ impl Server {
         }
     }
 
-    fn listen(path: &Path) -> io::Result<UnixListener> {
+    fn listen(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
         match std::fs::symlink_metadata(path) {
             Ok(meta) if meta.file_type().is_socket() => std::fs::remove_file(path)?,
             Ok(_) => {
@@ -82,32 +80,35 @@ impl Server {
         fchmod(socket.as_fd(), Mode::from_bits_truncate(0o600))?;
         socket.bind(&socket2::SockAddr::unix(path)?)?;
         socket.listen(BACKLOG)?;
-        UnixListener::from_std(std::os::fd::OwnedFd::from(socket).into())
+        Ok(std::os::fd::OwnedFd::from(socket).into())
     }
 
-    /// Requests go to the receiver that this returns; serving is the future, to be spawned. It ends when the
-    /// receiver is dropped.
-    pub fn serve(self) -> (mpsc::Receiver<Call>, impl Future<Output = ()> + Send + 'static) {
-        let (calls, receiver) = mpsc::channel(REQUESTS);
-        (receiver, self.accept(calls))
+    /// Calls go to the receiver that this returns; serving is the future. It ends when the receiver is dropped. Must be
+    /// called inside the tokio runtime that runs it.
+    ///
+    /// # Errors
+    /// The runtime cannot wait for the socket.
+    pub fn serve(self) -> io::Result<(mpsc::Receiver<Call>, impl Future<Output = ()> + Send + 'static)> {
+        let listener = UnixListener::from_std(self.listener.try_clone()?)?;
+        let (asker, receiver) = Asker::new();
+        Ok((receiver, self.accept(listener, Arc::new(asker))))
     }
 
-    async fn accept(self, calls: mpsc::Sender<Call>) {
+    async fn accept(self, listener: UnixListener, asker: Arc<Asker>) {
         let slots = Arc::new(Semaphore::new(CLIENTS));
         let mut clients = tokio::task::JoinSet::new();
         loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             while clients.try_join_next().is_some() {}
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = calls.closed() => return,
+                accepted = accept(&listener, &slots) => accepted,
+                () = asker.closed() => break,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let calls = calls.clone();
+                Ok((stream, slot)) => {
+                    let asker = Arc::clone(&asker);
                     clients.spawn(async move {
                         // A client that goes away or is too slow only harms itself.
-                        let _ = client(stream, calls).await;
+                        let _ = client(stream, &asker).await;
                         drop(slot);
                     });
                 }
@@ -115,7 +116,21 @@ impl Server {
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
+        // Who finds no socket knows that the daemon has gone.
+        drop(self);
+        drop(listener);
+        let _ = timeout(LAST_PATIENCE, async { while clients.join_next().await.is_some() {} }).await;
     }
+}
+
+/// The next client, once there is room for one.
+async fn accept(
+    listener: &UnixListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(UnixStream, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, slot))
 }
 
 impl Drop for Server {
@@ -124,15 +139,19 @@ impl Drop for Server {
     }
 }
 
-/// Serves one client: any number of requests, one after the other.
-async fn client(mut stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> {
+/// Serves one client: any number of requests, one after the other, until the main loop has ended.
+async fn client(mut stream: UnixStream, asker: &Asker) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
     if peer != 0 && peer != Uid::effective().as_raw() {
         return answer(&mut stream, &refuse("only root may talk to the daemon")).await;
     }
     let mut buffer = Vec::with_capacity(256);
     loop {
-        let line = match timeout(CLIENT_PATIENCE, read_line(&mut stream, &mut buffer)).await {
+        let line = tokio::select! {
+            line = timeout(CLIENT_PATIENCE, read_line(&mut stream, &mut buffer)) => line,
+            () = asker.closed() => return Ok(()),
+        };
+        let line = match line {
             Ok(Ok(Some(line))) => line,
             Ok(Ok(None)) => return Ok(()),
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
@@ -146,29 +165,11 @@ async fn client(mut stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result
             Err(_) => return answer(&mut stream, &refuse("no request came in time")).await,
         };
         let response = match serde_json::from_slice::<Request>(&line) {
-            Ok(request) => ask(request, &calls).await,
-            Err(error) => refuse(format!("not a request: {error}")),
+            Ok(request) => asker.ask(request).await,
+            Err(error) => Arc::new(refuse(format!("not a request: {error}"))),
         };
         answer(&mut stream, &response).await?;
     }
-}
-
-/// Hands a request to the main loop and waits for its answer.
-async fn ask(request: Request, calls: &mpsc::Sender<Call>) -> Response {
-    let (sender, receiver) = oneshot::channel();
-    let exchange = async {
-        calls.send((request, sender)).await.ok()?;
-        receiver.await.ok()
-    };
-    match timeout(ANSWER_PATIENCE, exchange).await {
-        Ok(Some(response)) => response,
-        Ok(None) => refuse("the daemon is stopping"),
-        Err(_) => refuse("the daemon did not answer in time"),
-    }
-}
-
-fn refuse(message: impl Into<String>) -> Response {
-    Response::Error(Failure::new(message))
 }
 
 /// The next line without its end; `None` at the end of the stream. What follows the line stays in `buffer`.

@@ -27,7 +27,7 @@ use crate::worker::Worker;
 use crate::xdp::{Lease, PeerIndex, Peers};
 use thread::Probing;
 
-/// How long `status` waits for the thread.
+/// How long [`Inquiry::peers`] waits for the thread.
 const STATUS_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A peer on an interface: the interface's index and the peer's address, whose family it shares.
@@ -121,6 +121,20 @@ pub struct PeerStatus {
     pub apart: bool,
 }
 
+/// The answer of the thread that probes, on its way.
+#[derive(Debug)]
+pub struct Inquiry(mpsc::Receiver<Vec<PeerStatus>>);
+
+impl Inquiry {
+    /// What is known of the peers; empty where the thread does not answer.
+    ///
+    /// Waits for the thread: not for the main loop.
+    #[must_use]
+    pub fn peers(self) -> Vec<PeerStatus> {
+        self.0.recv_timeout(STATUS_PATIENCE).unwrap_or_default()
+    }
+}
+
 /// What the main loop tells the thread.
 #[derive(Debug)]
 enum Command {
@@ -186,12 +200,12 @@ impl Liveness {
         self.promised.store(deadline.0, Ordering::Release);
     }
 
-    /// What is known of the peers; empty where the thread does not answer.
+    /// Asks what is known of the peers. The answer is for another thread to wait for.
     #[must_use]
-    pub fn status(&self) -> Vec<PeerStatus> {
+    pub fn inquire(&self) -> Inquiry {
         let (sender, receiver) = mpsc::channel();
         self.worker.tell(Command::Status(sender));
-        receiver.recv_timeout(STATUS_PATIENCE).unwrap_or_default()
+        Inquiry(receiver)
     }
 }
 

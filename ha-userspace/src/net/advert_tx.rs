@@ -27,21 +27,21 @@ pub(super) const SEND_BUFFER: usize = 4 << 20;
 /// IP packets are at most this long, in both families (the IPv6 payload limit is a header longer).
 const MAX_PACKET: usize = 65_535;
 
-/// Sender of adverts on one interface, in one family.
+/// Sender of adverts on one interface, in one family. `T` is what the caller knows a packet by.
 #[derive(Debug)]
-pub struct AdvertTx {
+pub struct AdvertTx<T> {
     socket: Socket,
     family: Family,
     ifindex: u32,
     /// Source MAC address of whole frames; `None` where the kernel makes the frames.
     mac: Option<[u8; 6]>,
     bytes: Vec<u8>,
-    queue: Vec<Queued>,
+    queue: Vec<Queued<T>>,
 }
 
 #[derive(Debug)]
-struct Queued {
-    tag: usize,
+struct Queued<T> {
+    tag: T,
     bytes: Range<usize>,
     destination: SockAddr,
 }
@@ -60,7 +60,7 @@ pub enum QueueError {
     TooLong,
 }
 
-impl AdvertTx {
+impl<T: Copy> AdvertTx<T> {
     /// A socket that sends through `ifindex` only and receives nothing.
     ///
     /// It stays bound to that interface index: make a new one when the interface was removed and created again.
@@ -124,12 +124,12 @@ impl AdvertTx {
         self.ifindex
     }
 
-    /// Adds one advert to the queue; `tag` names it in [`SendFailure`]. Nothing is sent before
+    /// Adds one advert to the queue; `tag` is what it is known by in [`SendFailure`]. Nothing is sent before
     /// [`AdvertTx::flush`].
     ///
     /// # Errors
     /// The advert cannot be expressed as a packet of this family. The queue is as before.
-    pub fn queue(&mut self, tag: usize, endpoints: Endpoints, ttl: u8, pdu: &[u8]) -> Result<(), QueueError> {
+    pub fn queue(&mut self, tag: T, endpoints: Endpoints, ttl: u8, pdu: &[u8]) -> Result<(), QueueError> {
         let start = self.bytes.len();
         if let Some(mac) = self.mac {
             let (group, ethertype) = multicast_mac(endpoints).ok_or(QueueError::Unicast)?;
@@ -164,12 +164,7 @@ impl AdvertTx {
     ///
     /// # Errors
     /// [`QueueError::Family`].
-    pub fn queue_packet(
-        &mut self,
-        tag: usize,
-        destination: Ipv4Addr,
-        packet: &[u8],
-    ) -> Result<(), QueueError> {
+    pub fn queue_packet(&mut self, tag: T, destination: Ipv4Addr, packet: &[u8]) -> Result<(), QueueError> {
         if self.family != Family::V4 {
             return Err(QueueError::Family);
         }
@@ -183,7 +178,7 @@ impl AdvertTx {
     /// Sends the whole queue, in order, with one system call where nothing is refused, and empties it.
     ///
     /// Never blocks and never retries; the packets that were refused are returned.
-    pub fn flush(&mut self) -> Vec<SendFailure> {
+    pub fn flush(&mut self) -> Vec<SendFailure<T>> {
         let mut failures = Vec::new();
         let messages: Vec<sys::Message<'_>> = self
             .queue

@@ -75,7 +75,7 @@ impl Announcer {
     ///
     /// Never blocks and never retries. `tag` of a failure is the position of the frame, counted through all
     /// bursts from zero.
-    pub fn send<'a>(&self, bursts: impl IntoIterator<Item = &'a Burst>) -> Vec<SendFailure> {
+    pub fn send<'a>(&self, bursts: impl IntoIterator<Item = &'a Burst>) -> Vec<SendFailure<usize>> {
         let mut messages: Vec<sys::Message<'a>> = Vec::new();
         for burst in bursts {
             messages.extend(burst.frames().map(|frame| (frame, &burst.destination)));

@@ -60,9 +60,9 @@ fn hint(error: &std::io::Error) -> &'static str {
 /// A packet that the kernel did not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("packet not sent: {}{}", errno.desc(), send_hint(*errno))]
-pub struct SendFailure {
-    /// The number that the caller queued the packet under.
-    pub tag: usize,
+pub struct SendFailure<T> {
+    /// What the caller queued the packet as.
+    pub tag: T,
     /// The kernel's answer.
     pub errno: Errno,
 }

@@ -9,6 +9,7 @@ use ha_common::machine::State;
 use ha_common::ndp;
 use ha_common::node::{Node, RouterId};
 use ha_common::time::{Span, Time};
+use nix::errno::Errno;
 
 use super::daemon::Daemon;
 use super::devices;
@@ -18,13 +19,51 @@ use super::note::Note;
 use super::router::Router;
 use super::routers::Routers;
 use crate::config::model::{Garp, GarpGroup, Instance, Vip};
-use crate::net::announce::Burst;
+use crate::net::announce::{Announcer, Burst};
 use crate::net::clock;
+use crate::net::error::SocketError;
 use crate::net::monitor::{Link, Links};
 use crate::net::vmac::MARK;
 
+/// Sends announcements, now or when their distance allows it.
+#[derive(Debug)]
+pub(super) struct Announcements {
+    announcer: Announcer,
+    lanes: Lanes,
+    /// The latest refusal, which is noted once.
+    failure: Option<Errno>,
+}
+
+impl Announcements {
+    /// With nothing to send.
+    ///
+    /// # Errors
+    /// As [`Announcer::open`].
+    pub(super) fn open() -> Result<Self, SocketError> {
+        Ok(Self { announcer: Announcer::open()?, lanes: Lanes::default(), failure: None })
+    }
+
+    /// When something is due that keeps a distance.
+    pub(super) fn next(&self) -> Option<Time> {
+        self.lanes.next()
+    }
+
+    /// Sends bursts; a refusal that is new is noted.
+    fn send(&mut self, bursts: &[(u32, Burst)], notes: &mut Vec<Note>) {
+        if bursts.is_empty() {
+            return;
+        }
+        for failure in self.announcer.send(bursts.iter().map(|(_, burst)| burst)) {
+            if self.failure.replace(failure.errno) != Some(failure.errno) {
+                notes.push(Note::AnnounceFailure { failure });
+            }
+        }
+    }
+}
+
 impl Daemon {
-    /// One round of gratuitous ARP and NA of every router that has one due. What has a distance to keep waits for it.
+    /// One round of gratuitous ARP and NA of every virtual router that has one due. What has a distance to keep waits
+    /// for it.
     pub(super) fn announce(&mut self, rounds: &[(RouterId, bool, bool)]) {
         let now = clock::now();
         let mut extra = Vec::new();
@@ -39,9 +78,9 @@ impl Daemon {
         let extra: Vec<_> = extra.into_iter().filter_map(|id| routers.get(id)).collect();
         let due = |(id, arp, na): &(RouterId, bool, bool)| Some((routers.get(*id)?, *arp, *na));
         let due: Vec<_> = rounds.iter().filter_map(due).collect();
-        let links = self.monitor.links();
-        let mut out =
-            Out { links, groups: &self.config.garp_groups, lanes: &mut self.lanes, bursts: Vec::new() };
+        let groups = &self.configuration.in_force.garp_groups;
+        let lanes = &mut self.announcements.lanes;
+        let mut out = Out { links: self.host.links(), groups, lanes, bursts: Vec::new() };
         for router in extra {
             let wanted = |link: &Link| needs_extra(&router.config, link);
             out.announce(router, wanted, Some(Form::Request), true);
@@ -55,14 +94,7 @@ impl Daemon {
         }
         out.move_on(routers, &self.node, now);
         let bursts = out.bursts;
-        if bursts.is_empty() {
-            return;
-        }
-        for failure in self.announcer.send(bursts.iter().map(|(_, burst)| burst)) {
-            if self.announce_failure.replace(failure.errno) != Some(failure.errno) {
-                self.notes.push(Note::AnnounceFailure { failure });
-            }
-        }
+        self.announcements.send(&bursts, &mut self.notes);
     }
 }
 
@@ -97,7 +129,7 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    /// Adds one round of a router's announcements.
+    /// Adds one round of a virtual router's announcements.
     fn announce(&mut self, router: &Router, wanted: impl Fn(&Link) -> bool, arp: Option<Form>, na: bool) {
         for vip in vips(&router.config) {
             let Some(link) = device(router, vip, self.links).filter(|link| wanted(link)) else { continue };
@@ -124,7 +156,7 @@ impl Out<'_> {
         let mut sent = Vec::new();
         for (_, lane) in self.lanes.due(now) {
             while let Some((message, had)) = lane.take() {
-                // Since it was queued, the router may have left, or lost the address.
+                // Since it was queued, the virtual router may have left, or lost the address.
                 let of = |router: &&Router| {
                     let core = &node[router.id];
                     core.machine().state() == State::Master

@@ -10,26 +10,31 @@ use std::sync::atomic::AtomicU64;
 use ha_common::counter::Counter;
 use ha_common::fence::virtual_mac;
 use ha_common::judge::{Event, Verdict};
-use ha_common::node::InterfaceId;
+use ha_common::node::{self, InterfaceId, Node};
 use ha_common::packet::Endpoints;
 use ha_common::probe::{self, Addresses, Answer, Body, Keys};
 use ha_common::time::Time;
-use ha_common::types::Family;
 
-use super::daemon::{Daemon, End};
-use super::interface::{Frame, Interface};
+use super::daemon::Daemon;
+use super::interface::Interface;
+use super::interfaces::Interfaces;
 use super::note::Note;
-use super::router::{interface_id, judge_settings};
+use super::receive::Frame;
+use super::router::{Router, interface_id};
+use super::routers::Routers;
+use super::senders::Packet;
+use super::settings::judge_settings;
 use crate::config::model::Fast as FastConfig;
-use crate::liveness::{LeaseSpec, Liveness, PeerKey, PeerSpec, Report};
+use crate::liveness::{Inquiry, LeaseSpec, Liveness, PeerKey, PeerSpec, Report};
 use crate::net::clock;
+use crate::net::neighbours::Neighbours;
 use crate::xdp::PeerIndex;
 
 /// What the daemon keeps about its peers.
 #[derive(Debug, Default)]
 pub(super) struct Fast {
     /// `None` where the thread could not be started: then there are only the RFC's timers.
-    pub(super) liveness: Option<Liveness>,
+    liveness: Option<Liveness>,
     /// The kernel is still finding out the MAC address of a master.
     unresolved: bool,
     peers: Vec<Known>,
@@ -52,6 +57,131 @@ impl Fast {
     pub(super) fn new(liveness: Option<Liveness>) -> Self {
         Self { liveness, ..Self::default() }
     }
+
+    /// Asks the thread what it knows, where there is one.
+    pub(super) fn inquire(&self) -> Option<Inquiry> {
+        self.liveness.as_ref().map(Liveness::inquire)
+    }
+
+    /// Another priority for the threads.
+    pub(super) fn schedule(&self, priority: u8) {
+        if let Some(liveness) = &self.liveness {
+            liveness.schedule(priority);
+        }
+    }
+
+    /// The loop sleeps until then at the latest.
+    fn promise(&self, next: Time) {
+        if let Some(liveness) = &self.liveness {
+            liveness.promise(next);
+        }
+    }
+
+    /// Works out which peers are to be probed, and tells the thread.
+    fn update_peers(
+        &mut self,
+        routers: &Routers,
+        interfaces: &Interfaces,
+        node: &Node,
+        neighbours: &mut Neighbours,
+    ) {
+        if self.liveness.is_none() {
+            return;
+        }
+        self.unresolved = false;
+        for known in &mut self.peers {
+            known.followed = false;
+        }
+        self.peers.retain(|known| interfaces[known.interface].index == Some(known.key.0));
+        for router in routers.iter().filter(|router| router.config.fast.enabled) {
+            self.follow(router, &interfaces[router.interface], &node[router.id], neighbours);
+        }
+        let specs = self.peers.iter().filter_map(|known| known.spec(interfaces, node)).collect();
+        if let Some(liveness) = &self.liveness {
+            liveness.set_peers(specs);
+        }
+    }
+
+    /// Follows the master of a virtual router, if it has one that can be probed.
+    fn follow(
+        &mut self,
+        router: &Router,
+        interface: &Interface,
+        core: &node::Router,
+        neighbours: &mut Neighbours,
+    ) {
+        let (Some(watched), Some((address, mac)), Some(source), Some(ifindex)) =
+            (core.machine().watched(), core.master_mac(), router.source, interface.index)
+        else {
+            return;
+        };
+        if interface.xdp().is_none() || watched.address != address {
+            return;
+        }
+        let key = (ifindex, address);
+        // A virtual MAC address moves with the role; the probe is for the router.
+        let resolved = match virtual_mac(mac) {
+            None => Some(mac),
+            Some(_) => neighbours.resolve(ifindex, address),
+        };
+        let Some(mac) = resolved else {
+            self.unresolved = true;
+            return;
+        };
+        let config = router.config.fast;
+        if let Some(known) = self.peers.iter_mut().find(|known| known.key == key) {
+            (known.mac, known.source, known.config, known.followed) = (mac, source, config, true);
+        } else if let Some(index) = free_index(&self.peers, router.interface) {
+            let interface = router.interface;
+            self.peers.retain(|old| old.interface != interface || old.index != index);
+            self.peers.push(Known { interface, key, index, mac, source, config, followed: true });
+        }
+    }
+
+    /// Only masters need a vouched lease, so that a backup is not woken for one.
+    fn update_leases(&self, interfaces: &Interfaces, node: &Node) {
+        let Some(liveness) = &self.liveness else { return };
+        let leases = interfaces.iter().enumerate().filter_map(|(at, interface)| {
+            let xdp = interface.xdp()?;
+            let needed = !xdp.lease.is_apart() && node.needs_lease(interface_id(at));
+            let ifindex = interface.index?;
+            let told = Arc::new(AtomicU64::new(xdp.lease.resumed().0));
+            let (lease, length) = (xdp.lease.clone(), node.lease_length(interface_id(at)));
+            needed.then(|| LeaseSpec { lease, length, ifindex, told, over: Arc::default() })
+        });
+        liveness.set_leases(&leases.collect::<Vec<_>>());
+    }
+
+    /// An advert of a peer that is not followed any more may show that a verdict on it was wrong.
+    pub(super) fn heard(&self, peer: PeerKey, at: Time) {
+        if let Some(liveness) = &self.liveness
+            && self.peers.iter().any(|known| known.key == peer && !known.followed)
+        {
+            liveness.heard(peer, at);
+        }
+    }
+}
+
+impl Known {
+    /// What the thread is told of it.
+    fn spec(&self, interfaces: &Interfaces, node: &Node) -> Option<PeerSpec> {
+        let interface = &interfaces[self.interface];
+        let probes = |on: InterfaceId| interfaces[on.0 as usize].xdp().is_some();
+        let (wanted, priority) = node.wanted(interface_id(self.interface), self.key.1, probes);
+        Some(PeerSpec {
+            key: self.key,
+            follow: self.followed,
+            link_up: interface.up,
+            macs: (interface.mac?, self.mac),
+            source: self.source,
+            settings: judge_settings(&self.config),
+            keys: interface.keys?,
+            wanted,
+            priority,
+            index: self.index,
+            peers: interface.xdp()?.peers.clone(),
+        })
+    }
 }
 
 impl Daemon {
@@ -59,78 +189,14 @@ impl Daemon {
     pub(super) fn settle_fast(&mut self, next: Option<Time>) {
         if self.node.take_peers_changed() || self.fast.unresolved {
             self.update_keys();
-            self.update_peers();
-            self.update_leases();
-            self.update_own_addresses();
-        }
-        if let Some(liveness) = &self.fast.liveness {
-            liveness.promise(next.unwrap_or(Time::NEVER));
-        }
-    }
-
-    /// Works out which peers are to be probed, and tells the thread.
-    fn update_peers(&mut self) {
-        let Self { routers, interfaces, fast, neighbours, node, .. } = self;
-        let Some(liveness) = &fast.liveness else { return };
-        fast.unresolved = false;
-        for known in &mut fast.peers {
-            known.followed = false;
-        }
-        fast.peers.retain(|known| interfaces[known.interface].index == Some(known.key.0));
-        for router in routers.iter().filter(|router| router.config.fast.enabled) {
-            let (interface, core) = (&interfaces[router.interface], &node[router.id]);
-            let (Some(watched), Some((address, mac)), Some(source), Some(ifindex)) =
-                (core.machine().watched(), core.master_mac(), router.source, interface.index)
-            else {
-                continue;
-            };
-            if interface.xdp().is_none() || watched.address != address {
-                continue;
-            }
-            let key = (ifindex, address);
-            // A virtual MAC address moves with the role; the probe is for the router.
-            let resolved = match virtual_mac(mac) {
-                None => Some(mac),
-                Some(_) => neighbours.resolve(ifindex, address),
-            };
-            let Some(mac) = resolved else {
-                fast.unresolved = true;
-                continue;
-            };
-            let at = fast.peers.iter().position(|known| known.key == key).or_else(|| {
-                let index = free_index(&fast.peers, router.interface)?;
-                let config = router.config.fast;
-                let known =
-                    Known { interface: router.interface, key, index, mac, source, config, followed: true };
-                fast.peers.retain(|old| old.interface != router.interface || old.index != index);
-                fast.peers.push(known);
-                Some(fast.peers.len() - 1)
-            });
-            if let Some(at) = at {
-                let known = &mut fast.peers[at];
-                (known.mac, known.source, known.config, known.followed) =
-                    (mac, source, router.config.fast, true);
+            let Self { fast, routers, interfaces, host, node, .. } = self;
+            fast.update_peers(routers, interfaces, node, &mut host.neighbours);
+            fast.update_leases(interfaces, node);
+            for (at, interface) in interfaces.iter().enumerate() {
+                interface.tell_sources(routers.on(at).filter_map(|router| router.source));
             }
         }
-        let specs = fast.peers.iter().filter_map(|known| {
-            let interface = &interfaces[known.interface];
-            let probes = |on: InterfaceId| interfaces[on.0 as usize].xdp().is_some();
-            let (wanted, priority) = node.wanted(interface_id(known.interface), known.key.1, probes);
-            Some(PeerSpec {
-                key: known.key,
-                follow: known.followed,
-                link_up: interface.up,
-                macs: (interface.mac?, known.mac),
-                source: known.source,
-                settings: judge_settings(&known.config),
-                keys: interface.keys?,
-                wanted,
-                priority,
-                index: known.index,
-                peers: interface.xdp()?.peers.clone(),
-            })
-        });
-        liveness.set_peers(specs.collect());
+        self.fast.promise(next.unwrap_or(Time::NEVER));
     }
 
     /// Takes the keys of the configuration, and tells the programs.
@@ -148,54 +214,13 @@ impl Daemon {
         }
     }
 
-    /// Tells the programs where probes are sent: to where our adverts come from.
-    fn update_own_addresses(&self) {
-        for (at, interface) in self.interfaces.iter().enumerate() {
-            let Some(xdp) = interface.xdp() else { continue };
-            let sources =
-                || self.routers.iter().filter(move |router| router.interface == at).flat_map(|r| r.source);
-            // Several addresses are taken for any.
-            let only = |family: Family| {
-                let first = sources().find(|address| Family::of(*address) == family)?;
-                sources()
-                    .filter(|address| Family::of(*address) == family)
-                    .all(|other| other == first)
-                    .then_some(first)
-            };
-            let v4 = match only(Family::V4) {
-                Some(IpAddr::V4(address)) => Some(address),
-                _ => None,
-            };
-            let v6 = match only(Family::V6) {
-                Some(IpAddr::V6(address)) => Some(address),
-                _ => None,
-            };
-            xdp.lease.set_own(v4, v6);
-        }
-    }
-
-    /// Only masters need a vouched lease, so that a backup is not woken for one.
-    fn update_leases(&mut self) {
-        let Some(liveness) = &self.fast.liveness else { return };
-        let leases = (0..self.interfaces.len()).filter_map(|at| {
-            let xdp = self.interfaces[at].xdp()?;
-            let needed = !xdp.lease.is_apart() && self.node.needs_lease(interface_id(at));
-            let ifindex = self.interfaces[at].index?;
-            let told = Arc::new(AtomicU64::new(xdp.lease.resumed().0));
-            let (lease, length) = (xdp.lease.clone(), self.node.lease_length(interface_id(at)));
-            needed.then(|| LeaseSpec { lease, length, ifindex, told, over: Arc::default() })
-        });
-        liveness.set_leases(&leases.collect::<Vec<_>>());
-    }
-
     /// Takes a report of the liveness thread.
     pub(super) fn hear_report(&mut self, report: Report) {
         let now = clock::now();
         let (peer, event, rank) = match report {
             Report::Peer { peer, event, rank } => (peer, event, rank),
             Report::ProbesResumed { ifindex } => {
-                let on = |interface: &Interface| interface.index == Some(ifindex);
-                if let Some(at) = self.interfaces.iter().position(on) {
+                if let Some(at) = self.interfaces.with_index(ifindex) {
                     self.node.probes_resumed(interface_id(at), now);
                 }
                 return;
@@ -204,9 +229,7 @@ impl Daemon {
             Report::LeaseRanOut => return,
         };
         let (ifindex, source) = peer;
-        let Some(at) = self.interfaces.iter().position(|interface| interface.index == Some(ifindex)) else {
-            return;
-        };
+        let Some(at) = self.interfaces.with_index(ifindex) else { return };
         let known = self.fast.peers.iter().find(|known| known.key == peer);
         // An affirmation is for the machines only, and that a peer which nobody follows is master for nothing is no
         // news: a backup has neither a lease nor a bit in its bitmap.
@@ -232,7 +255,7 @@ impl Daemon {
     pub(super) fn answer_probe(&mut self, interface: usize, frame: &Frame) -> bool {
         let Some(bytes) = frame.pdu.as_array::<{ probe::LEN }>() else { return false };
         let body = &Body::from(*bytes);
-        let routers = self.routers.iter().filter(|router| router.interface == interface);
+        let routers = self.routers.on(interface);
         let family = frame.endpoints.family();
         let masters = self.node.masters(interface_id(interface), family);
         // Who takes no part says so: its silence would be judged, if it took part before.
@@ -252,7 +275,7 @@ impl Daemon {
         let on = &mut self.interfaces[interface];
         let (from, to) = (frame.endpoints.source(), frame.endpoints.destination());
         if !asked || !probe::is_probe(body) || frame.ttl != probe::HOP_LIMIT || !on.own.contains(&to) {
-            on.count(Counter::ProbeRejected);
+            on.receive.count(Counter::ProbeRejected);
             return true;
         }
         let now = clock::now();
@@ -260,7 +283,7 @@ impl Daemon {
         let (current, other) = keys.of_format(body[probe::AT_FORMAT], now);
         let fits = |key: &Option<probe::Key>| probe::is_sealed(body, *key, &addresses);
         let Some(key) = [Some(current), other].into_iter().flatten().find(fits) else {
-            on.count(Counter::ProbeTag);
+            on.receive.count(Counter::ProbeTag);
             return true;
         };
         let rank = match body[probe::AT_PRIORITY] {
@@ -269,9 +292,8 @@ impl Daemon {
         };
         let mut reply = *body;
         let lease_ns = self.node.lease_length(interface_id(interface)).0;
-        let responder = self.setup.incarnation;
-        let restarting = matches!(self.ending, Some(End::Left | End::Replace));
-        let flags = match (apart, restarting) {
+        let responder = self.interfaces.setup.incarnation;
+        let flags = match (apart, self.life.is_restarting()) {
             (true, _) => probe::TAKES_NO_PART,
             (false, true) => probe::USER_SPACE | probe::RESTARTING,
             (false, false) if key != current && keys.is_farewell(now) => probe::TAKES_NO_PART,
@@ -280,37 +302,26 @@ impl Daemon {
         probe::turn_round(&mut reply, &Answer { flags, responder, lease_ns, masters, rank });
         probe::seal(&mut reply, key, &addresses.swapped());
         let on = &mut self.interfaces[interface];
-        on.count(Counter::ProbeAnswered);
+        on.receive.count(Counter::ProbeAnswered);
         if let Some(endpoints) = Endpoints::new(to, from) {
-            on.queue(usize::MAX, None, endpoints, probe::HOP_LIMIT, &*reply);
+            on.senders.queue(Packet::Reply, None, endpoints, probe::HOP_LIMIT, &*reply);
         }
         true
     }
 
     /// Answers all probes that are queued in sockets, and judges nothing.
     pub(super) fn answer_probes(&mut self) {
-        let mut frames = Vec::new();
         for at in 0..self.interfaces.len() {
             if self.interfaces[at].xdp().is_some() {
                 continue;
             }
-            self.interfaces[at].drain(&mut frames);
-            for frame in frames.drain(..).filter(|frame| frame.pdu.first() == Some(&probe::PROBE)) {
-                self.answer_probe(at, &frame);
+            let frames = self.interfaces.drain(at);
+            for frame in frames.iter().filter(|frame| frame.pdu.first() == Some(&probe::PROBE)) {
+                self.answer_probe(at, frame);
             }
+            self.interfaces.done_with(frames);
         }
         self.send_adverts();
-    }
-
-    /// An advert of a peer that is not followed any more may show that a verdict on it was wrong.
-    pub(super) fn heard_peer(&self, interface: usize, source: IpAddr, at: Time) {
-        let Some(ifindex) = self.interfaces[interface].index else { return };
-        let key = (ifindex, source);
-        if let Some(liveness) = &self.fast.liveness
-            && self.fast.peers.iter().any(|known| known.key == key && !known.followed)
-        {
-            liveness.heard(key, at);
-        }
     }
 }
 

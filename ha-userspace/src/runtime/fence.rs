@@ -6,8 +6,9 @@ use ha_common::layout::{VIP_NO_ACCEPT, VipSlot};
 use ha_common::types::Priority;
 
 use super::daemon::Daemon;
+use super::host::Host;
 use super::links::vips;
-use crate::config::model::{Firewall, Instance};
+use crate::config::model::{Config, Firewall, Instance};
 use crate::net::clock;
 use crate::net::firewall::Refusal;
 
@@ -18,7 +19,7 @@ impl Daemon {
         let now = clock::now();
         self.with_kernel(|node, kernel| node.take_part(now, kernel));
         self.perform();
-        let Self { routers, interfaces, node, links, .. } = self;
+        let Self { routers, interfaces, node, host, .. } = self;
         let resuming = node.is_resuming();
         for interface in interfaces {
             let name = interface.name.clone();
@@ -44,7 +45,7 @@ impl Daemon {
                 }
                 vips(config)
                     .filter(|vip| {
-                        let device = links.base(config.device_of(vip));
+                        let device = host.virtual_links.base(config.device_of(vip));
                         // An address on an interface without a program, such as `lo`, also answers on this one.
                         device == name || config.interface == name && !runs_on(device)
                     })
@@ -58,16 +59,17 @@ impl Daemon {
             xdp.lease.set_refusing(xdp.vips.iter().any(|(_, slot)| slot.flags & VIP_NO_ACCEPT != 0));
         }
     }
+}
 
+impl Host {
     /// Tells nftables which addresses of the configuration take no packets.
-    pub(super) fn update_firewall(&mut self) {
-        let addresses = self
-            .config
+    pub(super) fn update_firewall(&mut self, config: &Config) {
+        let addresses = config
             .instances
             .iter()
             .filter(|config| refuses(config))
             .flat_map(|config| vips(config).map(|vip| (config.device_of(vip).to_owned(), vip.address)));
-        let Firewall { table, priority, counters } = self.config.global.firewall.clone();
+        let Firewall { table, priority, counters } = config.global.firewall.clone();
         self.firewall.apply(Refusal { table, priority, counters, addresses: addresses.collect() });
     }
 }

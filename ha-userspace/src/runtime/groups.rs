@@ -5,6 +5,7 @@
 use ha_common::node::{GroupId, RouterId};
 use ha_common::time::Time;
 
+use super::configuration::Configuration;
 use super::daemon::Daemon;
 use super::router::Router;
 use crate::config::model::{SyncGroup, Trackers, Weight};
@@ -22,7 +23,7 @@ impl GroupNames {
         GroupId(u32::try_from(at).unwrap_or(u32::MAX))
     }
 
-    fn name(&self, id: GroupId) -> Option<&str> {
+    pub(super) fn name(&self, id: GroupId) -> Option<&str> {
         self.0.get(id.0 as usize).map(String::as_str)
     }
 }
@@ -30,7 +31,8 @@ impl GroupNames {
 impl Daemon {
     /// After a configuration has come into force: who is in which group, and what is tracked.
     pub(super) fn regroup(&mut self, now: Time) {
-        let Self { config, routers, node, group_names, .. } = self;
+        let Self { configuration, routers, node, .. } = self;
+        let Configuration { in_force: config, group_names, .. } = configuration;
         let mut groups = Vec::new();
         for group in &config.sync_groups {
             let find = |name: &String| {
@@ -42,7 +44,7 @@ impl Daemon {
         }
         for router in routers.iter_mut() {
             let member = |(_, members): &&(GroupId, Vec<RouterId>)| members.contains(&router.id);
-            // One router is in one group, the first that names it.
+            // One virtual router is in one group, the first that names it.
             let at = groups.iter().position(|group| member(&group));
             router.trackers = trackers(router, at.and_then(|at| config.sync_groups.get(at)));
         }
@@ -50,16 +52,10 @@ impl Daemon {
         self.perform();
     }
 
-    /// A sync group's configuration.
-    pub(super) fn group_config(&self, id: GroupId) -> Option<&SyncGroup> {
-        let name = self.group_names.name(id)?;
-        self.config.sync_groups.iter().find(|group| group.name == name)
-    }
-
     /// What keeps another member of the group from running, which keeps this one from it too.
     pub(super) fn held_back(&self, id: RouterId) -> Option<String> {
         let (other, _) = self.node.held_back(id)?;
-        let group = self.group_config(self.node[id].group()?)?;
+        let group = self.configuration.group(self.node[id].group()?)?;
         let other = self.routers.get(other)?;
         let why = other.noted.fault.first().map_or("it cannot run", String::as_str);
         Some(format!("sync group {}, {}: {why}", group.name, other.config.name))

@@ -16,7 +16,8 @@ use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
 use super::daemon::Daemon;
-use super::router::{Outgoing, params};
+use super::router::Outgoing;
+use super::settings::params;
 use super::source;
 use crate::net::advert_tx::AdvertTx;
 use crate::net::clock;
@@ -36,7 +37,8 @@ pub(super) struct Herald {
 struct Voice {
     family: Family,
     vrid: Vrid,
-    sender: AdvertTx,
+    /// Nobody asks which of its packets were refused.
+    sender: AdvertTx<()>,
     /// PDUs without the trailer that each of them gets when it goes out.
     adverts: Vec<(Endpoints, u8, Vec<u8>)>,
     signer: Option<Signer>,
@@ -77,7 +79,7 @@ impl Voice {
                 let _ = hmac::seal(key, *sequence, endpoints, &mut sealed, pdu.len());
             }
             // The family fits, and no advert is longer than an IP packet.
-            let _ = self.sender.queue(0, *endpoints, *ttl, &sealed);
+            let _ = self.sender.queue((), *endpoints, *ttl, &sealed);
         }
         // What goes wrong here goes wrong for the machine too, which says so.
         self.sender.flush();
@@ -118,16 +120,17 @@ impl Drop for Herald {
 impl Daemon {
     /// Speaks for the roles that the run before left, where it may still be done.
     pub(super) fn herald(&mut self) -> Option<Herald> {
-        let left = self.handover.as_ref()?;
-        let virtual_addresses = self.virtual_addresses();
+        let left = self.life.handover.as_ref()?;
+        let virtual_addresses = self.routers.virtual_addresses();
         let now = clock::now();
         let mut voices = Vec::new();
         for router in &mut self.routers {
             let (family, vrid) = (router.config.family, router.config.vrid);
             let Some(role) = left.role(&router.config.interface, family, vrid) else { continue };
-            let Some(link) = self.monitor.links().by_name(&router.config.interface) else { continue };
+            let Some(link) = self.host.links().by_name(&router.config.interface) else { continue };
             router.source = source::of(&router.config, link, &virtual_addresses);
-            let lease = self.setup.bpffs.as_ref().and_then(|bpffs| xdp::left_lease(bpffs, &link.name));
+            let lease =
+                self.interfaces.setup.bpffs.as_ref().and_then(|bpffs| xdp::left_lease(bpffs, &link.name));
             let late = lease.is_none() && now >= left.left_at().after(patience(&params(&router.config)));
             // The sequence numbers of authentication headers are the machine's alone.
             if late || router.source.is_none() || matches!(router.config.auth, Auth::Header(_)) {

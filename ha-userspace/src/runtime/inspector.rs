@@ -8,9 +8,6 @@ use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 
-use ha_common::node::InterfaceId;
-
-use super::daemon::Daemon;
 use crate::worker::Worker;
 use crate::xdp::XdpInterface;
 
@@ -67,22 +64,5 @@ impl Pending {
                 Err(TryRecvError::Disconnected) => Err(None),
             }
         }
-    }
-}
-
-impl Daemon {
-    /// Where somebody has detached programs, they are attached anew, or sockets take their place, once the interfaces have
-    /// been looked at again. Whether there was any.
-    pub(super) fn attach_again(&mut self) -> bool {
-        let deaf = std::mem::take(&mut self.deaf);
-        for InterfaceId(at) in &deaf {
-            let Some(interface) = self.interfaces.get_mut(*at as usize) else { continue };
-            tracing::error!(
-                "{}: somebody has detached the XDP program; it is attached again",
-                interface.name
-            );
-            interface.close(&self.loader);
-        }
-        !deaf.is_empty()
     }
 }

@@ -8,24 +8,23 @@ use ha_common::types::{Family, Vrid};
 
 use super::daemon::Daemon;
 use super::handover::Handover;
-use super::inspector::Inspector;
 use super::interface::Interface;
+use super::interfaces::Interfaces;
 use super::routers::Routers;
 use crate::net::clock;
 use crate::xdp::{Slot, XdpInterface};
 
 /// What a node reads here.
 pub(super) struct Maps<'a> {
-    interfaces: &'a mut Vec<Interface>,
-    inspector: &'a Inspector,
+    interfaces: &'a mut Interfaces,
     handover: Option<&'a Handover>,
 }
 
 impl Daemon {
     /// Lets the node do something, with the kernel to look at.
     pub(super) fn with_kernel<R>(&mut self, act: impl FnOnce(&mut Node, &mut Maps<'_>) -> R) -> R {
-        let Self { node, interfaces, inspector, handover, .. } = self;
-        act(node, &mut Maps { interfaces, inspector, handover: handover.as_ref() })
+        let Self { node, interfaces, life, .. } = self;
+        act(node, &mut Maps { interfaces, handover: life.handover.as_ref() })
     }
 }
 
@@ -77,16 +76,11 @@ impl Kernel for Maps<'_> {
     }
 
     fn frames_lost(&mut self, on: InterfaceId) -> u64 {
-        self.interfaces.get_mut(on.0 as usize).map_or(0, Interface::lost_frames)
+        self.interfaces.get_mut(on.0 as usize).map_or(0, |interface| interface.receive.lost_frames())
     }
 
     fn is_deaf(&mut self, on: InterfaceId, urgent: bool) -> bool {
-        let Some(interface) = self.interfaces.get_mut(on.0 as usize) else { return false };
-        if !urgent {
-            // Some router here sends adverts.
-            interface.say_deaf();
-        }
-        interface.lost_program(self.inspector, urgent, clock::now())
+        self.interfaces.is_deaf(on, urgent, clock::now())
     }
 }
 

@@ -10,15 +10,13 @@ use ha_common::types::{Family, Vrid};
 
 use super::daemon::Daemon;
 use super::devices;
-use super::interface::{Frame, Plan};
+use super::interface::Plan;
 use super::loading::{RESTART_PATIENCE, START_PATIENCE};
-use super::note::Note;
 use super::router::Router;
-use super::{source, trackers};
+use super::source;
 use crate::config::model::{Instance, Vip};
-use crate::net::addresses::{AddressSpec, Removal};
 use crate::net::clock;
-use crate::net::monitor::{Change, Links, What};
+use crate::net::monitor::{Change, Link, Links, What};
 use crate::track::Seen;
 use crate::track::priority::{Tracker, effective};
 use crate::xdp::{Slot, Travel};
@@ -31,7 +29,7 @@ impl Daemon {
     pub(super) fn links_changed(&mut self, changes: &[Change]) {
         for change in changes {
             if let What::Renamed { from } = &change.what {
-                self.leave_renamed(from, change.index);
+                self.host.leave_renamed(from, change.index, &self.routers, &self.node);
             }
             let used = self.interfaces.iter().any(|interface| interface.name == change.name);
             if !used {
@@ -50,13 +48,13 @@ impl Daemon {
             |change: &Change| matches!(change.what, What::Appeared | What::Gone | What::Renamed { .. });
         let dropped = |change: &Change| matches!(change.what, What::Up | What::Addresses);
         if changes.iter().any(appeared) {
-            self.forget_routes();
+            self.host.forget_routes(&mut self.routers);
         } else if changes.iter().any(dropped) {
             // The kernel drops IPv4 routes of an interface that goes down, or of an address that goes, without a word.
-            self.doubt_routes();
+            self.host.doubt_routes(&mut self.routers);
         }
-        self.make_links();
-        self.statics.doubt();
+        self.host.make_links(&self.configuration.in_force, &mut self.notes);
+        self.host.statics.doubt();
         self.notice_missing_addresses();
         let new = |change: &&Change| matches!(change.what, What::Appeared | What::Renamed { .. });
         let appeared: Vec<&str> = changes.iter().filter(new).map(|change| change.name.as_str()).collect();
@@ -84,12 +82,12 @@ impl Daemon {
     ///
     /// Cheap enough to be done for everything whenever anything changes, and so nothing can be forgotten.
     pub(super) fn reconsider(&mut self) {
-        let virtual_addresses = self.virtual_addresses();
+        let virtual_addresses = self.routers.virtual_addresses();
         self.refresh_interfaces(&virtual_addresses);
         self.update_fences();
         self.node.doubt_peers();
         let now = clock::now();
-        let view = self.delays.view(self.monitor.links(), now);
+        let view = self.host.delayed_links(now);
         for id in self.routers.ids() {
             let fitness = self.fitness(id, view.as_ref(), &virtual_addresses);
             self.node.set_fitness(id, fitness, now);
@@ -106,16 +104,16 @@ impl Daemon {
         }
     }
 
-    /// What a router is fit for, by its trackers and its interface; why it is not, is noted.
+    /// What a virtual router is fit for, by its trackers and its interface; why it is not, is noted.
     fn fitness(&mut self, id: RouterId, view: Option<&Links>, virtual_addresses: &[IpAddr]) -> Fitness {
-        let Self { routers, node, watchers, monitor, config, statics, .. } = self;
+        let Self { routers, node, workers, host, configuration, .. } = self;
         let (router, core) = (&mut routers[id], &node[id]);
-        let links = view.unwrap_or(monitor.links());
+        let links = view.unwrap_or(host.links());
         let link = links.by_name(&router.config.interface);
         router.source = link.and_then(|link| source::of(&router.config, link, virtual_addresses));
         // Was master in an earlier run and still is: trackers count as good until their first result.
         let resumes = core.is_resumed() || node.is_resuming();
-        // A script that a reload brings must not put a router that runs into FAULT before its first result.
+        // A script that a reload brings must not put a virtual router that runs into FAULT before its first result.
         let runs = !matches!(core.machine().state(), State::Init | State::Fault);
         let known = |seen: Seen| match seen {
             // Until its first result a thing is what it was before the restart.
@@ -123,16 +121,7 @@ impl Daemon {
             Seen::Pending if runs => Seen::Ignored,
             seen => seen,
         };
-        let tracked = trackers::all(
-            &router.trackers,
-            |interface| match links.by_name(interface) {
-                Some(link) if link.up => Seen::Good,
-                Some(_) => Seen::Bad,
-                None => Seen::Absent,
-            },
-            |kind, name| watchers.seen(kind, name),
-        );
-        let tracked: Vec<_> = tracked.collect();
+        let tracked: Vec<_> = workers.seen(&router.trackers, links).collect();
         let waits = tracked.iter().any(|tracker| tracker.is_fatal() && tracker.seen == Seen::Pending);
         let tracked = tracked.into_iter().map(|tracker| Tracker { seen: known(tracker.seen), ..tracker });
         router.effective = effective(router.config.priority, tracked);
@@ -143,9 +132,9 @@ impl Daemon {
             obstacles.push(format!("the source address {address} is not on this host"));
         }
         obstacles.extend(devices::obstacles(&router.config, links));
-        let groups = config.track_groups.iter();
+        let groups = configuration.in_force.track_groups.iter();
         for group in groups.filter(|group| group.members.contains(&router.config.name)) {
-            obstacles.extend(statics.lacking(&group.name).map(str::to_owned));
+            obstacles.extend(host.statics.lacking(&group.name).map(str::to_owned));
         }
         let fitness = match (&router.effective.fault, obstacles.is_empty()) {
             (None, ready) => Input::Ready(ready),
@@ -162,90 +151,88 @@ impl Daemon {
         }
     }
 
-    /// Whether any virtual router runs on an interface. One that a reload has taken out does until its addresses are
-    /// gone.
-    pub(super) fn is_used(&self, interface: usize) -> bool {
-        self.routers.iter().any(|router| router.interface == interface)
-    }
-
     /// Gives back interfaces that a reload has taken out of the configuration.
     pub(super) fn close_unused(&mut self) {
         for at in 0..self.interfaces.len() {
-            if self.interfaces[at].index.is_some() && !self.is_used(at) {
-                self.interfaces[at].close(&self.loader);
+            if self.interfaces[at].index.is_some() && !self.routers.use_interface(at) {
+                self.interfaces.close(at);
             }
         }
     }
 
+    /// Opens what is needed on each interface, and closes what nobody needs.
     fn refresh_interfaces(&mut self, virtual_addresses: &[IpAddr]) {
         for at in 0..self.interfaces.len() {
-            let families = self.families(at);
-            let tap = self.links.carries(&self.interfaces[at].name);
-            let on_it = || self.routers.iter().filter(|router| router.interface == at);
-            let authenticated = on_it().any(|router| matches!(router.config.auth, Auth::Header(_)));
-            let fast = on_it().any(|router| router.config.fast.enabled);
-            let (mode, probe_keys) = (self.xdp_mode(at), self.probe_keys(at));
-            let plan = Plan { mode, probe_keys, tap, authenticated, fast };
-            let used = self.is_used(at);
-            let interface = &mut self.interfaces[at];
-            let Some(link) = self.monitor.links().by_name(&interface.name).filter(|_| used) else {
-                if interface.index.is_some() {
-                    interface.close(&self.loader);
+            let plan = self.plan(at);
+            let used = self.routers.use_interface(at);
+            let name = &self.interfaces[at].name;
+            let Some(link) = self.host.links().by_name(name).filter(|_| used).cloned() else {
+                if self.interfaces[at].index.is_some() {
+                    self.interfaces.close(at);
                 }
                 continue;
             };
-            if interface.index != Some(link.index) {
-                // What has its name is detached before.
-                interface.close(&self.loader);
-                let routers = on_it().map(|router| (router.slot(), router.travel())).collect();
-                let name = interface.name.clone();
-                let roles = self.handover.as_ref().map(|left| left.on(&name)).unwrap_or_default();
-                let program = self.loader.attach(name, link.index, plan, routers, roles, self.setup.clone());
-                interface.begin(link.index, program, plan);
-                if self.node.is_resuming() {
-                    let restarted = self.handover.is_some();
-                    interface.take_program(Some(if restarted { RESTART_PATIENCE } else { START_PATIENCE }));
-                }
+            if self.interfaces[at].index != Some(link.index) {
+                self.begin_interface(at, &link, plan);
             }
+            let families = self.routers.families(at);
+            let interface = &mut self.interfaces[at];
             let fresh = interface.take_fresh();
-            for line in interface.open(link, plan, &families) {
+            for line in interface.open(&link, plan, &families) {
                 tracing::info!("{line}");
             }
-            interface.up = link.up;
-            interface.mac = link.mac;
-            if let (Some(mac), Some(xdp)) = (link.mac, interface.xdp()) {
-                xdp.lease.set_mac(mac);
-            }
-            let v4 = link.v4.iter().map(|held| IpAddr::V4(held.address));
-            let v6 = link.v6.iter().map(|held| IpAddr::V6(held.address));
-            let macs = self.routers.iter().filter(|router| router.interface == at);
+            interface.follow(&link, virtual_addresses);
+            let macs = self.routers.on(at);
             for (family, mac) in macs.filter_map(|router| Some((router.config.family, router.virtual_mac?))) {
                 if let Err(error) = interface.open_sender(family, mac) {
                     tracing::error!("{}: {error}", interface.name);
                 }
             }
-            interface.own = v4.chain(v6).filter(|address| !virtual_addresses.contains(address)).collect();
             if fresh && let Some(xdp) = interface.xdp() {
-                if self.config.global.log_unknown_vrids {
+                if self.configuration.in_force.global.log_unknown_vrids {
                     all_slots().for_each(|slot| xdp.adverts.configure(slot, Some(Travel::Multicast)));
                 }
-                for router in self.routers.iter().filter(|router| router.interface == at) {
+                for router in self.routers.on(at) {
                     router.describe(&xdp.adverts);
                 }
             }
         }
     }
 
+    /// How an interface is wanted.
+    fn plan(&self, at: usize) -> Plan {
+        let mut on_it = self.routers.on(at);
+        Plan {
+            mode: self.xdp_mode(at),
+            probe_keys: self.probe_keys(at),
+            tap: self.host.virtual_links.carries(&self.interfaces[at].name),
+            authenticated: on_it.clone().any(|router| matches!(router.config.auth, Auth::Header(_))),
+            fast: on_it.any(|router| router.config.fast.enabled),
+        }
+    }
+
+    /// Orders the program for an interface that has appeared. While a role may be resumed, it is waited for.
+    fn begin_interface(&mut self, at: usize, link: &Link, plan: Plan) {
+        let Self { interfaces, routers, life, .. } = self;
+        let on_it = routers.on(at).map(|router| (router.slot(), router.travel())).collect();
+        let roles = life.handover.as_ref().map(|left| left.on(&interfaces[at].name)).unwrap_or_default();
+        interfaces.begin(at, link.index, plan, on_it, roles);
+        if self.node.is_resuming() {
+            let restarted = self.life.handover.is_some();
+            let patience = if restarted { RESTART_PATIENCE } else { START_PATIENCE };
+            self.interfaces[at].take_program(Some(patience));
+        }
+    }
+
     /// `log_unknown_vrids`: the XDP programs hand up adverts for every VRID, until each was seen once.
     pub(super) fn listen_to_unknown(&mut self) {
-        let all = self.config.global.log_unknown_vrids;
+        let all = self.configuration.in_force.global.log_unknown_vrids;
         for (at, interface) in self.interfaces.iter_mut().enumerate() {
             interface.unknown.clear();
             let Some(xdp) = interface.xdp() else { continue };
             for slot in all_slots() {
-                let ours = self.routers.iter().any(|router| {
-                    router.interface == at && !self.node[router.id].is_retired() && router.slot() == slot
-                });
+                let mut on_it = self.routers.on(at);
+                let ours = on_it.any(|router| !self.node[router.id].is_retired() && router.slot() == slot);
                 if !ours {
                     xdp.adverts.configure(slot, all.then_some(Travel::Multicast));
                 }
@@ -253,98 +240,12 @@ impl Daemon {
         }
     }
 
-    /// An advert for a VRID that is not configured here.
-    pub(super) fn notice_unknown(&mut self, interface: usize, frame: &Frame) {
-        let Some((family, vrid)) = frame.router().filter(|_| self.config.global.log_unknown_vrids) else {
-            return;
-        };
-        let on = &mut self.interfaces[interface];
-        if on.unknown.insert((family, vrid)) {
-            if let Some(xdp) = on.xdp() {
-                xdp.adverts.configure(Slot::of(family, vrid), None);
-            }
-            let source = frame.endpoints.source();
-            self.notes.push(Note::UnknownVrid { interface, source, vrid: vrid.get() });
-        }
-    }
-
-    /// Removes addresses that an earlier run added and could not remove, on the interfaces of this configuration.
-    pub(super) fn remove_leftovers(&mut self) {
-        let Self { addresses, monitor, routers, config, node, .. } = self;
-        let ours = match addresses.ours() {
-            Ok(ours) => ours,
-            Err(error) => {
-                tracing::error!("leftover addresses of an earlier run cannot be listed: {error}");
-                return;
-            }
-        };
-        let leftover = |spec: &AddressSpec| {
-            let Some(link) = monitor.links().get(spec.ifindex) else { return false };
-            let mut used = false;
-            for vip in &config.static_addresses {
-                let on_link = vip.device.as_ref() == Some(&link.name);
-                if on_link && (vip.address, vip.prefix) == (spec.address, spec.prefix) {
-                    return false;
-                }
-                used |= on_link;
-            }
-            for router in routers.iter() {
-                let config = &router.config;
-                let mut on_link = vips(config).filter(|vip| config.device_of(vip) == link.name);
-                used |= config.interface == link.name;
-                if let Some(vip) = on_link.find(|vip| vip.address == spec.address) {
-                    used = true;
-                    if node[router.id].presence().is_wanted() && vip.prefix == spec.prefix {
-                        return false;
-                    }
-                }
-            }
-            used
-        };
-        let leftovers: Vec<AddressSpec> = ours.into_iter().filter(leftover).collect();
-        for (removal, spec) in addresses.remove(&leftovers).into_iter().zip(&leftovers) {
-            match removal {
-                Removal::Removed => {
-                    tracing::warn!("removed {}/{}, left by an earlier run", spec.address, spec.prefix);
-                }
-                Removal::Failed(error) => tracing::error!("{error}"),
-                Removal::NotThere | Removal::Foreign => {}
-            }
-        }
-    }
-
-    /// Families of the virtual routers on an interface.
-    fn families(&self, interface: usize) -> Vec<Family> {
-        let mut families = Vec::new();
-        for router in self.routers.iter().filter(|router| router.interface == interface) {
-            if !families.contains(&router.config.family) {
-                families.push(router.config.family);
-            }
-        }
-        families
-    }
-
-    /// All virtual addresses of the configuration: none of them is a source of adverts.
-    pub(super) fn virtual_addresses(&self) -> Vec<IpAddr> {
-        self.routers.iter().flat_map(|router| vips(&router.config)).map(|vip| vip.address).collect()
-    }
-
-    /// Virtual addresses do not follow an interface to its new name, which the configuration does not know.
-    fn leave_renamed(&mut self, from: &str, index: u32) {
-        let Self { routers, node, .. } = self;
-        for router in routers.iter().filter(|router| node[router.id].presence().was_added()) {
-            let device = |vip: &Vip| router.config.device_of(vip) == from;
-            let left = vips(&router.config).filter(|vip| device(vip));
-            self.obsolete.extend(left.map(|vip| AddressSpec::new(index, vip)));
-        }
-    }
-
     /// A virtual address that somebody removed, or that went with an interface, is put back and announced by the
     /// next turn.
     fn notice_missing_addresses(&mut self) {
         let now = clock::now();
-        let Self { routers, node, monitor, .. } = self;
-        let links = monitor.links();
+        let Self { routers, node, host, .. } = self;
+        let links = host.links();
         let mut again = Vec::new();
         for router in routers.iter_mut().filter(|router| node[router.id].presence() == Presence::Present) {
             // The kernel tells of IPv6 addresses some time after they were added, so that those which it has not told

@@ -191,7 +191,7 @@ impl Daemon {
     pub(super) fn raise_programs(&mut self) {
         for at in 0..self.interfaces.len() {
             let mode = self.xdp_mode(at);
-            self.interfaces[at].rise(&self.loader, mode);
+            self.interfaces.rise(at, mode);
         }
     }
 

@@ -3,8 +3,10 @@
 //! [`start`] sets everything up and runs until the stop. What lives here: the order in which things happen. What must
 //! not: protocol decisions (`ha-common`), system calls ([`crate::net`], [`crate::xdp`]).
 
+mod addresses;
 mod announcements;
 mod changes;
+mod configuration;
 mod daemon;
 mod delays;
 mod devices;
@@ -12,15 +14,20 @@ mod fast;
 mod fence;
 mod groups;
 mod handover;
+mod hearing;
 mod herald;
+mod host;
 mod inspector;
 mod interface;
+mod interfaces;
 mod kernel;
 mod lanes;
+mod lifecycle;
 mod links;
 mod loading;
 mod note;
 mod noted;
+mod receive;
 mod reload;
 mod reload_file;
 mod reload_time;
@@ -30,13 +37,19 @@ mod router;
 mod routers;
 mod routes;
 mod scheduling;
+mod senders;
+mod settings;
+mod shown;
 mod source;
+mod start;
 mod statics;
 mod tell;
 mod timeline;
 mod trackers;
 mod turn;
 mod vmac;
+mod wake;
+mod workers;
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -45,41 +58,43 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ha_common::node::Node;
-use ha_common::time::{Span, Time};
+use ha_common::time::Time;
+use tokio::sync::mpsc::Receiver;
 
 use crate::config::model::Config;
 use crate::config::{Loaded, Severity};
+use crate::control::asker::Call;
 use crate::control::runlock::RunLock;
 use crate::control::server::Server;
+use crate::control::thread::Control;
 use crate::liveness::Liveness;
-use crate::net::addresses::{Addresses, Marks};
-use crate::net::announce::Announcer;
+use crate::net::addresses::Marks;
 use crate::net::clock;
-use crate::net::firewall::Firewall;
-use crate::net::monitor::Monitor;
-use crate::net::neighbours::Neighbours;
 use crate::net::place::Place;
-use crate::net::routing::{Remembered, Routing, Watch};
+use crate::net::routing::Watch;
 use crate::net::timer::Timer;
 use crate::notify::{Notifier, once};
 use crate::program;
 use crate::realtime;
 use crate::track::watch::Watchers;
 use crate::xdp;
-pub use daemon::End;
-use daemon::{Daemon, Inputs, Signals};
-use delays::Delays;
+use announcements::Announcements;
+use configuration::Configuration;
+use daemon::Daemon;
 use fast::Fast;
-use groups::GroupNames;
 use handover::Handover;
+use host::Host;
 use inspector::Inspector;
 use interface::Setup;
-use lanes::Lanes;
+use interfaces::Interfaces;
+pub use lifecycle::End;
+use lifecycle::Lifecycle;
 use loading::Loader;
 use routers::Routers;
-use statics::Statics;
+use shown::Shown;
 use timeline::Timeline;
-use vmac::VirtualLinks;
+use wake::{Inputs, Signals};
+use workers::Workers;
 
 /// For tests: set in its environment, the daemon marks no addresses, as on a kernel that keeps no marks.
 const UNMARKED: &str = "XVRRP_TEST_UNMARKED_ADDRESSES";
@@ -126,24 +141,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         once::run("startup_script", script, &config.global);
     }
     let mut warnings = Vec::new();
-    // Whatever is started from here on inherits the processors.
-    scheduling::bind(&config.global.process, &mut warnings);
-    let inspector = Inspector::start().context("the thread that looks after XDP cannot be started")?;
-    let loader = Loader::start().context("the thread that loads XDP programs cannot be started")?;
-    let mut watchers = Watchers::start().context("the threads for scripts and checks cannot be started")?;
-    let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
-    let prepared = [
-        realtime::exact_timers().map_err(anyhow::Error::from),
-        realtime::raise_memlock().map_err(anyhow::Error::from),
-    ];
-    for refusal in prepared.into_iter().filter_map(Result::err) {
-        warn(&mut warnings, refusal.to_string());
-    }
-    scheduling::prefer_this_thread(&config.global.process, &mut warnings);
-    timeline.mark("threads");
-    watchers.apply(&config);
-    watchers.settle();
-    timeline.mark("checks");
+    let threads = Threads::start(&config, &mut warnings, &mut timeline)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -152,132 +150,28 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         .on_thread_start(realtime::prefer_this_thread)
         .build()
         .context("the event loop cannot be made")?;
+    let (mut control, calls) = Control::start(Server::bind(&options.run_dir)?)
+        .context("the thread for the control socket cannot be started")?;
+    let (run_dir, ready) = (options.run_dir.clone(), options.ready);
     let end = runtime.block_on(async {
-        let signals = Signals::new().context("signals cannot be handled")?;
-        let monitor = Monitor::start().await?;
-        let marks = if std::env::var_os(UNMARKED).is_some() { Marks::Withheld } else { Marks::Used };
-        let addresses = Addresses::open_remembering(options.run_dir.join("addresses"), marks)?;
-        let routing = Routing::open()?;
-        let removals = Watch::open()?;
-        if let Some(bpffs) = &options.bpffs {
-            let in_use: Vec<_> =
-                config.instances.iter().map(|instance| instance.interface.as_str()).collect();
-            xdp::remove_leftovers(bpffs, &in_use);
-        }
-        let server = Server::bind(&options.run_dir)?;
-        let (calls, serving) = server.serve();
-        tokio::spawn(serving);
-
-        let incarnation = random_incarnation().context("/dev/urandom cannot be read")?;
-        let (reporter, reports) = tokio::sync::mpsc::unbounded_channel();
-        let liveness = Liveness::start(incarnation, reporter, scheduling::above(&config.global.process))
-            .map_err(|error| warn(&mut warnings, format!("no liveness probes: {error:#}")))
-            .ok();
-        timeline.mark("links, addresses and the control socket");
-        let setup = Setup {
-            incarnation: incarnation.get(),
-            fingerprint_key: random_key().context("/dev/urandom cannot be read")?,
-            bpffs: options.bpffs,
-            bpf_log: options.bpf_log,
-            tcx: options.tcx,
-        };
-        let mut daemon = Daemon {
-            config_file: options.config_file,
-            config: Config {
-                scripts: config.scripts.clone(),
-                checks: config.checks.clone(),
-                track_files: config.track_files.clone(),
-                track_processes: config.track_processes.clone(),
-                bfd: config.bfd.clone(),
-                global: config.global.clone(),
-                ..Config::default()
-            },
-            setup,
-            started: clock::now(),
-            monitor,
-            addresses,
-            routing,
-            remembered: Remembered::load(options.run_dir.join("routes")),
-            statics: Statics::default(),
-            delays: Delays::default(),
-            links: VirtualLinks::new(&options.run_dir)?,
-            neighbours: Neighbours::open()?,
-            firewall: Firewall::new(options.run_dir.join("nftables")),
-            announcer: Announcer::open()?,
-            lanes: Lanes::default(),
-            timer: Timer::new().context("the timer cannot be made")?,
-            inspector,
-            loader,
-            watchers,
-            notifier,
-            interfaces: Vec::new(),
-            node: Node::new(),
-            routers: Routers::default(),
-            group_names: GroupNames::default(),
-            read: options.read,
-            reading: None,
-            reload_time: None,
-            warnings,
-            stopping: false,
-            handover,
-            start_took: Span::ZERO,
-            ending: None,
-            deaf: Vec::new(),
-            notes: Vec::new(),
-            frames: Vec::new(),
-            obsolete: Vec::new(),
-            announce_failure: None,
-            fast: Fast::new(liveness),
-        };
-        daemon.delay_start(&config.global, Duration::from_nanos(clock::boottime().0));
-        daemon.adopt(config);
-        timeline.mark("XDP programs, and the roles of the run before");
-        daemon.remove_leftover_links();
-        daemon.remove_leftovers();
-        daemon.remove_leftover_routes();
-        daemon.end_restart_windows();
-        // What the run before did not see of this one counts too.
-        let left = daemon.handover.take().map(|left| clock::now().span_since(left.left_at()));
-        daemon.start_took = timeline.total().max(left.unwrap_or_default());
-        timeline.mark("leftovers");
-        daemon.update_fences();
-        tracing::info!(
-            "xvrrp {} runs {} of {}",
-            env!("CARGO_PKG_VERSION"),
-            if daemon.routers.len() == 1 {
-                "1 instance".to_owned()
-            } else {
-                format!("{} instances", daemon.routers.len())
-            },
-            daemon.config_file.display()
-        );
-        reload_file::remove_leftover(&daemon.config.global);
-        // Start-up is over: what it left in the allocator goes back first.
-        if let Err(refusal) = realtime::lock_memory() {
-            warn(&mut daemon.warnings, refusal.to_string());
-        }
-        timeline.mark("memory locked");
-        (options.ready)();
-        let end = daemon.run(Inputs { calls, reports, removals, signals }).await;
-        // Who asked for it gets an answer first, and who probes is told.
+        let life = Lifecycle::begin(clock::now(), handover);
+        let (mut daemon, inputs) =
+            set_up(options, &config, threads, life, calls, warnings, &mut timeline).await?;
+        daemon.begin(config, &mut timeline);
+        ready();
+        control.serve();
+        let end = daemon.run(inputs).await;
+        // Who asked for it gets an answer, and who probes is told.
         tokio::time::sleep(Duration::from_millis(2)).await;
         if end == End::Stopped {
-            daemon.remove_statics();
-            daemon.remove_links();
-            let Daemon { watchers, notifier, interfaces, fast, firewall, config, .. } = daemon;
-            firewall.stop();
-            drop(fast);
-            drop(interfaces);
-            watchers.stop();
-            notifier.stop();
-            if let Some(script) = &config.global.shutdown {
-                once::run("shutdown_script", script, &config.global);
-            }
+            daemon.close()
         } else {
-            daemon.leave_for_restart(&options.run_dir);
+            daemon.leave_for_restart(&run_dir)
         }
         anyhow::Ok(end)
     })?;
+    // The last answers are on their way.
+    drop(control);
     drop(lock);
     match end {
         End::Stopped => tracing::info!("stopped"),
@@ -288,6 +182,87 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         }
     }
     Ok(end)
+}
+
+/// The threads that are started before the main loop's thread has its priority.
+struct Threads {
+    workers: Workers,
+    inspector: Inspector,
+    loader: Loader,
+}
+
+impl Threads {
+    fn start(config: &Config, warnings: &mut Vec<String>, timeline: &mut Timeline) -> anyhow::Result<Self> {
+        // Whatever is started from here on inherits the processors.
+        scheduling::bind(&config.global.process, warnings);
+        let inspector = Inspector::start().context("the thread that looks after XDP cannot be started")?;
+        let loader = Loader::start().context("the thread that loads XDP programs cannot be started")?;
+        let watchers = Watchers::start().context("the threads for scripts and checks cannot be started")?;
+        let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
+        let prepared = [
+            realtime::exact_timers().map_err(anyhow::Error::from),
+            realtime::raise_memlock().map_err(anyhow::Error::from),
+        ];
+        for refusal in prepared.into_iter().filter_map(Result::err) {
+            warn(warnings, refusal.to_string());
+        }
+        scheduling::prefer_this_thread(&config.global.process, warnings);
+        timeline.mark("threads");
+        let mut workers = Workers { watchers, notifier };
+        workers.watch(config);
+        workers.watchers.settle();
+        timeline.mark("checks");
+        Ok(Self { workers, inspector, loader })
+    }
+}
+
+/// Opens everything that the daemon needs. Nothing is decided yet.
+async fn set_up(
+    options: Options,
+    config: &Config,
+    threads: Threads,
+    life: Lifecycle,
+    calls: Receiver<Call>,
+    mut warnings: Vec<String>,
+    timeline: &mut Timeline,
+) -> anyhow::Result<(Daemon, Inputs)> {
+    let signals = Signals::new().context("signals cannot be handled")?;
+    let marks = if std::env::var_os(UNMARKED).is_some() { Marks::Withheld } else { Marks::Used };
+    let host = Host::open(&options.run_dir, marks).await?;
+    let removals = Watch::open()?;
+    if let Some(bpffs) = &options.bpffs {
+        let in_use: Vec<_> = config.instances.iter().map(|instance| instance.interface.as_str()).collect();
+        xdp::remove_leftovers(bpffs, &in_use);
+    }
+    let incarnation = random_incarnation().context("/dev/urandom cannot be read")?;
+    let (reporter, reports) = tokio::sync::mpsc::unbounded_channel();
+    let liveness = Liveness::start(incarnation, reporter, scheduling::above(&config.global.process))
+        .map_err(|error| warn(&mut warnings, format!("no liveness probes: {error:#}")))
+        .ok();
+    timeline.mark("links, addresses and the control socket");
+    let setup = Setup {
+        incarnation: incarnation.get(),
+        fingerprint_key: random_key().context("/dev/urandom cannot be read")?,
+        bpffs: options.bpffs,
+        bpf_log: options.bpf_log,
+        tcx: options.tcx,
+    };
+    let Threads { workers, inspector, loader } = threads;
+    let daemon = Daemon {
+        node: Node::new(),
+        routers: Routers::default(),
+        interfaces: Interfaces::new(setup, loader, inspector),
+        host,
+        announcements: Announcements::open()?,
+        fast: Fast::new(liveness),
+        workers,
+        configuration: Configuration::begin(options.config_file, options.read, config, warnings),
+        life,
+        timer: Timer::new().context("the timer cannot be made")?,
+        shown: Shown::default(),
+        notes: Vec::new(),
+    };
+    Ok((daemon, Inputs { calls, reports, removals, signals }))
 }
 
 /// Logs what was found in a configuration, one line each, and returns the lines.

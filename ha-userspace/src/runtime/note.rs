@@ -12,8 +12,9 @@ use ha_common::time::Span;
 use ha_common::types::{Centis, Priority};
 use tracing::{error, info, warn};
 
-use super::interface::Interface;
+use super::interfaces::Interfaces;
 use super::routers::Routers;
+use super::senders::Packet;
 use crate::net::addresses::AddressError;
 use crate::net::error::SendFailure;
 
@@ -60,10 +61,10 @@ pub(super) enum Note {
     },
     SendFailure {
         router: RouterId,
-        failure: SendFailure,
+        failure: SendFailure<Packet>,
     },
     AnnounceFailure {
-        failure: SendFailure,
+        failure: SendFailure<usize>,
     },
     NoDevice {
         router: RouterId,
@@ -134,7 +135,7 @@ pub(super) enum Note {
 }
 
 impl Note {
-    pub(super) fn log(self, routers: &Routers, interfaces: &[Interface], node: &Node) {
+    pub(super) fn log(self, routers: &Routers, interfaces: &Interfaces, node: &Node) {
         let name = |n: RouterId| routers.get(n).map_or("?", |router| router.config.name.as_str());
         match self {
             Self::Transition { router, from, to, reason, priority, cause } => {
@@ -228,7 +229,7 @@ impl Note {
     }
 }
 
-fn interface_name(interfaces: &[Interface], at: usize) -> &str {
+fn interface_name(interfaces: &Interfaces, at: usize) -> &str {
     interfaces.get(at).map_or("?", |interface| interface.name.as_str())
 }
 

@@ -7,19 +7,18 @@ use ha_common::node::RouterId;
 use ha_common::packet::Auth;
 use ha_common::packet::hmac::Numbered;
 use ha_common::probe::{Keys, Secret, derived_key};
+use ha_common::time::Time;
+use ha_common::types::{Family, Version, Vrid};
 
+use super::addresses::specs;
 use super::changes;
 use super::daemon::Daemon;
 use super::devices;
-use super::interface::Interface;
-use super::note::Note;
-use super::reload_time::ReloadTime;
-use super::router::{Router, settings};
-use super::turn::specs;
+use super::router::Router;
+use super::settings::settings;
 use crate::config::Loaded;
 use crate::config::model::{Config, Instance, Vip, XdpMode};
 use crate::control::protocol::{Failure, Reloaded, Response};
-use crate::net::addresses::Removal;
 use crate::net::clock;
 
 impl Daemon {
@@ -36,7 +35,7 @@ impl Daemon {
         {
             let message = format!(
                 "{} has no virtual router; the old configuration stays in force. Stop the daemon to give everything up",
-                self.config_file.display()
+                self.configuration.file.display()
             );
             tracing::error!("{message}");
             return Response::Error(Failure { message, diagnostics });
@@ -53,56 +52,25 @@ impl Daemon {
 
     /// Puts a configuration into force; at start as well as later. Returns what changed.
     pub(super) fn adopt(&mut self, mut config: Config) -> Vec<String> {
-        let plans = devices::resolve(&mut config, self.monitor.links());
+        let plans = devices::resolve(&mut config, self.host.links());
         let mut changes = Vec::new();
         let now = clock::now();
-        let around = changes::around(&self.config, &config);
+        let around = changes::around(&self.configuration.in_force, &config);
         if !around.is_empty() {
-            self.watchers.apply(&config);
+            self.workers.watch(&config);
             changes.extend(around);
         }
-        for n in self.routers.ids() {
-            let kept = config.instances.iter().any(|new| same(&self.routers[n].config, new));
-            if !kept && !self.node[n].is_retired() {
-                changes.push(format!("({}) is stopped", self.routers[n].config.name));
-                self.retire(n);
-            }
-        }
-        for new in &config.instances {
-            let goes_on = |router: &&Router| !self.node[router.id].is_retired() && same(&router.config, new);
-            let found = self.routers.iter().find(goes_on).map(|router| router.id);
-            match found {
-                Some(n) => match changes::of(&self.routers[n].config, new) {
-                    None => self.routers[n].config = new.clone(),
-                    Some(change) => {
-                        changes.push(change);
-                        self.change(n, new.clone());
-                    }
-                },
-                None => {
-                    changes.push(format!("({}) is started", new.name));
-                    let interface = self.interface(&new.interface);
-                    let id = self.node.add(settings(new, interface), now);
-                    let router = Router::new(id, new.clone(), interface);
-                    if let Some(xdp) = self.interfaces[interface].xdp() {
-                        router.describe(&xdp.adverts);
-                    }
-                    self.routers.push(router);
-                }
-            }
-        }
-        let rescheduled = self.config.global.process != config.global.process;
-        self.config = config;
+        self.adopt_instances(&config, now, &mut changes);
+        let rescheduled = self.configuration.in_force.global.process != config.global.process;
+        self.configuration.in_force = config;
         if rescheduled {
             self.reschedule();
         }
-        self.reload_time = ReloadTime::follow(&self.config.global.reload);
-        self.plan_links(plans);
-        self.delays.configure(&self.config.interface_delays);
-        self.update_firewall();
-        self.statics.doubt();
-        self.statics.routes.forget();
-        self.notifier.apply(&self.config);
+        self.configuration.follow_reload_time();
+        let Self { host, configuration, notes, .. } = self;
+        host.adopt(plans, &configuration.in_force, notes);
+        configuration.find_unfenced(|device| host.virtual_links.base(device));
+        self.workers.notifier.apply(&self.configuration.in_force);
         self.regroup(now);
         self.listen_to_unknown();
         self.raise_programs();
@@ -114,21 +82,51 @@ impl Daemon {
             self.perform();
         }
         drop(herald);
-        if self.config.global.fifos.states_on_reload && !self.node.is_resuming() {
+        if self.configuration.in_force.global.fifos.states_on_reload && !self.node.is_resuming() {
             self.repeat_states();
         }
         changes
     }
 
-    /// Position of the interface in the list, where it is put if it is not there yet.
-    fn interface(&mut self, name: &str) -> usize {
-        self.interfaces.iter().position(|interface| interface.name == name).unwrap_or_else(|| {
-            self.interfaces.push(Interface::new(name));
-            self.interfaces.len() - 1
-        })
+    /// Stops the virtual routers that a configuration has no more, changes those that it has otherwise, and starts those
+    /// that are new.
+    fn adopt_instances(&mut self, config: &Config, now: Time, changes: &mut Vec<String>) {
+        for id in self.routers.ids() {
+            let kept = config.instances.iter().any(|new| same(&self.routers[id].config, new));
+            if !kept && !self.node[id].is_retired() {
+                changes.push(format!("({}) is stopped", self.routers[id].config.name));
+                self.retire(id);
+            }
+        }
+        for new in &config.instances {
+            let goes_on = |router: &&Router| !self.node[router.id].is_retired() && same(&router.config, new);
+            let found = self.routers.iter().find(goes_on).map(|router| router.id);
+            let Some(id) = found else {
+                changes.push(format!("({}) is started", new.name));
+                self.start_router(new, now);
+                continue;
+            };
+            match changes::of(&self.routers[id].config, new) {
+                None => self.routers[id].config = new.clone(),
+                Some(change) => {
+                    changes.push(change);
+                    self.change(id, new.clone());
+                }
+            }
+        }
     }
 
-    /// Lets a router leave gracefully. One that a new instance takes the place of leaves at once.
+    fn start_router(&mut self, new: &Instance, now: Time) {
+        let interface = self.interfaces.named(&new.interface);
+        let id = self.node.add(settings(new, interface), now);
+        let router = Router::new(id, new.clone(), interface);
+        if let Some(xdp) = self.interfaces[interface].xdp() {
+            router.describe(&xdp.adverts);
+        }
+        self.routers.push(router);
+    }
+
+    /// Lets a virtual router leave gracefully. One that a new instance takes the place of leaves at once.
     fn retire(&mut self, id: RouterId) {
         self.node.retire(id, clock::now());
         self.perform();
@@ -140,7 +138,7 @@ impl Daemon {
 
     fn change(&mut self, id: RouterId, new: Instance) {
         let now = clock::now();
-        let links = self.monitor.links();
+        let links = self.host.links();
         let router = &mut self.routers[id];
         let others = changes::addresses_differ(&router.config, &new) && self.node[id].presence().was_added();
         if others {
@@ -148,15 +146,11 @@ impl Daemon {
             let config = &router.config;
             let specs =
                 |vips: &[Vip]| specs(vips.iter().map(|vip| (config.device_of(vip), vip)), links, |_| {});
-            self.obsolete.extend(specs(&gone));
+            let (replaced, gone) = (specs(&replaced), specs(&gone));
+            self.host.obsolete.extend(gone);
             // To the kernel this is the same address, so the old one makes room before the next turn adds the new.
-            let replaced = specs(&replaced);
             if !replaced.is_empty() {
-                for removal in self.addresses.remove(&replaced) {
-                    if let Removal::Failed(error) = removal {
-                        self.notes.push(Note::NotRemoved { error });
-                    }
-                }
+                self.host.remove_addresses(&replaced, &mut self.notes);
             }
         }
         router.configure(new);
@@ -172,8 +166,8 @@ impl Daemon {
     /// What probes on an interface are authenticated by: `fast_key`, or what follows from the secret of the adverts, where
     /// all of its virtual routers have the same. With `auth_hmac` also what else its mode or its keys let through.
     pub(super) fn probe_keys(&self, interface: usize) -> Keys {
-        let here = |router: &&Router| router.interface == interface && !self.node[router.id].is_retired();
-        let on_it = || self.routers.iter().filter(here);
+        let here = |router: &&Router| !self.node[router.id].is_retired();
+        let on_it = || self.routers.on(interface).filter(here);
         // Where none takes part, their peers are told so under the same key.
         let apart = on_it().all(|router| !router.config.fast.enabled);
         let mut routers = on_it().filter(|router| apart || router.config.fast.enabled);
@@ -205,12 +199,17 @@ impl Daemon {
 
     /// `xdp_mode` for an interface: that of the first of its instances.
     pub(super) fn xdp_mode(&self, interface: usize) -> XdpMode {
-        let first = self.routers.iter().find(|router| router.interface == interface);
-        first.map_or(self.config.global.xdp_mode, |router| router.config.xdp_mode)
+        let first = self.routers.on(interface).next();
+        first.map_or(self.configuration.in_force.global.xdp_mode, |router| router.config.xdp_mode)
     }
 }
 
 /// Whether two instances are the same virtual router.
-pub(super) fn same(a: &Instance, b: &Instance) -> bool {
-    (&a.interface, a.vrid, a.family, a.version) == (&b.interface, b.vrid, b.family, b.version)
+fn same(a: &Instance, b: &Instance) -> bool {
+    identity(a) == identity(b)
+}
+
+/// What makes an instance the virtual router that it is.
+pub(super) fn identity(config: &Instance) -> (&str, Vrid, Family, Version) {
+    (&config.interface, config.vrid, config.family, config.version)
 }

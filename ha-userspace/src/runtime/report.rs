@@ -1,6 +1,7 @@
 //! What `xvrrp status` and `xvrrp counters` show.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use ha_common::counter::Counter;
 use ha_common::machine::State;
@@ -9,12 +10,12 @@ use ha_common::packet::hmac::AntiReplay;
 use ha_common::time::{Span, Time};
 use ha_common::types::Family;
 
+use super::configuration::Configuration;
 use super::daemon::Daemon;
 use super::interface::Interface;
 use super::links::vips;
-use super::reload::same;
+use super::reload::identity;
 use super::router::{Router, interface_id};
-use crate::config::analysis::alone;
 use crate::config::model::Hmac;
 use crate::control::dump;
 use crate::control::protocol::{
@@ -22,29 +23,50 @@ use crate::control::protocol::{
     InterfaceCounters, InterfaceStatus, MasterStatus, MemberStatus, PeerStatus, PriorityChange,
     PriorityStatus, Status, TrackerStatus,
 };
-use crate::liveness::{self, Liveness};
+use crate::control::snapshot::Snapshot;
+use crate::liveness::{self, Inquiry};
 use crate::net::clock;
 use crate::xdp::XdpInterface;
 
 impl Daemon {
-    /// The whole state.
-    pub(super) fn status(&self) -> Status {
+    /// A copy of the state. Nothing here waits: the liveness thread is asked, but its answer, and the locks of what is
+    /// tracked, are for whoever completes the snapshot to wait for.
+    pub(super) fn snapshot(&mut self) -> Arc<Snapshot> {
+        let known = self.known();
+        let tracked = self.workers.statuses();
+        let inquiry = self.fast.inquire();
+        let rest = move |status: &mut Status| {
+            let (scripts, watched) = tracked();
+            status.scripts = scripts;
+            status.trackers.splice(0..0, watched);
+            let peers = inquiry.map(Inquiry::peers).unwrap_or_default();
+            let now = clock::now();
+            for interface in &mut status.interfaces {
+                let on = peers.iter().filter(|peer| peer.key.0 == interface.index);
+                interface.peers = on.map(|found| peer(found, now)).collect();
+            }
+        };
+        self.shown.keep(Snapshot::new(known, Box::new(rest)))
+    }
+
+    /// What is known here.
+    fn known(&self) -> Status {
         let now = clock::now();
-        // A reload adds instances in any place of the file; those that leave come last.
-        let mut routers: Vec<&Router> = self.routers.iter().collect();
-        routers.sort_by_cached_key(|router| self.place_in_file(router));
+        let longest = self.shown.longest();
         Status {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            started_ms_ago: millis(now.span_since(self.started)),
-            config: self.config_file.display().to_string(),
-            instances: routers.into_iter().map(|router| self.instance(router, now)).collect(),
+            started_ms_ago: millis(now.span_since(self.life.started)),
+            config: self.configuration.file.display().to_string(),
+            longest_turn_ms: longest.map_or(0.0, |turn| milliseconds(turn.took)),
+            longest_turn_ms_ago: longest.map_or(0, |turn| millis(now.span_since(turn.ended))),
+            instances: self.in_file_order().into_iter().map(|router| self.instance(router, now)).collect(),
             groups: self.node.groups().iter().filter_map(|group| self.group(group)).collect(),
             interfaces: self.interface_statuses(now),
-            scripts: self.watchers.scripts(),
-            trackers: self.tracker_statuses(),
+            trackers: self.tracked_interfaces(),
             warnings: self.all_warnings(),
+            ..Status::default()
         }
     }
 
@@ -87,7 +109,7 @@ impl Daemon {
                 }
             }),
             vips: vips(config).map(|vip| format!("{}/{}", vip.address, vip.prefix)).collect(),
-            receive: on.receives().to_owned(),
+            receive: on.receive.word().to_owned(),
             hmac: config.hmac.on().map(|settings| hmac(settings, router.unsigned)),
             stats,
         }
@@ -102,7 +124,7 @@ impl Daemon {
             router.noted.fault.iter().map(move |fault| format!("{name}: {fault}")).collect::<Vec<_>>()
         };
         Some(GroupStatus {
-            name: self.group_config(group.id())?.name.clone(),
+            name: self.configuration.group(group.id())?.name.clone(),
             state: group.state().map_or("INIT", State::word).to_owned(),
             members: members()
                 .map(|router| MemberStatus {
@@ -115,25 +137,25 @@ impl Daemon {
     }
 
     /// Every counter of every interface.
-    pub(super) fn counters(&self) -> Counters {
-        Counters { format: FORMAT, interfaces: self.used_interfaces().map(|(_, on)| counters(on)).collect() }
+    pub(super) fn counters(&mut self) -> Arc<Counters> {
+        let interfaces = self.used_interfaces().map(|(_, on)| counters(on)).collect();
+        self.shown.keep_counters(Counters { format: FORMAT, interfaces })
     }
 
     /// SIGUSR1, SIGUSR2 and keepalived's JSON signal: a file with the state, written on another thread.
-    pub(super) fn dump(&self, kind: dump::Kind) {
-        let mut routers: Vec<&Router> = self.routers.iter().collect();
-        routers.sort_by_cached_key(|router| self.place_in_file(router));
+    pub(super) fn dump(&mut self, kind: dump::Kind) {
+        let snapshot = self.snapshot();
+        let config = self.configuration.in_force.clone();
+        let sources = self.in_file_order().into_iter().map(|router| router.source).collect();
         let group = |group: &Group| group.state().map_or("INIT", State::word);
-        let snapshot = dump::Snapshot {
-            status: self.status(),
-            config: self.config.clone(),
-            sources: routers.into_iter().map(|router| router.source).collect(),
-            groups: self.node.groups().iter().map(group).collect(),
-            at: std::time::SystemTime::now(),
-        };
-        tokio::task::spawn_blocking(move || match dump::write(kind, &snapshot) {
-            Ok(path) => tracing::info!("wrote {}", path.display()),
-            Err(error) => tracing::error!("{error}"),
+        let groups = self.node.groups().iter().map(group).collect();
+        let at = std::time::SystemTime::now();
+        tokio::task::spawn_blocking(move || {
+            let content = dump::Content { status: snapshot.complete(), config, sources, groups, at };
+            match dump::write(kind, &content) {
+                Ok(path) => tracing::info!("wrote {}", path.display()),
+                Err(error) => tracing::error!("{error}"),
+            }
         });
     }
 
@@ -147,72 +169,75 @@ impl Daemon {
         }
     }
 
-    fn place_in_file(&self, router: &Router) -> usize {
-        self.config.instances.iter().position(|new| same(&router.config, new)).unwrap_or(usize::MAX)
+    /// A reload adds instances in any place of the file; those that leave come last.
+    fn in_file_order(&self) -> Vec<&Router> {
+        let instances = self.configuration.in_force.instances.iter().enumerate();
+        let places: HashMap<_, _> = instances.map(|(at, config)| (identity(config), at)).rev().collect();
+        let place = |router: &&Router| match places.get(&identity(&router.config)) {
+            Some(position) => Place::At(*position),
+            None => Place::Leaving,
+        };
+        let mut routers: Vec<&Router> = self.routers.iter().collect();
+        routers.sort_by_cached_key(place);
+        routers
     }
+}
+
+/// Where a virtual router is in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    At(usize),
+    Leaving,
 }
 
 impl Daemon {
     /// What was refused at start, and what interfaces lack now.
     fn all_warnings(&self) -> Vec<String> {
-        let unfenced = self.config.instances.iter().flat_map(|instance| {
-            let below = |device| self.links.base(device);
-            let name = &instance.name;
-            alone::unfenced(&self.config.instances, instance, below).into_iter().map(move |(address, device)| {
-                format!(
-                    "({name}) {address} on {device}: no fence, because no virtual router with fast failover runs there; \
-                     this host goes on answering for it when the daemon dies"
-                )
-            })
-        });
         let lacking = self.used_interfaces().filter_map(|(_, interface)| interface.complaint());
         let master = |router: &&Router| self.node[router.id].machine().state() == State::Master;
         let masters = self.routers.iter().filter(master);
         let alone: BTreeSet<_> = masters.map(|router| router.interface).collect();
         let deaf = alone.into_iter().filter_map(|at| self.interfaces[at].deafened_by());
-        self.warnings.iter().cloned().chain(lacking.map(str::to_owned)).chain(deaf).chain(unfenced).collect()
+        let Configuration { warnings, unfenced, .. } = &self.configuration;
+        let of_interfaces = lacking.map(str::to_owned).chain(deaf);
+        warnings.iter().cloned().chain(of_interfaces).chain(unfenced.iter().cloned()).collect()
     }
 
     /// Those of the configuration in force.
     fn used_interfaces(&self) -> impl Iterator<Item = (usize, &Interface)> {
-        self.interfaces.iter().enumerate().filter(|(at, _)| self.is_used(*at))
+        self.interfaces.iter().enumerate().filter(|(at, _)| self.routers.use_interface(*at))
     }
 
-    /// What is watched natively, then the interfaces that are tracked.
-    fn tracker_statuses(&self) -> Vec<TrackerStatus> {
-        let mut statuses = self.watchers.status();
+    /// The interfaces that are tracked, each once.
+    fn tracked_interfaces(&self) -> Vec<TrackerStatus> {
         let tracked = self.routers.iter().flat_map(|router| &router.config.track_interfaces);
-        for name in tracked.map(|track| &track.interface) {
-            if statuses.iter().any(|status| status.kind == "interface" && status.name == *name) {
-                continue;
-            }
-            let (state, detail) = match self.monitor.links().by_name(name) {
+        let mut told = BTreeSet::new();
+        let names = tracked.map(|track| &track.interface).filter(|name| told.insert(*name));
+        let status = |name: &String| {
+            let (state, detail) = match self.host.links().by_name(name) {
                 Some(link) if link.up => ("good", "up"),
                 Some(_) => ("bad", "down"),
                 None => ("bad", "not there"),
             };
-            statuses.push(TrackerStatus {
+            TrackerStatus {
                 kind: "interface".to_owned(),
                 name: name.clone(),
                 state: state.to_owned(),
                 detail: detail.to_owned(),
                 ..TrackerStatus::default()
-            });
-        }
-        statuses
+            }
+        };
+        names.map(status).collect()
     }
 
     fn interface_statuses(&self, now: Time) -> Vec<InterfaceStatus> {
-        let probed = self.fast.liveness.as_ref().map(Liveness::status).unwrap_or_default();
         let on = |at: usize, interface: &Interface| {
             let mut status = interface_status(interface);
-            let mut routers = self.routers.iter().filter(|router| router.interface == at);
+            let mut routers = self.routers.on(at);
             if routers.any(|router| router.config.fast.enabled) {
                 let master = self.node.needs_lease(interface_id(at));
                 status.fence = interface.xdp().map(|xdp| fence(xdp, master, now));
             }
-            let peers = probed.iter().filter(|peer| interface.index == Some(peer.key.0));
-            status.peers = peers.map(|status| peer(status, now)).collect();
             status
         };
         self.used_interfaces().map(|(at, interface)| on(at, interface)).collect()
@@ -292,7 +317,7 @@ fn counters(interface: &Interface) -> InterfaceCounters {
     let value = |(counter, value): (Counter, u64)| CounterValue { name: counter.word().to_owned(), value };
     InterfaceCounters {
         interface: interface.name.clone(),
-        counters: interface.counters().into_iter().map(value).collect(),
+        counters: interface.receive.counters().into_iter().map(value).collect(),
     }
 }
 

@@ -7,8 +7,7 @@ use ha_common::node::Effect;
 
 use super::daemon::Daemon;
 use super::handover::{Handover, Role};
-use super::interface::Interface;
-use super::turn::{queue_advert, router_of};
+use super::senders::Packet;
 use crate::net::clock;
 use crate::net::place::Place;
 
@@ -31,24 +30,23 @@ impl Daemon {
         self.answer_probes();
         // It ends the threads that vouch for this run.
         self.fast = super::fast::Fast::new(None);
-        self.node.leave(self.start_took, clock::now());
+        self.node.leave(self.life.start_took, clock::now());
         self.perform();
-        let Self { watchers, notifier, mut node, mut routers, mut interfaces, .. } = self;
-        watchers.stop();
-        notifier.stop();
+        let Self { workers, mut node, mut routers, mut interfaces, .. } = self;
+        workers.stop();
         node.say_goodbye();
         let mut left = Vec::new();
         while let Some(effect) = node.poll_effect() {
             if let Effect::Advert { router: id, priority } = effect
                 && let Some(router) = routers.get_mut(id)
             {
-                queue_advert(router, &mut interfaces[router.interface], priority);
+                interfaces[router.interface].senders.queue_advert(router, priority);
                 left.push(id);
             }
         }
         // The next run may go on with those whose advert went out.
-        for failure in interfaces.iter_mut().flat_map(Interface::flush) {
-            left.retain(|id| *id != router_of(failure.tag));
+        for failure in interfaces.iter_mut().flat_map(|interface| interface.senders.flush()) {
+            left.retain(|id| failure.tag != Packet::Advert(*id));
         }
         let roles = left.into_iter().filter_map(|id| {
             let priority = node.router(id)?.machine().priority().get();
@@ -61,8 +59,6 @@ impl Daemon {
                 run_dir.display()
             );
         }
-        for interface in interfaces {
-            interface.leave();
-        }
+        interfaces.leave();
     }
 }

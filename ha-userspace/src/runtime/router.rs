@@ -4,12 +4,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ha_common::announce;
 use ha_common::counter::Counter;
-use ha_common::judge;
 use ha_common::layout::CLAIM_PEER_SLOTS;
-use ha_common::machine::{FAST_HANDOVER, Params, State};
-use ha_common::node::{InterfaceId, Mark, RouterId, Settings};
+use ha_common::machine::State;
+use ha_common::node::{InterfaceId, Mark, RouterId};
 use ha_common::packet::hmac::{self, Receiver, Sender};
 use ha_common::packet::{Advert, Auth, Endpoints, ah};
 use ha_common::time::Time;
@@ -17,10 +15,10 @@ use ha_common::types::ADVERT_TTL;
 use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, validate_with_trailer};
 
 use super::devices;
-use super::interface::Frame;
 use super::noted::Noted;
+use super::receive::Frame;
 use super::routes::RouteSet;
-use crate::config::model::{Fast, Garp, HmacSetting, Instance, Trackers};
+use crate::config::model::{HmacSetting, Instance, Trackers};
 use crate::control::protocol::InstanceStats;
 use crate::net::clock;
 use crate::track::priority::Effective;
@@ -157,12 +155,12 @@ impl Router {
         });
     }
 
-    /// Index of this router's entry in `HA_ADVERTS`.
+    /// Index of this virtual router's entry in `HA_ADVERTS`.
     pub(super) fn slot(&self) -> Slot {
         Slot::of(self.config.family, self.config.vrid)
     }
 
-    /// Tells the program what it needs to know of this router's adverts.
+    /// Tells the program what it needs to know of this virtual router's adverts.
     pub(super) fn describe(&self, adverts: &Adverts) {
         let slot = self.slot();
         adverts.configure(slot, Some(self.travel()));
@@ -195,7 +193,7 @@ impl Router {
         adverts.know(slot, if listed.is_empty() { &self.known } else { &listed });
     }
 
-    /// An advert of this router was accepted. Whether that is news.
+    /// An advert of this virtual router was accepted. Whether that is news.
     pub(super) fn know(&mut self, source: IpAddr) -> bool {
         if self.known.contains(&source) {
             return false;
@@ -226,7 +224,7 @@ impl Router {
     }
 
     /// Judges a packet that is for this VRID and family. `own` are the addresses of the interface; `authenticated` is
-    /// [`super::interface::Frame::authenticated`]. `arrived_unix_ns` tells when it arrived, in nanoseconds since 1970;
+    /// [`Frame::authenticated`]. `arrived_unix_ns` tells when it arrived, in nanoseconds since 1970;
     /// it is asked only where there is a trailer.
     pub(super) fn judge(
         &mut self,
@@ -236,24 +234,7 @@ impl Router {
         authenticated: Option<&[u8]>,
         arrived_unix_ns: impl FnOnce() -> u64,
     ) -> Result<Accepted, Counter> {
-        let transport = match &self.config.unicast {
-            Some(unicast) => Transport::Unicast { peers: &self.peers, check_source: unicast.check_source },
-            None => Transport::Multicast {
-                group: standard_group(self.config.family),
-                sources: &self.config.check_source,
-            },
-        };
-        let rules = Rules {
-            vrid: self.config.vrid,
-            family: self.config.family,
-            version: self.config.version,
-            interval: self.config.interval,
-            auth: self.config.auth,
-            transport,
-            addresses: &self.addresses,
-            any_addresses: self.config.skip_check_adv_addr,
-            own_addresses: own,
-        };
+        let rules = rules(&self.config, &self.peers, &self.addresses, own);
         // Whoever has no keys takes no trailer for one: the advert is too long, as for any router without the extension.
         let hmac = self.config.hmac.on();
         let (pdu, trailer) = match hmac {
@@ -381,64 +362,31 @@ impl Router {
     }
 }
 
-pub(super) fn params(config: &Instance) -> Params {
-    let defaults = Params::new(config.vrid, config.family, config.version);
-    // The switch sends packets for a virtual MAC address to whoever has sent from it last: once the successor has
-    // advertised, an answer from here takes them away from it.
-    let virtual_mac = devices::advert_mac(config).is_some();
-    let handover = if virtual_mac { FAST_HANDOVER } else { defaults.handover };
-    Params {
-        handover,
-        interval: config.interval.span(),
-        preempt: config.preempt,
-        preempt_delay: config.preempt_delay.into(),
-        lower_prio_no_advert: config.lower_prio_no_advert,
-        // Hosts have learned our MAC address, and the winner may not know: it announces when it hears of us. Where the MAC
-        // address is the virtual one, they have learned nothing, and an answer would turn the switch back to us.
-        higher_prio_send_advert: config.higher_prio_send_advert || !virtual_mac,
-        down_timer_adverts: config.down_timer_adverts,
-        ..defaults
-    }
-}
-
-/// What the node needs of the configuration of a virtual router on an interface.
-pub(super) fn settings(config: &Instance, interface: usize) -> Settings {
-    let Garp { lower_prio_delay, lower_prio_repeat, .. } = config.garp;
-    Settings {
-        interface: interface_id(interface),
-        params: params(config),
-        priority: config.priority,
-        fast: config.fast.enabled,
-        judge: judge_settings(&config.fast),
-        lease: config.fast.lease.into(),
-        announce: burst_settings(&config.garp),
-        again: (lower_prio_delay.into(), lower_prio_repeat),
-        virtual_mac: devices::advert_mac(config).is_some(),
-        owner_ignores_adverts: config.owner_ignore_adverts,
+/// What makes an advert one of this virtual router.
+fn rules<'a>(
+    config: &'a Instance,
+    peers: &'a [Peer],
+    addresses: &'a [IpAddr],
+    own: &'a [IpAddr],
+) -> Rules<'a> {
+    let transport = match &config.unicast {
+        Some(unicast) => Transport::Unicast { peers, check_source: unicast.check_source },
+        None => Transport::Multicast { group: standard_group(config.family), sources: &config.check_source },
+    };
+    Rules {
+        vrid: config.vrid,
+        family: config.family,
+        version: config.version,
+        interval: config.interval,
+        auth: config.auth,
+        transport,
+        addresses,
+        any_addresses: config.skip_check_adv_addr,
+        own_addresses: own,
     }
 }
 
 /// The node's name of the interface at this position in the daemon's list, which only grows.
 pub(super) fn interface_id(position: usize) -> InterfaceId {
     InterfaceId(u32::try_from(position).unwrap_or(u32::MAX))
-}
-
-/// Settings of the judges of masters.
-pub(super) fn judge_settings(config: &Fast) -> judge::Settings {
-    judge::Settings {
-        interval: config.probe_interval.into(),
-        misses: config.probe_misses,
-        window: config.window.max(std::time::Duration::from_micros(1)).into(),
-        user_space_window: config.lease.into(),
-        ..judge::Settings::default()
-    }
-}
-
-fn burst_settings(garp: &Garp) -> announce::Settings {
-    announce::Settings {
-        repeat: garp.repeat,
-        delay: garp.delay.into(),
-        refresh: garp.refresh.into(),
-        refresh_repeat: garp.refresh_repeat,
-    }
 }

@@ -1,9 +1,12 @@
 //! The daemon's virtual routers, by the ids that the node gave them.
 
+use std::net::IpAddr;
 use std::ops::{Index, IndexMut};
 
 use ha_common::node::RouterId;
+use ha_common::types::Family;
 
+use super::links::vips;
 use super::router::Router;
 
 /// All of them, the oldest first.
@@ -44,6 +47,33 @@ impl Routers {
         self.0.iter_mut()
     }
 
+    /// Those that run on an interface.
+    pub(super) fn on(&self, interface: usize) -> impl Iterator<Item = &Router> + Clone {
+        self.0.iter().filter(move |router| router.interface == interface)
+    }
+
+    /// Whether any virtual router runs on an interface. One that a reload has taken out does until its addresses are
+    /// gone.
+    pub(super) fn use_interface(&self, interface: usize) -> bool {
+        self.on(interface).next().is_some()
+    }
+
+    /// Families of those on an interface.
+    pub(super) fn families(&self, interface: usize) -> Vec<Family> {
+        let mut families = Vec::new();
+        for router in self.on(interface) {
+            if !families.contains(&router.config.family) {
+                families.push(router.config.family);
+            }
+        }
+        families
+    }
+
+    /// All virtual addresses: none of them is a source of adverts.
+    pub(super) fn virtual_addresses(&self) -> Vec<IpAddr> {
+        self.0.iter().flat_map(|router| vips(&router.config)).map(|vip| vip.address).collect()
+    }
+
     /// Ids only grow.
     fn position(&self, id: RouterId) -> Option<usize> {
         self.0.binary_search_by_key(&id, |router| router.id).ok()
@@ -53,7 +83,7 @@ impl Routers {
 impl Index<RouterId> for Routers {
     type Output = Router;
 
-    /// For ids that are in use: the node forgets a router and the daemon does in the same step.
+    /// For ids that are in use: the node forgets a virtual router and the daemon does in the same step.
     fn index(&self, id: RouterId) -> &Router {
         self.get(id).expect("a router that is in use")
     }

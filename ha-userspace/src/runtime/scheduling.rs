@@ -4,6 +4,7 @@
 //! run out because the main loop is busy. All threads share the processors. Scripts get nothing of it. Whatever is
 //! refused is a warning that says what to do.
 
+use super::configuration::Configuration;
 use super::daemon::Daemon;
 use super::warn;
 use crate::config::model::Process;
@@ -41,12 +42,11 @@ pub(super) fn undo() {
 impl Daemon {
     /// After a reload that changed the settings. BFD hears of them with its sessions.
     pub(super) fn reschedule(&mut self) {
-        let process = &self.config.global.process;
-        bind(process, &mut self.warnings);
-        prefer_this_thread(process, &mut self.warnings);
-        if let Some(liveness) = &self.fast.liveness {
-            liveness.schedule(above(process));
-        }
+        let Configuration { in_force, warnings, .. } = &mut self.configuration;
+        let process = &in_force.global.process;
+        bind(process, warnings);
+        prefer_this_thread(process, warnings);
+        self.fast.schedule(above(process));
     }
 }
 

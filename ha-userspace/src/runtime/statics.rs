@@ -1,10 +1,13 @@
 //! Static addresses, routes and rules: there from start to stop, whoever is master.
 
-use super::daemon::Daemon;
+use ha_common::node::Node;
+
+use super::addresses::specs;
+use super::host::Host;
 use super::note::Note;
+use super::routers::Routers;
 use super::routes::{Lack, RouteSet};
-use super::turn::specs;
-use crate::config::model::Vip;
+use crate::config::model::{Config, Vip};
 use crate::net::addresses::{AddressSpec, Outcome, Removal};
 
 /// What is static, and how much of it is there.
@@ -42,62 +45,45 @@ impl Statics {
     }
 }
 
-impl Daemon {
+impl Host {
     /// Adds static addresses that are missing, and removes those that are not in the configuration any more.
-    pub(super) fn install_static_addresses(&mut self) {
+    pub(super) fn install_static_addresses(&mut self, config: &Config, notes: &mut Vec<Note>) {
         if self.statics.complete {
             return;
         }
         self.statics.complete = true;
-        let Self { statics, config, monitor, addresses, notes, .. } = self;
-        let links = monitor.links();
-        let (mut wanted, mut owners) = (Vec::new(), Vec::new());
         let mut lacking = Vec::new();
+        let mut wanted = Vec::new();
         for vip in &config.static_addresses {
             let device = vip.device.as_deref().unwrap_or_default();
-            let found = specs(std::iter::once((device, vip)), links, |device| {
+            let found = specs(std::iter::once((device, vip)), self.links(), |device| {
                 lacking.push(lack(vip, format!("{} waits for interface {device}", vip.address)));
             });
-            owners.extend(found.iter().map(|_| vip));
-            wanted.extend(found);
+            wanted.extend(found.into_iter().map(|spec| (spec, vip)));
         }
-        let (kept, gone): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut statics.there).into_iter().partition(|spec| wanted.contains(spec));
-        statics.there = kept;
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.statics.there)
+            .into_iter()
+            .partition(|there| wanted.iter().any(|(spec, _)| spec == there));
+        self.statics.there = kept;
         if !gone.is_empty() {
-            for removal in addresses.remove(&gone) {
-                if let Removal::Failed(error) = removal {
-                    notes.push(Note::NotRemoved { error });
-                }
-            }
+            self.remove_addresses(&gone, notes);
         }
-        let (mut due, mut of) = (Vec::new(), Vec::new());
-        for (spec, vip) in wanted.into_iter().zip(owners) {
-            let known = statics.there.contains(&spec) || statics.foreign.contains(&spec);
-            if !known || !links.get(spec.ifindex).is_some_and(|link| link.holds(spec.address)) {
-                due.push(spec);
-                of.push(vip);
-            }
-        }
-        let (wanted, owners) = (due, of);
-        let outcomes = if wanted.is_empty() { Vec::new() } else { addresses.add(&wanted) };
-        for ((spec, vip), outcome) in wanted.into_iter().zip(owners).zip(outcomes) {
+        let Self { statics, monitor, addresses, .. } = self;
+        wanted.retain(|(spec, _)| {
+            let known = statics.there.contains(spec) || statics.foreign.contains(spec);
+            !known || !monitor.links().get(spec.ifindex).is_some_and(|link| link.holds(spec.address))
+        });
+        let (due, owners): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
+        let outcomes = if due.is_empty() { Vec::new() } else { addresses.add(&due) };
+        for ((spec, vip), outcome) in due.into_iter().zip(owners).zip(outcomes) {
             match outcome {
                 Outcome::Added if statics.there.contains(&spec) => notes.push(Note::PutBack {
                     router: None,
                     entry: format!("static address {}/{}", spec.address, spec.prefix),
                 }),
-                Outcome::Added | Outcome::AlreadyThere { ours: true } => {
-                    if !statics.there.contains(&spec) {
-                        statics.there.push(spec);
-                    }
-                }
+                Outcome::Added | Outcome::AlreadyThere { ours: true } => note_once(&mut statics.there, spec),
                 // The operator's own: it stays at the stop.
-                Outcome::AlreadyThere { ours: false } => {
-                    if !statics.foreign.contains(&spec) {
-                        statics.foreign.push(spec);
-                    }
-                }
+                Outcome::AlreadyThere { ours: false } => note_once(&mut statics.foreign, spec),
                 Outcome::Failed(error) => lacking.push(lack(vip, error.to_string())),
             }
         }
@@ -108,8 +94,8 @@ impl Daemon {
     }
 
     /// At the stop.
-    pub(super) fn remove_statics(&mut self) {
-        self.remove_static_routes();
+    pub(super) fn remove_statics(&mut self, routers: &Routers, node: &Node, notes: &mut Vec<Note>) {
+        self.remove_static_routes(routers, node, notes);
         let there = std::mem::take(&mut self.statics.there);
         if !there.is_empty() {
             for removal in self.addresses.remove(&there) {
@@ -118,6 +104,12 @@ impl Daemon {
                 }
             }
         }
+    }
+}
+
+fn note_once(list: &mut Vec<AddressSpec>, spec: AddressSpec) {
+    if !list.contains(&spec) {
+        list.push(spec);
     }
 }
 

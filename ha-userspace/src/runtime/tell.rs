@@ -75,11 +75,11 @@ impl Daemon {
         });
         let groups = self.node.groups().iter().filter_map(|group| {
             let what = still(group.state()?)?;
-            let name = self.group_config(group.id())?.name.clone();
+            let name = self.configuration.group(group.id())?.name.clone();
             Some(Event { kind: Kind::Group, name, what, priority: 0 })
         });
         for event in instances.chain(groups).collect::<Vec<_>>() {
-            self.notifier.tell(event);
+            self.workers.tell(event);
         }
     }
 }

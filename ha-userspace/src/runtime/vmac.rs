@@ -4,10 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::daemon::Daemon;
 use super::devices::Plan;
+use super::host::Host;
 use super::links::vips;
 use super::note::Note;
+use crate::config::model::Config;
 use crate::net::addresses::AddressSpec;
 use crate::net::monitor::{Link, Links};
 use crate::net::sysctl::{self, Changed};
@@ -123,28 +124,38 @@ impl VirtualLinks {
         }
         self.sysctls.set(&conf("all", "rp_filter"), "0");
     }
-}
 
-impl Daemon {
-    /// Takes the interfaces of a new configuration; those of the old one that it has no more go.
-    pub(super) fn plan_links(&mut self, plans: Vec<Plan>) {
-        let before = std::mem::replace(&mut self.links.plans, plans);
-        let gone = before.iter().filter(|plan| !self.links.plans.contains(plan));
-        let gone: Vec<String> = gone.map(|plan| plan.name.clone()).collect();
-        for name in gone {
-            self.links.ready.retain(|ready| ready.name != name);
-            if let Err(error) = self.links.vmacs.remove(&name) {
+    /// At the stop.
+    pub(super) fn remove_all(&mut self) {
+        for ready in std::mem::take(&mut self.ready) {
+            if let Err(error) = self.vmacs.remove(&ready.name) {
                 tracing::error!("{error}");
             }
         }
-        self.make_links();
+        self.sysctls.restore();
+    }
+}
+
+impl Host {
+    /// Takes the interfaces of a new configuration; those of the old one that it has no more go.
+    pub(super) fn plan_links(&mut self, plans: Vec<Plan>, config: &Config, notes: &mut Vec<Note>) {
+        let before = std::mem::replace(&mut self.virtual_links.plans, plans);
+        let gone = before.iter().filter(|plan| !self.virtual_links.plans.contains(plan));
+        let gone: Vec<String> = gone.map(|plan| plan.name.clone()).collect();
+        for name in gone {
+            self.virtual_links.ready.retain(|ready| ready.name != name);
+            if let Err(error) = self.virtual_links.vmacs.remove(&name) {
+                tracing::error!("{error}");
+            }
+        }
+        self.make_links(config, notes);
     }
 
     /// Makes what is missing, as soon as the interface below is there.
-    pub(super) fn make_links(&mut self) {
-        self.promote_secondaries();
-        self.ask_as_oneself();
-        let Self { links: made, monitor, notes, .. } = self;
+    pub(super) fn make_links(&mut self, config: &Config, notes: &mut Vec<Note>) {
+        self.promote_secondaries(config);
+        self.ask_as_oneself(config);
+        let Self { virtual_links: made, monitor, .. } = self;
         let mut lacking = Vec::new();
         for at in 0..made.plans.len() {
             let plan = made.plans[at].clone();
@@ -200,8 +211,8 @@ impl Daemon {
     }
 
     /// The kernel keeps the other addresses of a subnet when the first one goes, where the configuration wants that.
-    fn promote_secondaries(&mut self) {
-        let Self { links: made, monitor, config, .. } = self;
+    fn promote_secondaries(&mut self, config: &Config) {
+        let Self { virtual_links: made, monitor, .. } = self;
         for instance in config.instances.iter().filter(|instance| instance.promote_secondaries) {
             let there = monitor.links().by_name(&instance.interface).is_some();
             if there {
@@ -214,8 +225,8 @@ impl Daemon {
     /// A host asks for its neighbours' MAC addresses in its own name, wherever it may have a virtual address: who hears
     /// the question learns whose address the name is. A fence keeps answers in; a fenced host that asked in the name of
     /// a virtual address would turn its neighbours from the new master to itself.
-    fn ask_as_oneself(&mut self) {
-        let Self { links: made, monitor, config, .. } = self;
+    fn ask_as_oneself(&mut self, config: &Config) {
+        let Self { virtual_links: made, monitor, .. } = self;
         for instance in config.instances.iter().filter(|instance| instance.fast.enabled) {
             let on = vips(instance).filter(|vip| vip.address.is_ipv4()).map(|vip| instance.device_of(vip));
             for device in on {
@@ -231,7 +242,7 @@ impl Daemon {
 
     /// Removes interfaces that an earlier run made and this configuration has no more.
     pub(super) fn remove_leftover_links(&mut self) {
-        let Self { links: made, monitor, .. } = self;
+        let Self { virtual_links: made, monitor, .. } = self;
         let leftovers = monitor
             .links()
             .iter()
@@ -242,16 +253,6 @@ impl Daemon {
                 Err(error) => tracing::error!("{error}"),
             }
         }
-    }
-
-    /// At the stop.
-    pub(super) fn remove_links(&mut self) {
-        for ready in std::mem::take(&mut self.links.ready) {
-            if let Err(error) = self.links.vmacs.remove(&ready.name) {
-                tracing::error!("{error}");
-            }
-        }
-        self.links.sysctls.restore();
     }
 }
 

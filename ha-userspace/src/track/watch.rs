@@ -108,6 +108,13 @@ impl Watchers {
         self.board.seen(kind, name)
     }
 
+    /// [`Watchers::scripts`] and [`Watchers::status`] for another thread to find out: it takes the lock that the threads
+    /// which watch write under.
+    pub fn statuses(&self) -> impl Fn() -> (Vec<ScriptStatus>, Vec<TrackerStatus>) + Send + Sync + use<> {
+        let (board, order) = (self.board.clone(), self.order.clone());
+        move || (board.scripts(&order), board.status(&order))
+    }
+
     /// Returns when something has changed since it last returned. It may be dropped at any time.
     pub async fn changed(&self) {
         self.board.changed().await;

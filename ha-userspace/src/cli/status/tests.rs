@@ -42,6 +42,8 @@ fn sample() -> Status {
         pid: 4242,
         started_ms_ago: 90_061_000,
         config: "/etc/keepalived/keepalived.conf".to_owned(),
+        longest_turn_ms: 3.21,
+        longest_turn_ms_ago: 312_000,
         instances: vec![backup, fault],
         groups: vec![GroupStatus {
             name: "G1".to_owned(),
@@ -123,6 +125,7 @@ fn the_page_says_who_is_what_and_why_within_80_columns() {
     let page = render(&sample());
     let expected = "\
 xvrrp 0.1.0, pid 4242, up 1d01h, /etc/keepalived/keepalived.conf
+longest turn of the main loop: 3.2 ms, 5m12s ago
 
 INSTANCE  STATE   SINCE   PRIO  MASTER       ADVERT    VIP
 VI_1      BACKUP  1h02m   98    172.16.1.21  412.0 ms  172.16.1.25/24 +1

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ha_common::packet::Auth;
 use ha_common::types::Centis;
 
-use super::Snapshot;
+use super::Content;
 use super::json::quoted;
 use crate::config::model::{Fifo, Instance, Notify, Script, ScriptUser, Vip, VirtualLink};
 use crate::control::protocol::InstanceStatus;
@@ -34,25 +34,25 @@ impl Lines {
 
 /// The text of `keepalived.data`.
 #[must_use]
-pub fn text(snapshot: &Snapshot) -> String {
+pub fn text(content: &Content) -> String {
     let mut lines = Lines(String::new());
-    global(&mut lines, snapshot);
+    global(&mut lines, content);
     lines.heading("VRRP Topology");
-    for (status, source) in snapshot.status.instances.iter().zip(&snapshot.sources) {
-        let instances = &snapshot.config.instances;
+    for (status, source) in content.status.instances.iter().zip(&content.sources) {
+        let instances = &content.config.instances;
         if let Some(instance) = instances.iter().find(|instance| instance.name == status.name) {
-            topology(&mut lines, snapshot, instance, status);
+            topology(&mut lines, content, instance, status);
             if let Some(source) = source {
                 lines.line(3, "Using src_ip", source);
             }
             notify(&mut lines, &instance.notify);
         }
     }
-    groups(&mut lines, snapshot);
+    groups(&mut lines, content);
     lines.heading("VRRP Scripts");
-    snapshot.config.scripts.iter().for_each(|script| scripts(&mut lines, snapshot, script));
+    content.config.scripts.iter().for_each(|script| scripts(&mut lines, content, script));
     lines.heading("Interfaces");
-    for interface in &snapshot.status.interfaces {
+    for interface in &content.status.interfaces {
         lines.line(1, "Name", &interface.name);
         lines.line(3, "index", interface.index);
         lines.line(3, "State", if interface.up { "UP, RUNNING" } else { "DOWN" });
@@ -61,8 +61,8 @@ pub fn text(snapshot: &Snapshot) -> String {
     lines.0
 }
 
-fn global(lines: &mut Lines, snapshot: &Snapshot) {
-    let global = &snapshot.config.global;
+fn global(lines: &mut Lines, content: &Content) {
+    let global = &content.config.global;
     lines.heading("Global definitions");
     lines.line(1, "Network namespace", global.net_namespace.as_deref().unwrap_or("(default)"));
     if let Some(name) = &global.router_id {
@@ -98,10 +98,10 @@ fn global(lines: &mut Lines, snapshot: &Snapshot) {
     }
 }
 
-fn topology(lines: &mut Lines, snapshot: &Snapshot, instance: &Instance, status: &InstanceStatus) {
+fn topology(lines: &mut Lines, content: &Content, instance: &Instance, status: &InstanceStatus) {
     lines.line(1, "VRRP Instance", &instance.name);
     lines.line(3, "VRRP Version", instance.version.number());
-    let groups = &snapshot.config.sync_groups;
+    let groups = &content.config.sync_groups;
     if let Some(group) = groups.iter().find(|group| group.members.contains(&instance.name)) {
         lines.line(3, "Sync group", &group.name);
     }
@@ -110,7 +110,7 @@ fn topology(lines: &mut Lines, snapshot: &Snapshot, instance: &Instance, status:
     for fault in &status.fault {
         lines.line(3, "Fault", fault);
     }
-    lines.line(3, "Last transition", last_transition(snapshot, status).0);
+    lines.line(3, "Last transition", last_transition(content, status).0);
     if let Some(master) = &status.master {
         lines.line(3, "Master router", &master.address);
         lines.line(3, "Master priority", master.priority);
@@ -258,12 +258,12 @@ fn notify(lines: &mut Lines, notify: &Notify) {
     lines.line(3, "Notify priority changes", notify.priority_changes);
 }
 
-fn groups(lines: &mut Lines, snapshot: &Snapshot) {
-    if snapshot.config.sync_groups.is_empty() {
+fn groups(lines: &mut Lines, content: &Content) {
+    if content.config.sync_groups.is_empty() {
         return;
     }
     lines.heading("VRRP Sync groups");
-    for (group, state) in snapshot.config.sync_groups.iter().zip(&snapshot.groups) {
+    for (group, state) in content.config.sync_groups.iter().zip(&content.groups) {
         lines.line(1, "VRRP Sync Group", format_args!("{}, {state}", group.name));
         lines.text(3, "VRRP member instances :");
         group.members.iter().for_each(|member| lines.text(5, member));
@@ -271,7 +271,7 @@ fn groups(lines: &mut Lines, snapshot: &Snapshot) {
     }
 }
 
-fn scripts(lines: &mut Lines, snapshot: &Snapshot, script: &Script) {
+fn scripts(lines: &mut Lines, content: &Content, script: &Script) {
     lines.line(1, "VRRP Script", &script.name);
     lines.line(3, "Command", quoted(&script.argv));
     lines.line(3, "Interval", format_args!("{} sec", script.interval.as_secs_f64()));
@@ -279,10 +279,10 @@ fn scripts(lines: &mut Lines, snapshot: &Snapshot, script: &Script) {
     lines.line(3, "Weight", script.weight.value);
     lines.line(3, "Rise", script.rise);
     lines.line(3, "Fall", script.fall);
-    if let Some(status) = snapshot.status.scripts.iter().find(|status| status.name == script.name) {
+    if let Some(status) = content.status.scripts.iter().find(|status| status.name == script.name) {
         lines.line(3, "Status", status.state.to_uppercase());
         lines.text(3, "Tracking instances :");
-        for instance in &snapshot.config.instances {
+        for instance in &content.config.instances {
             for tracker in instance.track_scripts.iter().filter(|tracker| tracker.script == script.name) {
                 lines.text(5, format_args!("{}, weight {}", instance.name, tracker.weight.value));
             }
@@ -292,9 +292,8 @@ fn scripts(lines: &mut Lines, snapshot: &Snapshot, script: &Script) {
 }
 
 /// When a state was entered: as `1795510813.742878 (Tue Nov 24 09:00:13.742878 2026)`, and in seconds.
-pub(super) fn last_transition(snapshot: &Snapshot, status: &InstanceStatus) -> (String, f64) {
-    let at =
-        snapshot.at.checked_sub(Duration::from_millis(status.since_ms)).unwrap_or(SystemTime::UNIX_EPOCH);
+pub(super) fn last_transition(content: &Content, status: &InstanceStatus) -> (String, f64) {
+    let at = content.at.checked_sub(Duration::from_millis(status.since_ms)).unwrap_or(SystemTime::UNIX_EPOCH);
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let text = format!("{}.{:06} ({})", since.as_secs(), since.subsec_micros(), clock::ctime(at));
     (text, since.as_secs_f64())

@@ -4,19 +4,19 @@ use std::ffi::OsString;
 
 use serde_json::{Value, json};
 
-use super::Snapshot;
+use super::Content;
 use super::data::vmac;
 use crate::config::model::{Config, Instance, Vip};
 use crate::control::protocol::InstanceStatus;
 
 /// The text of `keepalived.json`: an array of instances, or, with `json_version 2`, an object that has it as `vrrp`.
 #[must_use]
-pub fn text(snapshot: &Snapshot) -> String {
-    let config = &snapshot.config;
-    let instances = snapshot.status.instances.iter().filter_map(|status| {
+pub fn text(content: &Content) -> String {
+    let config = &content.config;
+    let instances = content.status.instances.iter().filter_map(|status| {
         let instance = config.instances.iter().find(|instance| instance.name == status.name)?;
         let stats = serde_json::to_value(status.stats).unwrap_or_default();
-        Some(json!({ "data": data(snapshot, config, instance, status), "stats": stats }))
+        Some(json!({ "data": data(content, config, instance, status), "stats": stats }))
     });
     let instances: Vec<Value> = instances.collect();
     match config.global.dump.json_version {
@@ -25,7 +25,7 @@ pub fn text(snapshot: &Snapshot) -> String {
     }
 }
 
-fn data(snapshot: &Snapshot, config: &Config, instance: &Instance, status: &InstanceStatus) -> Value {
+fn data(content: &Content, config: &Config, instance: &Instance, status: &InstanceStatus) -> Value {
     let addresses = |vips: &[Vip]| -> Vec<String> {
         vips.iter().map(|vip| super::data::vip(vip, instance, status)).collect()
     };
@@ -37,7 +37,7 @@ fn data(snapshot: &Snapshot, config: &Config, instance: &Instance, status: &Inst
         "vmac_ifname": vmac(instance).unwrap_or_default(),
         "ifp_ifname": vmac(instance).unwrap_or(&instance.interface),
         "master_priority": status.master.as_ref().map_or(0, |master| master.priority),
-        "last_transition": super::data::last_transition(snapshot, status).1,
+        "last_transition": super::data::last_transition(content, status).1,
         "garp_delay": instance.garp.delay.as_secs(),
         "garp_refresh": instance.garp.refresh.as_secs(),
         "garp_rep": instance.garp.repeat,

@@ -3,13 +3,13 @@
 
 use std::fmt::Write;
 
-use super::Snapshot;
+use super::Content;
 
 /// The text of `keepalived.stats`.
 #[must_use]
-pub fn text(snapshot: &Snapshot) -> String {
+pub fn text(content: &Content) -> String {
     let mut text = String::new();
-    for instance in &snapshot.status.instances {
+    for instance in &content.status.instances {
         let stats = &instance.stats;
         // Writing to a string does not fail.
         let _ = write!(
@@ -65,7 +65,7 @@ mod tests {
         let plain = InstanceStatus { name: "V1".to_owned(), stats, ..InstanceStatus::default() };
         let signed = InstanceStatus { hmac: Some(HmacStatus::default()), ..plain.clone() };
         let text = |instance: InstanceStatus| {
-            text(&Snapshot {
+            text(&Content {
                 status: Status { instances: vec![instance], ..Status::default() },
                 config: crate::config::model::Config::default(),
                 sources: Vec::new(),

@@ -158,7 +158,9 @@ impl World {
             Fault::Stall { host, span } => self.stall(host, span, true, true),
             Fault::Cut { from, to, span } => {
                 let until = now.after(span);
-                self.reach.disturb(until);
+                let held = self.switch.ports.iter().map(|port| port.inward.over().max(port.outward.over()));
+                let held = held.max().unwrap_or(now);
+                self.reach.disturb(until.max(held));
                 self.links[from][to].cut_until = until;
                 self.check.excuse(from, to, self.at_peace(until));
                 for (a, b) in [(from, to), (to, from)] {
@@ -180,6 +182,7 @@ impl World {
                         }
                     }
                 }
+                self.reach.delay(now, until);
                 self.reach.disturb(if lost { until } else { now });
             }
             Fault::Drop { span } => {

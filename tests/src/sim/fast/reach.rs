@@ -38,6 +38,13 @@ impl Reach {
         self.lost_until = self.lost_until.max(until);
     }
 
+    /// Frames are held until then. What was lost may have been a claim of which the rest is among them.
+    pub(super) fn delay(&mut self, now: Time, until: Time) {
+        if now <= self.lost_until {
+            self.disturb(until);
+        }
+    }
+
     /// The only living master.
     fn sole(&self) -> Option<usize> {
         self.masters.is_power_of_two().then_some(self.masters.trailing_zeros() as usize)

@@ -18,6 +18,8 @@ use crate::sim::effects::Coverage;
 /// How long silence may have lasted when a role goes on after a crash. Nobody is patient for longer than three intervals
 /// and the skew, and the last advert is up to an interval older than the last sign of life.
 const RESUMES_WITHIN: u64 = 4;
+/// An advert is late by so much, and by what a main loop that stands still is vouched for.
+const LATE: Span = Span::from_millis(10);
 
 /// What a tracker says of a virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +61,7 @@ pub(super) struct Host {
     window: Time,
     /// When its latest advert went out, with its interval.
     sent: BTreeMap<Place, (Time, Span)>,
-    /// The same when its daemon was last started, and when that was.
+    /// The same when its daemon was last started, with the longer of that interval and the new one, and when that was.
     silent: BTreeMap<Place, (Time, Span)>,
     started: Time,
 }
@@ -151,6 +153,11 @@ impl Host {
     pub(super) fn start(&mut self, sinks: &mut Sinks<'_>) -> Result<(), String> {
         let now = sinks.now;
         self.silent.clone_from(&self.sent);
+        for instance in &self.file {
+            if let Some((_, interval)) = self.silent.get_mut(&instance.place()) {
+                *interval = instance.params.interval.max(*interval);
+            }
+        }
         self.started = now;
         let used = interfaces().filter(|_| self.xdp);
         self.kernel.begin(used, now);
@@ -471,10 +478,8 @@ impl Host {
                 sinks.resumed += 1;
                 daemon.states.insert(id, State::Master);
                 let (at, interval) = self.silent.get(&place).copied().unwrap_or_default();
-                let (silence, limit) = (
-                    self.started.span_since(at),
-                    interval.max(instance.params.interval).times(RESUMES_WITHIN),
-                );
+                let silence = self.started.span_since(at);
+                let limit = interval.times(RESUMES_WITHIN).plus(lease::SLACK).plus(LATE);
                 if self.started >= self.window && silence > limit {
                     return Err(format!(
                         "resume: h{me} {} goes on after {} ms of silence",

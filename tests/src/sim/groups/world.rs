@@ -8,7 +8,7 @@ use ha_common::node::InterfaceId;
 use ha_common::time::{Span, Time};
 
 use super::GroupStats;
-use super::cast::{INTERFACES, Instance, Place};
+use super::cast::{HOSTS, INTERFACES, Instance, Place};
 use super::faults::Fault;
 use super::host::{Host, Sinks, label};
 use crate::rng::Rng;
@@ -96,6 +96,8 @@ pub(super) struct World {
     frames: Vec<Frame>,
     planned: Vec<Fault>,
     two_since: Option<Time>,
+    /// When the latest frame arrives that one host sent to another.
+    latest: [[Time; HOSTS]; HOSTS],
 }
 
 impl World {
@@ -122,6 +124,7 @@ impl World {
             frames: Vec::new(),
             planned: Vec::new(),
             two_since: None,
+            latest: Default::default(),
         };
         for host in 0..world.hosts.len() {
             let phase = world.rng.span(Span::ZERO, VOUCH);
@@ -251,7 +254,11 @@ impl World {
 
     fn drive(&mut self, id: usize) -> Result<(), String> {
         let host = &self.hosts[id];
-        if host.stalled_until > self.now || host.frozen_until > self.now || host.daemon.is_none() {
+        if host.daemon.is_none() {
+            return Ok(());
+        }
+        if host.stalled_until > self.now || host.frozen_until > self.now {
+            self.wake(id, self.now);
             return Ok(());
         }
         self.act(id, Host::main)?;
@@ -281,7 +288,13 @@ impl World {
             }
             let wire = self.noise.span(Span::from_micros(50), Span::from_micros(300));
             let delay = self.noise.span(Span::ZERO, self.delay);
-            self.push(self.now.after(wire).after(delay), Event::Arrive { to, frame });
+            let mut at = self.now.after(wire).after(delay);
+            if self.delay == Span::ZERO {
+                // A switch in good health keeps the order.
+                at = at.max(self.latest[from][to]);
+                self.latest[from][to] = at;
+            }
+            self.push(at, Event::Arrive { to, frame });
         }
     }
 

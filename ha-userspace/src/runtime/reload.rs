@@ -1,9 +1,9 @@
 //! A new configuration while the daemon runs: only what changed is touched.
 //!
-//! An instance is the same one as long as interface, VRID, family and version are; then it keeps its state, its
-//! timers and its statistics, whatever else changed. A file that cannot be used changes nothing at all.
+//! Which virtual routers go on is the node's to say ([`ha_common::node::Node::reload`]); here follows what it does not see:
+//! addresses, secrets, what is tracked. A file that cannot be used changes nothing at all.
 
-use ha_common::node::RouterId;
+use ha_common::node::{Fate, Reload, RouterId, Settings};
 use ha_common::packet::Auth;
 use ha_common::packet::hmac::Numbered;
 use ha_common::probe::{Keys, Secret, derived_key};
@@ -25,6 +25,11 @@ impl Daemon {
     /// Puts a configuration that was read into force, or says why not.
     pub(super) fn apply(&mut self, loaded: Loaded) -> Response {
         let diagnostics = super::log_diagnostics(&loaded);
+        if self.life.stopping {
+            let message = "the daemon is stopping; the new configuration comes too late";
+            tracing::warn!("{message}");
+            return Response::Error(Failure { message: message.to_owned(), diagnostics });
+        }
         if loaded.fatal {
             let message = "the new configuration cannot be used; the old one stays in force";
             tracing::error!("{message}");
@@ -91,34 +96,34 @@ impl Daemon {
     /// Stops the virtual routers that a configuration has no more, changes those that it has otherwise, and starts those
     /// that are new.
     fn adopt_instances(&mut self, config: &Config, now: Time, changes: &mut Vec<String>) {
-        for id in self.routers.ids() {
-            let kept = config.instances.iter().any(|new| same(&self.routers[id].config, new));
-            if !kept && !self.node[id].is_retired() {
-                changes.push(format!("({}) is stopped", self.routers[id].config.name));
-                self.retire(id);
-            }
+        let wanted: Vec<Settings> =
+            config.instances.iter().map(|new| settings(new, self.interfaces.named(&new.interface))).collect();
+        let Self { node, routers, .. } = self;
+        let differs =
+            |n: usize, id| routers.get(id).is_some_and(|router| router.config != config.instances[n]);
+        let Reload { retired, fates } = node.reload(&wanted, differs, now);
+        for id in retired {
+            changes.push(format!("({}) is stopped", self.routers[id].config.name));
+            self.forget_slot(id);
         }
-        for new in &config.instances {
-            let goes_on = |router: &&Router| !self.node[router.id].is_retired() && same(&router.config, new);
-            let found = self.routers.iter().find(goes_on).map(|router| router.id);
-            let Some(id) = found else {
-                changes.push(format!("({}) is started", new.name));
-                self.start_router(new, now);
-                continue;
-            };
-            match changes::of(&self.routers[id].config, new) {
-                None => self.routers[id].config = new.clone(),
-                Some(change) => {
-                    changes.push(change);
-                    self.change(id, new.clone());
+        for (fate, new) in fates.into_iter().zip(&config.instances) {
+            match fate {
+                Fate::Unchanged(id) => self.routers[id].config = new.clone(),
+                Fate::Configured(id) => {
+                    changes.extend(changes::of(&self.routers[id].config, new));
+                    self.configure_router(id, new.clone(), now);
+                }
+                Fate::Added(id) => {
+                    changes.push(format!("({}) is started", new.name));
+                    self.start_router(id, new);
                 }
             }
         }
+        self.perform();
     }
 
-    fn start_router(&mut self, new: &Instance, now: Time) {
+    fn start_router(&mut self, id: RouterId, new: &Instance) {
         let interface = self.interfaces.named(&new.interface);
-        let id = self.node.add(settings(new, interface), now);
         let router = Router::new(id, new.clone(), interface);
         if let Some(xdp) = self.interfaces[interface].xdp() {
             router.describe(&xdp.adverts);
@@ -126,18 +131,16 @@ impl Daemon {
         self.routers.push(router);
     }
 
-    /// Lets a virtual router leave gracefully. One that a new instance takes the place of leaves at once.
-    fn retire(&mut self, id: RouterId) {
-        self.node.retire(id, clock::now());
-        self.perform();
+    /// Adverts for a virtual router that leaves are nobody's any more; one that takes its place describes itself.
+    fn forget_slot(&self, id: RouterId) {
         let router = &self.routers[id];
         if let Some(xdp) = self.interfaces[router.interface].xdp() {
             xdp.adverts.configure(router.slot(), None);
         }
     }
 
-    fn change(&mut self, id: RouterId, new: Instance) {
-        let now = clock::now();
+    /// What the node does not see of an instance that has changed.
+    fn configure_router(&mut self, id: RouterId, new: Instance, now: Time) {
         let links = self.host.links();
         let router = &mut self.routers[id];
         let others = changes::addresses_differ(&router.config, &new) && self.node[id].presence().was_added();
@@ -154,13 +157,10 @@ impl Daemon {
             }
         }
         router.configure(new);
-        let settings = settings(&router.config, router.interface);
-        self.node.configure(id, settings, now);
         if others {
             // The next turn adds what is new; what is there already stays as it is.
             self.node.add_addresses_again(id, now);
         }
-        self.perform();
     }
 
     /// What probes on an interface are authenticated by: `fast_key`, or what follows from the secret of the adverts, where
@@ -202,11 +202,6 @@ impl Daemon {
         let first = self.routers.on(interface).next();
         first.map_or(self.configuration.in_force.global.xdp_mode, |router| router.config.xdp_mode)
     }
-}
-
-/// Whether two instances are the same virtual router.
-fn same(a: &Instance, b: &Instance) -> bool {
-    identity(a) == identity(b)
 }
 
 /// What makes an instance the virtual router that it is.

@@ -71,7 +71,7 @@ counters! {
         ExtensionHeaders = extension_headers,
         /// VRRP in a packet longer than 255 addresses need, which no router sends.
         Oversized = oversized,
-        /// A liveness probe that was turned round.
+        /// A liveness probe that was reflected.
         ProbeAnswered = probe_answered,
         /// VRID 0 and the length of a probe, but not in its exact form: hop limit, MAC address, type, a field.
         ProbeRejected = probe_rejected,
@@ -87,8 +87,8 @@ counters! {
         ReplyIgnored = reply_ignored,
         /// Traffic for a virtual address, dropped because the fence was closed.
         Fenced = fenced,
-        /// A question for a virtual address that is being handed over, left to the successor.
-        Muted = muted,
+        /// A solicitation for a virtual address that is being handed over, left to the successor.
+        Suppressed = suppressed,
         /// Traffic for a virtual address of a router with `no_accept`.
         Refused = refused,
         /// An advert that closed the fence of its virtual router: its sender has taken over. Counted besides what

@@ -195,8 +195,8 @@ pub struct Ban {
     /// Another router has taken its virtual router over while this node was unattended. That holds until a daemon has
     /// removed the addresses, however often this node is probed or vouched for.
     pub superseded: bool,
-    /// Its virtual router is being handed over, and questions are the successor's to answer.
-    pub muted: bool,
+    /// Its virtual router is being handed over, and solicitations are the successor's to answer.
+    pub suppressed: bool,
     /// It has `no_accept`, and is here: packets for it are for nobody, but its MAC address is no secret.
     pub refused: bool,
 }
@@ -208,8 +208,8 @@ impl Ban {
     pub const fn keeps_out(&self, wanted: &Wanted) -> bool {
         self.closed
             || self.superseded
-            || (self.muted && wanted.question)
-            || (self.refused && !wanted.question && !wanted.answer)
+            || (self.suppressed && wanted.solicitation)
+            || (self.refused && !wanted.solicitation && !wanted.answer)
     }
 }
 
@@ -235,8 +235,8 @@ pub struct Wanted {
     /// As [`crate::layout::address_key`] has it, in two words as they lie in memory.
     pub address: [u64; 2],
     /// It asks for the address (ARP request, neighbour solicitation); otherwise it goes there.
-    pub question: bool,
-    /// It answers a question that was asked from the address (neighbour advertisement).
+    pub solicitation: bool,
+    /// It answers a solicitation that was asked from the address (neighbour advertisement).
     pub answer: bool,
 }
 
@@ -249,8 +249,8 @@ pub fn wanted_address<F: Frame + ?Sized>(frame: &F, vlan: u16) -> Option<Wanted>
     if link.vid != vlan {
         return None;
     }
-    let asks = |address| Some(Wanted { address, question: true, answer: false });
-    let goes = |address| Some(Wanted { address, question: false, answer: false });
+    let asks = |address| Some(Wanted { address, solicitation: true, answer: false });
+    let goes = |address| Some(Wanted { address, solicitation: false, answer: false });
     match link.ethertype {
         ETHERTYPE_ARP if frame.read::<2>(link.at + 6)? == ARP_REQUEST => asks(v4(frame.read(link.at + 24)?)),
         ETHERTYPE_IPV4 => goes(v4(frame.read(link.at + 16)?)),
@@ -264,7 +264,7 @@ pub fn wanted_address<F: Frame + ?Sized>(frame: &F, vlan: u16) -> Option<Wanted>
                 return asks(v6(frame.read(link.at + 48)?));
             }
             let answer = kind == NEIGHBOUR_ADVERTISEMENT;
-            Some(Wanted { address: v6(frame.read(link.at + 24)?), question: false, answer })
+            Some(Wanted { address: v6(frame.read(link.at + 24)?), solicitation: false, answer })
         }
         _ => None,
     }

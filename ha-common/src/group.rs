@@ -25,8 +25,8 @@ mod tests;
 pub struct Member {
     /// Its state.
     pub state: State,
-    /// [`crate::machine::Machine::is_ripe`].
-    pub ripe: bool,
+    /// [`crate::machine::Machine::is_ready_to_take_over`].
+    pub ready: bool,
     /// It came into the group while that was running (a reload), and has neither been in the group's state nor heard
     /// a master. Until then it is nobody's reason to give the addresses up.
     pub newcomer: bool,
@@ -66,8 +66,8 @@ pub fn order(members: impl Iterator<Item = Member> + Clone) -> Option<Order> {
         return (any(State::Master) || any(State::Backup)).then_some(Order::Fault);
     }
     let mut backups = running.clone().filter(|member| member.state == State::Backup);
-    let mut waiting = backups.clone().filter(|member| !member.ripe);
-    if backups.clone().any(|member| member.ripe)
+    let mut waiting = backups.clone().filter(|member| !member.ready);
+    if backups.clone().any(|member| member.ready)
         && waiting.all(|member| member.newcomer && any(State::Master))
     {
         return Some(Order::TakeOver);

@@ -59,8 +59,8 @@ pub const AUTHENTICATED: u32 = 1;
 /// The same: those of the first format have none.
 pub const AUTHENTICATED_NEW: u32 = 2;
 
-/// Bit of [`LeaseSlot::special`]: a bit of `muted_v4` or `muted_v6` is set.
-pub const SPECIAL_MUTED: u32 = 1;
+/// Bit of [`LeaseSlot::special`]: a bit of `suppressed_v4` or `suppressed_v6` is set.
+pub const SPECIAL_SUPPRESSED: u32 = 1;
 
 /// Bit of [`LeaseSlot::special`]: an address in `HA_VIPS` has [`VIP_NO_ACCEPT`].
 pub const SPECIAL_NO_ACCEPT: u32 = 2;
@@ -211,7 +211,7 @@ pub struct LeaseSlot {
     pub authenticated: u32,
     /// Set to 1 by XDP after one of `superseded_v4` or `superseded_v6`; cleared by user space when none is left.
     pub superseded: u32,
-    /// Written by user space: [`SPECIAL_MUTED`], [`SPECIAL_NO_ACCEPT`]: frames for virtual addresses need a look;
+    /// Written by user space: [`SPECIAL_SUPPRESSED`], [`SPECIAL_NO_ACCEPT`]: frames for virtual addresses need a look;
     /// [`SPECIAL_APART`].
     pub special: u32,
     /// Written by user space: the interface's own MAC address.
@@ -231,9 +231,9 @@ pub struct LeaseSlot {
     pub held_v6: Vrids,
     /// Written by user space: the VRIDs for whose addresses ARP requests and neighbour solicitations are dropped,
     /// because their successor is to answer them.
-    pub muted_v4: Vrids,
+    pub suppressed_v4: Vrids,
     /// Written by user space: the same over IPv6.
-    pub muted_v6: Vrids,
+    pub suppressed_v6: Vrids,
     /// Written by XDP: the VRIDs that known routers would take over, over IPv4, as their probes since `wanted_since_ns`
     /// said. Several CPUs may write at once; what one loses, the next probe sets again.
     pub wanted_v4: Vrids,

@@ -347,7 +347,7 @@ pub struct Answer {
 
 /// Makes the reply to the probe in `body`. To be sealed with the swapped addresses afterwards.
 #[inline(always)]
-pub fn turn_round(body: &mut Body, answer: &Answer) {
+pub fn reflect(body: &mut Body, answer: &Answer) {
     body[AT_TYPE] = REPLY;
     body[AT_FLAGS] = answer.flags;
     put(body, AT_RESPONDER, answer.responder);
@@ -456,7 +456,7 @@ impl Reply {
         };
         let mut body = probe.emit(None, addresses);
         let Self { flags, responder, lease, masters, rank, .. } = *self;
-        turn_round(&mut body, &Answer { flags, responder, lease_ns: lease.0, masters, rank });
+        reflect(&mut body, &Answer { flags, responder, lease_ns: lease.0, masters, rank });
         seal(&mut body, key, addresses);
         body
     }

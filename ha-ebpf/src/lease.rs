@@ -6,8 +6,8 @@ use ha_common::counter::Counter;
 use ha_common::fence::{Ban, Guard, PROBED_NS, virtual_mac, wanted_address};
 use ha_common::frame::Frame;
 use ha_common::layout::{
-    Contender, InterfaceConfig, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VIP_NO_ACCEPT,
-    VipSlot, Vrids,
+    Contender, InterfaceConfig, LeaseSlot, SPECIAL_APART, SPECIAL_NO_ACCEPT, SPECIAL_SUPPRESSED,
+    VIP_NO_ACCEPT, VipSlot, Vrids,
 };
 use ha_common::probe::{Addresses, Answer, FAREWELL, Masters, Secret, TAKES_NO_PART};
 use ha_common::rank::{CONTENDERS, Standing, standing};
@@ -245,9 +245,9 @@ impl Lease {
     }
 
     #[inline(always)]
-    fn is_muted(&self, vip: VipSlot) -> bool {
+    fn is_suppressed(&self, vip: VipSlot) -> bool {
         // SAFETY: as above.
-        let [v4, v6] = unsafe { [&raw mut (*self.0).muted_v4, &raw mut (*self.0).muted_v6] };
+        let [v4, v6] = unsafe { [&raw mut (*self.0).suppressed_v4, &raw mut (*self.0).suppressed_v6] };
         self.has(vip.vrid, pick(vip.family(), v4, v6))
     }
 
@@ -283,8 +283,8 @@ pub(crate) fn keeps_out(frame: &impl Frame, config: &InterfaceConfig) -> Option<
     let lease = lease()?;
     let closed = lease.is_closed();
     let superseded = lease.superseded() != 0;
-    let special = lease.special() & (SPECIAL_MUTED | SPECIAL_NO_ACCEPT);
-    let muted = special & SPECIAL_MUTED != 0;
+    let special = lease.special() & (SPECIAL_SUPPRESSED | SPECIAL_NO_ACCEPT);
+    let suppressed = special & SPECIAL_SUPPRESSED != 0;
     let refused = special & SPECIAL_NO_ACCEPT != 0;
     if !closed && !superseded && special == 0 {
         return None;
@@ -296,7 +296,7 @@ pub(crate) fn keeps_out(frame: &impl Frame, config: &InterfaceConfig) -> Option<
     let ban = Ban {
         closed: closed && lease.is_wanted(vip),
         superseded: superseded && lease.is_superseded(vip),
-        muted: muted && lease.is_muted(vip),
+        suppressed: suppressed && lease.is_suppressed(vip),
         // What is for the address while it is elsewhere is passing through. Of a router on another interface nothing is
         // known here.
         refused: refused
@@ -308,8 +308,8 @@ pub(crate) fn keeps_out(frame: &impl Frame, config: &InterfaceConfig) -> Option<
     }
     Some(if ban.closed || ban.superseded {
         Counter::Fenced
-    } else if ban.muted && wanted.question {
-        Counter::Muted
+    } else if ban.suppressed && wanted.solicitation {
+        Counter::Suppressed
     } else {
         Counter::Refused
     })

@@ -1,4 +1,4 @@
-//! Liveness probes are turned round here, and replies to our own are read. The rules are docs/liveness.md's.
+//! Liveness probes are reflected here, and replies to our own are read. The rules are docs/liveness.md's.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use ha_common::classify::ProbeAt;
@@ -7,7 +7,7 @@ use ha_common::fence::{Proof, RESUMED_NS, steadiness};
 use ha_common::layout::{PEER_SLOTS, PeerSlot, ProberSlot};
 use ha_common::probe::{
     self, AT_LEASE, AT_PRIORITY, AT_PROBER, AT_RANK, AT_RESPONDER, AT_SEQUENCE, AT_TAG, Addresses, Body,
-    HOP_LIMIT, Latest, TAKES_NO_PART, is_probe, is_reply, turn_round, wanted,
+    HOP_LIMIT, Latest, TAKES_NO_PART, is_probe, is_reply, reflect, wanted,
 };
 use ha_common::rank::bid;
 use ha_common::rate;
@@ -240,7 +240,7 @@ pub(crate) extern "C" fn ha_probe(v6: u64, orphaned: u64, seal: u64, now_ns: u64
     if seal & LEAVING != 0 {
         answer.flags |= TAKES_NO_PART;
     }
-    turn_round(body, &answer);
+    reflect(body, &answer);
     image.swap_addresses(family);
     ANSWER | if known { KNOWN_PROBER } else { 0 } | pass(Counter::ProbeAnswered)
 }

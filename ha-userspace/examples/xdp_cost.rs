@@ -108,14 +108,14 @@ fn main() -> Result<()> {
             adverts.untrack(slot);
         }
     }
-    let turned = turned_round(program.xdp()?.fd()?.as_fd(), &empty, &frame)?;
-    print("probe turned round", &turned);
+    let turned = reflected(program.xdp()?.fd()?.as_fd(), &empty, &frame)?;
+    print("probe reflected", &turned);
     Ok(())
 }
 
 /// A program makes the reply a probe again and calls ours. What that program costs by itself is taken off, and what
 /// one costs that only returns, which the other figures contain, is put on.
-fn turned_round(program: BorrowedFd<'_>, empty: &Raw, frame: &[u8]) -> Result<Vec<u64>> {
+fn reflected(program: BorrowedFd<'_>, empty: &Raw, frame: &[u8]) -> Result<Vec<u64>> {
     let probe = probe();
     let (turning, returning) = (Raw::renewing(&probe, program), Raw::renewing(&probe, empty.descriptor()));
     batches(|| {

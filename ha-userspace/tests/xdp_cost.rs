@@ -57,7 +57,7 @@ fn tagged(loaded: &Loaded) -> u64 {
 }
 
 /// A probe, and what turning it round costs: less the time of a program that makes the reply a probe again.
-fn turned_round(loaded: &Loaded) -> u64 {
+fn reflected(loaded: &Loaded) -> u64 {
     let probe = numbered(1, None);
     let best = |program: BorrowedFd<'_>, action| {
         let renewing = Raw::renewing(&probe, program);
@@ -133,8 +133,8 @@ fn costs() {
     add("advert, unknown VRID", best(&loaded, &advert, PASS));
 
     loaded.lease.renew(clock::now().after(Span::from_secs(3600)));
-    let turned = add("probe turned round", baseline + turned_round(&loaded));
-    add("probe turned round, with a tag", turned + tagged(&loaded));
+    let turned = add("probe reflected", baseline + reflected(&loaded));
+    add("probe reflected, with a tag", turned + tagged(&loaded));
     loaded.lease.set_key(None);
     let index = PeerIndex::new(0).expect("a slot");
     loaded.peers.configure(index, [172, 16, 1, 2].into(), NonZeroU64::new(1).expect("not zero"));

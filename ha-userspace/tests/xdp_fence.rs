@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         ("s39_what_says_nothing_about_a_successor_closes_no_fence", not_superseded),
         ("s39_over_ipv6_too", superseded_over_ipv6),
         ("s39_unicast_adverts_count_where_adverts_are_unicast", superseded_by_unicast),
-        ("a_muted_router_serves_and_leaves_questions_to_its_successor", muted),
+        ("a_suppressed_router_serves_and_leaves_solicitations_to_its_successor", suppressed),
         ("the_fence_of_a_vlan_leaves_other_vlans_alone", vlan),
         ("virtual_addresses_are_replaced_as_a_set", vips),
         ("strangers_close_no_fence", strangers),
@@ -365,21 +365,21 @@ fn superseded_by_unicast() {
     assert!(is_superseded(&loaded));
 }
 
-fn muted() {
+fn suppressed() {
     let loaded = master(far());
-    loaded.lease.set_muted(Family::V4, vrid(), true);
+    loaded.lease.set_suppressed(Family::V4, vrid(), true);
     assert_eq!(loaded.run(&arp(1, VIP)).0, DROP);
     assert_eq!(loaded.run(&udp(VIP)).0, PASS, "served all the same");
     assert_eq!(loaded.run(&arp(1, OWN)).0, PASS);
     assert_eq!(loaded.run(&neighbour(135, VIP6)).0, PASS, "another virtual router's");
-    assert_eq!((loaded.counters().muted, loaded.counters().fenced), (1, 0));
-    loaded.lease.set_muted(Family::V6, vrid(), true);
+    assert_eq!((loaded.counters().suppressed, loaded.counters().fenced), (1, 0));
+    loaded.lease.set_suppressed(Family::V6, vrid(), true);
     assert_eq!(loaded.run(&neighbour(135, VIP6)).0, DROP);
     assert_eq!(loaded.run(&ipv6(58, VIP6, &[128, 0, 0, 0])).0, PASS);
-    loaded.lease.set_muted(Family::V4, vrid(), false);
+    loaded.lease.set_suppressed(Family::V4, vrid(), false);
     assert_eq!(loaded.run(&arp(1, VIP)).0, PASS);
     assert_eq!(loaded.run(&neighbour(135, VIP6)).0, DROP);
-    loaded.lease.set_muted(Family::V6, vrid(), false);
+    loaded.lease.set_suppressed(Family::V6, vrid(), false);
     for (name, frame) in protected() {
         assert_eq!(loaded.run(&frame).0, PASS, "{name}");
     }

@@ -10,8 +10,8 @@ use ha_common::counter::XdpCounters;
 use ha_common::layout::RATE_PROBES;
 use ha_common::probe::{
     AT_FLAGS, AT_LEASE, AT_RANK, AT_SEQUENCE, Addresses, Answer, Body, EXPIRED, FAREWELL, FORMAT, Key, Keys,
-    Masters, ORPHANED, Probe, ProbeFrame, RESTARTING, Reply, Secret, TAKES_NO_PART, is_sealed, number, seal,
-    turn_round,
+    Masters, ORPHANED, Probe, ProbeFrame, RESTARTING, Reply, Secret, TAKES_NO_PART, is_sealed, number,
+    reflect, seal,
 };
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
@@ -21,7 +21,7 @@ use xdp_support::program::{DROP, Loaded, OWN_MAC, PASS, PEER_MAC, TX, priority_t
 
 fn main() -> ExitCode {
     xdp_support::main_for_variants(&[
-        ("probes_are_turned_round_as_the_host_does_it", turned_round),
+        ("probes_are_reflected_as_the_host_does_it", reflected),
         ("probes_to_virtual_mac_addresses_are_for_the_master", virtual_macs),
         ("replies_say_what_the_lease_says", flags),
         ("what_is_no_probe_of_ours_is_not_answered", not_answered),
@@ -98,7 +98,7 @@ fn host_reply(probe: &[u8], family: Family, key: Option<Key>, answer: &Answer) -
         Family::V6 => frame[22..54].rotate_left(16),
     }
     let mut body = body(&frame, family);
-    turn_round(&mut body, answer);
+    reflect(&mut body, answer);
     seal(&mut body, key, &addresses(family).swapped());
     frame[body_at(family)..].copy_from_slice(&*body);
     frame
@@ -110,7 +110,7 @@ fn vrid(n: u8) -> Vrid {
     Vrid::new(n).expect("not zero")
 }
 
-fn turned_round() {
+fn reflected() {
     let loaded = Loaded::new(0);
     loaded.introduce(&FAMILIES.map(|family| probe(family, None)));
     let introduced = loaded.counters().probe_answered;

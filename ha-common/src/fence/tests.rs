@@ -53,11 +53,11 @@ fn nobody_probing_means_that_the_addresses_stay_served() {
 }
 
 const fn asks(address: [u64; 2]) -> Wanted {
-    Wanted { address, question: true, answer: false }
+    Wanted { address, solicitation: true, answer: false }
 }
 
 const fn goes(address: [u64; 2]) -> Wanted {
-    Wanted { address, question: false, answer: false }
+    Wanted { address, solicitation: false, answer: false }
 }
 
 fn ethernet(ethertype: [u8; 2], packet: &[u8]) -> Vec<u8> {
@@ -179,12 +179,12 @@ fn s39_only_an_unattended_node_is_superseded() {
 }
 
 #[test]
-fn a_muted_router_serves_but_does_not_answer() {
+fn a_suppressed_router_serves_but_does_not_answer() {
     let (asks, goes) = (asks([0, 1]), goes([0, 1]));
     let ban = Ban::default();
     assert!(!ban.keeps_out(&asks) && !ban.keeps_out(&goes));
-    let muted = Ban { muted: true, ..ban };
-    assert!(muted.keeps_out(&asks) && !muted.keeps_out(&goes));
+    let suppressed = Ban { suppressed: true, ..ban };
+    assert!(suppressed.keeps_out(&asks) && !suppressed.keeps_out(&goes));
     for shut in [Ban { closed: true, ..ban }, Ban { superseded: true, ..ban }] {
         assert!(shut.keeps_out(&asks) && shut.keeps_out(&goes));
     }
@@ -195,5 +195,8 @@ fn a_refused_address_is_found_but_takes_nothing() {
     let refused = Ban { refused: true, ..Ban::default() };
     assert!(!refused.keeps_out(&asks([0, 1])) && refused.keeps_out(&goes([0, 1])));
     let advertisement = Wanted { answer: true, ..goes([0, 1]) };
-    assert!(!refused.keeps_out(&advertisement), "the answer to a question that was asked from the address");
+    assert!(
+        !refused.keeps_out(&advertisement),
+        "the answer to a solicitation that was asked from the address"
+    );
 }

@@ -11,7 +11,7 @@ use crate::machine::{Action, Input, Machine, Params, State};
 use crate::time::{Span, Time};
 use crate::types::{Family, Priority, Version, Vrid};
 
-/// `B` backup, `R` ripe backup, `M` master, `F` FAULT, `I` INIT, `L` leaving; small letters are newcomers.
+/// `B` backup, `R` backup that is ready to take over, `M` master, `F` FAULT, `I` INIT, `L` leaving; small letters are newcomers.
 fn members(word: &str) -> Vec<Member> {
     let member = |letter: char| Member {
         state: match letter.to_ascii_uppercase() {
@@ -21,7 +21,7 @@ fn members(word: &str) -> Vec<Member> {
             'L' => State::Leaving,
             _ => State::Init,
         },
-        ripe: letter.eq_ignore_ascii_case(&'R'),
+        ready: letter.eq_ignore_ascii_case(&'R'),
         newcomer: letter.is_ascii_lowercase(),
     };
     word.chars().map(member).collect()
@@ -138,7 +138,7 @@ impl World {
         let members = |router: &Router| {
             let member = |machine: &Machine| Member {
                 state: machine.state(),
-                ripe: machine.is_ripe(),
+                ready: machine.is_ready_to_take_over(),
                 newcomer: false,
             };
             router.members.iter().map(member).collect::<Vec<_>>()

@@ -113,7 +113,7 @@ pub(super) struct Backup {
     /// What the tracked master is told, to which this router has yielded.
     last_word: LastWord,
     /// A takeover that only the sync group holds back, and, if it comes from a loss, whose and when.
-    ripe: Option<(Reason, Option<(IpAddr, Time)>)>,
+    ready: Option<(Reason, Option<(IpAddr, Time)>)>,
 }
 
 impl Backup {
@@ -134,7 +134,7 @@ impl Backup {
             better: None,
             claimed: None,
             last_word: LastWord::NONE,
-            ripe: None,
+            ready: None,
         }
     }
 
@@ -169,8 +169,8 @@ impl Backup {
     }
 
     /// Why this member of a sync group would be master by now.
-    pub(super) const fn ripe(&self) -> Option<Reason> {
-        match self.ripe {
+    pub(super) const fn ready(&self) -> Option<Reason> {
+        match self.ready {
             Some((reason, _)) => Some(reason),
             None => None,
         }
@@ -178,10 +178,10 @@ impl Backup {
 
     /// The member of a sync group would take over now. Adverts of whoever is master are judged anew, and the down
     /// timer starts again.
-    pub(super) fn ripen(&mut self, reason: Reason, now: Time) -> Verdict {
+    pub(super) fn become_ready(&mut self, reason: Reason, now: Time) -> Verdict {
         let tracked = self.master.is_some();
         // The first reason stays: later ones only say that nothing was heard since.
-        self.ripe = self.ripe.or(Some((reason, self.loss.map(|loss| (loss.source, loss.at)))));
+        self.ready = self.ready.or(Some((reason, self.loss.map(|loss| (loss.source, loss.at)))));
         self.anchor = self.anchor.max(now);
         self.wait = Wait::MasterDown;
         self.graces = 0;
@@ -191,7 +191,7 @@ impl Backup {
 
     /// The priority has changed: whoever is no owner any more has to wait like everybody else.
     pub(super) fn forget_ownership(&mut self) {
-        self.ripe.take_if(|(reason, _)| *reason == Reason::Owner);
+        self.ready.take_if(|(reason, _)| *reason == Reason::Owner);
     }
 
     pub(super) const fn master(&self) -> Option<Tracked> {
@@ -299,7 +299,7 @@ impl Backup {
         }
         self.resigned = None;
         self.ignored = None;
-        self.ripe = None;
+        self.ready = None;
         self.master = Some(master);
         self.wait = Wait::MasterDown;
         self.refresh(heard.at);
@@ -436,7 +436,7 @@ impl Backup {
         if self.loss.is_some_and(|loss| loss.source == source && at > loss.at) {
             self.loss = None;
         }
-        self.ripe.take_if(|(_, loss)| loss.is_some_and(|(whose, lost)| whose == source && at > lost));
+        self.ready.take_if(|(_, loss)| loss.is_some_and(|(whose, lost)| whose == source && at > lost));
     }
 
     /// Moves the start of the silence, never backwards.

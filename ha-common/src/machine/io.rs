@@ -123,7 +123,7 @@ pub enum Input {
         /// When.
         at: Time,
     },
-    /// The sync group takes over. Ignored unless this router is ripe ([`super::Machine::is_ripe`]).
+    /// The sync group takes over. Ignored unless this router is ready to take over ([`super::Machine::is_ready_to_take_over`]).
     TakeOver,
     /// Another member of the sync group is no longer master: a master resigns and goes back to backup.
     Yield,

@@ -212,7 +212,7 @@ impl Machine {
             Input::StepDown => self.step_down(now),
             Input::TakeOver => {
                 if let Phase::Backup(backup) = self.phase
-                    && let Some(reason) = backup.ripe()
+                    && let Some(reason) = backup.ready()
                 {
                     self.become_master(reason, now);
                 }
@@ -253,7 +253,7 @@ impl Machine {
             self.enter(Phase::Backup(Backup::new(now)), reason, now);
         } else if self.params.grouped {
             let mut backup = Backup::new(now);
-            backup.ripen(Reason::Owner, now);
+            backup.become_ready(Reason::Owner, now);
             self.enter(Phase::Backup(backup), reason, now);
         } else {
             self.become_master(Reason::Owner, now);
@@ -429,8 +429,8 @@ impl Machine {
         self.params = params;
         match self.phase {
             // Left its sync group.
-            Phase::Backup(backup) if !self.params.grouped && backup.ripe().is_some() => {
-                self.become_master(backup.ripe().unwrap_or(Reason::MasterDown), now);
+            Phase::Backup(backup) if !self.params.grouped && backup.ready().is_some() => {
+                self.become_master(backup.ready().unwrap_or(Reason::MasterDown), now);
             }
             Phase::Backup(mut backup) => {
                 let verdict = backup.reassess(&self.params, self.priority, now);
@@ -451,7 +451,7 @@ impl Machine {
     /// Nothing but a sync group keeps the backup from being master.
     fn succeed(&mut self, mut backup: Backup, reason: Reason, now: Time) {
         if self.params.grouped {
-            let verdict = backup.ripen(reason, now);
+            let verdict = backup.become_ready(reason, now);
             self.phase = Phase::Backup(backup);
             self.tracking(verdict);
         } else {

@@ -69,9 +69,9 @@ impl Machine {
         }
     }
 
-    /// Whether questions for the virtual addresses (ARP requests, neighbour solicitations) are this router's to
+    /// Whether solicitations for the virtual addresses (ARP requests, neighbour solicitations) are this router's to
     /// answer. A leaving master serves its addresses for some time after that has become its successor's job: at
-    /// once beside a prompt successor, else when that one is heard. A question that nobody answers meanwhile is
+    /// once beside a prompt successor, else when that one is heard. A solicitation that nobody answers meanwhile is
     /// answered by the successor's gratuitous ARP.
     #[must_use]
     pub fn answers(&self) -> bool {
@@ -85,9 +85,9 @@ impl Machine {
     /// Whether this member of a sync group would be master by now if it were alone. An advert of a master that it
     /// respects ends that.
     #[must_use]
-    pub const fn is_ripe(&self) -> bool {
+    pub const fn is_ready_to_take_over(&self) -> bool {
         match &self.phase {
-            Phase::Backup(backup) => backup.ripe().is_some(),
+            Phase::Backup(backup) => backup.ready().is_some(),
             Phase::Init | Phase::Fault | Phase::Master { .. } | Phase::Leaving { .. } => false,
         }
     }

@@ -99,7 +99,7 @@ impl Node {
             let router = &self.routers[*at];
             Member {
                 state: router.machine.state(),
-                ripe: router.machine.is_ripe(),
+                ready: router.machine.is_ready_to_take_over(),
                 newcomer: router.newcomer && router.machine.master().is_none(),
             }
         };

@@ -173,7 +173,7 @@ impl Node {
     }
 
     /// Who is to be probed may have changed for a reason of the driver's.
-    pub const fn doubt_peers(&mut self) {
+    pub const fn mark_peers_dirty(&mut self) {
         self.peers_changed = true;
     }
 

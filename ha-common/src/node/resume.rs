@@ -70,7 +70,7 @@ impl Node {
         router.presence = Presence::Present;
         // What is in the ring is judged by the first turn; but not everything that came found room there.
         let unheard = inherited.is_none_or(|inherited| {
-            let silent = left.unwrap_or_else(|| last_vouched(router, &inherited));
+            let silent = left.unwrap_or_else(|| last_renewed(router, &inherited));
             kernel.stamp(on, family, vrid).is_some_and(|stamp| stamp.other_at > silent)
         });
         if unheard {
@@ -149,7 +149,7 @@ impl Node {
 }
 
 /// When the earlier run was last sure to be alive.
-fn last_vouched(router: &Router, inherited: &Inherited) -> Time {
+fn last_renewed(router: &Router, inherited: &Inherited) -> Time {
     Time(inherited.lease_until.0.saturating_sub(router.settings.lease.0))
 }
 
@@ -164,5 +164,5 @@ fn in_time(router: &Router, inherited: &Inherited) -> bool {
     }
     // The lease was renewed at most its length before the end, and no peer is patient for less than three intervals.
     // One whose patience ended since the last advert, up to an interval before that, has said so: superseded.
-    inherited.at < last_vouched(router, inherited).after(router.settings.params.interval.times(3))
+    inherited.at < last_renewed(router, inherited).after(router.settings.params.interval.times(3))
 }

@@ -140,13 +140,13 @@ impl Node {
         let apart = interfaces.iter().any(|on| on.id == router.interface() && on.apart);
         let watched = router.machine.watched().map(|master| master.address);
         let master = router.machine.master().map(|master| master.address).or(watched);
-        let (ready, deadline) = (router.machine.is_ripe(), router.machine.next_deadline());
+        let (ready, deadline) = (router.machine.is_ready_to_take_over(), router.machine.next_deadline());
         router.machine.handle(input, now);
         if matches!(input, Input::Advert { .. } | Input::Seen(_)) {
             router.alive |= router.machine.next_deadline() != deadline;
         }
         if !ready
-            && router.machine.is_ripe()
+            && router.machine.is_ready_to_take_over()
             && let Some(group) = groups.iter_mut().find(|group| Some(group.id) == router.group)
         {
             group.leads = Some(id);

@@ -69,7 +69,7 @@ fn a_probe_is_these_bytes() {
 #[test]
 fn a_reply_is_these_bytes() {
     let mut body = probe().emit(None, &V4);
-    turn_round(&mut body, &answer());
+    reflect(&mut body, &answer());
     seal(&mut body, None, &V4.swapped());
     assert_eq!(body[..40], REPLY_BYTES);
     let mut bitmap = [0; 32];
@@ -113,7 +113,7 @@ fn the_tag_covers_addresses_and_body() {
 #[test]
 fn a_reply_is_sealed_for_its_own_way() {
     let mut body = probe().emit(Some(KEY), &V4);
-    turn_round(&mut body, &answer());
+    reflect(&mut body, &answer());
     assert!(!is_sealed(&body, Some(KEY), &V4.swapped()));
     seal(&mut body, Some(KEY), &V4.swapped());
     assert!(is_sealed(&body, Some(KEY), &V4.swapped()));
@@ -155,7 +155,7 @@ fn nothing_but_a_probe_is_answered() {
 #[test]
 fn a_reply_needs_a_responder() {
     let mut body = probe().emit(None, &V4);
-    turn_round(&mut body, &Answer { responder: 0, ..answer() });
+    reflect(&mut body, &Answer { responder: 0, ..answer() });
     assert!(!is_reply(&body));
     assert_eq!(Reply::parse(&body), None);
 }

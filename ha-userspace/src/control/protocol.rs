@@ -273,7 +273,7 @@ pub struct FenceStatus {
     /// `armed`: it outlives the daemon; `not pinned`: it goes with the daemon.
     pub state: String,
     /// `open`; `closed`: the lease has run out and somebody probes; `superseded`: another router has taken an
-    /// instance over while this daemon was frozen; `handing over`: questions for the addresses of an instance are
+    /// instance over while this daemon was frozen; `handing over`: solicitations for the addresses of an instance are
     /// left to its successor. The last three are for moments.
     pub now: String,
     /// What is left of the lease; `None` while this node is master for nothing.

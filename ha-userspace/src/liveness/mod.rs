@@ -7,9 +7,9 @@
 //! They have the highest real-time priority of the daemon and do nothing else: probes must go out in time, and a lease
 //! must not run out while the main loop is well.
 
+mod leases;
 mod prober;
 mod thread;
-mod vouch;
 
 use std::net::IpAddr;
 use std::num::NonZeroU64;
@@ -150,7 +150,7 @@ pub struct Liveness {
     worker: Worker<Command>,
     /// When the main loop will be done with its next turn at the latest.
     promised: Arc<AtomicU64>,
-    vouchers: vouch::Vouchers,
+    renewers: leases::Renewers,
 }
 
 impl Liveness {
@@ -166,16 +166,16 @@ impl Liveness {
         priority: u8,
     ) -> anyhow::Result<Self> {
         let promised = Arc::new(AtomicU64::new(u64::MAX));
-        let vouchers = vouch::Vouchers::start(&promised, &reports, priority)?;
+        let renewers = leases::Renewers::start(&promised, &reports, priority)?;
         let probing = Probing::new(incarnation, reports, priority)?;
         let worker = Worker::start_polling("xvrrp-liveness", |orders| probing.run(&orders))?;
-        Ok(Self { worker, promised, vouchers })
+        Ok(Self { worker, promised, renewers })
     }
 
     /// Another priority from now on, and the processors that the calling thread may use now.
     pub fn schedule(&self, priority: u8) {
         self.worker.tell(Command::Priority(priority));
-        self.vouchers.schedule(priority);
+        self.renewers.schedule(priority);
     }
 
     /// All peers that matter from now on. Those that were known keep their judges.
@@ -186,7 +186,7 @@ impl Liveness {
     /// All leases to renew from now on. A lease that has run out is not renewed: the main loop finds that, steps
     /// down, and renews it itself.
     pub fn set_leases(&self, leases: &[LeaseSpec]) {
-        self.vouchers.set_leases(leases);
+        self.renewers.set_leases(leases);
     }
 
     /// An advert of a peer as master was accepted; it arrived at `at`.

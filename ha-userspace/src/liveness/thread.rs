@@ -86,7 +86,7 @@ impl Probing {
     fn obey(&mut self, orders: &Inbox<Command>) -> bool {
         loop {
             match orders.take() {
-                Ok(Command::Peers(specs)) => self.adopt(specs),
+                Ok(Command::Peers(specs)) => self.configure(specs),
                 Ok(Command::Heard(peer, at)) => {
                     if let Some(prober) = self.probers.iter_mut().find(|prober| prober.key() == peer) {
                         prober.heard(at);
@@ -105,7 +105,7 @@ impl Probing {
         }
     }
 
-    fn adopt(&mut self, specs: Vec<PeerSpec>) {
+    fn configure(&mut self, specs: Vec<PeerSpec>) {
         self.probers.retain(|prober| specs.iter().any(|spec| spec.key == prober.key()));
         for spec in specs {
             let known = self.probers.iter_mut().find(|prober| prober.key() == spec.key);

@@ -1,6 +1,6 @@
 //! Which gratuitous ARPs and neighbour advertisements go out in a turn, and through which interfaces.
 //!
-//! When: `ha_common::announce`, and [`super::lanes`] where they keep a distance.
+//! When: `ha_common::announce`, and [`super::pacers`] where they keep a distance.
 
 use std::net::IpAddr;
 
@@ -13,9 +13,9 @@ use nix::errno::Errno;
 
 use super::daemon::Daemon;
 use super::devices;
-use super::lanes::{Kind, Lanes, Message, Shared};
 use super::links::vips;
 use super::note::Note;
+use super::pacers::{Kind, Message, Pacers, Shared};
 use super::router::Router;
 use super::routers::Routers;
 use crate::config::model::{Garp, GarpGroup, Instance, Vip};
@@ -29,7 +29,7 @@ use crate::net::vmac::MARK;
 #[derive(Debug)]
 pub(super) struct Announcements {
     announcer: Announcer,
-    lanes: Lanes,
+    pacers: Pacers,
     /// The latest refusal, which is noted once.
     failure: Option<Errno>,
 }
@@ -40,12 +40,12 @@ impl Announcements {
     /// # Errors
     /// As [`Announcer::open`].
     pub(super) fn open() -> Result<Self, SocketError> {
-        Ok(Self { announcer: Announcer::open()?, lanes: Lanes::default(), failure: None })
+        Ok(Self { announcer: Announcer::open()?, pacers: Pacers::default(), failure: None })
     }
 
     /// When something is due that keeps a distance.
     pub(super) fn next(&self) -> Option<Time> {
-        self.lanes.next()
+        self.pacers.next()
     }
 
     /// Sends bursts; a refusal that is new is noted.
@@ -79,8 +79,8 @@ impl Daemon {
         let due = |(id, arp, na): &(RouterId, bool, bool)| Some((routers.get(*id)?, *arp, *na));
         let due: Vec<_> = rounds.iter().filter_map(due).collect();
         let groups = &self.configuration.in_force.garp_groups;
-        let lanes = &mut self.announcements.lanes;
-        let mut out = Out { links: self.host.links(), groups, lanes, bursts: Vec::new() };
+        let pacers = &mut self.announcements.pacers;
+        let mut out = Out { links: self.host.links(), groups, pacers, bursts: Vec::new() };
         for router in extra {
             let wanted = |link: &Link| needs_extra(&router.config, link);
             out.announce(router, wanted, Some(Form::Request), true);
@@ -120,11 +120,11 @@ fn needs_extra(config: &Instance, link: &Link) -> bool {
     !advertises && (link.alias == MARK || config.garp_extra.is_some_and(|extra| extra.all))
 }
 
-/// Where announcements go: into bursts that are sent now, one for each device, or into a lane.
+/// Where announcements go: into bursts that are sent now, one for each device, or into a pacer.
 struct Out<'a> {
     links: &'a Links,
     groups: &'a [GarpGroup],
-    lanes: &'a mut Lanes,
+    pacers: &'a mut Pacers,
     bursts: Vec<(u32, Burst)>,
 }
 
@@ -144,18 +144,18 @@ impl Out<'_> {
                 Some((shared, interval)) => {
                     let garp = &router.config.garp;
                     let most = garp.repeat.max(garp.lower_prio_repeat).max(garp.refresh_repeat);
-                    self.lanes.add(shared, interval, message(router, vip), most);
+                    self.pacers.add(shared, interval, message(router, vip), most);
                 }
                 None => self.push(link, vip.address, arp.unwrap_or(Form::Request)),
             }
         }
     }
 
-    /// Takes what is due now out of the lanes.
+    /// Takes what is due now out of the pacers.
     fn move_on(&mut self, routers: &Routers, node: &Node, now: Time) {
         let mut sent = Vec::new();
-        for (_, lane) in self.lanes.due(now) {
-            while let Some((message, had)) = lane.take() {
+        for (_, pacer) in self.pacers.due(now) {
+            while let Some((message, had)) = pacer.take() {
                 // Since it was queued, the virtual router may have left, or lost the address.
                 let of = |router: &&Router| {
                     let core = &node[router.id];
@@ -169,12 +169,12 @@ impl Out<'_> {
                     device(router, vip, self.links)
                 });
                 let Some(link) = found else {
-                    lane.forget(&message);
+                    pacer.forget(&message);
                     continue;
                 };
                 let form = if had % 2 == 0 { Form::Request } else { Form::Reply };
                 sent.push((link, message.address, form));
-                lane.sent(now);
+                pacer.sent(now);
                 break;
             }
         }

@@ -94,7 +94,7 @@ impl Daemon {
                 Wake::Turn | Wake::Packets => {}
                 Wake::Links(changes) => self.links_changed(&changes),
                 Wake::Programs => self.programs_loaded(),
-                Wake::Removal => self.host.doubt_routes(&mut self.routers),
+                Wake::Removal => self.host.mark_routes_dirty(&mut self.routers),
                 Wake::Liveness(report) => self.hear_report(report),
                 Wake::Tracked => self.reconsider(),
                 Wake::Call(call) => self.answer(call),

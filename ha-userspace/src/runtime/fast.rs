@@ -299,7 +299,7 @@ impl Daemon {
             (false, false) if key != current && keys.is_farewell(now) => probe::TAKES_NO_PART,
             (false, false) => probe::USER_SPACE,
         };
-        probe::turn_round(&mut reply, &Answer { flags, responder, lease_ns, masters, rank });
+        probe::reflect(&mut reply, &Answer { flags, responder, lease_ns, masters, rank });
         probe::seal(&mut reply, key, &addresses.swapped());
         let on = &mut self.interfaces[interface];
         on.receive.count(Counter::ProbeAnswered);

@@ -68,11 +68,11 @@ impl Host {
     }
 
     /// Takes a configuration that has come into force, with the interfaces that are to be made for it.
-    pub(super) fn adopt(&mut self, plans: Vec<Plan>, config: &Config, notes: &mut Vec<Note>) {
+    pub(super) fn configure(&mut self, plans: Vec<Plan>, config: &Config, notes: &mut Vec<Note>) {
         self.plan_links(plans, config, notes);
         self.delays.configure(&config.interface_delays);
         self.update_firewall(config);
-        self.statics.doubt();
+        self.statics.mark_dirty();
         self.statics.routes.forget();
     }
 

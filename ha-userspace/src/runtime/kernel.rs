@@ -105,8 +105,8 @@ pub(super) fn write(interface: &Interface, routers: &Routers, write: Write) {
         Write::Held(family, vrid, held) => lease.set_held(family, vrid, held),
         Write::Master(family, vrid, master) => lease.set_master(family, vrid, master),
         Write::Suppressed(family, vrid, suppressed) => {
-            if lease.is_muted(family, vrid) != suppressed {
-                lease.set_muted(family, vrid, suppressed);
+            if lease.is_suppressed(family, vrid) != suppressed {
+                lease.set_suppressed(family, vrid, suppressed);
             }
         }
         Write::ClearSuperseded(family, vrid) => lease.clear_superseded(family, vrid),
@@ -130,8 +130,8 @@ pub(super) fn forget_others(interface: &Interface, kept: &[(Family, Vrid)]) {
             xdp.lease.set_master(family, vrid, false);
             xdp.lease.set_held(family, vrid, false);
             xdp.lease.clear_superseded(family, vrid);
-            if xdp.lease.is_muted(family, vrid) {
-                xdp.lease.set_muted(family, vrid, false);
+            if xdp.lease.is_suppressed(family, vrid) {
+                xdp.lease.set_suppressed(family, vrid, false);
             }
         }
     }

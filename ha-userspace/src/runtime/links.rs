@@ -51,10 +51,10 @@ impl Daemon {
             self.host.forget_routes(&mut self.routers);
         } else if changes.iter().any(dropped) {
             // The kernel drops IPv4 routes of an interface that goes down, or of an address that goes, without a word.
-            self.host.doubt_routes(&mut self.routers);
+            self.host.mark_routes_dirty(&mut self.routers);
         }
         self.host.make_links(&self.configuration.in_force, &mut self.notes);
-        self.host.statics.doubt();
+        self.host.statics.mark_dirty();
         self.notice_missing_addresses();
         let new = |change: &&Change| matches!(change.what, What::Appeared | What::Renamed { .. });
         let appeared: Vec<&str> = changes.iter().filter(new).map(|change| change.name.as_str()).collect();
@@ -85,7 +85,7 @@ impl Daemon {
         let virtual_addresses = self.routers.virtual_addresses();
         self.refresh_interfaces(&virtual_addresses);
         self.update_fences();
-        self.node.doubt_peers();
+        self.node.mark_peers_dirty();
         let now = clock::now();
         let view = self.host.delayed_links(now);
         for id in self.routers.ids() {

@@ -45,7 +45,7 @@ impl Daemon {
             tracing::error!("{message}");
             return Response::Error(Failure { message, diagnostics });
         }
-        let changes = self.adopt(loaded.config);
+        let changes = self.configure(loaded.config);
         if changes.is_empty() {
             tracing::info!("reload: nothing changed");
         }
@@ -56,7 +56,7 @@ impl Daemon {
     }
 
     /// Puts a configuration into force; at start as well as later. Returns what changed.
-    pub(super) fn adopt(&mut self, mut config: Config) -> Vec<String> {
+    pub(super) fn configure(&mut self, mut config: Config) -> Vec<String> {
         let plans = devices::resolve(&mut config, self.host.links());
         let mut changes = Vec::new();
         let now = clock::now();
@@ -65,7 +65,7 @@ impl Daemon {
             self.workers.watch(&config);
             changes.extend(around);
         }
-        self.adopt_instances(&config, now, &mut changes);
+        self.configure_instances(&config, now, &mut changes);
         let rescheduled = self.configuration.in_force.global.process != config.global.process;
         self.configuration.in_force = config;
         if rescheduled {
@@ -73,7 +73,7 @@ impl Daemon {
         }
         self.configuration.follow_reload_time();
         let Self { host, configuration, notes, .. } = self;
-        host.adopt(plans, &configuration.in_force, notes);
+        host.configure(plans, &configuration.in_force, notes);
         configuration.find_unfenced(|device| host.virtual_links.base(device));
         self.workers.notifier.apply(&self.configuration.in_force);
         self.regroup(now);
@@ -95,7 +95,7 @@ impl Daemon {
 
     /// Stops the virtual routers that a configuration has no more, changes those that it has otherwise, and starts those
     /// that are new.
-    fn adopt_instances(&mut self, config: &Config, now: Time, changes: &mut Vec<String>) {
+    fn configure_instances(&mut self, config: &Config, now: Time, changes: &mut Vec<String>) {
         let wanted: Vec<Settings> =
             config.instances.iter().map(|new| settings(new, self.interfaces.named(&new.interface))).collect();
         let Self { node, routers, .. } = self;

@@ -265,7 +265,7 @@ fn fence(xdp: &XdpInterface, master: bool, now: Time) -> FenceStatus {
         "superseded"
     } else if master && lease.guard().closed(now.0) {
         "closed"
-    } else if lease.any_muted() {
+    } else if lease.any_suppressed() {
         "handing over"
     } else {
         "open"

@@ -55,7 +55,7 @@ impl RouteSet {
     }
 
     /// Something may have been removed.
-    pub(super) fn doubt(&mut self) {
+    pub(super) fn mark_dirty(&mut self) {
         self.complete = false;
     }
 
@@ -263,9 +263,9 @@ impl Host {
     }
 
     /// Somebody removed a route or a rule that may have been ours.
-    pub(super) fn doubt_routes(&mut self, routers: &mut Routers) {
-        routers.iter_mut().for_each(|router| router.routes.doubt());
-        self.statics.routes.doubt();
+    pub(super) fn mark_routes_dirty(&mut self, routers: &mut Routers) {
+        routers.iter_mut().for_each(|router| router.routes.mark_dirty());
+        self.statics.routes.mark_dirty();
     }
 
     /// Devices changed: the kernel drops routes of a device that goes down without a word.

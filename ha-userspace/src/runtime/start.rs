@@ -15,7 +15,7 @@ impl Daemon {
     /// Puts the first configuration into force. Roles of an earlier run go on, and what else it left is removed.
     pub(super) fn begin(&mut self, config: Config, timeline: &mut Timeline) {
         self.delay_start(&config.global, Duration::from_nanos(clock::boottime().0));
-        self.adopt(config);
+        self.configure(config);
         timeline.mark("XDP programs, and the roles of the run before");
         let Self { host, routers, node, configuration, .. } = self;
         host.remove_leftover_links();

@@ -26,7 +26,7 @@ pub(super) struct Statics {
 
 impl Statics {
     /// Something may have been removed, or devices or configuration changed.
-    pub(super) fn doubt(&mut self) {
+    pub(super) fn mark_dirty(&mut self) {
         self.complete = false;
     }
 

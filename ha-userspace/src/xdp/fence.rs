@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use aya::maps::{HashMap, MapData, MapError};
 use ha_common::fence::Guard;
 use ha_common::layout::{
-    AddressKey, LeaseSlot, SPECIAL_APART, SPECIAL_MUTED, SPECIAL_NO_ACCEPT, VipSlot, address_key,
+    AddressKey, LeaseSlot, SPECIAL_APART, SPECIAL_NO_ACCEPT, SPECIAL_SUPPRESSED, VipSlot, address_key,
 };
 use ha_common::probe::{Keys, Secret};
 use ha_common::time::Time;
@@ -93,25 +93,25 @@ impl Lease {
         self.bit(Self::held_at(family), vrid)
     }
 
-    /// Leaves questions for a virtual router's addresses (ARP requests, neighbour solicitations) to its successor, or
+    /// Leaves solicitations for a virtual router's addresses (ARP requests, neighbour solicitations) to its successor, or
     /// lets them through again. Other traffic is not touched. One thread calls this.
-    pub fn set_muted(&self, family: Family, vrid: Vrid, muted: bool) {
+    pub fn set_suppressed(&self, family: Family, vrid: Vrid, suppressed: bool) {
         let special = self.memory.u32(offset_of!(LeaseSlot, special));
-        if muted {
-            self.set_bit(Self::muted_at(family), vrid, true);
-            special.fetch_or(SPECIAL_MUTED, Ordering::SeqCst);
+        if suppressed {
+            self.set_bit(Self::suppressed_at(family), vrid, true);
+            special.fetch_or(SPECIAL_SUPPRESSED, Ordering::SeqCst);
         } else {
-            self.set_bit(Self::muted_at(family), vrid, false);
-            if !self.any_muted() {
-                special.fetch_and(!SPECIAL_MUTED, Ordering::SeqCst);
+            self.set_bit(Self::suppressed_at(family), vrid, false);
+            if !self.any_suppressed() {
+                special.fetch_and(!SPECIAL_SUPPRESSED, Ordering::SeqCst);
             }
         }
     }
 
-    /// See [`Lease::set_muted`].
+    /// See [`Lease::set_suppressed`].
     #[must_use]
-    pub fn is_muted(&self, family: Family, vrid: Vrid) -> bool {
-        self.bit(Self::muted_at(family), vrid)
+    pub fn is_suppressed(&self, family: Family, vrid: Vrid) -> bool {
+        self.bit(Self::suppressed_at(family), vrid)
     }
 
     /// Looks at packets for virtual addresses with `no_accept`, or at none. One thread calls this.
@@ -287,10 +287,10 @@ impl Lease {
         }
     }
 
-    const fn muted_at(family: Family) -> usize {
+    const fn suppressed_at(family: Family) -> usize {
         match family {
-            Family::V4 => offset_of!(LeaseSlot, muted_v4),
-            Family::V6 => offset_of!(LeaseSlot, muted_v6),
+            Family::V4 => offset_of!(LeaseSlot, suppressed_v4),
+            Family::V6 => offset_of!(LeaseSlot, suppressed_v6),
         }
     }
 
@@ -302,12 +302,13 @@ impl Lease {
         self.memory.u8(at + usize::from(vrid.get()))
     }
 
-    /// Whether any virtual router's questions are left to a successor.
+    /// Whether any virtual router's solicitations are left to a successor.
     #[must_use]
-    pub fn any_muted(&self) -> bool {
+    pub fn any_suppressed(&self) -> bool {
         [Family::V4, Family::V6].into_iter().any(|family| {
-            (0..4)
-                .any(|n| self.u64(Self::muted_at(family) + n * size_of::<u64>()).load(Ordering::SeqCst) != 0)
+            (0..4).any(|n| {
+                self.u64(Self::suppressed_at(family) + n * size_of::<u64>()).load(Ordering::SeqCst) != 0
+            })
         })
     }
 

@@ -184,7 +184,7 @@ fn without_preemption_the_lower_master_is_followed() {
 }
 
 #[test]
-fn only_masters_answer_questions_and_those_that_wait_for_a_slow_successor() {
+fn only_masters_answer_solicitations_and_those_that_wait_for_a_slow_successor() {
     let mut rig = Rig::backup(params(), 100);
     assert!(!rig.machine.answers());
     rig.run_to_deadline();

@@ -29,7 +29,7 @@ pub(super) struct Resolver {
     failure: String,
     pending: Option<Lookup>,
     asked: Option<Instant>,
-    doubted: bool,
+    dirty: bool,
 }
 
 impl Resolver {
@@ -42,7 +42,7 @@ impl Resolver {
             failure: String::new(),
             pending: None,
             asked: None,
-            doubted: false,
+            dirty: false,
         }
     }
 
@@ -71,20 +71,20 @@ impl Resolver {
     }
 
     /// None of the addresses answers: they may be out of date.
-    pub(super) fn doubt(&mut self) {
-        self.doubted = true;
+    pub(super) fn mark_dirty(&mut self) {
+        self.dirty = true;
     }
 
     /// The address that answered is tried first from now on.
     pub(super) fn prefer(&mut self, address: SocketAddr) {
-        self.doubted = false;
+        self.dirty = false;
         if let Some(at) = self.known.iter().position(|known| *known == address) {
             self.known.swap(0, at);
         }
     }
 
     fn refresh(&mut self) {
-        let patience = if self.known.is_empty() || self.doubted { RETRY } else { FRESH };
+        let patience = if self.known.is_empty() || self.dirty { RETRY } else { FRESH };
         if self.pending.is_some() || self.asked.is_some_and(|asked| asked.elapsed() < patience) {
             return;
         }

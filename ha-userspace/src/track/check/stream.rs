@@ -12,7 +12,7 @@ use super::resolve::Resolver;
 pub(super) async fn tcp(resolver: &mut Resolver) -> Result<TcpStream, Failure> {
     // Until one answers, and also where the probe runs out of time and this is never come back to.
     let addresses = resolver.addresses().await?;
-    resolver.doubt();
+    resolver.mark_dirty();
     let mut failure = None;
     for address in addresses {
         match TcpStream::connect(address).await {

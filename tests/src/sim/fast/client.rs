@@ -8,11 +8,11 @@ use ha_common::time::{Span, Time};
 use super::switch::{Mac, To};
 use super::world::Frame;
 
-/// Between two questions.
+/// Between two solicitations.
 const RETRANSMIT: Span = Span::SECOND;
 
-/// Questions before the entry is given up.
-const QUESTIONS: u8 = 3;
+/// Solicitations before the entry is given up.
+const SOLICITATIONS: u8 = 3;
 
 /// So long after a change an answer from elsewhere is not believed; gratuitous ARP is.
 const LOCKTIME: Span = Span::SECOND;
@@ -22,7 +22,7 @@ const LOCKTIME: Span = Span::SECOND;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arp {
     Gratuitous,
-    Question,
+    Solicitation,
     Answer,
 }
 
@@ -90,11 +90,11 @@ impl Client {
         format!("{:?}", self.entry)
     }
 
-    /// It wants to send: a question, a packet, or both.
+    /// It wants to send: a solicitation, a packet, or both.
     pub(super) fn send(&mut self, id: usize, now: Time) -> [Option<(To, Frame)>; 2] {
-        let question = Frame::Arp { kind: Arp::Question, from: id, mac: Mac(id) };
-        let everybody = Some((To::All, question));
-        let asks = |mac| Some((To::One(mac), question));
+        let solicitation = Frame::Arp { kind: Arp::Solicitation, from: id, mac: Mac(id) };
+        let everybody = Some((To::All, solicitation));
+        let asks = |mac| Some((To::One(mac), solicitation));
         let data = |mac| Some((To::One(mac), Frame::Data { from: id, sent: now }));
         match self.entry {
             Entry::None | Entry::Failed => {
@@ -102,7 +102,7 @@ impl Client {
                 [everybody, None]
             }
             Entry::Incomplete(_, at) if now.span_since(at) < RETRANSMIT => [None, None],
-            Entry::Incomplete(times, _) if times < QUESTIONS => {
+            Entry::Incomplete(times, _) if times < SOLICITATIONS => {
                 self.entry = Entry::Incomplete(times + 1, now);
                 [everybody, None]
             }
@@ -125,7 +125,7 @@ impl Client {
                 [asks(mac), data(mac)]
             }
             Entry::Probe(mac, times, at) if now.span_since(at) >= RETRANSMIT => {
-                if times < QUESTIONS {
+                if times < SOLICITATIONS {
                     self.entry = Entry::Probe(mac, times + 1, now);
                     [asks(mac), data(mac)]
                 } else {
@@ -160,7 +160,7 @@ impl Client {
                 }
                 Entry::Reachable(mac, now.after(self.reachable))
             }
-            Arp::Question => return,
+            Arp::Solicitation => return,
         };
         (self.entry, self.updated) = (new, now);
     }
@@ -177,9 +177,10 @@ mod tests {
     const START: Time = Time(10_000_000_000);
 
     fn asks(frames: [Option<(To, Frame)>; 2]) -> Option<To> {
-        let question =
-            |(to, frame): (To, Frame)| matches!(frame, Frame::Arp { kind: Arp::Question, .. }).then_some(to);
-        frames.into_iter().flatten().find_map(question)
+        let solicitation = |(to, frame): (To, Frame)| {
+            matches!(frame, Frame::Arp { kind: Arp::Solicitation, .. }).then_some(to)
+        };
+        frames.into_iter().flatten().find_map(solicitation)
     }
 
     fn sends(frames: [Option<(To, Frame)>; 2]) -> Option<To> {

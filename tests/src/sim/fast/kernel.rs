@@ -57,8 +57,8 @@ pub(super) struct Kernel {
     pub(super) master: bool,
     /// Another router has taken over while nobody vouched for this host.
     pub(super) superseded: bool,
-    /// Questions are the successor's to answer.
-    pub(super) muted: bool,
+    /// Solicitations are the successor's to answer.
+    pub(super) suppressed: bool,
     pub(super) responder: u64,
     pub(super) last_probe: Option<Time>,
     /// When a known router last probed after a pause.
@@ -95,7 +95,7 @@ impl Kernel {
             alive: false,
             orphaned: false,
             superseded: false,
-            muted: false,
+            suppressed: false,
             lease_until: Time(0),
             restart_until: Time(0),
             master: false,
@@ -143,19 +143,19 @@ impl Kernel {
 
     /// Whether ARP for the virtual address is answered.
     pub(super) fn answers(&self, now: Time) -> bool {
-        self.lets_in(Wanted { address: [0, 1], question: true, answer: false }, now)
+        self.lets_in(Wanted { address: [0, 1], solicitation: true, answer: false }, now)
     }
 
     /// Whether packets to the virtual address are taken.
     pub(super) fn takes(&self, now: Time) -> bool {
-        self.lets_in(Wanted { address: [0, 1], question: false, answer: false }, now)
+        self.lets_in(Wanted { address: [0, 1], solicitation: false, answer: false }, now)
     }
 
     fn lets_in(&self, wanted: Wanted, now: Time) -> bool {
         let ban = Ban {
             closed: self.guard().closed(now.0),
             superseded: self.superseded,
-            muted: self.muted,
+            suppressed: self.suppressed,
             refused: false,
         };
         self.addresses && !(self.program && ban.keeps_out(&wanted))
@@ -194,7 +194,7 @@ impl Kernel {
             Write::RestartWindow { until } => self.restart_until = until,
             Write::Held(.., held) => self.held = held,
             Write::Master(.., master) => self.master = master,
-            Write::Suppressed(.., suppressed) => self.muted = suppressed,
+            Write::Suppressed(.., suppressed) => self.suppressed = suppressed,
             Write::ClearSuperseded(..) => self.superseded = false,
             Write::Own(_) => self.fingerprint = None,
             // Every host takes part, and its rules are the same all the time.
@@ -204,7 +204,7 @@ impl Kernel {
 
     /// The maps speak for no virtual router.
     pub(super) const fn forget(&mut self) {
-        (self.master, self.held, self.superseded, self.muted) = (false, false, false, false);
+        (self.master, self.held, self.superseded, self.suppressed) = (false, false, false, false);
     }
 
     /// The number that stands for the fingerprint of an advert.

@@ -141,7 +141,7 @@ impl World {
                 }
             }
             Frame::Foreign { probe } => self.answer_stranger(to, probe),
-            Frame::Arp { kind: Arp::Question, from, .. } => {
+            Frame::Arp { kind: Arp::Solicitation, from, .. } => {
                 if host.answers(now) {
                     let mac = host.mac();
                     let answer = Frame::Arp { kind: Arp::Answer, from: to, mac };

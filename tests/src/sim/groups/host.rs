@@ -494,8 +494,8 @@ impl Host {
         Ok(())
     }
 
-    /// The threads that vouch have the CPU. True if the main loop is to be woken.
-    pub(super) fn vouch(&mut self, now: Time) -> bool {
+    /// The threads that renew leases have the CPU. True if the main loop is to be woken.
+    pub(super) fn renew(&mut self, now: Time) -> bool {
         let Some(daemon) = &self.daemon else { return false };
         let mut over = false;
         for on in interfaces() {

@@ -20,7 +20,7 @@ const KEEP: usize = 100;
 /// Two masters at once, in calm: the wire, and a process that comes late.
 const OVERLAP: Span = Span::from_millis(10);
 /// How often leases are looked at.
-const VOUCH: Span = Span::from_millis(33);
+const RENEW: Span = Span::from_millis(33);
 
 /// An advert on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(super) enum Expect {
 enum Event {
     Arrive { to: usize, frame: usize },
     Main { host: usize },
-    Vouch { host: usize },
+    Renew { host: usize },
     Thaw { host: usize },
     Fault { fault: usize },
     End { fault: usize },
@@ -127,8 +127,8 @@ impl World {
             latest: Default::default(),
         };
         for host in 0..world.hosts.len() {
-            let phase = world.rng.span(Span::ZERO, VOUCH);
-            world.push(world.now.after(phase), Event::Vouch { host });
+            let phase = world.rng.span(Span::ZERO, RENEW);
+            world.push(world.now.after(phase), Event::Renew { host });
         }
         world
     }
@@ -190,12 +190,12 @@ impl World {
                     self.drive(host)?;
                 }
             }
-            Event::Vouch { host } => {
+            Event::Renew { host } => {
                 let now = self.now;
-                if self.hosts[host].frozen_until <= now && self.hosts[host].vouch(now) {
+                if self.hosts[host].frozen_until <= now && self.hosts[host].renew(now) {
                     self.wake_soon(host);
                 }
-                self.push(now.after(VOUCH), Event::Vouch { host });
+                self.push(now.after(RENEW), Event::Renew { host });
             }
             Event::Thaw { host } => {
                 for frame in std::mem::take(&mut self.hosts[host].card) {

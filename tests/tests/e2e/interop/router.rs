@@ -26,9 +26,9 @@ pub(super) struct Router<'a> {
 
 /// Counters that move in a pair that understands each other.
 ///
-/// `muted` does in a handover: a router that has heard its successor leaves questions to it before its own address is
+/// `suppressed` does in a handover: a router that has heard its successor leaves questions to it before its own address is
 /// gone, and vrrpd announces the address within a fraction of a millisecond, in the form of a question for it.
-const EXPECTED_COUNTERS: [&str; 5] = ["stamped", "to_user", "accepted", "priority_zero", "muted"];
+const EXPECTED_COUNTERS: [&str; 5] = ["stamped", "to_user", "accepted", "priority_zero", "suppressed"];
 
 /// What keepalived says about an instance in good times. Everything else is taken for a complaint.
 const KEEPALIVED_GOOD: [&str; 14] = [

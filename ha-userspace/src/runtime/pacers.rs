@@ -1,7 +1,7 @@
 //! The distance between announcements on one interface, or on all of a `garp_group`, whoever they are for.
 //!
-//! Pure. What has a distance to keep queues up in a lane, one for each interface or group and kind of message; the
-//! lane gives one message away whenever its interval has passed. Each address has its turn before any has a second
+//! Pure. What has a distance to keep queues up in a pacer, one for each interface or group and kind of message; the
+//! pacer gives one message away whenever its interval has passed. Each address has its turn before any has a second
 //! one. `vrrp_garp_interval`, `vrrp_gna_interval` and `garp_group` of keepalived.conf(5), which counts over instances
 //! in the same way.
 
@@ -35,13 +35,13 @@ pub(super) enum Kind {
     Na,
 }
 
-/// All lanes.
+/// All pacers.
 #[derive(Debug, Default)]
-pub(super) struct Lanes(BTreeMap<Shared, Lane>);
+pub(super) struct Pacers(BTreeMap<Shared, Pacer>);
 
 /// One queue.
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(super) struct Pacer {
     interval: Span,
     /// Nothing is given away before.
     free_at: Time,
@@ -51,36 +51,36 @@ pub(super) struct Lane {
     rounds: HashMap<Message, (u32, u32)>,
 }
 
-impl Lanes {
+impl Pacers {
     /// Adds a round of a message, to at most `most`: claims that follow each other do not pile up.
     pub(super) fn add(&mut self, shared: Shared, interval: Span, message: Message, most: u32) {
-        let lane = self.0.entry(shared).or_default();
-        lane.interval = interval;
-        let (left, _) = lane.rounds.entry(message).or_default();
+        let pacer = self.0.entry(shared).or_default();
+        pacer.interval = interval;
+        let (left, _) = pacer.rounds.entry(message).or_default();
         if *left == 0 {
-            lane.queue.push_back(message);
+            pacer.queue.push_back(message);
         }
         *left = left.saturating_add(1).min(most.max(1));
     }
 
     /// When the next message is due; `None` for never.
     pub(super) fn next(&self) -> Option<Time> {
-        self.0.values().filter(|lane| !lane.queue.is_empty()).map(|lane| lane.free_at).min()
+        self.0.values().filter(|pacer| !pacer.queue.is_empty()).map(|pacer| pacer.free_at).min()
     }
 
-    /// Every lane that has something to send now, with the kind of its messages.
-    pub(super) fn due(&mut self, now: Time) -> impl Iterator<Item = (Kind, &mut Lane)> {
+    /// Every pacer that has something to send now, with the kind of its messages.
+    pub(super) fn due(&mut self, now: Time) -> impl Iterator<Item = (Kind, &mut Pacer)> {
         // What is empty and was not used for its interval knows nothing that a new one does not know.
-        self.0.retain(|_, lane| !lane.queue.is_empty() || lane.free_at > now);
-        self.0.iter_mut().filter(move |(_, lane)| lane.free_at <= now).map(|(shared, lane)| {
+        self.0.retain(|_, pacer| !pacer.queue.is_empty() || pacer.free_at > now);
+        self.0.iter_mut().filter(move |(_, pacer)| pacer.free_at <= now).map(|(shared, pacer)| {
             let (Shared::Group(_, kind) | Shared::Interface(_, kind)) = shared;
-            (*kind, lane)
+            (*kind, pacer)
         })
     }
 }
 
-impl Lane {
-    /// The next message, and how many times it was taken before. It has been sent only after [`Lane::sent`]; one whose
+impl Pacer {
+    /// The next message, and how many times it was taken before. It has been sent only after [`Pacer::sent`]; one whose
     /// router is master no more costs no time.
     pub(super) fn take(&mut self) -> Option<(Message, u32)> {
         let message = self.queue.pop_front()?;
@@ -127,12 +127,12 @@ mod tests {
     }
 
     /// Everything that is sent, with its time in milliseconds, the VRID and the address's last byte.
-    fn run(lanes: &mut Lanes) -> Vec<(u64, u8, u8)> {
+    fn run(pacers: &mut Pacers) -> Vec<(u64, u8, u8)> {
         let mut sent = Vec::new();
-        while let Some(next) = lanes.next() {
-            for (_, lane) in lanes.due(next) {
-                let (message, _) = lane.take().expect("due");
-                lane.sent(next);
+        while let Some(next) = pacers.next() {
+            for (_, pacer) in pacers.due(next) {
+                let (message, _) = pacer.take().expect("due");
+                pacer.sent(next);
                 let IpAddr::V4(address) = message.address else { panic!("IPv4") };
                 sent.push((next.0 / 1_000_000, message.vrid.get(), address.octets()[3]));
             }
@@ -142,66 +142,66 @@ mod tests {
 
     #[test]
     fn instances_share_the_distance_and_take_turns() {
-        let mut lanes = Lanes::default();
+        let mut pacers = Pacers::default();
         for _ in 0..2 {
             for vrid in [1, 2] {
                 for address in [8, 9] {
-                    lanes.add(shared(), INTERVAL, message(vrid, address), 2);
+                    pacers.add(shared(), INTERVAL, message(vrid, address), 2);
                 }
             }
         }
         let once = [(0, 1, 8), (100, 1, 9), (200, 2, 8), (300, 2, 9)];
         let again = once.map(|(at, vrid, address)| (at + 400, vrid, address));
-        assert_eq!(run(&mut lanes), [once, again].concat());
+        assert_eq!(run(&mut pacers), [once, again].concat());
     }
 
     #[test]
     fn interfaces_and_kinds_do_not_wait_for_each_other() {
-        let mut lanes = Lanes::default();
+        let mut pacers = Pacers::default();
         for shared in [
             shared(),
             Shared::Interface("eth1".to_owned(), Kind::Arp),
             Shared::Interface("eth0".to_owned(), Kind::Na),
             Shared::Group(0, Kind::Arp),
         ] {
-            lanes.add(shared, INTERVAL, message(1, 1), 1);
+            pacers.add(shared, INTERVAL, message(1, 1), 1);
         }
-        assert_eq!(run(&mut lanes).len(), 4);
-        assert_eq!(lanes.next(), None);
+        assert_eq!(run(&mut pacers).len(), 4);
+        assert_eq!(pacers.next(), None);
     }
 
     #[test]
     fn claims_do_not_pile_up_and_what_is_stale_costs_no_time() {
-        let mut lanes = Lanes::default();
+        let mut pacers = Pacers::default();
         for _ in 0..1000 {
-            lanes.add(shared(), INTERVAL, message(1, 1), 3);
+            pacers.add(shared(), INTERVAL, message(1, 1), 3);
         }
-        lanes.add(shared(), INTERVAL, message(2, 2), 1);
-        let (_, lane) = lanes.due(Time(0)).next().expect("due");
-        let (stale, had) = lane.take().expect("there");
+        pacers.add(shared(), INTERVAL, message(2, 2), 1);
+        let (_, pacer) = pacers.due(Time(0)).next().expect("due");
+        let (stale, had) = pacer.take().expect("there");
         assert_eq!((stale, had), (message(1, 1), 0));
-        lane.forget(&stale);
-        assert_eq!(run(&mut lanes), [(0, 2, 2)]);
+        pacer.forget(&stale);
+        assert_eq!(run(&mut pacers), [(0, 2, 2)]);
     }
 
     #[test]
     fn a_round_that_comes_later_counts_on() {
-        let mut lanes = Lanes::default();
+        let mut pacers = Pacers::default();
         for had in 0..3 {
-            lanes.add(shared(), INTERVAL, message(1, 1), 5);
-            let (_, lane) = lanes.due(Time(0)).next().expect("due");
-            assert_eq!(lane.take(), Some((message(1, 1), had)));
+            pacers.add(shared(), INTERVAL, message(1, 1), 5);
+            let (_, pacer) = pacers.due(Time(0)).next().expect("due");
+            assert_eq!(pacer.take(), Some((message(1, 1), had)));
         }
     }
 
     #[test]
     fn the_distance_holds_after_the_queue_was_empty() {
-        let mut lanes = Lanes::default();
-        lanes.add(shared(), INTERVAL, message(1, 1), 1);
-        assert_eq!(run(&mut lanes), [(0, 1, 1)]);
+        let mut pacers = Pacers::default();
+        pacers.add(shared(), INTERVAL, message(1, 1), 1);
+        assert_eq!(run(&mut pacers), [(0, 1, 1)]);
         let later = Time(50_000_000);
-        assert_eq!(lanes.due(later).count(), 0);
-        lanes.add(shared(), INTERVAL, message(1, 1), 1);
-        assert_eq!(run(&mut lanes), [(100, 1, 1)]);
+        assert_eq!(pacers.due(later).count(), 0);
+        pacers.add(shared(), INTERVAL, message(1, 1), 1);
+        assert_eq!(run(&mut pacers), [(100, 1, 1)]);
     }
 }

@@ -25,7 +25,7 @@ use crate::worker::Worker;
 
 /// The threads' handle. Dropping it waits for their end: afterwards nothing renews a lease.
 #[derive(Debug)]
-pub(super) struct Vouchers {
+pub(super) struct Renewers {
     workers: Vec<Worker<Order>>,
 }
 
@@ -36,21 +36,21 @@ enum Order {
     Schedule(Option<usize>, u8),
 }
 
-impl Vouchers {
+impl Renewers {
     /// Starts them. `promised`: see [`super::Liveness::promise`].
     pub(super) fn start(
         promised: &Arc<AtomicU64>,
         reports: &UnboundedSender<Report>,
         priority: u8,
     ) -> std::io::Result<Self> {
-        let mut vouchers = Self { workers: Vec::new() };
+        let mut renewers = Self { workers: Vec::new() };
         for (number, processor) in processors().into_iter().enumerate() {
             let (promised, reports) = (Arc::clone(promised), reports.clone());
-            vouchers.workers.push(Worker::start(&format!("xvrrp-lease-{number}"), move |orders| {
+            renewers.workers.push(Worker::start(&format!("xvrrp-lease-{number}"), move |orders| {
                 run(processor, priority, &orders, &promised, &reports);
             })?);
         }
-        Ok(vouchers)
+        Ok(renewers)
     }
 
     /// All leases to renew from now on.
@@ -72,7 +72,7 @@ impl Vouchers {
     }
 }
 
-impl Drop for Vouchers {
+impl Drop for Renewers {
     fn drop(&mut self) {
         self.workers.iter_mut().for_each(Worker::finish);
     }

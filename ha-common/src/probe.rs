@@ -55,6 +55,21 @@ pub const APART: u8 = 16;
 /// The flags of a responder that takes no part.
 pub const TAKES_NO_PART: u8 = APART | RESTARTING | USER_SPACE;
 
+/// The flags of a reply that the daemon itself sends, for lack of XDP. `apart`: no virtual router there takes part.
+/// `farewell`: the probe has the key before the last change, and from its sender on, nothing more is answered under that.
+#[must_use]
+pub const fn flags_of_daemon(apart: bool, restarting: bool, farewell: bool) -> u8 {
+    if apart {
+        TAKES_NO_PART
+    } else if restarting {
+        USER_SPACE | RESTARTING
+    } else if farewell {
+        TAKES_NO_PART
+    } else {
+        USER_SPACE
+    }
+}
+
 /// Offset of version and type.
 pub const AT_TYPE: usize = 0;
 /// Offset of the VRID.

@@ -4,7 +4,6 @@
 //! follow the machines: what opens a fence is written after its reason has come true, and what closes one before.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use super::effects::Effects;
 use super::io::{Event, InterfaceId, Kernel, RouterId, Write};
@@ -151,47 +150,6 @@ impl Node {
             }
         }
         masters
-    }
-
-    /// The virtual routers that this node would take over from a peer, or has: when nobody runs the peer, their addresses
-    /// are not answered there any more, and no others. With the highest priority with which it would take one over.
-    /// `probes` says on which interfaces this node can probe.
-    #[must_use]
-    pub fn wanted(
-        &self,
-        on: InterfaceId,
-        peer: IpAddr,
-        probes: impl Fn(InterfaceId) -> bool,
-    ) -> (Masters, u8) {
-        let (mut wanted, mut priority) = (Masters::NONE, 0);
-        let family = Family::of(peer);
-        for router in &self.routers {
-            let theirs = router.interface() == on
-                && router.settings.fast
-                && router.family() == family
-                && !router.retired;
-            let takes = match router.machine.state() {
-                State::Master => true,
-                // A sync group moves when all of its members can.
-                State::Backup => {
-                    let in_group = |other: &&Router| router.group.is_some() && other.group == router.group;
-                    router.machine.watched().is_some_and(|watched| watched.address == peer)
-                        && self
-                            .routers
-                            .iter()
-                            .filter(in_group)
-                            .all(|other| other.settings.fast && probes(other.interface()))
-                }
-                State::Init | State::Fault | State::Leaving => false,
-            };
-            if theirs && takes {
-                wanted.set(router.vrid(), true);
-                if router.machine.state() == State::Backup {
-                    priority = priority.max(router.machine.priority().get());
-                }
-            }
-        }
-        (wanted, priority)
     }
 }
 

@@ -45,6 +45,7 @@ mod fence;
 mod groups;
 mod io;
 pub mod lease;
+mod peers;
 mod reached;
 mod reload;
 mod reports;
@@ -62,6 +63,7 @@ pub use groups::{Group, GroupId};
 pub use io::{
     Effect, Event, Fitness, Heard, Inherited, InterfaceId, Kernel, LeaseView, Mark, RouterId, Stamp, Write,
 };
+pub use peers::Followed;
 pub use reached::Reached;
 pub use reload::{Fate, Reload};
 pub use resume::{LONGEST_WINDOW, patience, restart_window};

@@ -228,3 +228,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_daemon_says_that_it_answers_itself_and_who_takes_no_part_says_only_that() {
+    assert_eq!(flags_of_daemon(false, false, false), USER_SPACE);
+    assert_eq!(flags_of_daemon(false, true, true), USER_SPACE | RESTARTING, "it will be back");
+    assert_eq!(flags_of_daemon(false, false, true), TAKES_NO_PART, "a probe under a key that is being left");
+    assert!(
+        [false, true].iter().all(|restarting| flags_of_daemon(true, *restarting, false) == TAKES_NO_PART)
+    );
+}

@@ -10,13 +10,12 @@ use std::sync::atomic::AtomicU64;
 use ha_common::counter::Counter;
 use ha_common::fence::virtual_mac;
 use ha_common::judge::{Event, Verdict};
-use ha_common::node::{self, InterfaceId, Node};
+use ha_common::node::{Followed, InterfaceId, Node};
 use ha_common::packet::Endpoints;
 use ha_common::probe::{self, Addresses, Answer, Body, Keys};
 use ha_common::time::Time;
 
 use super::daemon::Daemon;
-use super::interface::Interface;
 use super::interfaces::Interfaces;
 use super::note::Note;
 use super::receive::Frame;
@@ -93,8 +92,8 @@ impl Fast {
             known.followed = false;
         }
         self.peers.retain(|known| interfaces[known.interface].index == Some(known.key.0));
-        for router in routers.iter().filter(|router| router.config.fast.enabled) {
-            self.follow(router, &interfaces[router.interface], &node[router.id], neighbours);
+        for followed in node.followed() {
+            self.follow(&followed, &routers[followed.router], interfaces, neighbours);
         }
         let specs = self.peers.iter().filter_map(|known| known.spec(interfaces, node)).collect();
         if let Some(liveness) = &self.liveness {
@@ -102,27 +101,22 @@ impl Fast {
         }
     }
 
-    /// Follows the master of a virtual router, if it has one that can be probed.
+    /// Follows the master of a virtual router, if it can be probed.
     fn follow(
         &mut self,
+        followed: &Followed,
         router: &Router,
-        interface: &Interface,
-        core: &node::Router,
+        interfaces: &Interfaces,
         neighbours: &mut Neighbours,
     ) {
-        let (Some(watched), Some((address, mac)), Some(source), Some(ifindex)) =
-            (core.machine().watched(), core.master_mac(), router.source, interface.index)
-        else {
-            return;
-        };
-        if interface.xdp().is_none() || watched.address != address {
-            return;
-        }
-        let key = (ifindex, address);
+        let Followed { peer, mac, source, .. } = *followed;
+        let interface = &interfaces[router.interface];
+        let Some(ifindex) = interface.index.filter(|_| interface.xdp().is_some()) else { return };
+        let key = (ifindex, peer);
         // A virtual MAC address moves with the role; the probe is for the router.
         let resolved = match virtual_mac(mac) {
             None => Some(mac),
-            Some(_) => neighbours.resolve(ifindex, address),
+            Some(_) => neighbours.resolve(ifindex, peer),
         };
         let Some(mac) = resolved else {
             self.unresolved = true;
@@ -293,12 +287,8 @@ impl Daemon {
         let mut reply = *body;
         let lease_ns = self.node.lease_length(interface_id(interface)).0;
         let responder = self.interfaces.setup.incarnation;
-        let flags = match (apart, self.life.is_restarting()) {
-            (true, _) => probe::TAKES_NO_PART,
-            (false, true) => probe::USER_SPACE | probe::RESTARTING,
-            (false, false) if key != current && keys.is_farewell(now) => probe::TAKES_NO_PART,
-            (false, false) => probe::USER_SPACE,
-        };
+        let farewell = key != current && keys.is_farewell(now);
+        let flags = probe::flags_of_daemon(apart, self.life.is_restarting(), farewell);
         probe::reflect(&mut reply, &Answer { flags, responder, lease_ns, masters, rank });
         probe::seal(&mut reply, key, &addresses.swapped());
         let on = &mut self.interfaces[interface];

@@ -285,7 +285,7 @@ impl Host {
         if daemon.machine().next_deadline() <= now {
             return Err(format!("40: h{}'s machine stands still", self.id));
         }
-        let followed = daemon.machine().watched().and_then(|master| number(master.address));
+        let followed = daemon.node.followed().next().and_then(|master| number(master.peer));
         for (peer, judge) in daemon.judges.iter_mut().enumerate() {
             let before = judge.next_deadline();
             judge.follow(followed == Some(peer), now);

@@ -56,7 +56,7 @@ pub const APART: u8 = 16;
 pub const TAKES_NO_PART: u8 = APART | RESTARTING | USER_SPACE;
 
 /// The flags of a reply that the daemon itself sends, for lack of XDP. `apart`: no virtual router there takes part.
-/// `farewell`: the probe has the key before the last change, and from its sender on, nothing more is answered under that.
+/// `farewell`: the probe has the key before the last change, which counts for only a moment more.
 #[must_use]
 pub const fn flags_of_daemon(apart: bool, restarting: bool, farewell: bool) -> u8 {
     if apart {

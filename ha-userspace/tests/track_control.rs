@@ -104,7 +104,7 @@ fn snapshot() -> Snapshot {
 /// Answers a call as a daemon does that is well.
 fn answer(call: Call, snapshot: Snapshot) {
     let order = |order| match order {
-        Order::Reload => Response::Reloaded(Reloaded::default()),
+        Order::Reload { .. } => Response::Reloaded(Reloaded::default()),
         Order::Stop => Response::Stopping,
         Order::Restart => Response::Restarting,
     };

@@ -37,7 +37,12 @@ pub enum Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// [`Request::Reload`].
-    Reload,
+    Reload {
+        /// Even where an error stops something that runs.
+        force: bool,
+        /// Only say what would change.
+        dry_run: bool,
+    },
     /// [`Request::Restart`].
     Restart,
     /// [`Request::Stop`].
@@ -76,7 +81,7 @@ impl Asker {
         let order = match request {
             Request::Status => return self.share(&self.status, self.ask_status()).await,
             Request::Counters => return self.share(&self.counters, self.ask_counters()).await,
-            Request::Reload => Order::Reload,
+            Request::Reload { force, dry_run } => Order::Reload { force, dry_run },
             Request::Restart => Order::Restart,
             Request::Stop => Order::Stop,
         };

@@ -18,7 +18,14 @@ pub enum Request {
     /// The XDP program's and the receiver's counters, per interface.
     Counters,
     /// Read the configuration again and apply what changed.
-    Reload,
+    Reload {
+        /// Even where an error in it stops something that runs.
+        #[serde(default)]
+        force: bool,
+        /// Only say what would change.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// Stop gracefully: the virtual addresses go to the other router.
     Stop,
     /// Run the program anew, with the same arguments and the same role.
@@ -35,6 +42,8 @@ pub enum Response {
     Counters(Counters),
     /// To [`Request::Reload`], where the new configuration is in force.
     Reloaded(Reloaded),
+    /// To [`Request::Reload`] with `dry_run`.
+    Preview(Preview),
     /// To [`Request::Stop`]; the daemon ends after this.
     Stopping,
     /// To [`Request::Restart`]; the daemon starts anew after this.
@@ -67,6 +76,20 @@ impl Failure {
 pub struct Reloaded {
     /// One sentence per thing that changed; empty where the files say what they said before.
     pub changes: Vec<String>,
+    /// Rendered warnings of the new configuration.
+    pub diagnostics: Vec<String>,
+}
+
+/// What a reload would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Preview {
+    /// Why it would be refused.
+    pub refused: Option<String>,
+    /// One sentence per thing that would change.
+    pub changes: Vec<String>,
+    /// One sentence per virtual router of which addresses might move.
+    pub moves: Vec<String>,
     /// Rendered warnings of the new configuration.
     pub diagnostics: Vec<String>,
 }

@@ -17,7 +17,12 @@ use crate::control::protocol::Response;
 /// What a configuration is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    Reload,
+    Reload {
+        /// Even where an error in it stops something that runs.
+        force: bool,
+    },
+    /// To say what it would change.
+    Preview,
     /// To make sure that the next run will not refuse it.
     Restart,
 }

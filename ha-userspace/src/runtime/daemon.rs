@@ -98,7 +98,7 @@ impl Daemon {
                 Wake::Liveness(report) => self.hear_report(report),
                 Wake::Tracked => self.reconsider(),
                 Wake::Call(call) => self.answer(call),
-                Wake::Reload => self.start_reading(Purpose::Reload, None),
+                Wake::Reload => self.start_reading(Purpose::Reload { force: false }, None),
                 Wake::Read(loaded) => self.finish_reading(loaded.map(|loaded| *loaded)),
                 Wake::Stop => self.stop(),
                 Wake::Leave(end) => self.life.ending = Some(end),
@@ -146,7 +146,12 @@ impl Daemon {
             Call::Counters(reply) => {
                 let _ = reply.send(self.counters());
             }
-            Call::Order(Order::Reload, reply) => self.start_reading(Purpose::Reload, Some(reply)),
+            Call::Order(Order::Reload { dry_run: true, .. }, reply) => {
+                self.start_reading(Purpose::Preview, Some(reply));
+            }
+            Call::Order(Order::Reload { force, .. }, reply) => {
+                self.start_reading(Purpose::Reload { force }, Some(reply));
+            }
             Call::Order(Order::Restart, reply) => self.start_reading(Purpose::Restart, Some(reply)),
             Call::Order(Order::Stop, reply) => {
                 self.stop();
@@ -195,16 +200,32 @@ impl Daemon {
     fn finish_reading(&mut self, loaded: Option<Loaded>) {
         let Some(Reading { purpose, reply, .. }) = self.configuration.take_reading() else { return };
         let response = match loaded {
-            Some(loaded) if purpose == Purpose::Restart && !loaded.fatal => {
-                self.life.ending = Some(End::Replace);
-                Response::Restarting
-            }
-            // Refuses what cannot be used, whatever it was read for.
-            Some(loaded) => self.apply(loaded),
+            Some(loaded) => self.take_configuration(loaded, purpose),
             None => Response::Error(Failure::new("the configuration could not be read: its reader failed")),
         };
         if let Some(reply) = reply {
             let _ = reply.send(response);
+        }
+    }
+
+    fn take_configuration(&mut self, loaded: Loaded, purpose: Purpose) -> Response {
+        let asked = purpose == Purpose::Reload { force: true };
+        if purpose == Purpose::Preview {
+            return self.preview(loaded);
+        }
+        let refusal = if loaded.fatal || asked { None } else { self.refusal(&loaded) };
+        match refusal {
+            Some(message) => {
+                let diagnostics = super::log_diagnostics(&loaded);
+                tracing::error!("{message}");
+                Response::Error(Failure { message, diagnostics })
+            }
+            None if purpose == Purpose::Restart && !loaded.fatal => {
+                self.life.ending = Some(End::Replace);
+                Response::Restarting
+            }
+            // Refuses what cannot be used, whatever it was read for.
+            None => self.apply(loaded),
         }
     }
 }

@@ -27,6 +27,7 @@ mod loading;
 mod note;
 mod noted;
 mod pacers;
+mod preview;
 mod receive;
 mod reload;
 mod reload_file;
@@ -267,17 +268,20 @@ async fn set_up(
 
 /// Logs what was found in a configuration, one line each, and returns the lines.
 pub fn log_diagnostics(loaded: &Loaded) -> Vec<String> {
-    let mut lines = Vec::new();
-    for diagnostic in loaded.diagnostics.iter() {
-        let line = loaded.diagnostics.one_line(diagnostic);
+    let lines = log_lines(loaded);
+    for (diagnostic, line) in loaded.diagnostics.iter().zip(&lines) {
         match diagnostic.severity {
             Severity::Note => tracing::info!("{line}"),
             Severity::Warning => tracing::warn!("{line}"),
             Severity::Error => tracing::error!("{line}"),
         }
-        lines.push(line);
     }
     lines
+}
+
+/// What was found in a configuration, one line each.
+fn log_lines(loaded: &Loaded) -> Vec<String> {
+    loaded.diagnostics.iter().map(|diagnostic| loaded.diagnostics.one_line(diagnostic)).collect()
 }
 
 fn warn(warnings: &mut Vec<String>, text: String) {

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use crate::harness::Test;
 use crate::pair::{
     Conf, FILE, INTERVAL, MASTER_DOWN, VIP, VIP2, adverts, await_advert, garps, held_by, instance, ms,
-    reload, script, stderr, until, xvrrp,
+    reload, script, stderr, stdout, until, xvrrp,
 };
 use crate::punctual::{steady, within};
 
@@ -28,6 +28,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("reload::s18_what_fails_now_refreshes_nothing", judged_again),
         test("reload::a_new_script_has_no_say_before_its_first_result", new_script),
         test("reload::unusable_file_changes_nothing", unusable),
+        test("reload::a_mistake_in_what_runs_stops_nothing_unasked", mistake),
         test("reload::at_the_time_that_a_file_says", at_a_time),
         test("reload::a_file_goes_when_the_configuration_is_read", until_read),
         Test::new("reload::an_instance_that_comes_back_has_no_role_of_the_run_before", comes_back)
@@ -106,6 +107,50 @@ fn nothing(lab: &Lab) -> Result<()> {
     ensure!(adverts(&wire, "r2", 25, from).is_empty(), "the backup sent adverts");
     one.check_alive()?;
     two.check_alive()
+}
+
+/// A VRID that is mistyped takes its instance out of the configuration. A reload says so beforehand, refuses it, and does it
+/// when it is told to; so does a restart.
+fn mistake(lab: &Lab) -> Result<()> {
+    let [r1, _] = routers(lab)?;
+    let addresses = lab.watch_addresses()?;
+    let good = text(&two(150));
+    let bad = good.replace("virtual_router_id 26", "virtual_router_id 260");
+    let daemon = r1.start(Daemon::XvrrpRfc, &good)?;
+    held_by(&addresses, VIP2, &["r1"], ms(5_000))?;
+    r1.write(FILE, &bad, 0o644)?;
+    let ask = |words: &[&str]| {
+        let mut words = words.to_vec();
+        words.extend(["--run-dir", RUN_DIR]);
+        xvrrp(r1, &words)
+    };
+    let preview = ask(&["reload", "--dry-run"])?;
+    let page = stdout(&preview);
+    let said = ["(VI_2) is stopped", "(VI_2) is master here: 172.16.1.26 would go", "would be refused"];
+    ensure!(!preview.status.success() && said.iter().all(|said| page.contains(said)), "{page}");
+    for words in [&["reload"][..], &["restart"]] {
+        let refused = ask(words)?;
+        let why = stderr(&refused);
+        ensure!(!refused.status.success(), "{words:?} is not refused");
+        ensure!(why.contains("(VI_2) would stop") && why.contains("xvrrp reload --force"), "{why}");
+    }
+    let json = ask(&["reload", "--json"])?;
+    ensure!(stdout(&json).contains("\"message\"") && !json.status.success(), "{}", stdout(&json));
+    daemon.signal(Signal::SIGHUP)?;
+    wait_for(ms(3_000), || (daemon.log().matches("(VI_2) would stop").count() >= 4).then_some(()))
+        .with_context(|| daemon.log())?;
+    ensure!(addresses.holders(VIP2.into()) == ["r1"], "an address went with a refused file");
+    let forced = ask(&["reload", "--force"])?;
+    ensure!(forced.status.success() && stdout(&forced).contains("(VI_2) is stopped"), "{}", stderr(&forced));
+    held_by(&addresses, VIP2, &[], ms(3_000))?;
+    held_by(&addresses, VIP, &["r1"], ms(100))?;
+    r1.write(FILE, &good, 0o644)?;
+    let preview = ask(&["reload", "--dry-run"])?;
+    ensure!(preview.status.success(), "{}", stderr(&preview));
+    let page = stdout(&preview);
+    ensure!(page == "would change:\n  (VI_2) is started\nno address would move\n", "{page}");
+    ensure!(addresses.holders(VIP2.into()).is_empty(), "a preview started something");
+    Ok(())
 }
 
 /// A role of the run before is taken up at the start or never: an instance that a reload brings back starts like any other,

@@ -73,8 +73,10 @@ pub fn text(loaded: &Loaded, color: bool) -> String {
 fn summary(config: &Config, diags: &Diagnostics, verdict: Verdict) -> String {
     let plural = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
     let verdict = match verdict {
-        Verdict::Good => "good",
         Verdict::CannotRun => "cannot run",
+        // The exit code is keepalived's, which starts and does nothing.
+        _ if config.instances.is_empty() => "runs nothing",
+        Verdict::Good => "good",
         Verdict::Complaints => "runs, with complaints",
         Verdict::Insecure => "runs, but scripts are not protected",
     };

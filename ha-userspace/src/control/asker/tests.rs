@@ -107,8 +107,9 @@ async fn an_order_may_take_longer_and_says_nothing_about_the_main_loop() {
     let (asker, mut calls) = Asker::new();
     let asker = Arc::new(asker);
     let ordering = Arc::clone(&asker);
-    let order = tokio::spawn(async move { ordering.ask(Request::Reload).await });
-    let Some(Call::Order(Order::Reload, reply)) = calls.recv().await else { panic!("a reload") };
+    let order =
+        tokio::spawn(async move { ordering.ask(Request::Reload { force: false, dry_run: false }).await });
+    let Some(Call::Order(Order::Reload { .. }, reply)) = calls.recv().await else { panic!("a reload") };
     tokio::time::sleep(5 * PATIENCE).await;
     let frozen = asker.ask(Request::Status).await;
     assert!(message(&frozen).contains("for 1.0 s"), "{frozen:?}");

@@ -17,8 +17,9 @@ pub(super) fn tests() -> Vec<Test> {
     };
     vec![
         new("s49_off_beside_a_backup_that_starts", starts),
-        new("s49_off_by_reload_and_restart", |lab| switched_off(lab, "")),
-        new("s49_off_by_reload_and_restart_without_xdp", |lab| switched_off(lab, "    xdp_mode off\n")),
+        new("s49_off_by_reload_and_restart", |lab| switched_off(lab, "")).timing(),
+        new("s49_off_by_reload_and_restart_without_xdp", |lab| switched_off(lab, "    xdp_mode off\n"))
+            .timing(),
     ]
 }
 

@@ -19,8 +19,8 @@ pub(super) fn tests() -> Vec<Test> {
         new("same_key", |lab| keys(lab, ["correct horse battery", "correct horse battery"])).timing(),
         new("different_keys", |lab| keys(lab, ["correct horse battery", "staple correct horse"])),
         new("one_key", |lab| keys(lab, ["correct horse battery", ""])),
-        new("a_new_key_at_the_master_first", |lab| renewed(lab, ["r1", "r2"], "")),
-        new("a_new_key_at_the_backup_first", |lab| renewed(lab, ["r2", "r1"], "")),
+        new("a_new_key_at_the_master_first", |lab| renewed(lab, ["r1", "r2"], "")).timing(),
+        new("a_new_key_at_the_backup_first", |lab| renewed(lab, ["r2", "r1"], "")).timing(),
         new("a_new_key_without_xdp", |lab| renewed(lab, ["r1", "r2"], "    xdp_mode off\n")),
         new("a_restart_with_a_new_key", restarted),
     ]

@@ -20,6 +20,7 @@
 //!    (statement 41); the master is stopped gracefully, during which somebody answers at every instant; the
 //!    master's interval is changed; the master dies and all backups are short of CPU.
 
+mod agenda;
 mod check;
 mod driver;
 mod effects;

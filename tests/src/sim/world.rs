@@ -1,12 +1,10 @@
 //! The routers, the wire between them, and the virtual clock.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use ha_common::machine::{Input, State};
 use ha_common::time::{Span, Time};
 
 use super::Stats;
+use super::agenda::Agenda;
 use super::check::Expect;
 use super::driver::{Frame, Node, Sinks};
 use super::scenario::Fault;
@@ -50,8 +48,7 @@ pub(super) struct World {
     pub(super) weather: Weather,
     /// Routers whose bits are equal hear each other.
     pub(super) partition: u8,
-    events: BinaryHeap<Reverse<(Time, u64, Event)>>,
-    sequence: u64,
+    agenda: Agenda<Event>,
     frames: Vec<Frame>,
     faults: Vec<Fault>,
     two_since: Option<Time>,
@@ -70,8 +67,7 @@ impl World {
             stats: Stats::default(),
             weather: Weather::default(),
             partition: 0,
-            events: BinaryHeap::new(),
-            sequence: 0,
+            agenda: Agenda::new(),
             frames: Vec::new(),
             faults: Vec::new(),
             two_since: None,
@@ -81,7 +77,7 @@ impl World {
     /// Something that will befall the cluster.
     pub(super) fn plan(&mut self, at: Time, fault: Fault) {
         self.faults.push(fault);
-        self.push(at, Event::Fault { index: self.faults.len() - 1 });
+        self.agenda.push(at, Event::Fault { index: self.faults.len() - 1 });
     }
 
     /// How many faults have been planned so far.
@@ -101,11 +97,7 @@ impl World {
 
     /// Lets time pass; every event is a step, and after every step the invariants are looked at.
     pub(super) fn run_until(&mut self, end: Time) -> Result<(), String> {
-        while let Some(Reverse((at, _, event))) = self.events.peek().copied() {
-            if at > end {
-                break;
-            }
-            self.events.pop();
+        while let Some((at, event)) = self.agenda.next_until(end) {
             self.now = at;
             self.stats.steps += 1;
             let transitions = self.stats.transitions;
@@ -187,7 +179,7 @@ impl World {
                     at = at.max(self.nodes[to].latest[frame.from].after(Span(1)));
                     self.nodes[to].latest[frame.from] = at;
                 }
-                self.push(at, Event::Arrive { to, index, counted: false });
+                self.agenda.push(at, Event::Arrive { to, index, counted: false });
             }
         }
     }
@@ -201,7 +193,7 @@ impl World {
         }
         node.stalled_until = until;
         node.frozen = whole_host;
-        self.push(until, Event::Resume { node: id });
+        self.agenda.push(until, Event::Resume { node: id });
     }
 
     fn resume(&mut self, id: usize) {
@@ -220,7 +212,8 @@ impl World {
                 self.nodes[id].undelivered += usize::from(counted);
                 self.frames.push(frame);
                 let index = self.frames.len() - 1;
-                self.push(self.now.after(delay.plus(Span(nth))), Event::Arrive { to: id, index, counted });
+                self.agenda
+                    .push(self.now.after(delay.plus(Span(nth))), Event::Arrive { to: id, index, counted });
             }
         }
         self.wake_soon(id);
@@ -244,7 +237,7 @@ impl World {
         let at = at.max(node.stalled_until.after(Span(1)));
         if node.wake_at.is_none_or(|planned| at < planned) {
             node.wake_at = Some(at);
-            self.push(at, Event::Wake { node: id });
+            self.agenda.push(at, Event::Wake { node: id });
         }
     }
 
@@ -255,11 +248,6 @@ impl World {
         } else {
             self.noise.span(Span::from_micros(10), Span::from_micros(300))
         }
-    }
-
-    fn push(&mut self, at: Time, event: Event) {
-        self.sequence += 1;
-        self.events.push(Reverse((at, self.sequence, event)));
     }
 
     fn check(&mut self, changed: bool) -> Result<(), String> {

@@ -5,8 +5,9 @@ use ha_common::time::Span;
 use super::cast::{INTERFACES, files};
 use super::faults::{Change, Fault};
 use super::host::{Host, Tracked};
-use super::world::{Expect, World};
+use super::world::World;
 use crate::rng::Rng;
+use crate::sim::check::Expect;
 use crate::sim::shrink::Spared;
 
 /// Rounds of trouble and calm.

@@ -1,7 +1,6 @@
 //! The wires between the hosts, and the virtual clock.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 
 use ha_common::machine::State;
 use ha_common::node::InterfaceId;
@@ -12,6 +11,8 @@ use super::cast::{HOSTS, INTERFACES, Instance, Place};
 use super::faults::Fault;
 use super::host::{Host, Sinks, label};
 use crate::rng::Rng;
+use crate::sim::agenda::Agenda;
+use crate::sim::check::Expect;
 use crate::sim::shrink::Spared;
 use crate::sim::timeline::millis;
 
@@ -49,18 +50,6 @@ impl Frame {
     }
 }
 
-/// What must be so at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expect {
-    Anything,
-    /// 38: every virtual router has a master, two only while an advert is under way, and a group has one host.
-    OneMaster,
-    /// The same, and nothing changes its state.
-    Unchanged,
-    /// Somebody answers for each.
-    Answered,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrive { to: usize, frame: usize },
@@ -91,8 +80,7 @@ pub(super) struct World {
     pub(super) spared: Spared,
     pub(super) telling: bool,
     notes: VecDeque<String>,
-    events: BinaryHeap<Reverse<(Time, u64, Event)>>,
-    sequence: u64,
+    agenda: Agenda<Event>,
     frames: Vec<Frame>,
     planned: Vec<Fault>,
     two_since: Option<Time>,
@@ -119,8 +107,7 @@ impl World {
             spared,
             telling,
             notes: VecDeque::new(),
-            events: BinaryHeap::new(),
-            sequence: 0,
+            agenda: Agenda::new(),
             frames: Vec::new(),
             planned: Vec::new(),
             two_since: None,
@@ -128,7 +115,7 @@ impl World {
         };
         for host in 0..world.hosts.len() {
             let phase = world.rng.span(Span::ZERO, RENEW);
-            world.push(world.now.after(phase), Event::Renew { host });
+            world.agenda.push(world.now.after(phase), Event::Renew { host });
         }
         world
     }
@@ -149,13 +136,13 @@ impl World {
     /// Something that will befall the cluster.
     pub(super) fn plan(&mut self, at: Time, fault: Fault) {
         self.planned.push(fault);
-        self.push(at, Event::Fault { fault: self.planned.len() - 1 });
+        self.agenda.push(at, Event::Fault { fault: self.planned.len() - 1 });
     }
 
     /// What ends a fault; no story is spared that.
     pub(super) fn plan_end(&mut self, at: Time, fault: Fault) {
         self.planned.push(fault);
-        self.push(at, Event::End { fault: self.planned.len() - 1 });
+        self.agenda.push(at, Event::End { fault: self.planned.len() - 1 });
     }
 
     pub(super) fn phase(&mut self, expect: Expect, name: &'static str) {
@@ -166,11 +153,7 @@ impl World {
 
     pub(super) fn pass(&mut self, span: Span) -> Result<(), String> {
         let end = self.now.after(span);
-        while let Some(Reverse((at, _, event))) = self.events.peek().copied() {
-            if at > end {
-                break;
-            }
-            self.events.pop();
+        while let Some((at, event)) = self.agenda.next_until(end) {
             self.now = at;
             self.stats.steps += 1;
             let transitions = self.stats.transitions;
@@ -195,7 +178,7 @@ impl World {
                 if self.hosts[host].frozen_until <= now && self.hosts[host].renew(now) {
                     self.wake_soon(host);
                 }
-                self.push(now.after(RENEW), Event::Renew { host });
+                self.agenda.push(now.after(RENEW), Event::Renew { host });
             }
             Event::Thaw { host } => {
                 for frame in std::mem::take(&mut self.hosts[host].card) {
@@ -294,12 +277,12 @@ impl World {
                 at = at.max(self.latest[from][to]);
                 self.latest[from][to] = at;
             }
-            self.push(at, Event::Arrive { to, frame });
+            self.agenda.push(at, Event::Arrive { to, frame });
         }
     }
 
     pub(super) fn thaw_at(&mut self, host: usize, at: Time) {
-        self.push(at, Event::Thaw { host });
+        self.agenda.push(at, Event::Thaw { host });
     }
 
     pub(super) fn wake_soon(&mut self, host: usize) {
@@ -312,7 +295,7 @@ impl World {
         let at = at.max(host.stalled_until.max(host.frozen_until).after(Span(1)));
         if host.wake_at.is_none_or(|planned| at < planned) {
             host.wake_at = Some(at);
-            self.push(at, Event::Main { host: id });
+            self.agenda.push(at, Event::Main { host: id });
         }
     }
 
@@ -322,11 +305,6 @@ impl World {
         } else {
             self.noise.span(Span::from_micros(10), Span::from_micros(300))
         }
-    }
-
-    fn push(&mut self, at: Time, event: Event) {
-        self.sequence += 1;
-        self.events.push(Reverse((at, self.sequence, event)));
     }
 
     /// Every virtual router, with its group.

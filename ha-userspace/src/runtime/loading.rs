@@ -16,10 +16,7 @@ use ha_common::types::{Family, Vrid};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::daemon::Daemon;
 use super::interface::{Plan, Setup};
-use super::router::interface_id;
-use crate::net::clock;
 use crate::realtime;
 use crate::worker::Worker;
 use crate::xdp::{AttachError, Options, Raise, Raised, Slot, Travel, XdpInterface};
@@ -183,35 +180,5 @@ impl Loader {
 impl Drop for Loader {
     fn drop(&mut self) {
         self.worker.finish();
-    }
-}
-
-impl Daemon {
-    /// A reload: programs in traffic control go to XDP where that is free by now.
-    pub(super) fn raise_programs(&mut self) {
-        for at in 0..self.interfaces.len() {
-            let mode = self.xdp_mode(at);
-            self.interfaces.rise(at, mode);
-        }
-    }
-
-    /// Puts programs to use that have been attached meanwhile.
-    pub(super) fn programs_loaded(&mut self) {
-        let now = clock::now();
-        // What the sockets still hold would go with them.
-        self.judge_frames(now);
-        for interface in &mut self.interfaces {
-            interface.take_rise();
-        }
-        let taken: Vec<_> =
-            (0..self.interfaces.len()).filter(|&at| self.interfaces[at].take_program(None)).collect();
-        if taken.is_empty() {
-            return;
-        }
-        self.reconsider();
-        for at in taken {
-            self.node.attached(interface_id(at), now);
-        }
-        self.perform();
     }
 }

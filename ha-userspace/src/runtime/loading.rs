@@ -8,15 +8,17 @@
 //! Until its program is attached, an interface's adverts are received through sockets.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 
+use ha_common::probe::Keys;
 use ha_common::types::{Family, Vrid};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::interface::{Plan, Setup};
+use crate::config::model::XdpMode;
 use crate::realtime;
 use crate::worker::Worker;
 use crate::xdp::{AttachError, Options, Raise, Raised, Slot, Travel, XdpInterface};
@@ -35,6 +37,29 @@ const NICE: i8 = -20;
 
 /// For tests: milliseconds that attaching takes longer, as on a processor that takes seconds for the verifier.
 const SLOW: &str = "XVRRP_TEST_SLOW_LOADING";
+
+/// What the daemon was started with, as far as interfaces care.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    pub(super) fingerprint_key: [u64; 2],
+    pub(super) incarnation: u64,
+    pub(super) bpffs: Option<PathBuf>,
+    pub(super) bpf_log: Option<aya_log::Level>,
+    pub(super) tcx: bool,
+}
+
+/// How the configuration wants an interface's XDP program.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) mode: XdpMode,
+    pub(super) probe_keys: Keys,
+    /// Sockets must see frames from virtual MAC addresses that interfaces on this one have too.
+    pub(super) tap: bool,
+    /// Some of its virtual routers have `auth_type AH`.
+    pub(super) authenticated: bool,
+    /// Some of its virtual routers have `fast_failover`.
+    pub(super) fast: bool,
+}
 
 /// What became of an order.
 type Outcome = Result<XdpInterface, AttachError>;

@@ -17,18 +17,15 @@ use imports::{Import, Imports, Module};
 const PACKAGE: &str = "ha-userspace";
 /// Modules of one circle that are in order.
 const FAMILY: usize = 3;
-/// Circles that are in order: the module that all of one is below, and why.
-const ALLOWED: [(&str, &str); 1] =
-    [("runtime", "the daemon is one object, and each file has the methods of it that belong to one job")];
 
 /// Judges the package.
 ///
 /// # Errors
-/// A circle of too many modules, an exception that nothing needs, or a file that cannot be read.
+/// A circle of too many modules, or a file that cannot be read.
 pub(crate) fn check() -> Result<()> {
     sys::announce("Circles of modules", PACKAGE);
     let imports = Imports::read(sys::workspace_root(), PACKAGE)?;
-    let findings = judge(&imports, &ALLOWED);
+    let findings = judge(&imports);
     if !findings.is_empty() {
         bail!("{}", findings.join("\n    "));
     }
@@ -36,19 +33,8 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-fn judge(imports: &Imports, allowed: &[(&str, &str)]) -> Vec<String> {
-    let circles = circles(imports);
-    let is_below = |above: &str, module: &Module| module.split("::").next() == Some(above);
-    let excused = |circle: &BTreeSet<&Module>| {
-        allowed.iter().any(|(above, _)| circle.iter().all(|module| is_below(above, module)))
-    };
-    let found = circles.iter().filter(|circle| !excused(circle)).map(|circle| tell(imports, circle));
-    let needed = |above: &str| circles.iter().flatten().any(|module| is_below(above, module));
-    let unused = allowed.iter().filter(|(above, _)| !needed(above));
-    let unused = unused.map(|(module, _)| {
-        format!("no circle below `{module}` needs an exception any more: take it out of ALLOWED in xtask/src/circles.rs")
-    });
-    found.chain(unused).collect()
+fn judge(imports: &Imports) -> Vec<String> {
+    circles(imports).iter().map(|circle| tell(imports, circle)).collect()
 }
 
 /// Modules of which each imports each other, directly or by way of others: all sets that are too large.
@@ -139,7 +125,7 @@ mod tests {
             ("e", &["crate::b::B", "crate::f::F"]),
             ("f", &[]),
         ]);
-        let [finding] = &judge(&imports, &[])[..] else { panic!("one circle") };
+        let [finding] = &judge(&imports)[..] else { panic!("one circle") };
         let start = "5 modules of ha-userspace import each other: a, b, c, d, e. The shortest way round:";
         assert!(finding.starts_with(start), "{finding}");
         for line in ["src/a.rs:1: `crate::b::B` leads to b", "src/d.rs:1: `crate::a::A` leads to a"] {
@@ -151,28 +137,14 @@ mod tests {
     #[test]
     fn a_family_and_what_only_leads_down_are_in_order() {
         let family = of(&[("a", &["crate::b::B"]), ("b", &["crate::c::C"]), ("c", &["crate::a::A"])]);
-        assert_eq!(judge(&family, &[]), Vec::<String>::new());
+        assert_eq!(judge(&family), Vec::<String>::new());
         let below = of(&[
             ("a", &["b::B", "c::C", "d::D"]),
             ("a::b", &["super::A"]),
             ("a::c", &["super::b::B", "crate::a::A"]),
             ("a::d", &["super::c::C"]),
         ]);
-        assert_eq!(judge(&below, &[]), Vec::<String>::new());
-    }
-
-    #[test]
-    fn an_exception_is_for_what_is_below_one_module_and_has_to_be_needed() {
-        let modules: [(&str, &[&str]); 4] = [
-            ("a::b", &["super::c::C"]),
-            ("a::c", &["super::d::D"]),
-            ("a::d", &["super::e::E"]),
-            ("a::e", &["super::b::B"]),
-        ];
-        let imports = of(&modules);
-        assert_eq!(judge(&imports, &[("a", "why")]), Vec::<String>::new());
-        let [circle, unused] = &judge(&imports, &[("b", "why")])[..] else { panic!("two findings") };
-        assert!(circle.starts_with("4 modules") && unused.starts_with("no circle below `b`"), "{unused}");
+        assert_eq!(judge(&below), Vec::<String>::new());
     }
 
     #[test]

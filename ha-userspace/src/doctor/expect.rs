@@ -179,23 +179,12 @@ pub fn expect(wanted: &Wanted, found: &Found, kernel: &Kernel, privileged: bool)
         }
     };
     let prospect = prospect(facts, wanted.mode);
-    let without = |expected: &mut Expectation, reason: String, better: Option<String>| {
-        expected.reason = Some(reason);
-        expected.better = better;
-        expected.lost = lost::WITHOUT_XDP.to_vec();
-    };
     match (prospect.expected, kernel.no_xdp().filter(|_| privileged)) {
         (None, _) => {
-            let refusal = prospect.refusal().or(prospect.findings.first());
-            let advice = refusal.and_then(|finding| match finding.why {
-                Why::Off => Some("remove `xdp_mode off`".to_owned()),
-                _ => finding.advice.clone(),
-            });
-            let reason =
-                refusal.map_or_else(|| "no mode is possible".to_owned(), |finding| finding.text.clone());
-            without(&mut expected, reason, advice);
+            let (reason, advice) = refusal(&prospect);
+            without_xdp(&mut expected, reason, advice);
         }
-        (Some(_), Some((reason, fix))) => without(&mut expected, reason, fix),
+        (Some(_), Some((reason, fix))) => without_xdp(&mut expected, reason, fix),
         (Some(attached), None) => {
             expected.mode = attached.word();
             expected.fence = "armed";
@@ -219,6 +208,22 @@ pub fn expect(wanted: &Wanted, found: &Found, kernel: &Kernel, privileged: bool)
         expected.level = Level::Warn;
     }
     expected
+}
+
+fn without_xdp(expected: &mut Expectation, reason: String, better: Option<String>) {
+    expected.reason = Some(reason);
+    expected.better = better;
+    expected.lost = lost::WITHOUT_XDP.to_vec();
+}
+
+/// Why no mode is possible, and what can be done about it.
+fn refusal(prospect: &Prospect) -> (String, Option<String>) {
+    let refusal = prospect.refusal().or(prospect.findings.first());
+    let advice = refusal.and_then(|finding| match finding.why {
+        Why::Off => Some("remove `xdp_mode off`".to_owned()),
+        _ => finding.advice.clone(),
+    });
+    (refusal.map_or_else(|| "no mode is possible".to_owned(), |finding| finding.text.clone()), advice)
 }
 
 /// The first thing that can be done for a better mode than the one that is expected.

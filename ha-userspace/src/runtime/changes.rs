@@ -3,7 +3,7 @@
 //! Pure. Where things stand in the file is no difference, as [`crate::config::model::Place`] has it: a comment more
 //! changes nothing.
 
-use super::links::vips;
+use super::vips::vips;
 use crate::config::model::{Config, HmacSetting, Instance, Vip};
 
 /// What differs between two settings of one virtual router, in one line; `None` where nothing does.

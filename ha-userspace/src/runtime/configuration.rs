@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ha_common::node::GroupId;
 use tokio::sync::oneshot;
 
-use super::groups::GroupNames;
+use super::group_names::GroupNames;
 use super::reload_file::ReloadFile;
 use super::reload_time::ReloadTime;
 use crate::config::Loaded;

@@ -58,41 +58,66 @@ pub(super) fn advert_mac(config: &Instance) -> Option<[u8; 6]> {
 /// on another interface, where `use_vmac_addr` or its own `use_vmac` says so, on one that is made for it. `links` are
 /// those of the moment: a name that something else has is not chosen.
 pub(super) fn resolve(config: &mut Config, links: &Links) -> Vec<Plan> {
-    let prefix = config.global.vmac_prefix.clone().unwrap_or_else(|| "vrrp".to_owned());
-    let address_prefix = config.global.vmac_addr_prefix.clone().unwrap_or_else(|| prefix.clone());
-    let mut plans: Vec<Plan> = Vec::new();
-    // Names that are written down have precedence.
-    let named = config.instances.iter().filter_map(|instance| match &instance.link {
-        Some(VirtualLink::Vmac(Vmac { name, .. }) | VirtualLink::Ipvlan(Ipvlan { name, .. })) => name.clone(),
-        None => None,
-    });
-    let mut used: Vec<String> = named.collect();
+    let mut making = Making::new(config, links);
+    making.links_of_instances(config);
     for instance in &mut config.instances {
-        let Instance { link, interface, vrid, family, .. } = instance;
-        let mut add = |name: &mut Option<String>, kind: Kind| {
-            let name = name.get_or_insert_with(|| {
-                choose(&prefix, *family, *vrid, |name| {
-                    used.iter().any(|other| other == name)
-                        || taken(links, &Plan { name: name.to_owned(), base: interface.clone(), kind })
-                })
-            });
-            used.push(name.clone());
-            plans.push(Plan { name: name.clone(), base: interface.clone(), kind });
-        };
-        match link {
-            Some(VirtualLink::Vmac(Vmac { name, mac, .. })) => add(name, Kind::Macvlan(*mac)),
-            Some(VirtualLink::Ipvlan(Ipvlan { name, address, mode })) => {
-                add(name, Kind::Ipvlan(*mode));
-                // Its own address is there from start to stop, like a static one, and the source of the adverts.
-                if let Some((address, length)) = *address {
-                    instance.source.get_or_insert(address);
-                    config.static_addresses.push(own_address(address, length, name.clone()));
-                }
+        making.place(instance);
+    }
+    making.plans
+}
+
+/// The interfaces that are to be made, as they are found one by one.
+struct Making<'a> {
+    links: &'a Links,
+    prefix: String,
+    address_prefix: String,
+    /// Names that are taken within the configuration.
+    used: Vec<String>,
+    plans: Vec<Plan>,
+}
+
+impl<'a> Making<'a> {
+    fn new(config: &Config, links: &'a Links) -> Self {
+        let prefix = config.global.vmac_prefix.clone().unwrap_or_else(|| "vrrp".to_owned());
+        let address_prefix = config.global.vmac_addr_prefix.clone().unwrap_or_else(|| prefix.clone());
+        // Names that are written down have precedence.
+        let named = config.instances.iter().filter_map(|instance| match &instance.link {
+            Some(VirtualLink::Vmac(Vmac { name, .. }) | VirtualLink::Ipvlan(Ipvlan { name, .. })) => {
+                name.clone()
             }
-            None => {}
+            None => None,
+        });
+        Self { links, prefix, address_prefix, used: named.collect(), plans: Vec::new() }
+    }
+
+    /// Those that instances themselves are to have.
+    fn links_of_instances(&mut self, config: &mut Config) {
+        for instance in &mut config.instances {
+            let Instance { link, interface, vrid, family, .. } = instance;
+            let mut add = |name: &mut Option<String>, kind: Kind| {
+                let name = name.get_or_insert_with(|| {
+                    let prefix = &self.prefix;
+                    choose(prefix, *family, *vrid, |name| self.is_unfit(name, interface, kind))
+                });
+                self.add(name.clone(), interface.clone(), kind);
+            };
+            match link {
+                Some(VirtualLink::Vmac(Vmac { name, mac, .. })) => add(name, Kind::Macvlan(*mac)),
+                Some(VirtualLink::Ipvlan(Ipvlan { name, address, mode })) => {
+                    add(name, Kind::Ipvlan(*mode));
+                    // Its own address is there from start to stop, like a static one, and the source of the adverts.
+                    if let Some((address, length)) = *address {
+                        instance.source.get_or_insert(address);
+                        config.static_addresses.push(own_address(address, length, name.clone()));
+                    }
+                }
+                None => {}
+            }
         }
     }
-    for instance in &mut config.instances {
+
+    /// Puts the addresses of an instance on their interfaces.
+    fn place(&mut self, instance: &mut Instance) {
         let own = of_instance(instance).to_owned();
         let made = instance.link.is_some();
         let Instance { vips, excluded, interface, family, vrid, vmac_addresses, .. } = instance;
@@ -104,22 +129,33 @@ pub(super) fn resolve(config: &mut Config, links: &Links) -> Vec<Plan> {
             } else if *vmac_addresses || vip.vmac {
                 let base = vip.device.clone().unwrap_or_else(|| interface.clone());
                 let family = if vip.address.is_ipv4() { Family::V4 } else { Family::V6 };
-                let kind = Kind::Macvlan(virtual_mac(family, *vrid));
-                let at = plans.iter().position(|plan| plan.kind == kind && plan.base == base);
-                let at = at.unwrap_or_else(|| {
-                    let name = choose(&address_prefix, family, *vrid, |name| {
-                        used.iter().any(|other| other == name)
-                            || taken(links, &Plan { name: name.to_owned(), base: base.clone(), kind })
-                    });
-                    used.push(name.clone());
-                    plans.push(Plan { name, base: base.clone(), kind });
-                    plans.len() - 1
-                });
-                vip.device = Some(plans[at].name.clone());
+                vip.device = Some(self.for_addresses(base, family, *vrid));
             }
         }
     }
-    plans
+
+    /// The interface with the virtual MAC address for addresses on another interface.
+    fn for_addresses(&mut self, base: String, family: Family, vrid: Vrid) -> String {
+        let kind = Kind::Macvlan(virtual_mac(family, vrid));
+        if let Some(plan) = self.plans.iter().find(|plan| plan.kind == kind && plan.base == base) {
+            return plan.name.clone();
+        }
+        let prefix = &self.address_prefix;
+        let name = choose(prefix, family, vrid, |name| self.is_unfit(name, &base, kind));
+        self.add(name.clone(), base, kind);
+        name
+    }
+
+    fn add(&mut self, name: String, base: String, kind: Kind) {
+        self.used.push(name.clone());
+        self.plans.push(Plan { name, base, kind });
+    }
+
+    /// Whether another interface of the configuration, or something else, has the name.
+    fn is_unfit(&self, name: &str, base: &str, kind: Kind) -> bool {
+        self.used.iter().any(|other| other == name)
+            || taken(self.links, &Plan { name: name.to_owned(), base: base.to_owned(), kind })
+    }
 }
 
 /// RFC 9568 section 7.3.

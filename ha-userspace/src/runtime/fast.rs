@@ -1,31 +1,21 @@
-//! Fast failover: which peers are probed, and what the liveness thread reports.
+//! Fast failover: which peers are probed, and which leases renewed, as the liveness threads are told.
 //!
-//! docs/liveness.md has the rules. Here they are connected: verdicts go to the machines. What this node says of
-//! itself is [`super::fence`]'s.
+//! docs/liveness.md has the rules.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use ha_common::counter::Counter;
 use ha_common::fence::virtual_mac;
-use ha_common::judge::{Event, Verdict};
 use ha_common::node::{Followed, InterfaceId, Node};
-use ha_common::packet::Endpoints;
-use ha_common::probe::{self, Addresses, Answer, Body, Keys};
 use ha_common::time::Time;
 
-use super::daemon::Daemon;
 use super::interfaces::Interfaces;
-use super::note::Note;
-use super::receive::Frame;
 use super::router::{Router, interface_id};
 use super::routers::Routers;
-use super::senders::Packet;
 use super::settings::judge_settings;
 use crate::config::model::Fast as FastConfig;
-use crate::liveness::{Inquiry, LeaseSpec, Liveness, PeerKey, PeerSpec, Report};
-use crate::net::clock;
+use crate::liveness::{Inquiry, LeaseSpec, Liveness, PeerKey, PeerSpec};
 use crate::net::neighbours::Neighbours;
 use crate::xdp::PeerIndex;
 
@@ -70,14 +60,14 @@ impl Fast {
     }
 
     /// The loop sleeps until then at the latest.
-    fn promise(&self, next: Time) {
+    pub(super) fn promise(&self, next: Time) {
         if let Some(liveness) = &self.liveness {
             liveness.promise(next);
         }
     }
 
     /// Works out which peers are to be probed, and tells the thread.
-    fn update_peers(
+    pub(super) fn update_peers(
         &mut self,
         routers: &Routers,
         interfaces: &Interfaces,
@@ -133,7 +123,7 @@ impl Fast {
     }
 
     /// Only masters need a vouched lease, so that a backup is not woken for one.
-    fn update_leases(&self, interfaces: &Interfaces, node: &Node) {
+    pub(super) fn update_leases(&self, interfaces: &Interfaces, node: &Node) {
         let Some(liveness) = &self.liveness else { return };
         let leases = interfaces.iter().enumerate().filter_map(|(at, interface)| {
             let xdp = interface.xdp()?;
@@ -144,6 +134,25 @@ impl Fast {
             needed.then(|| LeaseSpec { lease, length, ifindex, told, over: Arc::default() })
         });
         liveness.set_leases(&leases.collect::<Vec<_>>());
+    }
+
+    /// Whether the kernel is still finding out the MAC address of a master.
+    pub(super) const fn is_unresolved(&self) -> bool {
+        self.unresolved
+    }
+
+    /// Whether a peer is some virtual router's master.
+    pub(super) fn is_followed(&self, peer: PeerKey) -> bool {
+        self.known(peer).is_some_and(|known| known.followed)
+    }
+
+    /// Whether a peer is probed with a `fast_key`.
+    pub(super) fn is_keyed(&self, peer: PeerKey) -> bool {
+        self.known(peer).is_some_and(|known| known.config.key.is_some())
+    }
+
+    fn known(&self, peer: PeerKey) -> Option<&Known> {
+        self.peers.iter().find(|known| known.key == peer)
     }
 
     /// An advert of a peer that is not followed any more may show that a verdict on it was wrong.
@@ -175,143 +184,6 @@ impl Known {
             index: self.index,
             peers: interface.xdp()?.peers.clone(),
         })
-    }
-}
-
-impl Daemon {
-    /// After a turn's work: the liveness thread hears what changed and how long this loop may sleep.
-    pub(super) fn settle_fast(&mut self, next: Option<Time>) {
-        if self.node.take_peers_changed() || self.fast.unresolved {
-            self.update_keys();
-            let Self { fast, routers, interfaces, host, node, .. } = self;
-            fast.update_peers(routers, interfaces, node, &mut host.neighbours);
-            fast.update_leases(interfaces, node);
-            for (at, interface) in interfaces.iter().enumerate() {
-                interface.tell_sources(routers.on(at).filter_map(|router| router.source));
-            }
-        }
-        self.fast.promise(next.unwrap_or(Time::NEVER));
-    }
-
-    /// Takes the keys of the configuration, and tells the programs.
-    fn update_keys(&mut self) {
-        let now = clock::now();
-        for at in 0..self.interfaces.len() {
-            let wanted = self.probe_keys(at);
-            let interface = &mut self.interfaces[at];
-            let before = interface.xdp().map_or(interface.keys, |xdp| xdp.lease.keys());
-            let keys = before.map_or(wanted, |keys| keys.followed_by(wanted, now));
-            if let Some(xdp) = interface.xdp().filter(|_| before != Some(keys)) {
-                xdp.lease.set_keys(&keys);
-            }
-            interface.keys = Some(keys);
-        }
-    }
-
-    /// Takes a report of the liveness thread.
-    pub(super) fn hear_report(&mut self, report: Report) {
-        let now = clock::now();
-        let (peer, event, rank) = match report {
-            Report::Peer { peer, event, rank } => (peer, event, rank),
-            Report::ProbesResumed { ifindex } => {
-                if let Some(at) = self.interfaces.with_index(ifindex) {
-                    self.node.probes_resumed(interface_id(at), now);
-                }
-                return;
-            }
-            // The turn that this begins has looked at the leases already.
-            Report::LeaseRanOut => return,
-        };
-        let (ifindex, source) = peer;
-        let Some(at) = self.interfaces.with_index(ifindex) else { return };
-        let known = self.fast.peers.iter().find(|known| known.key == peer);
-        // An affirmation is for the machines only, and that a peer which nobody follows is master for nothing is no
-        // news: a backup has neither a lease nor a bit in its bitmap.
-        let silent = match event {
-            Event::Lost { at, affirmed, .. } if affirmed > at => true,
-            Event::Lost { verdict: Verdict::Expired, .. } | Event::Resigned { .. } => {
-                !known.is_some_and(|known| known.followed)
-            }
-            _ => false,
-        };
-        if !silent {
-            let keyed = known.is_some_and(|known| known.config.key.is_some());
-            self.notes.push(Note::Liveness { interface: at, source, event, keyed });
-        }
-        self.with_kernel(|node, kernel| node.report(interface_id(at), source, event, rank, now, kernel));
-        self.perform();
-    }
-
-    /// Answers a probe that came through a socket, for lack of XDP; the reply says so. True where there was one.
-    ///
-    /// The rules are those of the XDP program, except for the destination's MAC address, which the kernel has checked.
-    /// There is no fence without XDP; but a daemon that is dead or frozen answers no probes either.
-    pub(super) fn answer_probe(&mut self, interface: usize, frame: &Frame) -> bool {
-        let Some(bytes) = frame.pdu.as_array::<{ probe::LEN }>() else { return false };
-        let body = &Body::from(*bytes);
-        let routers = self.routers.on(interface);
-        let family = frame.endpoints.family();
-        let masters = self.node.masters(interface_id(interface), family);
-        // Who takes no part says so: its silence would be judged, if it took part before.
-        let (mut asked, mut apart) = (false, true);
-        for router in routers {
-            asked = true;
-            apart &= !router.config.fast.enabled;
-        }
-        let addresses = match frame.endpoints {
-            Endpoints::V4 { source, destination } => {
-                Addresses::V4 { source: source.octets(), destination: destination.octets() }
-            }
-            Endpoints::V6 { source, destination } => {
-                Addresses::V6 { source: source.octets(), destination: destination.octets() }
-            }
-        };
-        let on = &mut self.interfaces[interface];
-        let (from, to) = (frame.endpoints.source(), frame.endpoints.destination());
-        if !asked || !probe::is_probe(body) || frame.ttl != probe::HOP_LIMIT || !on.own.contains(&to) {
-            on.receive.count(Counter::ProbeRejected);
-            return true;
-        }
-        let now = clock::now();
-        let keys = on.keys.unwrap_or(Keys::NONE);
-        let (current, other) = keys.of_format(body[probe::AT_FORMAT], now);
-        let fits = |key: &Option<probe::Key>| probe::is_sealed(body, *key, &addresses);
-        let Some(key) = [Some(current), other].into_iter().flatten().find(fits) else {
-            on.receive.count(Counter::ProbeTag);
-            return true;
-        };
-        let rank = match body[probe::AT_PRIORITY] {
-            0 => 0,
-            priority => on.rank(from, priority, now),
-        };
-        let mut reply = *body;
-        let lease_ns = self.node.lease_length(interface_id(interface)).0;
-        let responder = self.interfaces.setup.incarnation;
-        let farewell = key != current && keys.is_farewell(now);
-        let flags = probe::flags_of_daemon(apart, self.life.is_restarting(), farewell);
-        probe::reflect(&mut reply, &Answer { flags, responder, lease_ns, masters, rank });
-        probe::seal(&mut reply, key, &addresses.swapped());
-        let on = &mut self.interfaces[interface];
-        on.receive.count(Counter::ProbeAnswered);
-        if let Some(endpoints) = Endpoints::new(to, from) {
-            on.senders.queue(Packet::Reply, None, endpoints, probe::HOP_LIMIT, &*reply);
-        }
-        true
-    }
-
-    /// Answers all probes that are queued in sockets, and judges nothing.
-    pub(super) fn answer_probes(&mut self) {
-        for at in 0..self.interfaces.len() {
-            if self.interfaces[at].xdp().is_some() {
-                continue;
-            }
-            let frames = self.interfaces.drain(at);
-            for frame in frames.iter().filter(|frame| frame.pdu.first() == Some(&probe::PROBE)) {
-                self.answer_probe(at, frame);
-            }
-            self.interfaces.done_with(frames);
-        }
-        self.send_adverts();
     }
 }
 

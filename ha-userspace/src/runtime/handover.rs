@@ -2,7 +2,7 @@
 //!
 //! `restart` in the run directory, written as the last thing that a run does, read once by the next one and removed.
 //! It speaks for this boot and this network namespace only, and not for long. What the XDP program knows goes before
-//! it ([`super::resume`]); where there is no program, it is all that there is. After a crash there is none, and no role
+//! it ([`ha_common::node`]); where there is no program, it is all that there is. After a crash there is none, and no role
 //! to resume without a program: nobody can tell what happened meanwhile.
 
 use std::fs::{File, OpenOptions};

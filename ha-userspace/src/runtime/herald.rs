@@ -9,20 +9,15 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use ha_common::node::patience;
+use ha_common::packet::Endpoints;
 use ha_common::packet::hmac::{self, AntiReplay, Numbered, Sequence};
-use ha_common::packet::{Auth, Endpoints};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
-use super::daemon::Daemon;
-use super::router::Outgoing;
-use super::settings::params;
-use super::source;
 use crate::net::advert_tx::AdvertTx;
 use crate::net::clock;
 use crate::realtime;
-use crate::xdp::{self, Lease};
+use crate::xdp::Lease;
 
 /// The thread. Dropping it ends it.
 #[derive(Debug)]
@@ -34,26 +29,26 @@ pub(super) struct Herald {
 
 /// What is said for one virtual router.
 #[derive(Debug)]
-struct Voice {
-    family: Family,
-    vrid: Vrid,
+pub(super) struct Voice {
+    pub(super) family: Family,
+    pub(super) vrid: Vrid,
     /// Nobody asks which of its packets were refused.
-    sender: AdvertTx<()>,
+    pub(super) sender: AdvertTx<()>,
     /// PDUs without the trailer that each of them gets when it goes out.
-    adverts: Vec<(Endpoints, u8, Vec<u8>)>,
-    signer: Option<Signer>,
-    interval: Span,
-    due: Time,
+    pub(super) adverts: Vec<(Endpoints, u8, Vec<u8>)>,
+    pub(super) signer: Option<Signer>,
+    pub(super) interval: Span,
+    pub(super) due: Time,
     /// Of the program that the run before left.
-    lease: Option<Lease>,
+    pub(super) lease: Option<Lease>,
 }
 
 /// `auth_hmac`: every advert is signed anew, by the clock, which is what the machine's next one goes on from.
 #[derive(Debug)]
-struct Signer {
-    key: Numbered,
-    rule: AntiReplay,
-    sequences: hmac::Sender,
+pub(super) struct Signer {
+    pub(super) key: Numbered,
+    pub(super) rule: AntiReplay,
+    pub(super) sequences: hmac::Sender,
 }
 
 impl Signer {
@@ -87,7 +82,7 @@ impl Voice {
 }
 
 impl Herald {
-    fn start(mut voices: Vec<Voice>) -> std::io::Result<Self> {
+    pub(super) fn start(mut voices: Vec<Voice>) -> std::io::Result<Self> {
         let (stop, stopped) = channel::<()>();
         // The first words cannot wait for a thread.
         let now = clock::now();
@@ -114,54 +109,5 @@ impl Drop for Herald {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-    }
-}
-
-impl Daemon {
-    /// Speaks for the roles that the run before left, where it may still be done.
-    pub(super) fn herald(&mut self) -> Option<Herald> {
-        let left = self.life.handover.as_ref()?;
-        let virtual_addresses = self.routers.virtual_addresses();
-        let now = clock::now();
-        let mut voices = Vec::new();
-        for router in &mut self.routers {
-            let (family, vrid) = (router.config.family, router.config.vrid);
-            let Some(role) = left.role(&router.config.interface, family, vrid) else { continue };
-            let Some(link) = self.host.links().by_name(&router.config.interface) else { continue };
-            router.source = source::of(&router.config, link, &virtual_addresses);
-            let lease =
-                self.interfaces.setup.bpffs.as_ref().and_then(|bpffs| xdp::left_lease(bpffs, &link.name));
-            let late = lease.is_none() && now >= left.left_at().after(patience(&params(&router.config)));
-            // The sequence numbers of authentication headers are the machine's alone.
-            if late || router.source.is_none() || matches!(router.config.auth, Auth::Header(_)) {
-                continue;
-            }
-            let sender = match router.virtual_mac {
-                Some(mac) => AdvertTx::open_link(link.index, family, mac),
-                None => AdvertTx::open(link.index, family),
-            };
-            let Ok(sender) = sender else { continue };
-            let mut adverts = Vec::new();
-            let signs = router.config.hmac.on().filter(|hmac| hmac.mode.signs());
-            let signer = signs.map(|hmac| Signer {
-                key: hmac.active,
-                rule: hmac.anti_replay,
-                sequences: hmac::Sender::default(),
-            });
-            let trailer = if signer.is_some() { hmac::LEN } else { 0 };
-            router.adverts(role.priority, |advert| {
-                if let Outgoing::Pdu { endpoints, ttl, pdu } = advert {
-                    adverts.push((endpoints, ttl, pdu[..pdu.len() - trailer].to_vec()));
-                }
-            });
-            let interval = router.config.interval.span();
-            voices.push(Voice { family, vrid, sender, adverts, signer, interval, due: now, lease });
-        }
-        if voices.is_empty() {
-            return None;
-        }
-        Herald::start(voices)
-            .map_err(|error| tracing::warn!("no thread for adverts while XDP programs are loaded: {error}"))
-            .ok()
     }
 }

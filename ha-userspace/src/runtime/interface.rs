@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
 use super::inspector::{Inspector, Pending};
-use super::loading::{Loader, Loading, Rise};
+use super::loading::{Loader, Loading, Plan, Rise};
 use super::receive::Receive;
 use super::senders::Senders;
 use crate::config::model::XdpMode;
@@ -24,29 +23,6 @@ use crate::lost::{self, Lost};
 use crate::net::error::SocketError;
 use crate::net::monitor::Link;
 use crate::xdp::{AttachError, Attached, Variant, XdpInterface};
-
-/// What the daemon was started with, as far as interfaces care.
-#[derive(Clone, Debug)]
-pub(super) struct Setup {
-    pub(super) fingerprint_key: [u64; 2],
-    pub(super) incarnation: u64,
-    pub(super) bpffs: Option<PathBuf>,
-    pub(super) bpf_log: Option<aya_log::Level>,
-    pub(super) tcx: bool,
-}
-
-/// How the configuration wants an interface's XDP program.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
-    pub(super) mode: XdpMode,
-    pub(super) probe_keys: Keys,
-    /// Sockets must see frames from virtual MAC addresses that interfaces on this one have too.
-    pub(super) tap: bool,
-    /// Some of its virtual routers have `auth_type AH`.
-    pub(super) authenticated: bool,
-    /// Some of its virtual routers have `fast_failover`.
-    pub(super) fast: bool,
-}
 
 /// An interface of the configuration, whether or not it exists.
 #[derive(Debug)]

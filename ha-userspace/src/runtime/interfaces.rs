@@ -10,8 +10,8 @@ use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
 use super::inspector::Inspector;
-use super::interface::{Interface, Plan, Setup};
-use super::loading::Loader;
+use super::interface::Interface;
+use super::loading::{Loader, Plan, Setup};
 use super::receive::Frame;
 use crate::config::model::XdpMode;
 use crate::xdp::{Slot, Travel};

@@ -2,11 +2,10 @@
 
 use std::net::IpAddr;
 
-use ha_common::node::{Inherited, InterfaceId, Kernel, LeaseView, Mark, Node, Stamp, Write};
+use ha_common::node::{Inherited, InterfaceId, Kernel, LeaseView, Mark, Stamp, Write};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
-use super::daemon::Daemon;
 use super::handover::Handover;
 use super::interface::Interface;
 use super::interfaces::Interfaces;
@@ -16,16 +15,8 @@ use crate::xdp::{Slot, XdpInterface};
 
 /// What a node reads here.
 pub(super) struct Maps<'a> {
-    interfaces: &'a mut Interfaces,
-    handover: Option<&'a Handover>,
-}
-
-impl Daemon {
-    /// Lets the node do something, with the kernel to look at.
-    pub(super) fn with_kernel<R>(&mut self, act: impl FnOnce(&mut Node, &mut Maps<'_>) -> R) -> R {
-        let Self { node, interfaces, life, .. } = self;
-        act(node, &mut Maps { interfaces, handover: life.handover.as_ref() })
-    }
+    pub(super) interfaces: &'a mut Interfaces,
+    pub(super) handover: Option<&'a Handover>,
 }
 
 impl Maps<'_> {

@@ -8,18 +8,17 @@
 //! Until its program is attached, an interface's adverts are received through sockets.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 
+use ha_common::probe::Keys;
 use ha_common::types::{Family, Vrid};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::daemon::Daemon;
-use super::interface::{Plan, Setup};
-use super::router::interface_id;
-use crate::net::clock;
+use crate::config::model::XdpMode;
 use crate::realtime;
 use crate::worker::Worker;
 use crate::xdp::{AttachError, Options, Raise, Raised, Slot, Travel, XdpInterface};
@@ -38,6 +37,29 @@ const NICE: i8 = -20;
 
 /// For tests: milliseconds that attaching takes longer, as on a processor that takes seconds for the verifier.
 const SLOW: &str = "XVRRP_TEST_SLOW_LOADING";
+
+/// What the daemon was started with, as far as interfaces care.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    pub(super) fingerprint_key: [u64; 2],
+    pub(super) incarnation: u64,
+    pub(super) bpffs: Option<PathBuf>,
+    pub(super) bpf_log: Option<aya_log::Level>,
+    pub(super) tcx: bool,
+}
+
+/// How the configuration wants an interface's XDP program.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) mode: XdpMode,
+    pub(super) probe_keys: Keys,
+    /// Sockets must see frames from virtual MAC addresses that interfaces on this one have too.
+    pub(super) tap: bool,
+    /// Some of its virtual routers have `auth_type AH`.
+    pub(super) authenticated: bool,
+    /// Some of its virtual routers have `fast_failover`.
+    pub(super) fast: bool,
+}
 
 /// What became of an order.
 type Outcome = Result<XdpInterface, AttachError>;
@@ -183,35 +205,5 @@ impl Loader {
 impl Drop for Loader {
     fn drop(&mut self) {
         self.worker.finish();
-    }
-}
-
-impl Daemon {
-    /// A reload: programs in traffic control go to XDP where that is free by now.
-    pub(super) fn raise_programs(&mut self) {
-        for at in 0..self.interfaces.len() {
-            let mode = self.xdp_mode(at);
-            self.interfaces.rise(at, mode);
-        }
-    }
-
-    /// Puts programs to use that have been attached meanwhile.
-    pub(super) fn programs_loaded(&mut self) {
-        let now = clock::now();
-        // What the sockets still hold would go with them.
-        self.judge_frames(now);
-        for interface in &mut self.interfaces {
-            interface.take_rise();
-        }
-        let taken: Vec<_> =
-            (0..self.interfaces.len()).filter(|&at| self.interfaces[at].take_program(None)).collect();
-        if taken.is_empty() {
-            return;
-        }
-        self.reconsider();
-        for at in taken {
-            self.node.attached(interface_id(at), now);
-        }
-        self.perform();
     }
 }

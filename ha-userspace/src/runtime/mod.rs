@@ -2,8 +2,11 @@
 //!
 //! [`start`] sets everything up and runs until the stop. What lives here: the order in which things happen. What must
 //! not: protocol decisions (`ha-common`), system calls ([`crate::net`], [`crate::xdp`]).
+//!
+//! Imports lead down through three layers. In the files of this folder are the parts, each of which knows only those
+//! below it; `daemon/mod.rs` has the object that owns them all, and the files beside it what it does. `host` is such an
+//! object too, one layer below: what the daemon puts on its host, and how.
 
-mod addresses;
 mod announcements;
 mod changes;
 mod configuration;
@@ -11,10 +14,8 @@ mod daemon;
 mod delays;
 mod devices;
 mod fast;
-mod fence;
-mod groups;
+mod group_names;
 mod handover;
-mod hearing;
 mod herald;
 mod host;
 mod inspector;
@@ -22,18 +23,13 @@ mod interface;
 mod interfaces;
 mod kernel;
 mod lifecycle;
-mod links;
 mod loading;
 mod note;
 mod noted;
 mod pacers;
-mod preview;
 mod receive;
-mod reload;
 mod reload_file;
 mod reload_time;
-mod report;
-mod resume;
 mod router;
 mod routers;
 mod routes;
@@ -42,12 +38,11 @@ mod senders;
 mod settings;
 mod shown;
 mod source;
-mod start;
 mod statics;
 mod tell;
 mod timeline;
 mod trackers;
-mod turn;
+mod vips;
 mod vmac;
 mod wake;
 mod workers;
@@ -86,11 +81,10 @@ use fast::Fast;
 use handover::Handover;
 use host::Host;
 use inspector::Inspector;
-use interface::Setup;
 use interfaces::Interfaces;
 pub use lifecycle::End;
 use lifecycle::Lifecycle;
-use loading::Loader;
+use loading::{Loader, Setup};
 use routers::Routers;
 use shown::Shown;
 use timeline::Timeline;

@@ -137,20 +137,16 @@ pub(super) enum Note {
 impl Note {
     pub(super) fn log(self, routers: &Routers, interfaces: &Interfaces, node: &Node) {
         let name = |n: RouterId| routers.get(n).map_or("?", |router| router.config.name.as_str());
+        // Nothing for what is static.
+        let whose = |n: Option<RouterId>| n.map_or_else(String::new, |n| format!("({}) ", name(n)));
         match self {
             Self::Transition { router, from, to, reason, priority, cause } => {
                 let cause = if cause.is_empty() { reason.word().to_owned() } else { cause };
-                let line = format!("({}) {from} -> {to}: {cause}; priority {priority}", name(router));
-                if to == State::Fault { warn!("{line}") } else { info!("{line}") }
+                transition(name(router), (from, to), &cause, priority);
             }
             Self::Rejected { router, source, reason, quiet } => {
                 let vrid = routers.get(router).map_or(0, |router| router.config.vrid.get());
-                let more = if quiet > 0 { format!("; {quiet} other kinds before it") } else { String::new() };
-                warn!(
-                    "({}) advert from {source} for VRID {vrid} dropped: {}{more}",
-                    name(router),
-                    explain(reason)
-                );
+                rejected(name(router), source, vrid, reason, quiet);
             }
             Self::AddressesDiffer { router, source } => {
                 warn!("({}) {source} advertises other addresses than this router has", name(router));
@@ -165,18 +161,13 @@ impl Note {
                 "({}) {source} does not sign its adverts; they are accepted until mode is enforce",
                 name(router)
             ),
-            Self::ClockSkew { router, source, skew } => warn!(
-                "({}) the clock of {source} is {} s {} ours, more than half of time_window; compare NTP on both",
-                name(router),
-                skew.unsigned_abs(),
-                if skew < 0 { "behind" } else { "ahead of" }
-            ),
+            Self::ClockSkew { router, source, skew } => clock_skew(name(router), source, skew),
             Self::Duplicate { router } => {
                 error!("({}) another router sends adverts from this router's own address", name(router));
             }
             Self::FramesLost { interface } => warn!(
                 "{}: adverts came faster than they could be judged; masters get another interval to be heard",
-                interfaces.get(interface).map_or("?", |interface| interface.name.as_str())
+                interface_name(interfaces, interface)
             ),
             Self::SendFailure { router, failure } => error!("({}) advert: {failure}", name(router)),
             Self::AnnounceFailure { failure } => error!("gratuitous ARP or NA: {failure}"),
@@ -190,13 +181,9 @@ impl Note {
             Self::Address { router, error } => error!("({}) {error}", name(router)),
             Self::NotRemoved { error } => error!("{error}"),
             Self::PutBack { router, entry } => {
-                let whose = router.map_or_else(String::new, |n| format!("({}) ", name(n)));
-                warn!("{whose}{entry} was removed by somebody; it is there again");
+                warn!("{}{entry} was removed by somebody; it is there again", whose(router));
             }
-            Self::Lacks { router, text } => {
-                let whose = router.map_or_else(String::new, |n| format!("({}) ", name(n)));
-                error!("{whose}{text}");
-            }
+            Self::Lacks { router, text } => error!("{}{text}", whose(router)),
             Self::Resumed { router } => {
                 info!("({}) is still MASTER: the role of the earlier run goes on", name(router))
             }
@@ -212,25 +199,50 @@ impl Note {
                 "{}: {source} advertises VRID {vrid}, which is not configured here; said once",
                 interface_name(interfaces, interface)
             ),
-            Self::LeaseRanOut { interface, late, superseded } => warn!(
-                "{}: this daemon was frozen: its lease ran out {} ms ago and {}; stepping down",
-                interface_name(interfaces, interface),
-                late.0 / 1_000_000,
-                if superseded { "another router has taken over" } else { "somebody probed it" }
-            ),
+            Self::LeaseRanOut { interface, late, superseded } => {
+                lease_ran_out(interface_name(interfaces, interface), late, superseded);
+            }
             Self::Liveness { interface, source, event, keyed } => {
                 liveness(interface_name(interfaces, interface), source, event, keyed)
             }
-            Self::Installed { added, took } => {
-                let addresses = if added == 1 { "address" } else { "addresses" };
-                info!("{added} virtual {addresses} added in {} us", took.0 / 1000);
-            }
+            Self::Installed { added, took } => installed(added, took),
         }
     }
 }
 
 fn interface_name(interfaces: &Interfaces, at: usize) -> &str {
     interfaces.get(at).map_or("?", |interface| interface.name.as_str())
+}
+
+fn transition(name: &str, (from, to): (State, State), cause: &str, priority: Priority) {
+    let line = format!("({name}) {from} -> {to}: {cause}; priority {priority}");
+    if to == State::Fault { warn!("{line}") } else { info!("{line}") }
+}
+
+fn rejected(name: &str, source: IpAddr, vrid: u8, reason: Counter, quiet: u64) {
+    let more = if quiet > 0 { format!("; {quiet} other kinds before it") } else { String::new() };
+    warn!("({name}) advert from {source} for VRID {vrid} dropped: {}{more}", explain(reason));
+}
+
+fn clock_skew(name: &str, source: IpAddr, skew: i32) {
+    warn!(
+        "({name}) the clock of {source} is {} s {} ours, more than half of time_window; compare NTP on both",
+        skew.unsigned_abs(),
+        if skew < 0 { "behind" } else { "ahead of" }
+    );
+}
+
+fn lease_ran_out(interface: &str, late: Span, superseded: bool) {
+    warn!(
+        "{interface}: this daemon was frozen: its lease ran out {} ms ago and {}; stepping down",
+        late.0 / 1_000_000,
+        if superseded { "another router has taken over" } else { "somebody probed it" }
+    );
+}
+
+fn installed(added: usize, took: Span) {
+    let addresses = if added == 1 { "address" } else { "addresses" };
+    info!("{added} virtual {addresses} added in {} us", took.0 / 1000);
 }
 
 fn liveness(interface: &str, source: IpAddr, event: Event, keyed: bool) {

@@ -6,8 +6,8 @@ use std::ops::{Index, IndexMut};
 use ha_common::node::RouterId;
 use ha_common::types::Family;
 
-use super::links::vips;
 use super::router::Router;
+use super::vips::vips;
 
 /// All of them, the oldest first.
 #[derive(Debug, Default)]

@@ -1,18 +1,12 @@
-//! Virtual and static routes and rules: which are wanted, which are there, and what makes the one into the other.
+//! Routes and rules of one virtual router, or the static ones: which are wanted, which are there, and what makes the one
+//! into the other.
 //!
-//! They come last in a takeover, after the addresses that they may name and after the announcements, and go first in a
-//! release. What somebody removes is put back, unless it is `no_track`; keepalived steps down and takes over again
-//! instead.
+//! What somebody removes is put back, unless it is `no_track`; keepalived steps down and takes over again instead.
+//! Pure: [`super::host`] talks to the kernel.
 
-use ha_common::node::{Node, RouterId};
-
-use super::host::Host;
-use super::note::Note;
-use super::router::Router;
-use super::routers::Routers;
-use crate::config::model::{Config, Instance, Route, Rule};
+use crate::config::model::{Route, Rule};
 use crate::net::monitor::Links;
-use crate::net::routing::{Entry, Outcome, Routing};
+use crate::net::routing::{Entry, Outcome};
 
 /// Routes and rules that come and go together: those of one virtual router, or the static ones.
 #[derive(Debug, Default)]
@@ -20,9 +14,9 @@ pub(super) struct RouteSet {
     /// As configuration and devices of the moment have them; `None`: to be worked out again.
     prepared: Option<Prepared>,
     /// What was added and not removed again.
-    there: Vec<Entry>,
+    pub(super) there: Vec<Entry>,
     /// All that can be there is there, as far as we know.
-    complete: bool,
+    pub(super) complete: bool,
     /// What is wrong at the moment, as sentences, by the track groups that care.
     lacking: Vec<Lack>,
 }
@@ -34,8 +28,8 @@ struct Prepared {
 }
 
 #[derive(Clone, Debug)]
-struct Wanted {
-    entry: Entry,
+pub(super) struct Wanted {
+    pub(super) entry: Entry,
     no_track: bool,
     track_group: Option<String>,
 }
@@ -65,7 +59,7 @@ impl RouteSet {
     }
 
     /// Works out what is wanted, where that is not known: in a quiet moment, so that a takeover finds it done.
-    fn prepare(&mut self, routes: &[Route], rules: &[Rule], device: Option<&str>, links: &Links) {
+    pub(super) fn prepare(&mut self, routes: &[Route], rules: &[Rule], device: Option<&str>, links: &Links) {
         if self.prepared.is_some() {
             return;
         }
@@ -97,12 +91,16 @@ impl RouteSet {
     }
 
     fn wants(&self, entry: &Entry) -> bool {
-        let prepared = self.prepared.as_ref();
-        prepared.is_some_and(|prepared| prepared.wanted.iter().any(|wanted| wanted.entry == *entry))
+        self.wanted().any(|wanted| wanted == entry)
+    }
+
+    /// What is wanted, as far as that is known.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &Entry> {
+        self.prepared.iter().flat_map(|prepared| &prepared.wanted).map(|wanted| &wanted.entry)
     }
 
     /// Entries that are there and wanted no more.
-    fn obsolete(&mut self) -> Vec<Entry> {
+    pub(super) fn obsolete(&mut self) -> Vec<Entry> {
         let there = std::mem::take(&mut self.there);
         let (kept, gone) = there.into_iter().partition(|entry| self.wants(entry));
         self.there = kept;
@@ -110,14 +108,14 @@ impl RouteSet {
     }
 
     /// What is to be added now: `no_track` entries once only.
-    fn due(&self) -> Vec<Wanted> {
+    pub(super) fn due(&self) -> Vec<Wanted> {
         let Some(prepared) = self.prepared.as_ref().filter(|_| !self.complete) else { return Vec::new() };
         let due = |wanted: &&Wanted| !wanted.no_track || !self.there.contains(&wanted.entry);
         prepared.wanted.iter().filter(due).cloned().collect()
     }
 
     /// Takes the outcomes of what was [`RouteSet::due`]. Returns what is to be said.
-    fn settle(&mut self, due: &[Wanted], outcomes: impl Iterator<Item = Outcome>) -> Vec<Said> {
+    pub(super) fn settle(&mut self, due: &[Wanted], outcomes: impl Iterator<Item = Outcome>) -> Vec<Said> {
         let mut said = Vec::new();
         let mut lacking = self.prepared.as_ref().map_or_else(Vec::new, |prepared| prepared.missing.clone());
         for (wanted, outcome) in due.iter().zip(outcomes) {
@@ -141,7 +139,7 @@ impl RouteSet {
     }
 
     /// Everything that is there goes.
-    fn release(&mut self) -> Vec<Entry> {
+    pub(super) fn release(&mut self) -> Vec<Entry> {
         self.complete = false;
         self.lacking.clear();
         // Rules first: they lead to the routes.
@@ -153,168 +151,7 @@ impl RouteSet {
 
 /// A line for the log.
 #[derive(Debug)]
-enum Said {
+pub(super) enum Said {
     Back(String),
     Lacks(String),
-}
-
-impl Host {
-    /// Works out routes and rules of all virtual routers that have not been, before they are needed.
-    pub(super) fn prepare_routes(&mut self, routers: &mut Routers, config: &Config) {
-        let links = self.monitor.links();
-        for router in routers.iter_mut() {
-            let Instance { routes, rules, .. } = &router.config;
-            if routes.is_empty() && rules.is_empty() && router.routes.there.is_empty() {
-                continue;
-            }
-            let device = super::devices::of_instance(&router.config);
-            router.routes.prepare(routes, rules, Some(device), links);
-        }
-        self.statics.routes.prepare(&config.static_routes, &config.static_rules, None, links);
-    }
-
-    /// Adds what is missing of all virtual routers that hold their addresses, and of the static ones: one netlink
-    /// batch.
-    pub(super) fn install_routes(
-        &mut self,
-        routers: &mut Routers,
-        node: &Node,
-        config: &Config,
-        notes: &mut Vec<Note>,
-    ) {
-        if routers.iter().all(|router| router.routes.complete || !holds(node, router))
-            && self.statics.routes.complete
-        {
-            return;
-        }
-        self.prepare_routes(routers, config);
-        let mut obsolete = self.statics.routes.obsolete();
-        for router in routers.iter_mut().filter(|router| holds(node, router)) {
-            obsolete.extend(router.routes.obsolete());
-        }
-        self.remove_entries(obsolete, routers, node, notes);
-
-        let known = self.unmarked_entries(routers);
-        let mut batch = Vec::new();
-        let mut sets: Vec<(Option<RouterId>, &mut RouteSet, Vec<Wanted>)> = Vec::new();
-        let holding = routers.iter_mut().filter(|router| holds(node, router));
-        let all = std::iter::once((None, &mut self.statics.routes))
-            .chain(holding.map(|router| (Some(router.id), &mut router.routes)));
-        for (router, set) in all.filter(|(_, set)| !set.complete) {
-            let due = set.due();
-            batch.extend(due.iter().map(|wanted| wanted.entry.clone()));
-            sets.push((router, set, due));
-        }
-        self.remembered.note(known.iter().chain(&batch));
-        let outcomes = if batch.is_empty() { Vec::new() } else { self.routing.add(&batch) };
-        let mut outcomes = outcomes.into_iter();
-        for (router, set, due) in sets {
-            for said in set.settle(&due, outcomes.by_ref().take(due.len())) {
-                notes.push(match said {
-                    Said::Back(entry) => Note::PutBack { router, entry },
-                    Said::Lacks(text) => Note::Lacks { router, text },
-                });
-            }
-        }
-    }
-
-    /// Removes what virtual routers have that hold their addresses no more.
-    pub(super) fn uninstall_routes(&mut self, routers: &mut Routers, node: &Node, notes: &mut Vec<Note>) {
-        let released = routers.iter_mut().filter(|router| !holds(node, router));
-        let gone: Vec<Entry> = released.flat_map(|router| router.routes.release()).collect();
-        self.remove_entries(gone, routers, node, notes);
-    }
-
-    /// Static routes and rules go when the daemon stops.
-    pub(super) fn remove_static_routes(&mut self, routers: &Routers, node: &Node, notes: &mut Vec<Note>) {
-        let gone = self.statics.routes.release();
-        self.remove_entries(gone, routers, node, notes);
-    }
-
-    /// Removes entries, except those that somebody else of us has as well.
-    fn remove_entries(
-        &mut self,
-        mut gone: Vec<Entry>,
-        routers: &Routers,
-        node: &Node,
-        notes: &mut Vec<Note>,
-    ) {
-        if gone.is_empty() {
-            return;
-        }
-        gone.retain(|entry| {
-            let mut holders = routers.iter().filter(|router| holds(node, router));
-            !holders.any(|router| router.routes.there.contains(entry))
-                && !self.statics.routes.there.contains(entry)
-        });
-        for outcome in self.routing.remove(&gone) {
-            if let Outcome::Failed(error) = outcome {
-                notes.push(Note::Lacks { router: None, text: error.to_string() });
-            }
-        }
-        let known = self.unmarked_entries(routers);
-        self.remembered.note(known.iter());
-    }
-
-    /// What is there without the mark.
-    fn unmarked_entries(&self, routers: &Routers) -> Vec<Entry> {
-        let sets = routers.iter().map(|router| &router.routes).chain([&self.statics.routes]);
-        sets.flat_map(|set| &set.there).filter(|entry| !entry.is_marked()).cloned().collect()
-    }
-
-    /// Somebody removed a route or a rule that may have been ours.
-    pub(super) fn mark_routes_dirty(&mut self, routers: &mut Routers) {
-        routers.iter_mut().for_each(|router| router.routes.mark_dirty());
-        self.statics.routes.mark_dirty();
-    }
-
-    /// Devices changed: the kernel drops routes of a device that goes down without a word.
-    pub(super) fn forget_routes(&mut self, routers: &mut Routers) {
-        routers.iter_mut().for_each(|router| router.routes.forget());
-        self.statics.routes.forget();
-    }
-
-    /// Removes routes and rules that an earlier run added and that nothing in this run wants now.
-    pub(super) fn remove_leftover_routes(&mut self, routers: &mut Routers, node: &Node, config: &Config) {
-        self.prepare_routes(routers, config);
-        let held = routers.iter().filter(|router| holds(node, router)).map(|router| &router.routes);
-        let earlier = self.remembered.take_earlier();
-        let leftovers = match leftovers(&mut self.routing, earlier, held.chain([&self.statics.routes])) {
-            Ok(leftovers) => leftovers,
-            Err(error) => {
-                tracing::error!("leftover routes of an earlier run cannot be listed: {error}");
-                return;
-            }
-        };
-        for (outcome, entry) in self.routing.remove(&leftovers).into_iter().zip(&leftovers) {
-            match outcome {
-                Outcome::Done => tracing::warn!("removed {}, left by an earlier run", entry.name()),
-                Outcome::Failed(error) => tracing::error!("{error}"),
-                Outcome::Already => {}
-            }
-        }
-        let known = self.unmarked_entries(routers);
-        self.remembered.note(known.iter());
-    }
-}
-
-/// Whether a virtual router's routes are to be there.
-fn holds(node: &Node, router: &Router) -> bool {
-    node[router.id].presence().is_wanted()
-}
-
-fn leftovers<'a>(
-    routing: &mut Routing,
-    remembered: Vec<Entry>,
-    sets: impl Iterator<Item = &'a RouteSet>,
-) -> nix::Result<Vec<Entry>> {
-    let mut ours = routing.ours()?;
-    ours.extend(remembered);
-    for set in sets {
-        let wanted = set.prepared.iter().flat_map(|prepared| &prepared.wanted);
-        for wanted in wanted {
-            ours.retain(|entry| !entry.same(&wanted.entry));
-        }
-    }
-    Ok(ours)
 }

@@ -4,8 +4,6 @@
 //! run out because the main loop is busy. All threads share the processors. Scripts get nothing of it. Whatever is
 //! refused is a warning that says what to do.
 
-use super::configuration::Configuration;
-use super::daemon::Daemon;
 use super::warn;
 use crate::config::model::Process;
 use crate::realtime;
@@ -37,17 +35,6 @@ pub(super) fn undo() {
     // Whatever is refused was not there before either.
     let _ = realtime::bind_threads(&[]);
     let _ = realtime::set_nice(None);
-}
-
-impl Daemon {
-    /// After a reload that changed the settings. BFD hears of them with its sessions.
-    pub(super) fn reschedule(&mut self) {
-        let Configuration { in_force, warnings, .. } = &mut self.configuration;
-        let process = &in_force.global.process;
-        bind(process, warnings);
-        prefer_this_thread(process, warnings);
-        self.fast.schedule(above(process));
-    }
 }
 
 fn warn_once(warnings: &mut Vec<String>, text: String) {

@@ -4,11 +4,10 @@ use ha_common::machine::State;
 use ha_common::node::{Node, RouterId};
 use ha_common::time::{Span, Time};
 
-use super::daemon::Daemon;
 use super::note::Note;
 use super::router::Router;
 use super::routers::Routers;
-use crate::notify::{self, Event, Kind, What};
+use crate::notify::{Event, Kind, What};
 
 /// A master that is claimed against by every advert of a flood does not start a script for each.
 const LOWER_PRIORITY_EVERY: Span = Span::from_millis(100);
@@ -53,34 +52,6 @@ pub(super) fn event(note: &Note, routers: &Routers, node: &Node) -> Option<Event
             Some(Event { kind: Kind::Group, name: group.clone(), what, priority: 0 })
         }
         _ => None,
-    }
-}
-
-impl Daemon {
-    /// `fifo_write_vrrp_states_on_reload`: every state, as if it had just been entered, but to the FIFOs only.
-    pub(super) fn repeat_states(&mut self) {
-        let still = |state: State| {
-            Some(What::Still(match state {
-                State::Master => notify::State::Master,
-                State::Backup => notify::State::Backup,
-                State::Fault => notify::State::Fault,
-                State::Init | State::Leaving => return None,
-            }))
-        };
-        let instances = self.routers.iter().filter_map(|router| {
-            let machine = self.node[router.id].machine();
-            let what = still(machine.state())?;
-            let (name, priority) = (router.config.name.clone(), machine.priority().get());
-            Some(Event { kind: Kind::Instance, name, what, priority })
-        });
-        let groups = self.node.groups().iter().filter_map(|group| {
-            let what = still(group.state()?)?;
-            let name = self.configuration.group(group.id())?.name.clone();
-            Some(Event { kind: Kind::Group, name, what, priority: 0 })
-        });
-        for event in instances.chain(groups).collect::<Vec<_>>() {
-            self.workers.tell(event);
-        }
     }
 }
 

@@ -438,44 +438,10 @@ impl Wanted<'_> {
         notes: &mut Notes,
     ) -> Result<Running, String> {
         let Left { attached: leftover, of_other_version } = left;
-        let attached = match leftover {
-            Leftover::Xdp(_) => occupant::program(self.ifindex).map(|(_, attached)| attached),
-            Leftover::Tcx(_) | Leftover::Filter { .. } => Some(Attached::Tc),
-        };
-        let Some(attached) = attached else {
-            return Err("its program is not attached any more".to_owned());
-        };
-        let stays = attempts.contains(&Attached::Tc) == (attached == Attached::Tc);
-        let unwanted = stays
-            && match self.mode {
-                XdpMode::Native => attached != Attached::Native,
-                XdpMode::Generic => attached != Attached::Generic,
-                XdpMode::Auto | XdpMode::Tc | XdpMode::Off => false,
-            };
-        if unwanted {
-            return Err(format!("it is attached in {} mode", attached.word()));
-        }
+        let (attached, stays) = self.place_of(&leftover, attempts)?;
         let (mut program, alive, lease) =
             self.load(attempts, Some(pins)).map_err(|error| error.to_string())?;
-        let inherited = match of_other_version {
-            None => Some(Inherited { lease: lease.snapshot(), at: clock::now() }),
-            // These maps are new. Peers that wait for a restart go on waiting, until it is known what becomes of the roles.
-            Some(until) => {
-                lease.open_restart_window(until);
-                // Whoever probes would take a reply without them for a resignation.
-                if until > clock::now() {
-                    self.options
-                        .roles
-                        .iter()
-                        .for_each(|&(family, vrid)| lease.set_master(family, vrid, true));
-                }
-                None
-            }
-        };
-        // Nobody is sure of being master any more, unless the peers were told to wait.
-        if inherited.as_ref().is_some_and(|inherited| !inherited.is_unbroken()) {
-            lease.clear_masters();
-        }
+        let inherited = self.inherit(&lease, of_other_version);
         // The new run knows none of the adverts that the old one followed, and answers to none of its probes.
         program.adverts().map_err(|error| error.to_string())?.reset();
         program.peers().map_err(|error| error.to_string())?.reset();
@@ -496,6 +462,64 @@ impl Wanted<'_> {
         let (attached, attachment) = placed.map_err(|error| error.to_string())?;
         Ok(Running { program, alive, lease, attachment, attached, inherited, pinned: stays })
     }
+
+    /// Where the program of an earlier run is attached, and whether this run's belongs there too.
+    fn place_of(&self, leftover: &Leftover, attempts: &[Attached]) -> Result<(Attached, bool), String> {
+        let attached = match leftover {
+            Leftover::Xdp(_) => occupant::program(self.ifindex).map(|(_, attached)| attached),
+            Leftover::Tcx(_) | Leftover::Filter { .. } => Some(Attached::Tc),
+        };
+        let Some(attached) = attached else {
+            return Err("its program is not attached any more".to_owned());
+        };
+        let stays = attempts.contains(&Attached::Tc) == (attached == Attached::Tc);
+        let unwanted = stays
+            && match self.mode {
+                XdpMode::Native => attached != Attached::Native,
+                XdpMode::Generic => attached != Attached::Generic,
+                XdpMode::Auto | XdpMode::Tc | XdpMode::Off => false,
+            };
+        if unwanted {
+            return Err(format!("it is attached in {} mode", attached.word()));
+        }
+        Ok((attached, stays))
+    }
+
+    /// What the lease of an earlier run says. `of_other_version`: when the restart window ends that a program of another
+    /// version left.
+    fn inherit(&self, lease: &Lease, of_other_version: Option<Time>) -> Option<Inherited> {
+        let inherited = match of_other_version {
+            None => Some(Inherited { lease: lease.snapshot(), at: clock::now() }),
+            // These maps are new. Peers that wait for a restart go on waiting, until it is known what becomes of the roles.
+            Some(until) => {
+                lease.open_restart_window(until);
+                // Whoever probes would take a reply without them for a resignation.
+                if until > clock::now() {
+                    self.options
+                        .roles
+                        .iter()
+                        .for_each(|&(family, vrid)| lease.set_master(family, vrid, true));
+                }
+                None
+            }
+        };
+        // Nobody is sure of being master any more, unless the peers were told to wait.
+        if inherited.as_ref().is_some_and(|inherited| !inherited.is_unbroken()) {
+            lease.clear_masters();
+        }
+        inherited
+    }
+}
+
+/// Lets what keeps a program attached outlive this process.
+fn pin(attachment: Attachment, pins: &Pins, ifindex: u32) -> Result<Attachment, PinError> {
+    Ok(match attachment {
+        Attachment::Link(link) => Attachment::Link(pins.pin(link)?),
+        Attachment::Filter(filter) => {
+            pins.mark(ifindex, filter.made_qdisc)?;
+            Attachment::Filter(filter)
+        }
+    })
 }
 
 impl Running {
@@ -517,18 +541,13 @@ impl Running {
                 Lost::MultiBuffer.text()
             ));
         }
-        let failed_to_pin = |error: PinError| AttachError::Refused {
-            interface: wanted.name.to_owned(),
-            mode: attached,
-            reason: error.to_string(),
-        };
-        let attachment = match (attachment, pins.as_ref().filter(|_| !pinned)) {
-            (Attachment::Link(link), Some(pins)) => Attachment::Link(pins.pin(link).map_err(failed_to_pin)?),
-            (Attachment::Filter(filter), Some(pins)) => {
-                pins.mark(wanted.ifindex, filter.made_qdisc).map_err(failed_to_pin)?;
-                Attachment::Filter(filter)
-            }
-            (attachment, None) => attachment,
+        let attachment = match pins.as_ref().filter(|_| !pinned) {
+            Some(pins) => pin(attachment, pins, wanted.ifindex).map_err(|error| AttachError::Refused {
+                interface: wanted.name.to_owned(),
+                mode: attached,
+                reason: error.to_string(),
+            })?,
+            None => attachment,
         };
         let pinned = pins.as_ref().and_then(|pins| pins.link().ok()).map(Arc::new);
         // What an earlier run has not taken out any more is older than `inherited`, and was hashed under its key.

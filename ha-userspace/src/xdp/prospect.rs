@@ -206,18 +206,35 @@ impl Findings {
     /// Can XDP be used at all?
     fn usable(&mut self, facts: &Facts, mode: XdpMode) {
         let name = &facts.interface;
-        // Whoever names a mode wants it in spite of doubts.
-        let unless_named = if mode == XdpMode::Auto { Effect::NoXdp } else { Effect::Note };
-        let busy = match mode {
-            XdpMode::Auto | XdpMode::Tc => Effect::Tc,
-            XdpMode::Native | XdpMode::Generic | XdpMode::Off => Effect::NoXdp,
-        };
         if mode == XdpMode::Off {
             self.push(Why::Off, Effect::NoXdp, "XDP is switched off by xdp_mode", None);
         }
         if !facts.ethernet {
             self.push(Why::NotEthernet, Effect::NoXdp, "it is not an Ethernet interface", None);
         }
+        self.occupied(facts, mode);
+        self.belonging(facts, mode);
+        if !facts.vlans.is_empty() && facts.offloads.rx_vlan.is_some_and(|offload| offload.on) {
+            self.push(
+                Why::HiddenVlans,
+                if mode == XdpMode::Auto { Effect::Tc } else { Effect::Note },
+                "there are VLANs on it, and their tags are taken off before XDP sees the frames, so that adverts from \
+                 a VLAN look like its own",
+                Some(format!("`ethtool -K {name} rxvlan off` leaves them on")),
+            );
+        }
+        if !facts.up {
+            self.push(Why::Down, Effect::Note, "it is down", Some(format!("`ip link set dev {name} up`")));
+        }
+    }
+
+    /// By other XDP programs.
+    fn occupied(&mut self, facts: &Facts, mode: XdpMode) {
+        let name = &facts.interface;
+        let busy = match mode {
+            XdpMode::Auto | XdpMode::Tc => Effect::Tc,
+            XdpMode::Native | XdpMode::Generic | XdpMode::Off => Effect::NoXdp,
+        };
         for program in facts.programs.iter().filter(|program| !program.is_ours()) {
             let detach = format!("`ip link set dev {name} xdp off` (or `bpftool link detach`)");
             let (text, advice) = match busy {
@@ -234,6 +251,12 @@ impl Findings {
             };
             self.push(Why::Busy, busy, text, Some(advice));
         }
+    }
+
+    /// What it is a part of, and where VRRP belongs then.
+    fn belonging(&mut self, facts: &Facts, mode: XdpMode) {
+        // Whoever names a mode wants it in spite of doubts.
+        let unless_named = if mode == XdpMode::Auto { Effect::NoXdp } else { Effect::Note };
         match &facts.controller {
             Some(Controller { kind: kind @ (Kind::Bond | Kind::Team), name: controller }) => self.push(
                 Why::Member,
@@ -254,18 +277,6 @@ impl Findings {
                 Some(format!("write `interface {controller}`")),
             ),
             Some(_) | None => {}
-        }
-        if !facts.vlans.is_empty() && facts.offloads.rx_vlan.is_some_and(|offload| offload.on) {
-            self.push(
-                Why::HiddenVlans,
-                if mode == XdpMode::Auto { Effect::Tc } else { Effect::Note },
-                "there are VLANs on it, and their tags are taken off before XDP sees the frames, so that adverts from \
-                 a VLAN look like its own",
-                Some(format!("`ethtool -K {name} rxvlan off` leaves them on")),
-            );
-        }
-        if !facts.up {
-            self.push(Why::Down, Effect::Note, "it is down", Some(format!("`ip link set dev {name} up`")));
         }
     }
 }

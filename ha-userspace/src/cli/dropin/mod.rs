@@ -15,7 +15,8 @@ use std::process::ExitCode;
 
 use nix::sys::stat::{Mode, umask};
 
-use super::start::{self, Outcome, Plan, Service, core_dump};
+use super::start::core_dump::{self, CorePattern};
+use super::start::{self, Outcome, Plan, Service};
 use super::{DEFAULT_CONFIG, check};
 use crate::config::{self, report};
 use crate::logging;
@@ -140,25 +141,8 @@ fn run(line: &CommandLine) -> ExitCode {
         return ExitCode::from(code::USAGE);
     }
     let mut remarks = remarks(line);
-    let given = line.text(Opt::Umask);
-    let own_mask = given.as_deref().and_then(mask);
-    match (given, own_mask) {
-        (_, Some(mask)) => drop(umask(mask)),
-        (Some(text), None) => remarks.push(format!("Invalid --umask option {text}")),
-        (None, None) => {}
-    }
-    if (line.has(Opt::CoreDump) || line.has(Opt::CorePattern))
-        && let Err(error) = core_dump::allow()
-    {
-        remarks.push(format!("core dumps: {error}"));
-    }
-    let pattern =
-        line.has(Opt::CorePattern).then(|| line.text(Opt::CorePattern).unwrap_or("core".to_owned()));
-    let pattern = pattern.and_then(|pattern| {
-        core_dump::set_pattern(&pattern)
-            .map_err(|error| remarks.push(format!("core pattern {pattern}: {error}")))
-            .ok()
-    });
+    let own_mask = set_umask(line, &mut remarks);
+    let pattern = allow_core_dumps(line, &mut remarks);
     let background = !line.has(Opt::DontFork);
     // In the background there is no terminal.
     let console = line.has(Opt::LogConsole) && !background;
@@ -201,6 +185,34 @@ fn run(line: &CommandLine) -> ExitCode {
         Outcome::Missing => ExitCode::from(code::NO_CONFIG),
         Outcome::Failed => ExitCode::FAILURE,
     }
+}
+
+/// `--umask`: what it is now, if it was changed.
+fn set_umask(line: &CommandLine, remarks: &mut Vec<String>) -> Option<Mode> {
+    let given = line.text(Opt::Umask);
+    let own_mask = given.as_deref().and_then(mask);
+    match (given, own_mask) {
+        (_, Some(mask)) => drop(umask(mask)),
+        (Some(text), None) => remarks.push(format!("Invalid --umask option {text}")),
+        (None, None) => {}
+    }
+    own_mask
+}
+
+/// `--core-dump` and `--core-dump-pattern`: dropping what this returns restores the pattern that was there.
+fn allow_core_dumps(line: &CommandLine, remarks: &mut Vec<String>) -> Option<CorePattern> {
+    if (line.has(Opt::CoreDump) || line.has(Opt::CorePattern))
+        && let Err(error) = core_dump::allow()
+    {
+        remarks.push(format!("core dumps: {error}"));
+    }
+    let pattern =
+        line.has(Opt::CorePattern).then(|| line.text(Opt::CorePattern).unwrap_or("core".to_owned()));
+    pattern.and_then(|pattern| {
+        core_dump::set_pattern(&pattern)
+            .map_err(|error| remarks.push(format!("core pattern {pattern}: {error}")))
+            .ok()
+    })
 }
 
 /// One line about everything that was asked for and is not done. What makes no difference is not mentioned.

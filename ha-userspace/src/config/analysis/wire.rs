@@ -85,54 +85,64 @@ impl Finding {
 }
 
 fn judge(instance: &Instance, source: IpAddr, heard: &Heard) -> Finding {
-    let name = &instance.name;
-    let list = |addresses: &[IpAddr]| {
-        let few: Vec<_> = addresses.iter().take(4).map(ToString::to_string).collect();
-        let more = if addresses.len() > 4 { ", …" } else { "" };
-        if few.is_empty() { "no address".to_owned() } else { format!("{}{more}", few.join(", ")) }
-    };
     let from = format!("{source} sends VRID {} on {}", heard.vrid, heard.interface);
     let ours = |address: &IpAddr| instance.vips.iter().any(|vip| vip.address == *address);
     let foreign = !heard.addresses.is_empty() && !heard.addresses.iter().any(ours);
     // What CARP carries in place of addresses is no list of addresses.
     if foreign || heard.rejected == Some(Counter::Carp) {
-        let what = if heard.rejected == Some(Counter::Carp) {
-            "it speaks CARP".to_owned()
-        } else {
-            format!("for {}, none of which is `{name}`'s", list(&heard.addresses))
-        };
-        return Finding {
-            severity: Severity::Warning,
-            code: codes::WIRE_CLASH,
-            message: format!("{from}: another service uses this VRID"),
-            label: format!("{what} (VRRPv{}, priority {})", heard.version, heard.priority),
-            help: "give this instance a virtual_router_id that nobody uses on this link".to_owned(),
-        };
-    }
-    if let Some(why) = heard.rejected {
-        return Finding {
-            severity: Severity::Warning,
-            code: codes::WIRE_REJECTED,
-            message: format!("{from}, and `{name}` would drop it: {}", why.word().replace('_', " ")),
-            label: format!(
-                "VRRPv{}, priority {}, {}: both routers would be master",
-                heard.version,
-                heard.priority,
-                list(&heard.addresses)
-            ),
-            help: "compare both files: xvrrp check FILE --peer OTHER".to_owned(),
-        };
-    }
-    if heard.priority == instance.priority.get() {
-        return Finding {
+        clash(instance, &from, heard)
+    } else if let Some(why) = heard.rejected {
+        rejected(instance, &from, heard, why)
+    } else if heard.priority == instance.priority.get() {
+        Finding {
             severity: Severity::Warning,
             code: codes::WIRE_PRIORITY,
-            message: format!("{from} with priority {}, as `{name}` has", heard.priority),
+            message: format!("{from} with priority {}, as `{}` has", heard.priority, instance.name),
             label: "who is master depends on who was first, and after a cut on the higher address".to_owned(),
             help: "give the preferred router the higher priority".to_owned(),
-        };
+        }
+    } else {
+        peer(instance, &from, heard)
     }
-    let who = if Priority::new(heard.priority).is_some_and(|priority| priority > instance.priority) {
+}
+
+/// Another service has the same VRID.
+fn clash(instance: &Instance, from: &str, heard: &Heard) -> Finding {
+    let what = if heard.rejected == Some(Counter::Carp) {
+        "it speaks CARP".to_owned()
+    } else {
+        format!("for {}, none of which is `{}`'s", list(&heard.addresses), instance.name)
+    };
+    Finding {
+        severity: Severity::Warning,
+        code: codes::WIRE_CLASH,
+        message: format!("{from}: another service uses this VRID"),
+        label: format!("{what} (VRRPv{}, priority {})", heard.version, heard.priority),
+        help: "give this instance a virtual_router_id that nobody uses on this link".to_owned(),
+    }
+}
+
+/// The instance would drop its adverts.
+fn rejected(instance: &Instance, from: &str, heard: &Heard, why: Counter) -> Finding {
+    let why = why.word().replace('_', " ");
+    Finding {
+        severity: Severity::Warning,
+        code: codes::WIRE_REJECTED,
+        message: format!("{from}, and `{}` would drop it: {why}", instance.name),
+        label: format!(
+            "VRRPv{}, priority {}, {}: both routers would be master",
+            heard.version,
+            heard.priority,
+            list(&heard.addresses)
+        ),
+        help: "compare both files: xvrrp check FILE --peer OTHER".to_owned(),
+    }
+}
+
+/// It is the other router of this virtual router.
+fn peer(instance: &Instance, from: &str, heard: &Heard) -> Finding {
+    let Instance { name, priority: own, .. } = instance;
+    let who = if Priority::new(heard.priority).is_some_and(|priority| priority > *own) {
         "it stays master beside this router"
     } else {
         "this router takes over from it, unless nopreempt is set"
@@ -140,8 +150,15 @@ fn judge(instance: &Instance, source: IpAddr, heard: &Heard) -> Finding {
     Finding {
         severity: Severity::Note,
         code: codes::WIRE_HEARD,
-        message: format!("{from} with priority {}; `{name}` has {}", heard.priority, instance.priority.get()),
+        message: format!("{from} with priority {}; `{name}` has {}", heard.priority, own.get()),
         label: format!("{who}; {} adverts, VRRPv{}, {}", heard.count, heard.version, list(&heard.addresses)),
         help: "nothing to do".to_owned(),
     }
+}
+
+/// Addresses in a sentence, the first few of them.
+fn list(addresses: &[IpAddr]) -> String {
+    let few: Vec<_> = addresses.iter().take(4).map(ToString::to_string).collect();
+    let more = if addresses.len() > 4 { ", …" } else { "" };
+    if few.is_empty() { "no address".to_owned() } else { format!("{}{more}", few.join(", ")) }
 }

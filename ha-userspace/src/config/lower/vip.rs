@@ -75,28 +75,12 @@ fn option<'a>(
             vip.device.as_ref()?;
         }
         Address::Brd | Address::Broadcast => vip.broadcast = broadcast(argument(cx)?, vip, cx),
-        Address::Scope => {
-            let word = argument(cx)?;
-            if vip.address.is_ipv6() {
-                let message = "the kernel gives IPv6 addresses their scope";
-                cx.push(Diagnostic::warning(codes::NOT_NEEDED, word.span, message).label("ignored"));
-            } else {
-                vip.scope = scope(word, cx).unwrap_or(vip.scope);
-            }
-        }
+        Address::Scope => set_scope(argument(cx)?, vip, cx),
         Address::Label => vip.label = Some(label(argument(cx)?, cx)?),
         Address::Noprefixroute => vip.noprefixroute = true,
         // IPv6 addresses are always added without DAD.
         Address::Nodad => {}
-        Address::PreferredLft => {
-            let word = argument(cx)?;
-            let seconds = value::parse_number(&word.bytes).and_then(|n| u32::try_from(n).ok());
-            match seconds {
-                Some(seconds) => vip.preferred_lft = Some(seconds),
-                None if word.is("forever") => vip.preferred_lft = None,
-                None => value::bad_word(word, &["forever", "0"], "the default is used", cx),
-            }
-        }
+        Address::PreferredLft => set_lifetime(argument(cx)?, vip, cx),
         Address::Home => vip.home = true,
         Address::Mngtmpaddr => vip.mngtmpaddr = true,
         Address::Autojoin => vip.autojoin = true,
@@ -106,6 +90,24 @@ fn option<'a>(
         Address::Peer => vip.peer = Some(peer(argument(cx)?, vip, cx)?),
     }
     Some(())
+}
+
+fn set_scope(word: &Word, vip: &mut Vip, cx: &mut Context) {
+    if vip.address.is_ipv6() {
+        let message = "the kernel gives IPv6 addresses their scope";
+        cx.push(Diagnostic::warning(codes::NOT_NEEDED, word.span, message).label("ignored"));
+    } else {
+        vip.scope = scope(word, cx).unwrap_or(vip.scope);
+    }
+}
+
+fn set_lifetime(word: &Word, vip: &mut Vip, cx: &mut Context) {
+    let seconds = value::parse_number(&word.bytes).and_then(|n| u32::try_from(n).ok());
+    match seconds {
+        Some(seconds) => vip.preferred_lft = Some(seconds),
+        None if word.is("forever") => vip.preferred_lft = None,
+        None => value::bad_word(word, &["forever", "0"], "the default is used", cx),
+    }
 }
 
 /// The address at the other end of a link; without it, the line is given up.

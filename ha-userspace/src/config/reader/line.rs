@@ -41,16 +41,7 @@ impl Reader<'_> {
                 Ok(Some(found)) => found,
                 Ok(None) => return self.words(&line),
                 Err(missing) => {
-                    let span = line.span(missing.range.clone());
-                    self.diags.push(
-                        Diagnostic::error(
-                            codes::ENV_MISSING,
-                            span,
-                            format!("environment variable `{}` is not set", missing.name),
-                        )
-                        .label("nothing is put here")
-                        .help("set it for the service, or write the value into the file"),
-                    );
+                    self.not_set(&missing.name, line.span(missing.range.clone()));
                     from = missing.range.start;
                     line = line.replaced(missing.range, b"");
                     continue;
@@ -76,6 +67,16 @@ impl Reader<'_> {
             Diagnostic::error(codes::DEFINITION_BAD, line.whole(), "a definition expands without end")
                 .label("the line is ignored")
                 .help("a definition must not use itself"),
+        );
+    }
+
+    /// An environment variable that is used there is not set.
+    fn not_set(&mut self, name: &str, span: Span) {
+        let message = format!("environment variable `{name}` is not set");
+        self.diags.push(
+            Diagnostic::error(codes::ENV_MISSING, span, message)
+                .label("nothing is put here")
+                .help("set it for the service, or write the value into the file"),
         );
     }
 

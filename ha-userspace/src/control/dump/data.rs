@@ -120,6 +120,16 @@ fn topology(lines: &mut Lines, content: &Content, instance: &Instance, status: &
         Some(name) => lines.line(3, "Interface", format_args!("{name}, vmac on {}", instance.interface)),
         None => lines.line(3, "Interface", &instance.interface),
     }
+    announcements(lines, instance);
+    election(lines, instance, status);
+    authentication(lines, instance, status);
+    let count = format!("Virtual IP ({})", instance.vips.len());
+    addresses(lines, &count, &instance.vips, instance, status);
+    addresses(lines, "Virtual IP Excluded ", &instance.excluded, instance, status);
+    trackers(lines, instance);
+}
+
+fn announcements(lines: &mut Lines, instance: &Instance) {
     let garp = &instance.garp;
     lines.line(3, "Gratuitous ARP delay", garp.delay.as_secs());
     lines.line(3, "Gratuitous ARP repeat", garp.repeat);
@@ -127,6 +137,9 @@ fn topology(lines: &mut Lines, content: &Content, instance: &Instance, status: &
     lines.line(3, "Gratuitous ARP refresh repeat", garp.refresh_repeat);
     lines.line(3, "Gratuitous ARP lower priority delay", garp.lower_prio_delay.as_secs());
     lines.line(3, "Gratuitous ARP lower priority repeat", garp.lower_prio_repeat);
+}
+
+fn election(lines: &mut Lines, instance: &Instance, status: &InstanceStatus) {
     lines.line(3, "Down timer adverts", instance.down_timer_adverts);
     lines.line(3, "Send advert after receive lower priority advert", !instance.lower_prio_no_advert);
     lines.line(3, "Send advert after receive higher priority advert", instance.higher_prio_send_advert);
@@ -139,6 +152,9 @@ fn topology(lines: &mut Lines, content: &Content, instance: &Instance, status: &
     lines.line(3, "Accept", enabled(instance.accept));
     lines.line(3, "Preempt", enabled(instance.preempt));
     lines.line(3, "Promote_secondaries", enabled(instance.promote_secondaries));
+}
+
+fn authentication(lines: &mut Lines, instance: &Instance, status: &InstanceStatus) {
     // Never the password: the file may be mailed to somebody.
     lines.line(
         3,
@@ -158,9 +174,9 @@ fn topology(lines: &mut Lines, content: &Content, instance: &Instance, status: &
             None => lines.line(5, "Anti replay", &hmac.anti_replay),
         }
     }
-    let count = format!("Virtual IP ({})", instance.vips.len());
-    addresses(lines, &count, &instance.vips, instance, status);
-    addresses(lines, "Virtual IP Excluded ", &instance.excluded, instance, status);
+}
+
+fn trackers(lines: &mut Lines, instance: &Instance) {
     if !instance.track_interfaces.is_empty() {
         lines.text(3, "Tracked interfaces :");
         for tracker in &instance.track_interfaces {

@@ -67,30 +67,12 @@ fn data(content: &Content, config: &Config, instance: &Instance, status: &Instan
         "auth_type": instance.auth.number(),
         "vips": addresses(&instance.vips),
     });
-    let scripts = [
-        ("script_backup", &instance.notify.backup),
-        ("script_master", &instance.notify.master),
-        ("script_fault", &instance.notify.fault),
-        ("script_stop", &instance.notify.stop),
-        ("script_deleted", &instance.notify.deleted),
-        ("script", &instance.notify.any),
-        ("script_master_rx_lower_pri", &instance.notify.master_rx_lower_pri),
-    ];
     if let Some(fields) = data.as_object_mut() {
-        for (name, script) in scripts {
-            if let Some(script) = script {
-                fields.insert(name.to_owned(), Value::from(quoted(&script.argv)));
-            }
-        }
-        let interfaces = instance.track_interfaces.iter().map(|track| track.interface.clone());
-        let scripts = instance.track_scripts.iter().filter_map(|track| {
-            let script = config.scripts.iter().find(|script| script.name == track.script)?;
-            Some(quoted(&script.argv))
-        });
+        fields.extend(scripts(instance).map(|(name, argv)| (name.to_owned(), Value::from(quoted(argv)))));
         for (name, list) in [
             ("evips", addresses(&instance.excluded)),
-            ("track_ifp", interfaces.collect()),
-            ("track_script", scripts.collect()),
+            ("track_ifp", instance.track_interfaces.iter().map(|track| track.interface.clone()).collect()),
+            ("track_script", tracked_scripts(config, instance)),
         ] {
             if !list.is_empty() {
                 fields.insert(name.to_owned(), Value::from(list));
@@ -101,6 +83,29 @@ fn data(content: &Content, config: &Config, instance: &Instance, status: &Instan
         }
     }
     data
+}
+
+/// The command lines of the scripts that it has.
+fn scripts(instance: &Instance) -> impl Iterator<Item = (&'static str, &[OsString])> {
+    let notify = &instance.notify;
+    let scripts = [
+        ("script_backup", &notify.backup),
+        ("script_master", &notify.master),
+        ("script_fault", &notify.fault),
+        ("script_stop", &notify.stop),
+        ("script_deleted", &notify.deleted),
+        ("script", &notify.any),
+        ("script_master_rx_lower_pri", &notify.master_rx_lower_pri),
+    ];
+    scripts.into_iter().filter_map(|(name, script)| Some((name, script.as_ref()?.argv.as_slice())))
+}
+
+fn tracked_scripts(config: &Config, instance: &Instance) -> Vec<String> {
+    let scripts = instance.track_scripts.iter().filter_map(|track| {
+        let script = config.scripts.iter().find(|script| script.name == track.script)?;
+        Some(quoted(&script.argv))
+    });
+    scripts.collect()
 }
 
 /// Seconds without a fraction where there is none: programs that read the file have a whole number there.

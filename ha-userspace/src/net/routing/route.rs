@@ -43,7 +43,48 @@ pub(super) fn message(
         kind: RouteType::from(route.kind.number()),
         flags: RouteFlags::empty(),
     };
+    message.attributes = attributes(route, table);
     let mut put = |attribute| message.attributes.push(attribute);
+    match route.hops.as_slice() {
+        [] => {}
+        [hop] => {
+            let name = hop.device.as_deref().or(device.filter(|_| hop.via.is_none()));
+            if let Some(name) = name.filter(|_| carries_device(route.kind)) {
+                put(RouteAttribute::Oif(index(name)?));
+            }
+            for attribute in hop_attributes(hop, route.family) {
+                put(attribute);
+            }
+            message.header.flags = RouteFlags::from_bits_retain(u32::from(hop_flags(hop).bits()));
+        }
+        hops => {
+            let ways = hops.iter().map(|hop| way(hop, route.family, device, index));
+            put(RouteAttribute::MultiPath(ways.collect::<Result<_, _>>()?));
+        }
+    }
+    Ok(message)
+}
+
+/// One of several ways.
+fn way(
+    hop: &NextHop,
+    family: Family,
+    device: Option<&str>,
+    index: impl Fn(&str) -> Result<u32, String>,
+) -> Result<RouteNextHop, String> {
+    let mut way = RouteNextHop::default();
+    way.flags = hop_flags(hop);
+    way.hops = u8::try_from(hop.weight.clamp(1, 256) - 1).unwrap_or(u8::MAX);
+    let name = hop.device.as_deref().or(device.filter(|_| hop.via.is_none()));
+    way.interface_index = name.map_or(Ok(0), index)?;
+    way.attributes = hop_attributes(hop, family);
+    Ok(way)
+}
+
+/// What it says of itself, wherever it leads.
+fn attributes(route: &Route, table: u32) -> Vec<RouteAttribute> {
+    let mut attributes = Vec::new();
+    let mut put = |attribute| attributes.push(attribute);
     if route.to.length > 0 {
         put(RouteAttribute::Destination(masked(route.to).into()));
     }
@@ -73,32 +114,7 @@ pub(super) fn message(
     if !metrics.is_empty() {
         put(RouteAttribute::Metrics(metrics));
     }
-    match route.hops.as_slice() {
-        [] => {}
-        [hop] => {
-            let name = hop.device.as_deref().or(device.filter(|_| hop.via.is_none()));
-            if let Some(name) = name.filter(|_| carries_device(route.kind)) {
-                put(RouteAttribute::Oif(index(name)?));
-            }
-            for attribute in hop_attributes(hop, route.family) {
-                put(attribute);
-            }
-            message.header.flags = RouteFlags::from_bits_retain(u32::from(hop_flags(hop).bits()));
-        }
-        hops => {
-            let ways = hops.iter().map(|hop| {
-                let mut way = RouteNextHop::default();
-                way.flags = hop_flags(hop);
-                way.hops = u8::try_from(hop.weight.clamp(1, 256) - 1).unwrap_or(u8::MAX);
-                let name = hop.device.as_deref().or(device.filter(|_| hop.via.is_none()));
-                way.interface_index = name.map_or(Ok(0), index)?;
-                way.attributes = hop_attributes(hop, route.family);
-                Ok::<_, String>(way)
-            });
-            put(RouteAttribute::MultiPath(ways.collect::<Result<_, _>>()?));
-        }
-    }
-    Ok(message)
+    attributes
 }
 
 /// A blackhole leads nowhere.

@@ -3,17 +3,17 @@
 
 use std::time::Duration;
 
-use super::daemon::Daemon;
-use super::timeline::Timeline;
-use super::{reload_file, warn};
+use super::Daemon;
 use crate::config::model::{Config, Global};
 use crate::net::clock;
 use crate::notify::once;
 use crate::realtime;
+use crate::runtime::timeline::Timeline;
+use crate::runtime::{reload_file, warn};
 
 impl Daemon {
     /// Puts the first configuration into force. Roles of an earlier run go on, and what else it left is removed.
-    pub(super) fn begin(&mut self, config: Config, timeline: &mut Timeline) {
+    pub(in crate::runtime) fn begin(&mut self, config: Config, timeline: &mut Timeline) {
         self.delay_start(&config.global, Duration::from_nanos(clock::boottime().0));
         self.configure(config);
         timeline.mark("XDP programs, and the roles of the run before");
@@ -54,7 +54,7 @@ impl Daemon {
     }
 
     /// Takes everything away after a graceful stop.
-    pub(super) fn close(self) {
+    pub(in crate::runtime) fn close(self) {
         let Self { mut host, mut notes, routers, node, interfaces, fast, workers, configuration, .. } = self;
         host.remove_statics(&routers, &node, &mut notes);
         host.virtual_links.remove_all();

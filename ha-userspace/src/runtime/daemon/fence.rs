@@ -3,14 +3,10 @@
 //! What the program is told of virtual routers is [`ha_common::node`]'s.
 
 use ha_common::layout::{VIP_NO_ACCEPT, VipSlot};
-use ha_common::types::Priority;
 
-use super::daemon::Daemon;
-use super::host::Host;
-use super::links::vips;
-use crate::config::model::{Config, Firewall, Instance};
+use super::Daemon;
 use crate::net::clock;
-use crate::net::firewall::Refusal;
+use crate::runtime::vips::{refuses, vips};
 
 impl Daemon {
     /// Tells the XDP programs which addresses their fences are about: all of the configuration, so that a takeover
@@ -59,22 +55,4 @@ impl Daemon {
             xdp.lease.set_refusing(xdp.vips.iter().any(|(_, slot)| slot.flags & VIP_NO_ACCEPT != 0));
         }
     }
-}
-
-impl Host {
-    /// Tells nftables which addresses of the configuration take no packets.
-    pub(super) fn update_firewall(&mut self, config: &Config) {
-        let addresses = config
-            .instances
-            .iter()
-            .filter(|config| refuses(config))
-            .flat_map(|config| vips(config).map(|vip| (config.device_of(vip).to_owned(), vip.address)));
-        let Firewall { table, priority, counters } = config.global.firewall.clone();
-        self.firewall.apply(Refusal { table, priority, counters, addresses: addresses.collect() });
-    }
-}
-
-/// Whether packets for the addresses of an instance are dropped: `no_accept`, unless it is their owner.
-pub(super) fn refuses(config: &Instance) -> bool {
-    !config.accept && config.priority != Priority::OWNER
 }

@@ -1,4 +1,4 @@
-//! The daemon: what it owns, and the loop that waits and works.
+//! The loop that waits and works.
 //!
 //! One thread, one loop. Whatever wakes it, the whole turn is done (see [`super::turn`]). Scripts are run, log lines
 //! written, a configuration is read, programs are loaded and clients of the control socket served by other threads: all
@@ -12,61 +12,36 @@
 //!   routes and rules, neighbours, interfaces), and in each write of a kernel parameter of an interface: for as long as
 //!   somebody else has it, which is a tenth of a second where namespaces come and go. The answer to a request is waited
 //!   for until no part of it has come for 1 s;
-//! - the answer whether a program is still attached, while a takeover is pending: 50 ms at most ([`super::inspector`]);
+//! - the answer whether a program is still attached, while a takeover is pending: 50 ms at most
+//!   ([`crate::runtime::inspector`]);
 //! - small files of the run directory, which is in memory: `routes` and `sysctls` when what they say changes, and
 //!   `restart` at the end of a run;
 //! - locks of what is tracked, and of the allocator where another thread frees what came from here: those threads have
 //!   them for microseconds, and go before ordinary ones;
 //! - programs while it starts, if roles may go on: 5 s for each interface, after a planned restart as long as a role waits
-//!   ([`super::loading`]). Nothing is advertised by this loop before, and [`super::herald`] speaks for it;
+//!   ([`crate::runtime::loading`]). Nothing is advertised by this loop before, and [`crate::runtime::herald`] speaks for
+//!   it;
 //! - threads that end, at the stop and when it leaves for a restart: some seconds, when no advert is left to send.
 //!
 //! `status` shows the longest turn that there was.
 
 use std::future::poll_fn;
 
-use ha_common::node::Node;
 use tokio::sync::oneshot;
 
-use super::announcements::Announcements;
-use super::configuration::{Configuration, Purpose, Reading};
-use super::fast::Fast;
-use super::host::Host;
-use super::interfaces::Interfaces;
-use super::lifecycle::{End, Lifecycle};
-use super::note::Note;
-use super::routers::Routers;
-use super::shown::Shown;
-use super::wake::{Inputs, Wake};
-use super::workers::Workers;
+use super::Daemon;
 use crate::config::Loaded;
 use crate::control::asker::{Call, Order};
 use crate::control::dump;
 use crate::control::protocol::{Failure, Response};
 use crate::net::clock;
-use crate::net::timer::Timer;
-
-/// Everything that the daemon owns.
-pub(super) struct Daemon {
-    /// What is decided.
-    pub(super) node: Node,
-    pub(super) routers: Routers,
-    pub(super) interfaces: Interfaces,
-    pub(super) host: Host,
-    pub(super) announcements: Announcements,
-    pub(super) fast: Fast,
-    pub(super) workers: Workers,
-    pub(super) configuration: Configuration,
-    pub(super) life: Lifecycle,
-    pub(super) timer: Timer,
-    pub(super) shown: Shown,
-    /// What happened in the turn that is under way, for the log.
-    pub(super) notes: Vec<Note>,
-}
+use crate::runtime::configuration::{Purpose, Reading};
+use crate::runtime::lifecycle::End;
+use crate::runtime::wake::{Inputs, Wake};
 
 impl Daemon {
     /// Runs until the daemon has stopped gracefully.
-    pub(super) async fn run(&mut self, mut inputs: Inputs) -> End {
+    pub(in crate::runtime) async fn run(&mut self, mut inputs: Inputs) -> End {
         let (mut woke, mut packets) = (clock::now(), false);
         self.reconsider();
         loop {
@@ -216,7 +191,7 @@ impl Daemon {
         let refusal = if loaded.fatal || asked { None } else { self.refusal(&loaded) };
         match refusal {
             Some(message) => {
-                let diagnostics = super::log_diagnostics(&loaded);
+                let diagnostics = crate::runtime::log_diagnostics(&loaded);
                 tracing::error!("{message}");
                 Response::Error(Failure { message, diagnostics })
             }

@@ -3,28 +3,31 @@
 //! Which virtual routers go on is the node's to say ([`ha_common::node::Node::reload`]); here follows what it does not see:
 //! addresses, secrets, what is tracked. A file that cannot be used changes nothing at all.
 
+use ha_common::machine::State;
 use ha_common::node::{Fate, Reload, RouterId, Settings};
 use ha_common::packet::Auth;
 use ha_common::packet::hmac::Numbered;
 use ha_common::probe::{Keys, Secret, derived_key};
 use ha_common::time::Time;
-use ha_common::types::{Family, Version, Vrid};
 
-use super::addresses::specs;
-use super::changes;
-use super::daemon::Daemon;
-use super::devices;
-use super::router::Router;
-use super::settings::settings;
+use super::Daemon;
 use crate::config::Loaded;
 use crate::config::model::{Config, Instance, Vip, XdpMode};
 use crate::control::protocol::{Failure, Reloaded, Response};
 use crate::net::clock;
+use crate::notify::{self, Event, Kind, What};
+use crate::runtime::changes;
+use crate::runtime::configuration::Configuration;
+use crate::runtime::devices;
+use crate::runtime::router::Router;
+use crate::runtime::scheduling;
+use crate::runtime::settings::settings;
+use crate::runtime::vips::specs;
 
 impl Daemon {
     /// Puts a configuration that was read into force, or says why not.
     pub(super) fn apply(&mut self, loaded: Loaded) -> Response {
-        let diagnostics = super::log_diagnostics(&loaded);
+        let diagnostics = crate::runtime::log_diagnostics(&loaded);
         if self.life.stopping {
             let message = "the daemon is stopping; the new configuration comes too late";
             tracing::warn!("{message}");
@@ -202,9 +205,39 @@ impl Daemon {
         let first = self.routers.on(interface).next();
         first.map_or(self.configuration.in_force.global.xdp_mode, |router| router.config.xdp_mode)
     }
-}
 
-/// What makes an instance the virtual router that it is.
-pub(super) fn identity(config: &Instance) -> (&str, Vrid, Family, Version) {
-    (&config.interface, config.vrid, config.family, config.version)
+    /// After a reload that changed the settings. BFD hears of them with its sessions.
+    fn reschedule(&mut self) {
+        let Configuration { in_force, warnings, .. } = &mut self.configuration;
+        let process = &in_force.global.process;
+        scheduling::bind(process, warnings);
+        scheduling::prefer_this_thread(process, warnings);
+        self.fast.schedule(scheduling::above(process));
+    }
+
+    /// `fifo_write_vrrp_states_on_reload`: every state, as if it had just been entered, but to the FIFOs only.
+    fn repeat_states(&mut self) {
+        let still = |state: State| {
+            Some(What::Still(match state {
+                State::Master => notify::State::Master,
+                State::Backup => notify::State::Backup,
+                State::Fault => notify::State::Fault,
+                State::Init | State::Leaving => return None,
+            }))
+        };
+        let instances = self.routers.iter().filter_map(|router| {
+            let machine = self.node[router.id].machine();
+            let what = still(machine.state())?;
+            let (name, priority) = (router.config.name.clone(), machine.priority().get());
+            Some(Event { kind: Kind::Instance, name, what, priority })
+        });
+        let groups = self.node.groups().iter().filter_map(|group| {
+            let what = still(group.state()?)?;
+            let name = self.configuration.group(group.id())?.name.clone();
+            Some(Event { kind: Kind::Group, name, what, priority: 0 })
+        });
+        for event in instances.chain(groups).collect::<Vec<_>>() {
+            self.workers.tell(event);
+        }
+    }
 }

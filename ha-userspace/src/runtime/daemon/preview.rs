@@ -5,15 +5,15 @@
 
 use ha_common::machine::State;
 
-use super::changes;
-use super::daemon::Daemon;
-use super::devices;
-use super::links::vips;
-use super::reload::identity;
-use super::router::Router;
+use super::Daemon;
 use crate::config::model::{Config, Instance};
 use crate::config::{Loaded, Severity};
 use crate::control::protocol::{Preview, Response};
+use crate::runtime::changes;
+use crate::runtime::devices;
+use crate::runtime::router::Router;
+use crate::runtime::settings::settings;
+use crate::runtime::vips::vips;
 
 /// What a new configuration makes of a virtual router that runs.
 enum Fate<'a> {
@@ -33,7 +33,7 @@ impl Daemon {
         let lost: Vec<String> = self
             .running()
             .filter_map(|router| {
-                let what = match fate(router, &loaded.config) {
+                let what = match self.fate(router, &loaded.config) {
                     Fate::Gone => "stop",
                     Fate::Bare => "have no address left",
                     Fate::Stays(_) => return None,
@@ -58,7 +58,7 @@ impl Daemon {
         } else {
             self.refusal(&loaded)
         };
-        let diagnostics = super::log_lines(&loaded);
+        let diagnostics = crate::runtime::log_lines(&loaded);
         let mut config = loaded.config;
         let _plans = devices::resolve(&mut config, self.host.links());
         let mut preview = Preview { diagnostics, refused, ..Preview::default() };
@@ -67,7 +67,7 @@ impl Daemon {
             self.preview_of(router, &config, &mut preview);
         }
         for new in &config.instances {
-            if !self.running().any(|router| identity(&router.config) == identity(new)) {
+            if !self.running().any(|router| self.is_same(router, new)) {
                 preview.changes.push(format!("({}) is started", new.name));
             }
         }
@@ -80,7 +80,7 @@ impl Daemon {
         let master = machine.state() == State::Master;
         let addresses =
             || vips(&router.config).map(|vip| vip.address.to_string()).collect::<Vec<_>>().join(", ");
-        match fate(router, config) {
+        match self.fate(router, config) {
             Fate::Gone => {
                 preview.changes.push(format!("({name}) is stopped"));
                 if master {
@@ -110,13 +110,18 @@ impl Daemon {
     fn running(&self) -> impl Iterator<Item = &Router> {
         self.routers.iter().filter(|router| !self.node[router.id].is_retired())
     }
-}
 
-fn fate<'a>(router: &Router, config: &'a Config) -> Fate<'a> {
-    let same = |new: &&Instance| identity(new) == identity(&router.config);
-    match config.instances.iter().find(same) {
-        None => Fate::Gone,
-        Some(new) if vips(new).next().is_none() && vips(&router.config).next().is_some() => Fate::Bare,
-        Some(new) => Fate::Stays(new),
+    fn fate<'a>(&self, router: &Router, config: &'a Config) -> Fate<'a> {
+        match config.instances.iter().find(|new| self.is_same(router, new)) {
+            None => Fate::Gone,
+            Some(new) if vips(new).next().is_none() && vips(&router.config).next().is_some() => Fate::Bare,
+            Some(new) => Fate::Stays(new),
+        }
+    }
+
+    /// Whether a virtual router would go on as this instance.
+    fn is_same(&self, router: &Router, new: &Instance) -> bool {
+        new.interface == router.config.interface
+            && settings(new, router.interface).is_same_router(self.node[router.id].settings())
     }
 }

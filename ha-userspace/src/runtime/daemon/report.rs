@@ -8,15 +8,10 @@ use ha_common::machine::State;
 use ha_common::node::Group;
 use ha_common::packet::hmac::AntiReplay;
 use ha_common::time::{Span, Time};
-use ha_common::types::Family;
+use ha_common::types::{Family, Version, Vrid};
 
-use super::configuration::Configuration;
-use super::daemon::Daemon;
-use super::interface::Interface;
-use super::links::vips;
-use super::reload::identity;
-use super::router::{Router, interface_id};
-use crate::config::model::Hmac;
+use super::Daemon;
+use crate::config::model::{Hmac, Instance};
 use crate::control::dump;
 use crate::control::protocol::{
     CounterValue, Counters, FORMAT, FenceStatus, GroupStatus, HmacStatus, InstanceStats, InstanceStatus,
@@ -26,6 +21,10 @@ use crate::control::protocol::{
 use crate::control::snapshot::Snapshot;
 use crate::liveness::{self, Inquiry};
 use crate::net::clock;
+use crate::runtime::configuration::Configuration;
+use crate::runtime::interface::Interface;
+use crate::runtime::router::{Router, interface_id};
+use crate::runtime::vips::vips;
 use crate::xdp::XdpInterface;
 
 impl Daemon {
@@ -181,6 +180,11 @@ impl Daemon {
         routers.sort_by_cached_key(place);
         routers
     }
+}
+
+/// What makes an instance the virtual router that it is.
+fn identity(config: &Instance) -> (&str, Vrid, Family, Version) {
+    (&config.interface, config.vrid, config.family, config.version)
 }
 
 /// Where a virtual router is in the file.

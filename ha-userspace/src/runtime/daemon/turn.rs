@@ -6,15 +6,15 @@
 //! A hundred virtual routers that lose their master at once cost little more than one.
 
 use ha_common::machine::Reason;
-use ha_common::node::{Effect, Event, InterfaceId, RouterId};
+use ha_common::node::{Effect, Event, InterfaceId, Node, RouterId};
 use ha_common::time::Time;
 
-use super::daemon::Daemon;
-use super::kernel;
-use super::note::Note;
-use super::senders::Packet;
-use super::tell;
+use super::Daemon;
 use crate::net::clock;
+use crate::runtime::kernel::{self, Maps};
+use crate::runtime::note::Note;
+use crate::runtime::senders::Packet;
+use crate::runtime::tell;
 
 /// What is carried out together, once the last of its kind has come.
 #[derive(Debug, Default)]
@@ -59,6 +59,12 @@ impl Daemon {
         if let Err(error) = self.timer.arm(next) {
             tracing::error!("the timer cannot be armed: {error}");
         }
+    }
+
+    /// Lets the node do something, with the kernel to look at.
+    pub(super) fn with_kernel<R>(&mut self, act: impl FnOnce(&mut Node, &mut Maps<'_>) -> R) -> R {
+        let Self { node, interfaces, life, .. } = self;
+        act(node, &mut Maps { interfaces, handover: life.handover.as_ref() })
     }
 
     /// Carries out what the node has decided since the last turn, before anything else is decided.

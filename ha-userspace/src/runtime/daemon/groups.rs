@@ -5,28 +5,11 @@
 use ha_common::node::{GroupId, RouterId};
 use ha_common::time::Time;
 
-use super::configuration::Configuration;
-use super::daemon::Daemon;
-use super::router::Router;
+use super::Daemon;
 use crate::config::model::{SyncGroup, Trackers, Weight};
-
-/// The names of groups, and what the node calls them. A group that a reload keeps keeps its id.
-#[derive(Debug, Default)]
-pub(super) struct GroupNames(Vec<String>);
-
-impl GroupNames {
-    fn id(&mut self, name: &str) -> GroupId {
-        let at = self.0.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.0.push(name.to_owned());
-            self.0.len() - 1
-        });
-        GroupId(u32::try_from(at).unwrap_or(u32::MAX))
-    }
-
-    pub(super) fn name(&self, id: GroupId) -> Option<&str> {
-        self.0.get(id.0 as usize).map(String::as_str)
-    }
-}
+use crate::runtime::configuration::Configuration;
+use crate::runtime::router::Router;
+use crate::runtime::trackers;
 
 impl Daemon {
     /// After a configuration has come into force: who is in which group, and what is tracked.
@@ -46,7 +29,7 @@ impl Daemon {
             let member = |(_, members): &&(GroupId, Vec<RouterId>)| members.contains(&router.id);
             // One virtual router is in one group, the first that names it.
             let at = groups.iter().position(|group| member(&group));
-            router.trackers = trackers(router, at.and_then(|at| config.sync_groups.get(at)));
+            router.trackers = tracked(router, at.and_then(|at| config.sync_groups.get(at)));
         }
         node.regroup(groups, now);
         self.perform();
@@ -64,8 +47,8 @@ impl Daemon {
 
 /// What is tracked for an instance: its own and its group's. Members of a group must not differ in what they lose, so
 /// their own weights are zero unless the group says otherwise (keepalived.conf(5), vrrp_sync_group).
-fn trackers(router: &Router, group: Option<&SyncGroup>) -> Trackers {
-    let mut own = super::trackers::of(&router.config);
+fn tracked(router: &Router, group: Option<&SyncGroup>) -> Trackers {
+    let mut own = trackers::of(&router.config);
     let Some(group) = group else { return own };
     if !group.tracking_weight {
         let plain = |weight: &mut Weight| weight.value = 0;

@@ -1,7 +1,13 @@
 //! What the daemon has of its host: the links that it follows, and everything that it puts there and takes away again.
 //!
-//! Nothing is decided here: the methods get what they need of virtual routers and configuration as arguments. They are
-//! in the files of their jobs: [`super::addresses`], [`super::routes`], [`super::statics`], [`super::vmac`].
+//! Nothing is decided here: the methods get what they need of virtual routers and configuration as arguments. They lie
+//! in the files below, one for each job, and nobody imports them.
+
+mod addresses;
+mod firewall;
+mod routes;
+mod statics;
+mod virtual_links;
 
 use std::path::Path;
 

@@ -6,19 +6,19 @@ use std::collections::HashSet;
 
 use ha_common::node::{Node, RouterId};
 
-use super::host::Host;
-use super::links::vips;
-use super::note::Note;
-use super::router::Router;
-use super::routers::Routers;
+use super::Host;
 use crate::config::model::{Config, Vip};
 use crate::net::addresses::{AddressSpec, Outcome, Removal};
 use crate::net::clock;
 use crate::net::monitor::Links;
+use crate::runtime::note::Note;
+use crate::runtime::router::Router;
+use crate::runtime::routers::Routers;
+use crate::runtime::vips::{specs, vips};
 
 impl Host {
     /// Adds the addresses of these virtual routers in one netlink batch.
-    pub(super) fn install(
+    pub(in crate::runtime) fn install(
         &mut self,
         ids: &[RouterId],
         routers: &mut Routers,
@@ -66,7 +66,7 @@ impl Host {
     }
 
     /// Removes the addresses of these virtual routers, and those that a reload has taken out of the configuration.
-    pub(super) fn uninstall(
+    pub(in crate::runtime) fn uninstall(
         &mut self,
         ids: &[RouterId],
         routers: &Routers,
@@ -89,7 +89,7 @@ impl Host {
     }
 
     /// Lets interfaces of ours pass packets on where they hold an address by now.
-    pub(super) fn forward(&mut self, routers: &Routers, node: &Node) {
+    pub(in crate::runtime) fn forward(&mut self, routers: &Routers, node: &Node) {
         let held = self.held_addresses(routers, node);
         self.virtual_links.forward(&held);
     }
@@ -105,7 +105,13 @@ impl Host {
     }
 
     /// Virtual addresses do not follow an interface to its new name, which the configuration does not know.
-    pub(super) fn leave_renamed(&mut self, from: &str, index: u32, routers: &Routers, node: &Node) {
+    pub(in crate::runtime) fn leave_renamed(
+        &mut self,
+        from: &str,
+        index: u32,
+        routers: &Routers,
+        node: &Node,
+    ) {
         for router in routers.iter().filter(|router| node[router.id].presence().was_added()) {
             let device = |vip: &Vip| router.config.device_of(vip) == from;
             let left = vips(&router.config).filter(|vip| device(vip));
@@ -114,7 +120,7 @@ impl Host {
     }
 
     /// Removes addresses that an earlier run added and could not remove, on the interfaces of this configuration.
-    pub(super) fn remove_leftovers(&mut self, routers: &Routers, node: &Node, config: &Config) {
+    pub(in crate::runtime) fn remove_leftovers(&mut self, routers: &Routers, node: &Node, config: &Config) {
         let ours = match self.addresses.ours() {
             Ok(ours) => ours,
             Err(error) => {
@@ -165,20 +171,4 @@ impl Host {
 fn router_specs(router: &Router, links: &Links, missing: impl FnMut(&str)) -> Vec<AddressSpec> {
     let config = &router.config;
     specs(vips(config).map(|vip| (config.device_of(vip), vip)), links, missing)
-}
-
-/// Addresses on their devices.
-pub(super) fn specs<'a>(
-    vips: impl Iterator<Item = (&'a str, &'a Vip)>,
-    links: &Links,
-    mut missing: impl FnMut(&str),
-) -> Vec<AddressSpec> {
-    vips.filter_map(|(device, vip)| {
-        let link = links.by_name(device);
-        if link.is_none() {
-            missing(device);
-        }
-        link.map(|link| AddressSpec::new(link.index, vip))
-    })
-    .collect()
 }

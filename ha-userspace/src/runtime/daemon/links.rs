@@ -8,15 +8,14 @@ use ha_common::packet::Auth;
 use ha_common::time::Span;
 use ha_common::types::{Family, Vrid};
 
-use super::daemon::Daemon;
-use super::devices;
-use super::interface::Plan;
-use super::loading::{RESTART_PATIENCE, START_PATIENCE};
-use super::router::Router;
-use super::source;
-use crate::config::model::{Instance, Vip};
+use super::Daemon;
 use crate::net::clock;
 use crate::net::monitor::{Change, Link, Links, What};
+use crate::runtime::devices;
+use crate::runtime::loading::{Plan, RESTART_PATIENCE, START_PATIENCE};
+use crate::runtime::router::Router;
+use crate::runtime::source;
+use crate::runtime::vips::vips;
 use crate::track::Seen;
 use crate::track::priority::{Tracker, effective};
 use crate::xdp::{Slot, Travel};
@@ -285,9 +284,4 @@ fn all_slots() -> impl Iterator<Item = Slot> {
     let vrids = || (1..=u8::MAX).filter_map(Vrid::new);
     let of = move |family| vrids().map(move |vrid| Slot::of(family, vrid));
     of(Family::V4).chain(of(Family::V6))
-}
-
-/// Every virtual address of an instance.
-pub(super) fn vips(config: &Instance) -> impl Iterator<Item = &Vip> {
-    config.vips.iter().chain(&config.excluded)
 }

@@ -9,12 +9,12 @@ use ha_common::probe;
 use ha_common::time::Time;
 use ha_common::validate::{Meta, is_multicast};
 
-use super::daemon::Daemon;
-use super::interface::Interface;
-use super::note::Note;
-use super::receive::Frame;
-use super::router::{Accepted, Router, interface_id};
+use super::Daemon;
 use crate::net::clock;
+use crate::runtime::interface::Interface;
+use crate::runtime::note::Note;
+use crate::runtime::receive::Frame;
+use crate::runtime::router::{Accepted, Router, interface_id};
 use crate::xdp::Slot;
 
 impl Daemon {

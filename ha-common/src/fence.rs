@@ -205,7 +205,7 @@ impl Ban {
     /// Whether the frame must not reach the stack.
     #[must_use]
     #[inline(always)]
-    pub const fn keeps_out(&self, wanted: &Wanted) -> bool {
+    pub const fn keeps_out(&self, wanted: &AddressUse) -> bool {
         self.closed
             || self.superseded
             || (self.suppressed && wanted.solicitation)
@@ -231,7 +231,7 @@ const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 
 /// What a frame has to do with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct AddressUse {
     /// As [`crate::layout::address_key`] has it, in two words as they lie in memory.
     pub address: [u64; 2],
     /// It asks for the address (ARP request, neighbour solicitation); otherwise it goes there.
@@ -244,13 +244,13 @@ pub struct Wanted {
 /// destination of any other IP packet. `None` for everything else, and for frames of another VLAN than `vlan` (0:
 /// none).
 #[inline(always)]
-pub fn wanted_address<F: Frame + ?Sized>(frame: &F, vlan: u16) -> Option<Wanted> {
+pub fn wanted_address<F: Frame + ?Sized>(frame: &F, vlan: u16) -> Option<AddressUse> {
     let link = link_layer(frame)?;
     if link.vid != vlan {
         return None;
     }
-    let asks = |address| Some(Wanted { address, solicitation: true, answer: false });
-    let goes = |address| Some(Wanted { address, solicitation: false, answer: false });
+    let asks = |address| Some(AddressUse { address, solicitation: true, answer: false });
+    let goes = |address| Some(AddressUse { address, solicitation: false, answer: false });
     match link.ethertype {
         ETHERTYPE_ARP if frame.read::<2>(link.at + 6)? == ARP_REQUEST => asks(v4(frame.read(link.at + 24)?)),
         ETHERTYPE_IPV4 => goes(v4(frame.read(link.at + 16)?)),
@@ -264,7 +264,7 @@ pub fn wanted_address<F: Frame + ?Sized>(frame: &F, vlan: u16) -> Option<Wanted>
                 return asks(v6(frame.read(link.at + 48)?));
             }
             let answer = kind == NEIGHBOUR_ADVERTISEMENT;
-            Some(Wanted { address: v6(frame.read(link.at + 24)?), solicitation: false, answer })
+            Some(AddressUse { address: v6(frame.read(link.at + 24)?), solicitation: false, answer })
         }
         _ => None,
     }

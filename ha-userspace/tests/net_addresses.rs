@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use ha_userspace::net::addresses::{AddressSpec, Addresses, Batch, Flags, Marks, Outcome, Removal};
+use ha_userspace::net::addresses::{AddressOutcome, AddressSpec, Addresses, Batch, Flags, Marks, Removal};
 
 mod net_lab;
 use net_lab::{Namespace, best};
@@ -60,7 +60,7 @@ fn host() -> (Namespace, Namespace, u32) {
     (host, other, index)
 }
 
-fn add(host: &Namespace, specs: &[AddressSpec]) -> Vec<Outcome> {
+fn add(host: &Namespace, specs: &[AddressSpec]) -> Vec<AddressOutcome> {
     let specs = specs.to_vec();
     host.run(move || Addresses::open().expect("netlink").add(&specs))
 }
@@ -89,7 +89,7 @@ fn s36_three_hundred_addresses_come_and_go_in_one_batch() {
     let mut specs: Vec<_> = (1..=200).map(|n| spec(index, v4(n), 32)).collect();
     specs.extend((1..=100).map(|n| spec(index, v6(n), 128)));
 
-    assert_eq!(add(&host, &specs), vec![Outcome::Added; 300]);
+    assert_eq!(add(&host, &specs), vec![AddressOutcome::Added; 300]);
     let entries = host.addresses("ens160");
     for spec in &specs {
         let address = spec.address.to_string();
@@ -169,7 +169,11 @@ fn s37_an_address_of_the_operator_stays() {
     let specs = [spec(index, v4(1), 24), spec(index, v6(1), 128), spec(index, v4(2), 24)];
     assert_eq!(
         add(&host, &specs),
-        [Outcome::AlreadyThere { ours: false }, Outcome::AlreadyThere { ours: false }, Outcome::Added,]
+        [
+            AddressOutcome::AlreadyThere { ours: false },
+            AddressOutcome::AlreadyThere { ours: false },
+            AddressOutcome::Added,
+        ]
     );
     // The prefix of the operator's IPv6 address is another one, so it is not even the address that was meant.
     assert_eq!(remove(&host, &specs), [Removal::Foreign, Removal::NotThere, Removal::Removed]);
@@ -183,7 +187,7 @@ fn s36_s37_what_a_kernel_without_marks_does_not_know_is_on_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("addresses");
     let specs = [spec(index, v4(1), 24), spec(index, v4(9), 24), spec(index, v6(1), 64)];
-    let foreign = Outcome::AlreadyThere { ours: false };
+    let foreign = AddressOutcome::AlreadyThere { ours: false };
     let run = {
         let (file, specs) = (file.clone(), specs.clone());
         move || {
@@ -191,14 +195,14 @@ fn s36_s37_what_a_kernel_without_marks_does_not_know_is_on_file() {
             // A run that dies leaves its addresses and the file.
             let mut first = open();
             assert!(!first.keeps_marks());
-            assert_eq!(first.add(&specs), [Outcome::Added, foreign.clone(), Outcome::Added]);
+            assert_eq!(first.add(&specs), [AddressOutcome::Added, foreign.clone(), AddressOutcome::Added]);
             drop(first);
             let mut second = open();
             let mut ours: Vec<_> =
                 second.ours().expect("a list").into_iter().map(|spec| spec.address).collect();
             ours.sort();
             assert_eq!(ours, [specs[0].address, specs[2].address]);
-            assert_eq!(second.add(&specs)[0], Outcome::AlreadyThere { ours: true });
+            assert_eq!(second.add(&specs)[0], AddressOutcome::AlreadyThere { ours: true });
             assert_eq!(second.remove(&specs), [Removal::Removed, Removal::Foreign, Removal::Removed]);
         }
     };
@@ -226,20 +230,20 @@ fn a_prepared_batch_can_be_run_again() {
         addresses.remove(batch.specs());
         (first, second, addresses.run(&batch))
     });
-    assert_eq!(first, [Outcome::Added, Outcome::Added]);
-    assert_eq!(second, vec![Outcome::AlreadyThere { ours: true }; 2]);
-    assert_eq!(third, [Outcome::Added, Outcome::Added]);
+    assert_eq!(first, [AddressOutcome::Added, AddressOutcome::Added]);
+    assert_eq!(second, vec![AddressOutcome::AlreadyThere { ours: true }; 2]);
+    assert_eq!(third, [AddressOutcome::Added, AddressOutcome::Added]);
 }
 
 fn fifteen_hundred_refusals_are_all_told() {
     let (host, _other, index) = host();
     let specs: Vec<_> = (1..=1500).map(|n| spec(index, v4(n), 32)).collect();
-    assert_eq!(add(&host, &specs), vec![Outcome::Added; 1500]);
-    assert_eq!(add(&host, &specs), vec![Outcome::AlreadyThere { ours: true }; 1500]);
+    assert_eq!(add(&host, &specs), vec![AddressOutcome::Added; 1500]);
+    assert_eq!(add(&host, &specs), vec![AddressOutcome::AlreadyThere { ours: true }; 1500]);
     assert_eq!(remove(&host, &specs), vec![Removal::Removed; 1500]);
     host.sysctl("net/ipv6/conf/ens160/disable_ipv6", "1");
     let specs: Vec<_> = (1..=1500).map(|n| spec(index, v6(n), 128)).collect();
-    assert!(add(&host, &specs).iter().all(|outcome| matches!(outcome, Outcome::Failed(_))));
+    assert!(add(&host, &specs).iter().all(|outcome| matches!(outcome, AddressOutcome::Failed(_))));
 }
 
 fn every_attribute_arrives() {
@@ -259,7 +263,7 @@ fn every_attribute_arrives() {
         },
         AddressSpec { preferred: Some(0), ..spec(index, v6(1), 128) },
     ];
-    assert_eq!(add(&host, &specs), vec![Outcome::Added; 4]);
+    assert_eq!(add(&host, &specs), vec![AddressOutcome::Added; 4]);
     let text = host.ip("addr show dev ens160");
     let line =
         |address: &str| text.lines().find(|line| line.contains(address)).expect("there").trim().to_owned();
@@ -278,8 +282,8 @@ fn an_error_names_thing_place_cause_and_next_step() {
     let (host, _other, index) = host();
     host.sysctl("net/ipv6/conf/ens160/disable_ipv6", "1");
     let outcomes = add(&host, &[spec(4711, v4(1), 24), spec(index, v6(1), 64), spec(index, v4(1), 24)]);
-    let text = |outcome: &Outcome| match outcome {
-        Outcome::Failed(error) => error.to_string(),
+    let text = |outcome: &AddressOutcome| match outcome {
+        AddressOutcome::Failed(error) => error.to_string(),
         other => panic!("{other:?}"),
     };
     assert_eq!(
@@ -289,7 +293,7 @@ fn an_error_names_thing_place_cause_and_next_step() {
     let refused = text(&outcomes[1]);
     assert!(refused.starts_with("cannot add fd00:16::1/64 on interface ens160: "), "{refused}");
     assert!(refused.ends_with("see sysctl net.ipv6.conf.*.disable_ipv6"), "{refused}");
-    assert_eq!(outcomes[2], Outcome::Added, "what is behind a refused address is added all the same");
+    assert_eq!(outcomes[2], AddressOutcome::Added, "what is behind a refused address is added all the same");
 }
 
 fn how_long_255_addresses_take() {
@@ -300,14 +304,17 @@ fn how_long_255_addresses_take() {
         let mut addresses = Addresses::open().expect("netlink");
         best(|| {
             let start = Instant::now();
-            assert_eq!(addresses.run(&batch), vec![Outcome::Added; 255]);
+            assert_eq!(addresses.run(&batch), vec![AddressOutcome::Added; 255]);
             let added = start.elapsed();
             let start = Instant::now();
             assert_eq!(addresses.remove(batch.specs()), vec![Removal::Removed; 255]);
             let removed = start.elapsed();
             let start = Instant::now();
             for spec in &specs {
-                assert_eq!(addresses.run(&Batch::prepare(std::slice::from_ref(spec))), [Outcome::Added]);
+                assert_eq!(
+                    addresses.run(&Batch::prepare(std::slice::from_ref(spec))),
+                    [AddressOutcome::Added]
+                );
             }
             let one_by_one = start.elapsed();
             assert_eq!(addresses.remove(batch.specs()), vec![Removal::Removed; 255]);

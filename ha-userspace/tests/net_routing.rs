@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use ha_userspace::config::model::{Config, Route, Rule};
 use ha_userspace::config::{LoadOptions, load_str};
-use ha_userspace::net::routing::{Entry, Outcome, Routing, Watch};
+use ha_userspace::net::routing::{Entry, RouteOutcome, Routing, Watch};
 
 mod net_lab;
 use net_lab::{Namespace, best};
@@ -54,11 +54,11 @@ fn entries(routes: &str, rules: &str) -> Vec<Entry> {
     routes.chain(rules.iter().map(Entry::rule)).collect()
 }
 
-fn add(host: &Namespace, routes: &'static str, rules: &'static str) -> Vec<Outcome> {
+fn add(host: &Namespace, routes: &'static str, rules: &'static str) -> Vec<RouteOutcome> {
     host.run(move || Routing::open().expect("netlink").add(&entries(routes, rules)))
 }
 
-fn remove(host: &Namespace, routes: &'static str, rules: &'static str) -> Vec<Outcome> {
+fn remove(host: &Namespace, routes: &'static str, rules: &'static str) -> Vec<RouteOutcome> {
     host.run(move || Routing::open().expect("netlink").remove(&entries(routes, rules)))
 }
 
@@ -100,13 +100,13 @@ fn every_option_of_a_route_arrives() {
         ),
     ];
     for (line, shown) in lines {
-        assert_eq!(add(&host, line, ""), [Outcome::Done], "{line}");
+        assert_eq!(add(&host, line, ""), [RouteOutcome::Done], "{line}");
         let text = host.ip("route show table all") + &host.ip("-6 route show table all");
         let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(flat.contains(shown), "{line}: {shown}\nis not in\n{text}");
-        assert_eq!(add(&host, line, ""), [Outcome::Already], "{line} once more");
-        assert_eq!(remove(&host, line, ""), [Outcome::Done], "{line}");
-        assert_eq!(remove(&host, line, ""), [Outcome::Already], "{line}");
+        assert_eq!(add(&host, line, ""), [RouteOutcome::Already], "{line} once more");
+        assert_eq!(remove(&host, line, ""), [RouteOutcome::Done], "{line}");
+        assert_eq!(remove(&host, line, ""), [RouteOutcome::Already], "{line}");
         let text = host.ip("route show table all") + &host.ip("-6 route show table all");
         assert!(!text.contains("proto 112") && !text.contains("proto 100"), "{line}:\n{text}");
     }
@@ -135,11 +135,11 @@ fn every_option_of_a_rule_arrives() {
         ("from 2001:db8::/32 table 82 priority 57", "57: from 2001:db8::/32 lookup 82"),
     ];
     for (line, shown) in lines {
-        assert_eq!(add(&host, "", line), [Outcome::Done], "{line}");
+        assert_eq!(add(&host, "", line), [RouteOutcome::Done], "{line}");
         let text = host.ip("rule show") + &host.ip("-6 rule show");
         let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(flat.contains(shown), "{line}: {shown}\nis not in\n{text}");
-        assert_eq!(add(&host, "", line), [Outcome::Already], "{line} once more");
+        assert_eq!(add(&host, "", line), [RouteOutcome::Already], "{line} once more");
         let found = host.run(move || {
             let mut routing = Routing::open().expect("netlink");
             let ours = routing.ours().expect("a list");
@@ -147,8 +147,8 @@ fn every_option_of_a_rule_arrives() {
             ours.len() == 1 && ours[0].same(&wanted[0])
         });
         assert!(found, "{line} is not recognised");
-        assert_eq!(remove(&host, "", line), [Outcome::Done], "{line}");
-        assert_eq!(remove(&host, "", line), [Outcome::Already], "{line}");
+        assert_eq!(remove(&host, "", line), [RouteOutcome::Done], "{line}");
+        assert_eq!(remove(&host, "", line), [RouteOutcome::Already], "{line}");
     }
 }
 
@@ -160,9 +160,9 @@ fn s36_leftovers_are_known_and_nothing_is_doubled() {
     let (host, _other) = host();
     host.ip("route add 10.99.0.0/24 via 10.1.0.9 proto keepalived");
     host.ip("rule add from 10.99.0.0/24 table 7");
-    assert_eq!(add(&host, ROUTES, RULES), vec![Outcome::Done; 6]);
+    assert_eq!(add(&host, ROUTES, RULES), vec![RouteOutcome::Done; 6]);
     // A process that is killed takes nothing along.
-    assert_eq!(add(&host, ROUTES, RULES), vec![Outcome::Already; 6]);
+    assert_eq!(add(&host, ROUTES, RULES), vec![RouteOutcome::Already; 6]);
     let removed = host.run(|| {
         let mut routing = Routing::open().expect("netlink");
         let ours = routing.ours().expect("a list");
@@ -173,7 +173,7 @@ fn s36_leftovers_are_known_and_nothing_is_doubled() {
         }
         routing.remove(&ours)
     });
-    assert_eq!(removed, vec![Outcome::Done; 6]);
+    assert_eq!(removed, vec![RouteOutcome::Done; 6]);
     assert!(host.ip("route show").contains("10.99.0.0/24"));
     assert!(host.ip("rule show").contains("10.99.0.0/24"));
 }
@@ -196,7 +196,7 @@ fn a_foreign_route_is_never_removed() {
 
 fn a_removal_is_noticed_and_others_are_not() {
     let (host, _other) = host();
-    assert_eq!(add(&host, ROUTES, RULES), vec![Outcome::Done; 6]);
+    assert_eq!(add(&host, ROUTES, RULES), vec![RouteOutcome::Done; 6]);
     host.ip("route add 10.99.0.0/24 via 10.1.0.9");
     host.block_on(|| async {
         let watch = Watch::open().expect("netlink");
@@ -216,7 +216,9 @@ fn a_removal_is_noticed_and_others_are_not() {
 fn errors_name_the_route() {
     let (host, _other) = host();
     let outcomes = add(&host, "10.2.0.0/24 via 192.0.2.1\n10.3.0.0/24 via 10.1.0.9", "");
-    let [Outcome::Failed(error), Outcome::Done] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    let [RouteOutcome::Failed(error), RouteOutcome::Done] = outcomes.as_slice() else {
+        panic!("{outcomes:?}")
+    };
     let text = error.to_string();
     assert!(text.starts_with("cannot add route 10.2.0.0/24 via 192.0.2.1: Network is unreachable"), "{text}");
 }
@@ -229,17 +231,17 @@ fn how_long_255_routes_take() {
         let mut routing = Routing::open().expect("netlink");
         best(|| {
             let start = Instant::now();
-            assert_eq!(routing.add(&entries), vec![Outcome::Done; 255]);
+            assert_eq!(routing.add(&entries), vec![RouteOutcome::Done; 255]);
             let added = start.elapsed();
             let start = Instant::now();
-            assert_eq!(routing.remove(&entries), vec![Outcome::Done; 255]);
+            assert_eq!(routing.remove(&entries), vec![RouteOutcome::Done; 255]);
             let removed = start.elapsed();
             let start = Instant::now();
             for entry in &entries {
-                assert_eq!(routing.add(std::slice::from_ref(entry)), [Outcome::Done]);
+                assert_eq!(routing.add(std::slice::from_ref(entry)), [RouteOutcome::Done]);
             }
             let one_by_one = start.elapsed();
-            assert_eq!(routing.remove(&entries), vec![Outcome::Done; 255]);
+            assert_eq!(routing.remove(&entries), vec![RouteOutcome::Done; 255]);
             [added, removed, one_by_one]
         })
     });

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ha_userspace::config::model::{Config, Global, Place, Script, ScriptUser, Weight};
 use ha_userspace::track::Seen::{self, Bad, Good, Ignored, Pending};
-use ha_userspace::track::board::Kind;
+use ha_userspace::track::board::TrackerKind;
 use ha_userspace::track::watch::Watchers;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
@@ -66,7 +66,7 @@ impl Bench {
     }
 
     fn seen(&self, name: &str) -> Seen {
-        self.watchers.seen(Kind::Script, name)
+        self.watchers.seen(TrackerKind::Script, name)
     }
 
     /// The next change: whose it is, to what, and why.

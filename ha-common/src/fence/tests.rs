@@ -52,12 +52,12 @@ fn nobody_probing_means_that_the_addresses_stay_served() {
     );
 }
 
-const fn asks(address: [u64; 2]) -> Wanted {
-    Wanted { address, solicitation: true, answer: false }
+const fn asks(address: [u64; 2]) -> AddressUse {
+    AddressUse { address, solicitation: true, answer: false }
 }
 
-const fn goes(address: [u64; 2]) -> Wanted {
-    Wanted { address, solicitation: false, answer: false }
+const fn goes(address: [u64; 2]) -> AddressUse {
+    AddressUse { address, solicitation: false, answer: false }
 }
 
 fn ethernet(ethertype: [u8; 2], packet: &[u8]) -> Vec<u8> {
@@ -93,7 +93,7 @@ fn solicitations_are_for_their_target_and_other_packets_for_their_destination() 
     assert_eq!(wanted(&packet), Some(asks(bytemuck::cast([3_u8; 16]))));
     assert_eq!(wanted(&packet[..50]), None, "a solicitation without a target");
     packet[40] = 136;
-    let advertisement = Wanted { answer: true, ..goes(bytemuck::cast([2_u8; 16])) };
+    let advertisement = AddressUse { answer: true, ..goes(bytemuck::cast([2_u8; 16])) };
     assert_eq!(wanted(&packet), Some(advertisement));
     packet[40] = 135;
     packet[6] = 17;
@@ -194,7 +194,7 @@ fn a_suppressed_router_serves_but_does_not_answer() {
 fn a_refused_address_is_found_but_takes_nothing() {
     let refused = Ban { refused: true, ..Ban::default() };
     assert!(!refused.keeps_out(&asks([0, 1])) && refused.keeps_out(&goes([0, 1])));
-    let advertisement = Wanted { answer: true, ..goes([0, 1]) };
+    let advertisement = AddressUse { answer: true, ..goes([0, 1]) };
     assert!(
         !refused.keeps_out(&advertisement),
         "the answer to a solicitation that was asked from the address"

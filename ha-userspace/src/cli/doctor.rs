@@ -11,7 +11,7 @@ use super::start::namespace;
 use super::{DEFAULT_BPFFS, DEFAULT_CONFIG, check, status};
 use crate::config::diag::Severity;
 use crate::config::{self, Loaded};
-use crate::doctor::expect::{self, Expectation, Found, Wanted};
+use crate::doctor::expect::{self, Expectation, Expected, Found};
 use crate::doctor::network::Rules;
 use crate::doctor::report::Report;
 use crate::doctor::{Finding, Group, Level, kernel, look, network, rights};
@@ -107,9 +107,9 @@ fn examine(args: &Args, file: Option<String>, loaded: Option<&Loaded>) -> Report
 }
 
 /// What to look at, and what is wanted of it.
-fn wanted(args: &Args, config: &config::model::Config) -> Vec<Wanted> {
-    let configured = Wanted::of(config);
-    let plain = |name: &String| Wanted::plain(name, &config.global);
+fn wanted(args: &Args, config: &config::model::Config) -> Vec<Expected> {
+    let configured = Expected::of(config);
+    let plain = |name: &String| Expected::plain(name, &config.global);
     if args.interfaces.is_empty() {
         if configured.is_empty() {
             return look::ethernet_interfaces().iter().map(plain).collect();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::DEFAULT_CONFIG;
-use super::start::{self, Outcome, Plan};
+use super::start::{self, StartOutcome, StartPlan};
 use crate::logging;
 
 /// Options of `xvrrp run`.
@@ -69,7 +69,7 @@ fn bpf_level(word: &str) -> Result<aya_log::Level, String> {
 /// Runs the daemon.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    let plan = Plan {
+    let plan = StartPlan {
         config_file: args.use_file.clone(),
         config_id: args.config_id.clone(),
         namespace: args.namespace.clone(),
@@ -89,8 +89,8 @@ pub fn run(args: &Args) -> ExitCode {
         service: None,
     };
     match start::start(plan) {
-        Outcome::Stopped => ExitCode::SUCCESS,
-        Outcome::Unusable | Outcome::Missing => ExitCode::from(4),
-        Outcome::Running | Outcome::Failed => ExitCode::FAILURE,
+        StartOutcome::Stopped => ExitCode::SUCCESS,
+        StartOutcome::Unusable | StartOutcome::Missing => ExitCode::from(4),
+        StartOutcome::Running | StartOutcome::Failed => ExitCode::FAILURE,
     }
 }

@@ -51,7 +51,7 @@ blocks! {
 
 /// What follows a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// Nothing.
     Flag,
     /// `on`, `off` or their like, or nothing, which means on.
@@ -86,10 +86,10 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// It is done.
-    Implemented(Kind),
+    Implemented(ValueKind),
     /// It is understood and carried in the model, but nothing in this build acts on it; the text says what that means.
     /// Each use is reported with its place, at every load.
-    NotYet(Kind, &'static str),
+    NotYet(ValueKind, &'static str),
     /// It does nothing, and VRRP runs the same without it; the text says why.
     NoEffect(&'static str),
     /// Load balancing: out of scope.

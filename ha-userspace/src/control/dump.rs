@@ -22,7 +22,7 @@ const DIRECTORY: &str = "/tmp";
 
 /// Which dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DumpKind {
     /// SIGUSR1: configuration and state.
     Data,
     /// SIGUSR2: statistics.
@@ -50,11 +50,11 @@ pub struct Content {
 ///
 /// # Errors
 /// The file cannot be written; the text names it.
-pub fn write(kind: Kind, content: &Content) -> Result<PathBuf, String> {
+pub fn write(kind: DumpKind, content: &Content) -> Result<PathBuf, String> {
     let text = match kind {
-        Kind::Data => data::text(content),
-        Kind::Statistics => stats::text(content),
-        Kind::Json => json::text(content),
+        DumpKind::Data => data::text(content),
+        DumpKind::Statistics => stats::text(content),
+        DumpKind::Json => json::text(content),
     };
     let path = path(kind, &content.config.global);
     replace(&path, text.as_bytes(), content.config.global.process.file_mode())
@@ -64,18 +64,18 @@ pub fn write(kind: Kind, content: &Content) -> Result<PathBuf, String> {
 
 /// The file of a dump. Of the default names, keepalived varies only that of the data (`data_use_instance`).
 #[must_use]
-pub fn path(kind: Kind, global: &Global) -> PathBuf {
+pub fn path(kind: DumpKind, global: &Global) -> PathBuf {
     let dump = &global.dump;
     let (configured, name) = match kind {
-        Kind::Data => (&dump.state_file, "data"),
-        Kind::Statistics => (&dump.stats_file, "stats"),
-        Kind::Json => (&dump.json_file, "json"),
+        DumpKind::Data => (&dump.state_file, "data"),
+        DumpKind::Statistics => (&dump.stats_file, "stats"),
+        DumpKind::Json => (&dump.json_file, "json"),
     };
     if let Some(path) = configured {
         return path.clone();
     }
     let mut file = "keepalived".to_owned();
-    if kind == Kind::Data && dump.use_instance {
+    if kind == DumpKind::Data && dump.use_instance {
         for part in [&global.instance, &global.net_namespace].into_iter().flatten() {
             file = format!("{file}.{part}");
         }
@@ -101,14 +101,14 @@ mod tests {
     #[test]
     fn names_are_keepalived_s() {
         let mut global = Global::default();
-        assert_eq!(path(Kind::Data, &global), Path::new("/tmp/keepalived.data"));
-        assert_eq!(path(Kind::Json, &global), Path::new("/tmp/keepalived.json"));
+        assert_eq!(path(DumpKind::Data, &global), Path::new("/tmp/keepalived.data"));
+        assert_eq!(path(DumpKind::Json, &global), Path::new("/tmp/keepalived.json"));
         global.instance = Some("foo".to_owned());
         global.dump.use_instance = true;
-        assert_eq!(path(Kind::Data, &global), Path::new("/tmp/keepalived.foo.data"));
-        assert_eq!(path(Kind::Statistics, &global), Path::new("/tmp/keepalived.stats"));
+        assert_eq!(path(DumpKind::Data, &global), Path::new("/tmp/keepalived.foo.data"));
+        assert_eq!(path(DumpKind::Statistics, &global), Path::new("/tmp/keepalived.stats"));
         global.dump.stats_file = Some("/run/stats".into());
-        assert_eq!(path(Kind::Statistics, &global), Path::new("/run/stats"));
+        assert_eq!(path(DumpKind::Statistics, &global), Path::new("/run/stats"));
     }
 
     #[test]

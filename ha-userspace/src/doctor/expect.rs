@@ -20,7 +20,7 @@ use super::kernel::Kernel;
 
 /// What the configuration wants of an interface.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
+pub struct Expected {
     /// Its name.
     pub interface: String,
     /// The configuration names it.
@@ -43,7 +43,7 @@ pub struct Wanted {
     pub frames: bool,
 }
 
-impl Wanted {
+impl Expected {
     /// The interfaces of a configuration, in its order.
     #[must_use]
     pub fn of(config: &Config) -> Vec<Self> {
@@ -155,7 +155,7 @@ pub enum Found {
 
 /// What can be expected. `privileged`: what this process is refused, the daemon would be refused too.
 #[must_use]
-pub fn expect(wanted: &Wanted, found: &Found, kernel: &Kernel, privileged: bool) -> Expectation {
+pub fn expect(wanted: &Expected, found: &Found, kernel: &Kernel, privileged: bool) -> Expectation {
     let rfc_ms = ms(Duration::from_nanos(wanted.down.0));
     let mut expected = Expectation {
         interface: wanted.interface.clone(),

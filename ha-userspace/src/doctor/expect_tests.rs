@@ -1,7 +1,7 @@
 //! From what is known of interface and kernel to what can be expected.
 
 use crate::xdp::Occupant;
-use crate::xdp::facts::{Features as DriverFeatures, Kind, Offloads};
+use crate::xdp::facts::{DeviceKind, Features as DriverFeatures, Offloads};
 
 use super::super::kernel::BpfFs;
 use super::super::kernel::tests::{new as new_kernel, refused};
@@ -10,7 +10,7 @@ use super::*;
 pub(crate) fn card(driver: &str) -> Facts {
     Facts {
         interface: "ens160".to_owned(),
-        kind: Kind::Physical,
+        kind: DeviceKind::Physical,
         driver: driver.to_owned(),
         mac: [2, 0, 0, 0, 0, 1],
         ethernet: true,
@@ -29,8 +29,8 @@ pub(crate) fn card(driver: &str) -> Facts {
     }
 }
 
-fn wanted() -> Wanted {
-    Wanted::plain("ens160", &Global::default())
+fn wanted() -> Expected {
+    Expected::plain("ens160", &Global::default())
 }
 
 fn on(facts: &Facts) -> Found {
@@ -57,7 +57,7 @@ fn the_next_better_mode_is_named_with_the_way_to_it() {
     let expected = expect(&wanted(), &on(&Facts { mtu: 9000, ..card("virtio_net") }), &new_kernel(), true);
     assert_eq!((expected.level, expected.mode), (Level::Ok, "generic"));
     assert!(expected.better.as_deref().is_some_and(|better| better.contains("mtu 3506")), "{expected:?}");
-    let veth = Facts { kind: Kind::Veth, ..card("veth") };
+    let veth = Facts { kind: DeviceKind::Veth, ..card("veth") };
     let expected = expect(&wanted(), &on(&veth), &new_kernel(), true);
     assert_eq!((expected.level, expected.mode, &expected.better), (Level::Ok, "generic", &None));
     assert!(expected.text().contains("veth"), "{expected:?}");
@@ -67,9 +67,9 @@ fn the_next_better_mode_is_named_with_the_way_to_it() {
 fn without_xdp_the_rfc_s_timers_count_and_the_reason_is_said() {
     let occupant = Occupant { id: 7, name: Some("xdp_filter".to_owned()), attached: Attached::Native };
     let busy = Facts { programs: vec![occupant], ..card("virtio_net") };
-    let off = Wanted { mode: XdpMode::Off, ..wanted() };
+    let off = Expected { mode: XdpMode::Off, ..wanted() };
     let (new, old) = (new_kernel(), refused(libc::EPERM));
-    let native = Wanted { mode: XdpMode::Native, ..wanted() };
+    let native = Expected { mode: XdpMode::Native, ..wanted() };
     let beside = expect(&wanted(), &on(&busy), &new, true);
     assert_eq!((beside.level, beside.mode, beside.fence), (Level::Ok, "tc", "armed"));
     assert!(beside.text().contains("traffic control") && beside.text().contains("xdp_filter"), "{beside:?}");
@@ -123,7 +123,7 @@ fn who_wants_no_fast_failover_loses_nothing() {
         "global_defs {\n fast_failover off\n xdp_mode off\n}\nvrrp_instance A {\n interface ens160\n version 3\n \
          advert_int 0.1\n virtual_router_id 1\n priority 200\n virtual_ipaddress { 10.0.0.1 }\n}\n",
     );
-    let wanted = Wanted::of(&config).remove(0);
+    let wanted = Expected::of(&config).remove(0);
     let expected = expect(&wanted, &on(&card("virtio_net")), &new_kernel(), true);
     assert_eq!((expected.level, expected.lost.len()), (Level::Note, 0));
     assert_eq!(
@@ -142,7 +142,7 @@ fn instances_of_one_interface_are_looked_at_together() {
          interface ens161\n virtual_router_id 3\n priority 100\n unicast_src_ip 10.0.0.2\n unicast_peer { 10.0.0.3 }\n \
          virtual_ipaddress { 10.0.0.4 }\n}\n",
     );
-    let all = Wanted::of(&config);
+    let all = Expected::of(&config);
     assert_eq!(all.iter().map(|wanted| wanted.interface.as_str()).collect::<Vec<_>>(), ["ens160", "ens161"]);
     let first = &all[0];
     assert!(first.fast.enabled && first.multicast && !first.unicast);

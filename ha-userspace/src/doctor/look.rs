@@ -32,7 +32,7 @@ use crate::net::addresses::Addresses;
 use crate::net::netlink::Socket;
 use crate::net::sysctl;
 use crate::realtime;
-use crate::xdp::facts::{Facts, Kind};
+use crate::xdp::facts::{DeviceKind, Facts};
 use crate::xdp::{Features, Program, Variant};
 
 /// No program that prints the firewall's rules takes longer.
@@ -151,7 +151,9 @@ pub fn ethernet_interfaces() -> Vec<String> {
     let names = all.iter().flat_map(nix::net::if_::Interfaces::iter);
     let mut names: Vec<_> = names
         .filter_map(|interface| Some(interface.name().to_str().ok()?.to_owned()))
-        .filter(|name| Facts::of(name).is_ok_and(|facts| facts.ethernet && facts.kind != Kind::Loopback))
+        .filter(|name| {
+            Facts::of(name).is_ok_and(|facts| facts.ethernet && facts.kind != DeviceKind::Loopback)
+        })
         .collect();
     names.sort();
     names

@@ -1,10 +1,10 @@
 //! What interfaces and the firewall say. Pure: [`super::look`] asks them.
 
 use crate::lost::Lost;
-use crate::xdp::facts::{Facts, Kind, Offload};
+use crate::xdp::facts::{DeviceKind, Facts, Offload};
 use crate::xdp::prospect::{Effect, Finding as Reason, Why, prospect};
 
-use super::expect::{Expectation, Found, Wanted};
+use super::expect::{Expectation, Expected, Found};
 use super::netfilter::{Hook, Packet, Place, Ruleset, Verdict};
 use super::{Finding, Group, Level};
 
@@ -27,7 +27,7 @@ pub struct Surroundings {
 
 /// The findings on an interface.
 #[must_use]
-pub fn findings(wanted: &Wanted, found: &Found, around: &Surroundings) -> Vec<Finding> {
+pub fn findings(wanted: &Expected, found: &Found, around: &Surroundings) -> Vec<Finding> {
     let line =
         |level, what, text: String| Finding::new(Group::Interface, level, what, text).on(&wanted.interface);
     let facts = match found {
@@ -58,7 +58,7 @@ fn because(finding: Finding, reason: &Reason) -> Finding {
 
 type Line<'a> = dyn Fn(Level, &'static str, String) -> Finding + 'a;
 
-fn link(wanted: &Wanted, facts: &Facts, line: &Line<'_>) -> Finding {
+fn link(wanted: &Expected, facts: &Facts, line: &Line<'_>) -> Finding {
     let (level, then) =
         if wanted.configured { (Level::Warn, ": its instances are in FAULT") } else { (Level::Note, "") };
     match (facts.up, facts.carrier) {
@@ -147,8 +147,8 @@ fn parameters(facts: &Facts, around: &Surroundings, line: &Line<'_>) -> Vec<Find
             .fix(format!("`sysctl net.ipv4.conf.{name}.arp_ignore=1`, and of `all`")),
         );
     }
-    let bridged =
-        facts.kind == Kind::Bridge || facts.controller.as_ref().is_some_and(|at| at.kind == Kind::Bridge);
+    let bridged = facts.kind == DeviceKind::Bridge
+        || facts.controller.as_ref().is_some_and(|at| at.kind == DeviceKind::Bridge);
     if bridged && around.bridge_nf == Some(true) {
         let text = "bridged frames pass iptables too (bridge-nf-call-iptables): rules for FORWARD may drop the \
                     adverts of routers behind the bridge";
@@ -170,7 +170,7 @@ pub enum Rules {
 
 /// Whether the firewall lets through what an interface needs.
 #[must_use]
-pub fn firewall(wanted: &Wanted, expected: &Expectation, rules: &Ruleset) -> Vec<Finding> {
+pub fn firewall(wanted: &Expected, expected: &Expectation, rules: &Ruleset) -> Vec<Finding> {
     let xdp = matches!(expected.mode, "native" | "generic");
     // Frames that are sent as such pass by the hooks of IP.
     let out: &[Hook] =
@@ -196,7 +196,7 @@ pub fn firewall(wanted: &Wanted, expected: &Expectation, rules: &Ruleset) -> Vec
 }
 
 /// The adverts that come in, of each kind that the interface has.
-fn packets(wanted: &Wanted) -> Vec<Packet> {
+fn packets(wanted: &Expected) -> Vec<Packet> {
     let pick = |yes: bool, no: bool| [(true, yes), (false, no)].into_iter().filter(|(_, used)| *used);
     let mut packets = Vec::new();
     for &family in &wanted.families {

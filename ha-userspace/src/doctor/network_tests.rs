@@ -9,8 +9,8 @@ use crate::config::model::Global;
 use crate::xdp::Attached;
 use crate::xdp::Occupant;
 
-fn wanted() -> Wanted {
-    Wanted { configured: true, ..Wanted::plain("ens160", &Global::default()) }
+fn wanted() -> Expected {
+    Expected { configured: true, ..Expected::plain("ens160", &Global::default()) }
 }
 
 fn of(facts: Facts, around: &Surroundings) -> Vec<Finding> {
@@ -108,7 +108,7 @@ fn a_drop_on_the_way_out_makes_a_master_that_nobody_hears() {
     let output = rules(r#""hook": "output", "policy": "accept""#, &format!(r#"{VRRP}, {{"drop": null}}"#));
     assert_eq!(firewall(&wanted(), &expected("native"), &output)[0].level, Level::Fail);
     // Adverts from a virtual MAC address do not come by there.
-    let frames = Wanted { frames: true, ..wanted() };
+    let frames = Expected { frames: true, ..wanted() };
     assert_eq!(firewall(&frames, &expected("native"), &output)[0].level, Level::Ok);
     let egress = rules(
         r#""hook": "egress", "dev": "ens160", "policy": "accept""#,
@@ -125,6 +125,6 @@ fn each_family_of_the_interface_is_looked_at() {
         r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip6", "field": "nexthdr"}}, "right": 112}}, {"drop": null}"#,
     );
     assert_eq!(firewall(&wanted(), &expected("native"), &v6)[0].level, Level::Ok);
-    let both = Wanted { families: vec![Family::V4, Family::V6], ..wanted() };
+    let both = Expected { families: vec![Family::V4, Family::V6], ..wanted() };
     assert_eq!(firewall(&both, &expected("native"), &v6)[0].level, Level::Warn);
 }

@@ -26,12 +26,12 @@ use crate::worker::Worker;
 /// The threads' handle. Dropping it waits for their end: afterwards nothing renews a lease.
 #[derive(Debug)]
 pub(super) struct Renewers {
-    workers: Vec<Worker<Order>>,
+    workers: Vec<Worker<LeaseOrder>>,
 }
 
 /// What a thread is told.
 #[derive(Debug)]
-enum Order {
+enum LeaseOrder {
     Leases(Vec<LeaseSpec>),
     Schedule(Option<usize>, u8),
 }
@@ -56,7 +56,7 @@ impl Renewers {
     /// All leases to renew from now on.
     pub(super) fn set_leases(&self, leases: &[LeaseSpec]) {
         for worker in &self.workers {
-            worker.tell(Order::Leases(leases.to_vec()));
+            worker.tell(LeaseOrder::Leases(leases.to_vec()));
         }
     }
 
@@ -67,7 +67,7 @@ impl Renewers {
         let last = processors.last().copied().flatten();
         for (at, worker) in self.workers.iter().enumerate() {
             let processor = processors.get(at).copied().flatten().or(last);
-            worker.tell(Order::Schedule(processor, priority));
+            worker.tell(LeaseOrder::Schedule(processor, priority));
         }
     }
 }
@@ -89,7 +89,7 @@ fn processors() -> Vec<Option<usize>> {
 fn run(
     processor: Option<usize>,
     priority: u8,
-    orders: &Receiver<Order>,
+    orders: &Receiver<LeaseOrder>,
     promised: &AtomicU64,
     reports: &UnboundedSender<Report>,
 ) {
@@ -106,8 +106,8 @@ fn run(
             None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match order {
-            Ok(Order::Leases(changed)) => leases = changed,
-            Ok(Order::Schedule(processor, priority)) => schedule(processor, priority),
+            Ok(LeaseOrder::Leases(changed)) => leases = changed,
+            Ok(LeaseOrder::Schedule(processor, priority)) => schedule(processor, priority),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

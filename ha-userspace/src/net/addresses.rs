@@ -93,7 +93,7 @@ pub(crate) type Key = (u32, IpAddr, u8);
 
 /// What became of an address that was to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AddressOutcome {
     /// It is there, and ours.
     Added,
     /// It was there before.
@@ -225,7 +225,7 @@ impl Addresses {
     }
 
     /// Adds all addresses; the outcomes are in the order of `specs`.
-    pub fn add(&mut self, specs: &[AddressSpec]) -> Vec<Outcome> {
+    pub fn add(&mut self, specs: &[AddressSpec]) -> Vec<AddressOutcome> {
         self.run(&Batch::prepare_marked(specs, self.marks == Marks::Used))
     }
 
@@ -237,7 +237,7 @@ impl Addresses {
     /// Returns when the kernel has done it; only another process that changes the network configuration at the same
     /// moment can hold it up. One sendmsg for up to 1024 addresses, and one answer where all went well. Only when an address was there
     /// already is the kernel asked once more, whose it is.
-    pub fn run(&mut self, batch: &Batch) -> Vec<Outcome> {
+    pub fn run(&mut self, batch: &Batch) -> Vec<AddressOutcome> {
         if !self.keeps_marks {
             self.remember(batch.specs());
         }
@@ -252,7 +252,7 @@ impl Addresses {
                         self.added.insert(spec.key());
                         self.foreign.remove(&spec.key());
                     }
-                    Outcome::Added
+                    AddressOutcome::Added
                 }
                 Answer::Refused { errno: Errno::EEXIST, .. } => {
                     let same = |held: &&Held| {
@@ -264,9 +264,11 @@ impl Addresses {
                     if !ours && !self.keeps_marks {
                         self.foreign.insert(spec.key());
                     }
-                    Outcome::AlreadyThere { ours }
+                    AddressOutcome::AlreadyThere { ours }
                 }
-                Answer::Refused { errno, message } => Outcome::Failed(failure("add", spec, errno, message)),
+                Answer::Refused { errno, message } => {
+                    AddressOutcome::Failed(failure("add", spec, errno, message))
+                }
             });
         }
         self.remember(&[]);

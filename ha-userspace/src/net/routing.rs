@@ -125,7 +125,7 @@ impl Entry {
 
 /// What became of an entry that was to be added or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RouteOutcome {
     /// Added, or removed.
     Done,
     /// It was there, or not there, already.
@@ -177,13 +177,13 @@ impl Routing {
     }
 
     /// Adds all entries, in order: one sendmsg, and one answer where all went well. The outcomes are in their order.
-    pub fn add(&mut self, entries: &[Entry]) -> Vec<Outcome> {
+    pub fn add(&mut self, entries: &[Entry]) -> Vec<RouteOutcome> {
         let answers = self.socket.exchange(&write(entries.iter().map(Entry::add)));
         outcomes("add", entries, answers, |errno| errno == Errno::EEXIST)
     }
 
     /// Removes all entries, in order.
-    pub fn remove(&mut self, entries: &[Entry]) -> Vec<Outcome> {
+    pub fn remove(&mut self, entries: &[Entry]) -> Vec<RouteOutcome> {
         let answers = self.socket.exchange(&write(entries.iter().map(Entry::delete)));
         // The device may have gone, and the route with it.
         let gone = |errno| matches!(errno, Errno::ESRCH | Errno::ENOENT | Errno::ENODEV);
@@ -233,12 +233,12 @@ fn outcomes(
     entries: &[Entry],
     answers: Vec<Answer>,
     already: impl Fn(Errno) -> bool,
-) -> Vec<Outcome> {
+) -> Vec<RouteOutcome> {
     let outcome = |(entry, answer): (&Entry, Answer)| match answer {
-        Answer::Done => Outcome::Done,
-        Answer::Refused { errno, .. } if already(errno) => Outcome::Already,
+        Answer::Done => RouteOutcome::Done,
+        Answer::Refused { errno, .. } if already(errno) => RouteOutcome::Already,
         Answer::Refused { errno, message } => {
-            Outcome::Failed(RoutingError { verb, entry: entry.name(), errno, message })
+            RouteOutcome::Failed(RoutingError { verb, entry: entry.name(), errno, message })
         }
     };
     entries.iter().zip(answers).map(outcome).collect()

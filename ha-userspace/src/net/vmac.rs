@@ -33,19 +33,19 @@ pub struct VmacSpec {
     /// Index of the interface below.
     pub parent: u32,
     /// What it is.
-    pub kind: Kind,
+    pub kind: LinkKind,
 }
 
 /// Kinds of interfaces on interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LinkKind {
     /// A macvlan in private mode with this MAC address.
     Macvlan([u8; 6]),
     /// An ipvlan in mode L2, with the MAC address of the interface below.
     Ipvlan(IpvlanMode),
 }
 
-impl Kind {
+impl LinkKind {
     /// As `ip -d link` shows it.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -151,11 +151,11 @@ impl Vmacs {
 fn new(spec: &VmacSpec) -> LinkMessage {
     let mut message = LinkMessage::default();
     let (kind, data) = match spec.kind {
-        Kind::Macvlan(mac) => {
+        LinkKind::Macvlan(mac) => {
             message.attributes.push(LinkAttribute::Address(mac.to_vec()));
             (InfoKind::MacVlan, InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Private)]))
         }
-        Kind::Ipvlan(mode) => {
+        LinkKind::Ipvlan(mode) => {
             let flags = match mode {
                 IpvlanMode::Bridge => IpVlanFlags::empty(),
                 IpvlanMode::Private => IpVlanFlags::Private,
@@ -181,7 +181,7 @@ fn set_up(spec: &VmacSpec) -> LinkMessage {
     message
         .attributes
         .extend([LinkAttribute::IfName(spec.name.clone()), LinkAttribute::IfAlias(MARK.to_owned())]);
-    if matches!(spec.kind, Kind::Macvlan(_)) {
+    if matches!(spec.kind, LinkKind::Macvlan(_)) {
         let none = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
         message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![none])]));
     }
@@ -190,7 +190,7 @@ fn set_up(spec: &VmacSpec) -> LinkMessage {
 
 /// Kernel parameters of an interface that has virtual addresses, as keepalived sets them, and silence of IPv6.
 fn silence(spec: &VmacSpec, [has_ipv4, has_ipv6]: [bool; 2]) {
-    let Kind::Macvlan(_) = spec.kind else { return };
+    let LinkKind::Macvlan(_) = spec.kind else { return };
     let name = &spec.name;
     for (path, value) in [
         // Answers for its own addresses only, and takes packets whose way back leads through the interface below.

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
 use tokio::task::JoinHandle;
 
 use crate::config::model::{Fifo, Global, NotifyScript, Process, ScriptUser};
-use crate::program::{self, Fate, Outcome};
+use crate::program::{self, Ended, Fate};
 
 /// Lines that wait for a full FIFO.
 const LINES: usize = 4_096;
@@ -200,7 +200,7 @@ async fn keep_running(script: NotifyScript, spec: Spec, mask: Mode, mut cancelle
             Ok(mut child) => {
                 tokio::select! {
                     ended = child.wait() => {
-                        let outcome = ended.map_or_else(|error| error.to_string(), |status| Outcome::from_status(status).to_string());
+                        let outcome = ended.map_or_else(|error| error.to_string(), |status| Ended::from_status(status).to_string());
                         tracing::warn!("FIFO script {name} ({place}) ended with {outcome}; it is started again");
                     }
                     _ = cancelled.recv() => {

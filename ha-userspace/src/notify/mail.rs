@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::{Event, Kind, What};
+use super::{Event, Subject, What};
 use crate::config::model::{Global, Mail};
 use crate::logging::clock;
 
@@ -66,19 +66,19 @@ impl Letter {
     /// keepalived writes about states and deletions, and not about the end.
     fn of(event: &Event, name: &str) -> Option<Self> {
         let body = match (event.kind, event.what) {
-            (Kind::Instance, What::Master) => "=> VRRP Instance is now owning VRRP VIPs <=",
-            (Kind::Instance, What::Backup | What::Fault) => {
+            (Subject::Instance, What::Master) => "=> VRRP Instance is now owning VRRP VIPs <=",
+            (Subject::Instance, What::Backup | What::Fault) => {
                 "=> VRRP Instance is no longer owning VRRP VIPs <="
             }
-            (Kind::Group, What::Master) => "=> All VRRP group instances are now in MASTER state <=",
-            (Kind::Group, What::Backup) => "=> All VRRP group instances are now in BACKUP state <=",
-            (Kind::Group, What::Fault) => "=> All VRRP group instances are now in FAULT state <=",
+            (Subject::Group, What::Master) => "=> All VRRP group instances are now in MASTER state <=",
+            (Subject::Group, What::Backup) => "=> All VRRP group instances are now in BACKUP state <=",
+            (Subject::Group, What::Fault) => "=> All VRRP group instances are now in FAULT state <=",
             (_, What::Deleted) => "=> VRRP Deleted at reload <=",
             _ => return None,
         };
         let kind = match event.kind {
-            Kind::Instance => "Instance",
-            Kind::Group => "Group",
+            Subject::Instance => "Instance",
+            Subject::Group => "Group",
         };
         let news = match event.what {
             What::Deleted => "Deleted".to_owned(),
@@ -255,15 +255,15 @@ mod tests {
             let event = Event { kind, name: "X".to_owned(), what, priority: 1 };
             Letter::of(&event, "R").map(|letter| (letter.subject, letter.body))
         };
-        let (subject, body) = letter(Kind::Instance, What::Master).expect("a letter");
+        let (subject, body) = letter(Subject::Instance, What::Master).expect("a letter");
         assert_eq!(subject, "[R] VRRP Instance X - Entering MASTER state");
         assert_eq!(body, "=> VRRP Instance is now owning VRRP VIPs <=");
-        let (subject, body) = letter(Kind::Group, What::Fault).expect("a letter");
+        let (subject, body) = letter(Subject::Group, What::Fault).expect("a letter");
         assert_eq!(subject, "[R] VRRP Group X - Entering FAULT state");
         assert_eq!(body, "=> All VRRP group instances are now in FAULT state <=");
-        let (subject, body) = letter(Kind::Instance, What::Deleted).expect("a letter");
+        let (subject, body) = letter(Subject::Instance, What::Deleted).expect("a letter");
         assert_eq!(subject, "[R] VRRP Instance X - Deleted");
         assert_eq!(body, "=> VRRP Deleted at reload <=");
-        assert_eq!(letter(Kind::Instance, What::Stop), None);
+        assert_eq!(letter(Subject::Instance, What::Stop), None);
     }
 }

@@ -35,14 +35,14 @@ const STOP_PATIENCE: Duration = Duration::from_millis(2_000);
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum Subject {
     /// A virtual router.
     Instance,
     /// A sync group.
     Group,
 }
 
-impl Kind {
+impl Subject {
     /// The word in arguments and lines.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -106,7 +106,7 @@ impl What {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Of what.
-    pub kind: Kind,
+    pub kind: Subject,
     /// Its name.
     pub name: String,
     /// What happened to it.
@@ -133,16 +133,17 @@ enum Message {
 #[derive(Clone, Debug, Default)]
 struct Settings {
     global: Global,
-    notify: HashMap<(Kind, String), Notify>,
+    notify: HashMap<(Subject, String), Notify>,
     /// Those before the latest reload: what it took away has its end told.
-    before: HashMap<(Kind, String), Notify>,
+    before: HashMap<(Subject, String), Notify>,
 }
 
 impl Settings {
     fn of(config: &Config) -> Self {
         let instances =
-            config.instances.iter().map(|of| ((Kind::Instance, of.name.clone()), of.notify.clone()));
-        let groups = config.sync_groups.iter().map(|of| ((Kind::Group, of.name.clone()), of.notify.clone()));
+            config.instances.iter().map(|of| ((Subject::Instance, of.name.clone()), of.notify.clone()));
+        let groups =
+            config.sync_groups.iter().map(|of| ((Subject::Group, of.name.clone()), of.notify.clone()));
         Self {
             global: config.global.clone(),
             notify: instances.chain(groups).collect(),
@@ -270,10 +271,10 @@ fn complain(settings: &Settings) {
     }
 }
 
-fn noun(kind: Kind) -> &'static str {
+fn noun(kind: Subject) -> &'static str {
     match kind {
-        Kind::Instance => "instance",
-        Kind::Group => "group",
+        Subject::Instance => "instance",
+        Subject::Group => "group",
     }
 }
 
@@ -284,9 +285,9 @@ mod tests {
     #[test]
     fn lines_are_keepalived_s() {
         let event = |kind, what, priority| Event { kind, name: "VI_1".to_owned(), what, priority }.line();
-        assert_eq!(event(Kind::Instance, What::Master, 100), "INSTANCE \"VI_1\" MASTER 100\n");
-        assert_eq!(event(Kind::Group, What::Still(State::Fault), 0), "GROUP \"VI_1\" FAULT 0\n");
-        let lower = event(Kind::Instance, What::MasterRxLowerPri, 7);
+        assert_eq!(event(Subject::Instance, What::Master, 100), "INSTANCE \"VI_1\" MASTER 100\n");
+        assert_eq!(event(Subject::Group, What::Still(State::Fault), 0), "GROUP \"VI_1\" FAULT 0\n");
+        let lower = event(Subject::Instance, What::MasterRxLowerPri, 7);
         assert_eq!(lower, "INSTANCE \"VI_1\" MASTER_RX_LOWER_PRI 7\n");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::stat::Mode;
 
 use crate::config::model::{Global, OnceScript};
-use crate::program::{self, Fate, Outcome};
+use crate::program::{self, Ended, Fate};
 
 /// Runs the script and waits for its end, on a thread that is scheduled as usual. What goes wrong is logged.
 ///
@@ -14,13 +14,13 @@ pub fn run(keyword: &str, once: &OnceScript, global: &Global) {
     let outcome = std::thread::scope(|scope| {
         let work = || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(to_its_end(once, global)),
-            Err(error) => Outcome::NotRun(error.to_string()),
+            Err(error) => Ended::NotRun(error.to_string()),
         };
         let thread = std::thread::Builder::new().name("xvrrp-once".to_owned()).spawn_scoped(scope, work);
         match thread.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Outcome::NotRun("its thread failed".to_owned()),
-            Err(error) => Outcome::NotRun(error.to_string()),
+            Ok(Err(_)) => Ended::NotRun("its thread failed".to_owned()),
+            Err(error) => Ended::NotRun(error.to_string()),
         }
     });
     let place = &once.script.place;
@@ -31,24 +31,24 @@ pub fn run(keyword: &str, once: &OnceScript, global: &Global) {
     }
 }
 
-async fn to_its_end(once: &OnceScript, global: &Global) -> Outcome {
+async fn to_its_end(once: &OnceScript, global: &Global) -> Ended {
     let user = once.script.user.as_ref().or(global.script_user.as_ref());
     let prepared = match program::prepare(&once.script.argv, user, global.script_security) {
         Ok(prepared) => prepared,
-        Err(why) => return Outcome::NotRun(why.to_string()),
+        Err(why) => return Ended::NotRun(why.to_string()),
     };
     let mask = Mode::from_bits_truncate(global.process.script_mask());
     let mut child = match prepared.spawn(Fate::EndsWithDaemon, mask) {
         Ok(child) => child,
-        Err(error) => return Outcome::NotRun(format!("cannot be started: {error}")),
+        Err(error) => return Ended::NotRun(format!("cannot be started: {error}")),
     };
     let limit = once.timeout.max(Duration::from_millis(1));
     match tokio::time::timeout(limit, child.wait()).await {
-        Ok(Ok(status)) => Outcome::from_status(status),
-        Ok(Err(error)) => Outcome::NotRun(format!("cannot be waited for: {error}")),
+        Ok(Ok(status)) => Ended::from_status(status),
+        Ok(Err(error)) => Ended::NotRun(format!("cannot be waited for: {error}")),
         Err(_) => {
             child.end().await;
-            Outcome::Timeout(limit)
+            Ended::Timeout(limit)
         }
     }
 }

@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use tokio::sync::Semaphore;
 
 use crate::config::model::{Global, Place, ScriptUser};
-use crate::program::{self, Fate, Outcome};
+use crate::program::{self, Ended, Fate};
 
 /// Scripts that run at the same time.
 const RUNNING: usize = 256;
@@ -44,7 +44,7 @@ impl Scripts {
             Ok(mut child) => {
                 let place = place.clone();
                 tokio::spawn(async move {
-                    match child.wait().await.map(Outcome::from_status) {
+                    match child.wait().await.map(Ended::from_status) {
                         Ok(outcome) if outcome.is_success() => {}
                         Ok(outcome) => tracing::warn!("{name} ({place}) ended with {outcome}"),
                         Err(error) => tracing::warn!("{name} ({place}) cannot be waited for: {error}"),

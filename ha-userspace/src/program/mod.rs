@@ -28,7 +28,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 use crate::config::model::ScriptUser;
 use crate::realtime;
 use security::{Identity, RealFiles, Refusal};
-use spawn::Order;
+use spawn::SpawnOrder;
 pub use spawn::{Child, Fate};
 
 /// keepalived's default user for scripts; root where it does not exist.
@@ -167,7 +167,7 @@ impl Prepared {
     /// The process could not be made, could not change its user, or `execve` failed.
     pub fn spawn(&self, fate: Fate, mask: Mode) -> io::Result<Child> {
         let own = (Uid::effective().as_raw(), Gid::effective().as_raw());
-        spawn::start(&Order {
+        spawn::start(&SpawnOrder {
             program: &self.program,
             argv: &self.argv,
             environment: &spawn::environment(&PRIVATE_VARIABLES, DEFAULT_PATH),
@@ -182,7 +182,7 @@ impl Prepared {
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Ended {
     /// It exited with this code.
     Exit(i32),
     /// This signal killed it.
@@ -193,7 +193,7 @@ pub enum Outcome {
     NotRun(String),
 }
 
-impl Outcome {
+impl Ended {
     /// From what `wait` says.
     #[must_use]
     pub fn from_status(status: ExitStatus) -> Self {
@@ -211,7 +211,7 @@ impl Outcome {
     }
 }
 
-impl std::fmt::Display for Outcome {
+impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Exit(code) => write!(f, "exit {code}"),

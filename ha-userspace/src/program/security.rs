@@ -21,7 +21,7 @@ const MAX_COMPONENTS: u32 = 4096;
 
 /// What kind of thing a path component is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A directory.
     Directory,
     /// A regular file.
@@ -35,8 +35,8 @@ pub enum Kind {
 /// The part of `lstat(2)` that matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// Kind of the component.
-    pub kind: Kind,
+    /// FileKind of the component.
+    pub kind: FileKind,
     /// Permission bits, with the sticky bit (`0o7777`).
     pub mode: u32,
     /// Owner.
@@ -68,10 +68,10 @@ impl Files for RealFiles {
     fn meta(&self, path: &Path) -> io::Result<Meta> {
         let meta = std::fs::symlink_metadata(path)?;
         let kind = match meta.file_type() {
-            kind if kind.is_dir() => Kind::Directory,
-            kind if kind.is_file() => Kind::File,
-            kind if kind.is_symlink() => Kind::Link,
-            _ => Kind::Other,
+            kind if kind.is_dir() => FileKind::Directory,
+            kind if kind.is_file() => FileKind::File,
+            kind if kind.is_symlink() => FileKind::Link,
+            _ => FileKind::Other,
         };
         Ok(Meta { kind, mode: meta.mode() & 0o7777, uid: meta.uid(), gid: meta.gid() })
     }
@@ -98,7 +98,7 @@ impl Identity {
     /// Whether the permission bits let this user execute (or, for a directory, search). Root needs any one bit.
     fn may_execute(&self, meta: Meta) -> bool {
         if self.uid == 0 {
-            return meta.kind == Kind::Directory || meta.mode & 0o111 != 0;
+            return meta.kind == FileKind::Directory || meta.mode & 0o111 != 0;
         }
         let bit = if meta.uid == self.uid {
             0o100
@@ -226,9 +226,9 @@ pub fn find(files: &impl Files, name: &OsStr, path: &str) -> Result<PathBuf, Ref
         .map(|directory| Path::new(directory).join(name))
         .find(|candidate| {
             files.meta(candidate).is_ok_and(|meta| match meta.kind {
-                Kind::Link => true,
-                Kind::File => meta.mode & 0o111 != 0,
-                Kind::Directory | Kind::Other => false,
+                FileKind::Link => true,
+                FileKind::File => meta.mode & 0o111 != 0,
+                FileKind::Directory | FileKind::Other => false,
             })
         })
         .ok_or_else(|| Refusal::NotInPath {
@@ -263,7 +263,7 @@ pub fn check(files: &impl Files, program: &Path, user: &Identity, secure: bool) 
             safe(program, &here, meta)?;
         }
         let Some(name) = todo.pop_front() else { break };
-        if meta.kind != Kind::Directory {
+        if meta.kind != FileKind::Directory {
             return Err(Refusal::WrongKind {
                 program: program.to_owned(),
                 component: here,
@@ -282,7 +282,7 @@ pub fn check(files: &impl Files, program: &Path, user: &Identity, secure: bool) 
         }
         let next = here.join(&name);
         let found = files.meta(&next).map_err(|source| unreachable(&next, source))?;
-        if found.kind != Kind::Link {
+        if found.kind != FileKind::Link {
             here = next;
             meta = found;
             continue;
@@ -304,7 +304,7 @@ pub fn check(files: &impl Files, program: &Path, user: &Identity, secure: bool) 
             todo.push_front(name);
         }
     }
-    if meta.kind != Kind::File {
+    if meta.kind != FileKind::File {
         return Err(Refusal::WrongKind {
             program: program.to_owned(),
             component: here,
@@ -320,7 +320,7 @@ fn executable(program: &Path, component: &Path, meta: Meta, user: &Identity) -> 
         return Ok(());
     }
     let fix = match (meta.kind, user.uid) {
-        (Kind::Directory, _) => "a+x",
+        (FileKind::Directory, _) => "a+x",
         (_, 0) => "u+x",
         _ => "a+rx",
     };
@@ -335,7 +335,7 @@ fn executable(program: &Path, component: &Path, meta: Meta, user: &Identity) -> 
 
 /// Can only root change this component?
 fn safe(program: &Path, component: &Path, meta: Meta) -> Result<(), Refusal> {
-    let sticky = meta.kind == Kind::Directory && meta.mode & 0o1000 != 0;
+    let sticky = meta.kind == FileKind::Directory && meta.mode & 0o1000 != 0;
     let (by, fix) = if meta.uid != 0 {
         (format!("its owner, user {}", meta.uid), "chown -h root")
     } else if meta.mode & 0o002 != 0 && !sticky {

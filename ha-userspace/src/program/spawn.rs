@@ -58,7 +58,7 @@ pub enum Fate {
 
 /// What is to be started.
 #[derive(Debug)]
-pub(super) struct Order<'a> {
+pub(super) struct SpawnOrder<'a> {
     /// The file.
     pub(super) program: &'a Path,
     /// Its arguments, beginning with the name that it is called by.
@@ -153,7 +153,7 @@ fn exit_status(status: WaitStatus) -> ExitStatus {
 ///
 /// # Errors
 /// What the kernel says about the process, its user or the file.
-pub(super) fn start(order: &Order<'_>) -> io::Result<Child> {
+pub(super) fn start(order: &SpawnOrder<'_>) -> io::Result<Child> {
     let program = text(order.program.as_os_str().as_bytes())?;
     let arguments =
         order.argv.iter().map(|argument| text(argument.as_bytes())).collect::<io::Result<Vec<_>>>()?;
@@ -166,7 +166,7 @@ pub(super) fn start(order: &Order<'_>) -> io::Result<Child> {
     let shell = [SHELL, program.as_c_str()];
     let shell = pointers(shell.into_iter().chain(arguments.iter().skip(1).map(CString::as_c_str)));
     let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
-    let plan = Plan {
+    let plan = ChildPlan {
         program: &program,
         argv: &argv,
         shell: &shell,
@@ -230,7 +230,7 @@ fn pointers<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_char> {
 }
 
 /// All that the child needs, made before it begins.
-struct Plan<'a> {
+struct ChildPlan<'a> {
     program: &'a CStr,
     argv: &'a [*const c_char],
     shell: &'a [*const c_char],
@@ -243,7 +243,7 @@ struct Plan<'a> {
     parent: Option<Pid>,
 }
 
-impl Plan<'_> {
+impl ChildPlan<'_> {
     /// Makes the calling process the script's. Only returns where it fails.
     ///
     /// # Safety

@@ -9,25 +9,25 @@ use ha_common::types::{Family, Vrid};
 
 use crate::config::model::{Config, Instance, Ipvlan, Vip, VirtualLink, Vmac};
 use crate::net::monitor::{Link, Links};
-use crate::net::vmac::Kind;
+use crate::net::vmac::LinkKind;
 
 /// An interface that the daemon makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct LinkPlan {
     /// Name.
     pub(super) name: String,
     /// The interface below.
     pub(super) base: String,
     /// What it is.
-    pub(super) kind: Kind,
+    pub(super) kind: LinkKind,
 }
 
-impl Plan {
+impl LinkPlan {
     /// Whether an interface is what this one is to be.
     pub(super) fn fits(&self, link: &Link, base: &Link) -> bool {
         let same_mac = match self.kind {
-            Kind::Macvlan(mac) => link.mac == Some(mac),
-            Kind::Ipvlan(_) => true,
+            LinkKind::Macvlan(mac) => link.mac == Some(mac),
+            LinkKind::Ipvlan(_) => true,
         };
         link.kind == self.kind.word() && link.lower == Some(base.index) && same_mac
     }
@@ -57,7 +57,7 @@ pub(super) fn advert_mac(config: &Instance) -> Option<[u8; 6]> {
 /// An address of the instance's family that names no other interface is on the instance's; one of the other family, or
 /// on another interface, where `use_vmac_addr` or its own `use_vmac` says so, on one that is made for it. `links` are
 /// those of the moment: a name that something else has is not chosen.
-pub(super) fn resolve(config: &mut Config, links: &Links) -> Vec<Plan> {
+pub(super) fn resolve(config: &mut Config, links: &Links) -> Vec<LinkPlan> {
     let mut making = Making::new(config, links);
     making.links_of_instances(config);
     for instance in &mut config.instances {
@@ -73,7 +73,7 @@ struct Making<'a> {
     address_prefix: String,
     /// Names that are taken within the configuration.
     used: Vec<String>,
-    plans: Vec<Plan>,
+    plans: Vec<LinkPlan>,
 }
 
 impl<'a> Making<'a> {
@@ -94,7 +94,7 @@ impl<'a> Making<'a> {
     fn links_of_instances(&mut self, config: &mut Config) {
         for instance in &mut config.instances {
             let Instance { link, interface, vrid, family, .. } = instance;
-            let mut add = |name: &mut Option<String>, kind: Kind| {
+            let mut add = |name: &mut Option<String>, kind: LinkKind| {
                 let name = name.get_or_insert_with(|| {
                     let prefix = &self.prefix;
                     choose(prefix, *family, *vrid, |name| self.is_unfit(name, interface, kind))
@@ -102,9 +102,9 @@ impl<'a> Making<'a> {
                 self.add(name.clone(), interface.clone(), kind);
             };
             match link {
-                Some(VirtualLink::Vmac(Vmac { name, mac, .. })) => add(name, Kind::Macvlan(*mac)),
+                Some(VirtualLink::Vmac(Vmac { name, mac, .. })) => add(name, LinkKind::Macvlan(*mac)),
                 Some(VirtualLink::Ipvlan(Ipvlan { name, address, mode })) => {
-                    add(name, Kind::Ipvlan(*mode));
+                    add(name, LinkKind::Ipvlan(*mode));
                     // Its own address is there from start to stop, like a static one, and the source of the adverts.
                     if let Some((address, length)) = *address {
                         instance.source.get_or_insert(address);
@@ -136,7 +136,7 @@ impl<'a> Making<'a> {
 
     /// The interface with the virtual MAC address for addresses on another interface.
     fn for_addresses(&mut self, base: String, family: Family, vrid: Vrid) -> String {
-        let kind = Kind::Macvlan(virtual_mac(family, vrid));
+        let kind = LinkKind::Macvlan(virtual_mac(family, vrid));
         if let Some(plan) = self.plans.iter().find(|plan| plan.kind == kind && plan.base == base) {
             return plan.name.clone();
         }
@@ -146,15 +146,15 @@ impl<'a> Making<'a> {
         name
     }
 
-    fn add(&mut self, name: String, base: String, kind: Kind) {
+    fn add(&mut self, name: String, base: String, kind: LinkKind) {
         self.used.push(name.clone());
-        self.plans.push(Plan { name, base, kind });
+        self.plans.push(LinkPlan { name, base, kind });
     }
 
     /// Whether another interface of the configuration, or something else, has the name.
-    fn is_unfit(&self, name: &str, base: &str, kind: Kind) -> bool {
+    fn is_unfit(&self, name: &str, base: &str, kind: LinkKind) -> bool {
         self.used.iter().any(|other| other == name)
-            || taken(self.links, &Plan { name: name.to_owned(), base: base.to_owned(), kind })
+            || taken(self.links, &LinkPlan { name: name.to_owned(), base: base.to_owned(), kind })
     }
 }
 
@@ -184,7 +184,7 @@ fn choose(prefix: &str, family: Family, vrid: Vrid, unfit: impl Fn(&str) -> bool
 }
 
 /// Whether something else has the name.
-fn taken(links: &Links, plan: &Plan) -> bool {
+fn taken(links: &Links, plan: &LinkPlan) -> bool {
     links
         .by_name(&plan.name)
         .is_some_and(|link| links.by_name(&plan.base).is_none_or(|base| !plan.fits(link, base)))

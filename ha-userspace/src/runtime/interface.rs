@@ -15,7 +15,7 @@ use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
 use super::inspector::{Inspector, Pending};
-use super::loading::{Loader, Loading, Plan, Rise};
+use super::loading::{AttachPlan, Loader, Loading, Rise};
 use super::receive::Receive;
 use super::senders::Senders;
 use crate::config::model::XdpMode;
@@ -95,7 +95,7 @@ impl Interface {
     }
 
     /// Begins with an interface that exists, which will receive through sockets until it has the program.
-    pub(super) fn begin(&mut self, index: u32, program: Loading, plan: Plan) {
+    pub(super) fn begin(&mut self, index: u32, program: Loading, plan: AttachPlan) {
         self.index = Some(index);
         self.fast = plan.fast;
         self.loading = Some(program);
@@ -104,7 +104,7 @@ impl Interface {
     }
 
     /// Opens what is needed on it. Each string returned is a line for the log.
-    pub(super) fn open(&mut self, link: &Link, plan: Plan, families: &[Family]) -> Vec<String> {
+    pub(super) fn open(&mut self, link: &Link, plan: AttachPlan, families: &[Family]) -> Vec<String> {
         self.fast = plan.fast;
         let mut lines = Vec::new();
         for &family in families {

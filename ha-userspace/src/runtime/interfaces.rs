@@ -11,7 +11,7 @@ use ha_common::types::{Family, Vrid};
 
 use super::inspector::Inspector;
 use super::interface::Interface;
-use super::loading::{Loader, Plan, Setup};
+use super::loading::{AttachPlan, Loader, Setup};
 use super::receive::Frame;
 use crate::config::model::XdpMode;
 use crate::xdp::{Slot, Travel};
@@ -102,7 +102,7 @@ impl Interfaces {
         &mut self,
         at: usize,
         ifindex: u32,
-        plan: Plan,
+        plan: AttachPlan,
         routers: Vec<(Slot, Travel)>,
         roles: Vec<(Family, Vrid)>,
     ) {

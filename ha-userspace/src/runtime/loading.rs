@@ -50,7 +50,7 @@ pub(super) struct Setup {
 
 /// How the configuration wants an interface's XDP program.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+pub(super) struct AttachPlan {
     pub(super) mode: XdpMode,
     pub(super) probe_keys: Keys,
     /// Sockets must see frames from virtual MAC addresses that interfaces on this one have too.
@@ -62,18 +62,18 @@ pub(super) struct Plan {
 }
 
 /// What became of an order.
-type Outcome = Result<XdpInterface, AttachError>;
+type AttachResult = Result<XdpInterface, AttachError>;
 
 /// What became of the way from traffic control to XDP.
 pub(super) type Rise = Result<Option<Raised>, String>;
 
 /// A program that is being loaded. Dropping it detaches the program again.
 #[derive(Debug)]
-pub(super) struct Loading(Receiver<Outcome>);
+pub(super) struct Loading(Receiver<AttachResult>);
 
 impl Loading {
     /// What became of it, where that is known by now, or after `wait` at the latest.
-    pub(super) fn outcome(self, wait: Option<Duration>) -> Result<Outcome, Option<Self>> {
+    pub(super) fn outcome(self, wait: Option<Duration>) -> Result<AttachResult, Option<Self>> {
         let outcome = match wait {
             Some(wait) => self.0.recv_timeout(wait),
             None => self.0.try_recv().map_err(|error| match error {
@@ -85,25 +85,25 @@ impl Loading {
     }
 }
 
-enum Order {
-    Attach(Box<Wanted>),
+enum LoaderOrder {
+    Attach(Box<AttachOrder>),
     Detach(Box<XdpInterface>),
     Raise(Raise, Sender<Rise>),
 }
 
-struct Wanted {
+struct AttachOrder {
     name: String,
     ifindex: u32,
-    plan: Plan,
+    plan: AttachPlan,
     routers: Vec<(Slot, Travel)>,
     roles: Vec<(Family, Vrid)>,
     setup: Setup,
     runtime: Handle,
-    reply: Sender<Outcome>,
+    reply: Sender<AttachResult>,
 }
 
-impl Wanted {
-    fn attach(&self) -> Outcome {
+impl AttachOrder {
+    fn attach(&self) -> AttachResult {
         let Self { name, ifindex, plan, routers, roles, setup, runtime, .. } = self;
         let options = Options {
             vlan: 0,
@@ -129,7 +129,7 @@ impl Wanted {
 /// Dropping it waits for the thread.
 #[derive(Debug)]
 pub(super) struct Loader {
-    worker: Worker<Order>,
+    worker: Worker<LoaderOrder>,
     done: Arc<Notify>,
 }
 
@@ -138,18 +138,18 @@ impl Loader {
     pub(super) fn start() -> io::Result<Self> {
         let done = Arc::new(Notify::new());
         let told = Arc::clone(&done);
-        let worker = Worker::start("xvrrp-load", move |orders: Receiver<Order>| {
+        let worker = Worker::start("xvrrp-load", move |orders: Receiver<LoaderOrder>| {
             // A refusal costs time only.
             let _ = realtime::set_nice(Some(NICE));
             for order in orders {
                 match order {
-                    Order::Attach(wanted) => {
+                    LoaderOrder::Attach(wanted) => {
                         // Where nobody wants it any more, it comes back and is detached here.
                         let _ = wanted.reply.send(wanted.attach());
                         told.notify_one();
                     }
-                    Order::Detach(interface) => drop(interface),
-                    Order::Raise(raise, reply) => {
+                    LoaderOrder::Detach(interface) => drop(interface),
+                    LoaderOrder::Raise(raise, reply) => {
                         let _ = reply.send(raise.attempt());
                         told.notify_one();
                     }
@@ -164,14 +164,14 @@ impl Loader {
         &self,
         name: String,
         ifindex: u32,
-        plan: Plan,
+        plan: AttachPlan,
         routers: Vec<(Slot, Travel)>,
         roles: Vec<(Family, Vrid)>,
         setup: Setup,
     ) -> Loading {
         let (reply, outcome) = channel();
         let runtime = Handle::current();
-        self.worker.tell(Order::Attach(Box::new(Wanted {
+        self.worker.tell(LoaderOrder::Attach(Box::new(AttachOrder {
             name,
             ifindex,
             plan,
@@ -186,13 +186,13 @@ impl Loader {
 
     /// Takes a program off its interface.
     pub(super) fn detach(&self, interface: Box<XdpInterface>) {
-        self.worker.tell(Order::Detach(interface));
+        self.worker.tell(LoaderOrder::Detach(interface));
     }
 
     /// Puts a program from traffic control into XDP, where that is free.
     pub(super) fn raise(&self, raise: Raise) -> Receiver<Rise> {
         let (reply, outcome) = channel();
-        self.worker.tell(Order::Raise(raise, reply));
+        self.worker.tell(LoaderOrder::Raise(raise, reply));
         outcome
     }
 

@@ -24,13 +24,13 @@ pub(super) struct Message {
 /// What shares a distance: a group by its number, an interface by its name. The two kinds of messages never do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Shared {
-    Group(usize, Kind),
-    Interface(String, Kind),
+    Group(usize, MessageKind),
+    Interface(String, MessageKind),
 }
 
 /// Kinds of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum MessageKind {
     Arp,
     Na,
 }
@@ -69,7 +69,7 @@ impl Pacers {
     }
 
     /// Every pacer that has something to send now, with the kind of its messages.
-    pub(super) fn due(&mut self, now: Time) -> impl Iterator<Item = (Kind, &mut Pacer)> {
+    pub(super) fn due(&mut self, now: Time) -> impl Iterator<Item = (MessageKind, &mut Pacer)> {
         // What is empty and was not used for its interval knows nothing that a new one does not know.
         self.0.retain(|_, pacer| !pacer.queue.is_empty() || pacer.free_at > now);
         self.0.iter_mut().filter(move |(_, pacer)| pacer.free_at <= now).map(|(shared, pacer)| {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn shared() -> Shared {
-        Shared::Interface("eth0".to_owned(), Kind::Arp)
+        Shared::Interface("eth0".to_owned(), MessageKind::Arp)
     }
 
     /// Everything that is sent, with its time in milliseconds, the VRID and the address's last byte.
@@ -160,9 +160,9 @@ mod tests {
         let mut pacers = Pacers::default();
         for shared in [
             shared(),
-            Shared::Interface("eth1".to_owned(), Kind::Arp),
-            Shared::Interface("eth0".to_owned(), Kind::Na),
-            Shared::Group(0, Kind::Arp),
+            Shared::Interface("eth1".to_owned(), MessageKind::Arp),
+            Shared::Interface("eth0".to_owned(), MessageKind::Na),
+            Shared::Group(0, MessageKind::Arp),
         ] {
             pacers.add(shared, INTERVAL, message(1, 1), 1);
         }

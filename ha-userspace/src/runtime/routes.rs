@@ -6,7 +6,7 @@
 
 use crate::config::model::{Route, Rule};
 use crate::net::monitor::Links;
-use crate::net::routing::{Entry, Outcome};
+use crate::net::routing::{Entry, RouteOutcome};
 
 /// Routes and rules that come and go together: those of one virtual router, or the static ones.
 #[derive(Debug, Default)]
@@ -23,12 +23,12 @@ pub(super) struct RouteSet {
 
 #[derive(Debug)]
 struct Prepared {
-    wanted: Vec<Wanted>,
+    wanted: Vec<WantedEntry>,
     missing: Vec<Lack>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(super) struct WantedEntry {
     pub(super) entry: Entry,
     no_track: bool,
     track_group: Option<String>,
@@ -77,12 +77,12 @@ impl RouteSet {
             let route = &Route { table, ..route.clone() };
             match Entry::route(route, device, index) {
                 Ok(entry) => {
-                    prepared.wanted.push(Wanted { entry, no_track: route.no_track, track_group });
+                    prepared.wanted.push(WantedEntry { entry, no_track: route.no_track, track_group });
                 }
                 Err(missing) => prepared.missing.push(Lack { text: missing.to_string(), track_group }),
             }
         }
-        prepared.wanted.extend(rules.iter().map(|rule| Wanted {
+        prepared.wanted.extend(rules.iter().map(|rule| WantedEntry {
             entry: Entry::rule(rule),
             no_track: rule.no_track,
             track_group: rule.track_group.clone(),
@@ -108,23 +108,27 @@ impl RouteSet {
     }
 
     /// What is to be added now: `no_track` entries once only.
-    pub(super) fn due(&self) -> Vec<Wanted> {
+    pub(super) fn due(&self) -> Vec<WantedEntry> {
         let Some(prepared) = self.prepared.as_ref().filter(|_| !self.complete) else { return Vec::new() };
-        let due = |wanted: &&Wanted| !wanted.no_track || !self.there.contains(&wanted.entry);
+        let due = |wanted: &&WantedEntry| !wanted.no_track || !self.there.contains(&wanted.entry);
         prepared.wanted.iter().filter(due).cloned().collect()
     }
 
     /// Takes the outcomes of what was [`RouteSet::due`]. Returns what is to be said.
-    pub(super) fn settle(&mut self, due: &[Wanted], outcomes: impl Iterator<Item = Outcome>) -> Vec<Said> {
+    pub(super) fn settle(
+        &mut self,
+        due: &[WantedEntry],
+        outcomes: impl Iterator<Item = RouteOutcome>,
+    ) -> Vec<Said> {
         let mut said = Vec::new();
         let mut lacking = self.prepared.as_ref().map_or_else(Vec::new, |prepared| prepared.missing.clone());
         for (wanted, outcome) in due.iter().zip(outcomes) {
             let known = self.there.contains(&wanted.entry);
             match outcome {
-                Outcome::Done if known => said.push(Said::Back(wanted.entry.name())),
-                Outcome::Done | Outcome::Already if known => {}
-                Outcome::Done | Outcome::Already => self.there.push(wanted.entry.clone()),
-                Outcome::Failed(error) => {
+                RouteOutcome::Done if known => said.push(Said::Back(wanted.entry.name())),
+                RouteOutcome::Done | RouteOutcome::Already if known => {}
+                RouteOutcome::Done | RouteOutcome::Already => self.there.push(wanted.entry.clone()),
+                RouteOutcome::Failed(error) => {
                     self.there.retain(|entry| *entry != wanted.entry);
                     let track_group = wanted.track_group.clone();
                     lacking.push(Lack { text: error.to_string(), track_group });

@@ -7,7 +7,7 @@ use ha_common::time::{Span, Time};
 use super::note::Note;
 use super::router::Router;
 use super::routers::Routers;
-use crate::notify::{Event, Kind, What};
+use crate::notify::{Event, Subject, What};
 
 /// A master that is claimed against by every advert of a flood does not start a script for each.
 const LOWER_PRIORITY_EVERY: Span = Span::from_millis(100);
@@ -17,7 +17,7 @@ pub(super) fn event(note: &Note, routers: &Routers, node: &Node) -> Option<Event
     let instance = |id: RouterId, what: What| {
         let name = routers.get(id)?.config.name.clone();
         let priority = node.router(id)?.machine().priority().get();
-        Some(Event { kind: Kind::Instance, name, what, priority })
+        Some(Event { kind: Subject::Instance, name, what, priority })
     };
     match note {
         Note::Transition { router: n, from, to, .. } => {
@@ -49,7 +49,7 @@ pub(super) fn event(note: &Note, routers: &Routers, node: &Node) -> Option<Event
                 State::Fault => What::Fault,
                 State::Init | State::Leaving => What::Stop,
             };
-            Some(Event { kind: Kind::Group, name: group.clone(), what, priority: 0 })
+            Some(Event { kind: Subject::Group, name: group.clone(), what, priority: 0 })
         }
         _ => None,
     }

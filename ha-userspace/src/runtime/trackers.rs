@@ -2,7 +2,7 @@
 
 use crate::config::model::{Instance, Track, Trackers};
 use crate::track::Seen;
-use crate::track::board::Kind;
+use crate::track::board::TrackerKind;
 use crate::track::priority::{Scale, Subject, Tracker};
 
 /// What an instance tracks by its own block.
@@ -21,13 +21,13 @@ pub(super) fn of(config: &Instance) -> Trackers {
 pub(super) fn all<'a>(
     trackers: &'a Trackers,
     interface: impl Fn(&str) -> Seen + 'a,
-    watched: impl Fn(Kind, &str) -> Seen + Copy + 'a,
+    watched: impl Fn(TrackerKind, &str) -> Seen + Copy + 'a,
 ) -> impl Iterator<Item = Tracker<'a>> {
     let scripts = trackers.scripts.iter().map(move |track| Tracker {
-        subject: Subject::Watched(Kind::Script),
+        subject: Subject::Watched(TrackerKind::Script),
         name: &track.script,
         scale: Scale::Weight(track.weight),
-        seen: watched(Kind::Script, &track.script),
+        seen: watched(TrackerKind::Script, &track.script),
     });
     let interfaces = trackers.interfaces.iter().map(move |track| Tracker {
         subject: Subject::Interface,
@@ -35,7 +35,7 @@ pub(super) fn all<'a>(
         scale: Scale::Weight(track.weight),
         seen: interface(&track.interface),
     });
-    let of_kind = move |kind: Kind, list: &'a [Track]| {
+    let of_kind = move |kind: TrackerKind, list: &'a [Track]| {
         list.iter().map(move |track| Tracker {
             subject: Subject::Watched(kind),
             name: &track.name,
@@ -44,15 +44,15 @@ pub(super) fn all<'a>(
         })
     };
     let files = trackers.files.iter().map(move |track| Tracker {
-        subject: Subject::Watched(Kind::File),
+        subject: Subject::Watched(TrackerKind::File),
         name: &track.name,
         scale: Scale::Factor(track.weight),
-        seen: watched(Kind::File, &track.name),
+        seen: watched(TrackerKind::File, &track.name),
     });
     scripts
         .chain(interfaces)
-        .chain(of_kind(Kind::Check, &trackers.checks))
-        .chain(of_kind(Kind::Process, &trackers.processes))
+        .chain(of_kind(TrackerKind::Check, &trackers.checks))
+        .chain(of_kind(TrackerKind::Process, &trackers.processes))
         .chain(files)
-        .chain(of_kind(Kind::Bfd, &trackers.bfd))
+        .chain(of_kind(TrackerKind::Bfd, &trackers.bfd))
 }

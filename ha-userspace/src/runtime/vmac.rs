@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::devices::Plan;
+use super::devices::LinkPlan;
 use crate::net::addresses::AddressSpec;
 use crate::net::monitor::Links;
 use crate::net::sysctl::{self, Changed};
@@ -14,7 +14,7 @@ use crate::net::vmac::{Vmacs, set_forwarding, set_ipv6};
 #[derive(Debug)]
 pub(super) struct VirtualLinks {
     pub(super) vmacs: Vmacs,
-    pub(super) plans: Vec<Plan>,
+    pub(super) plans: Vec<LinkPlan>,
     /// Interfaces that are as they should be: name, index, and whether IPv6 is on.
     pub(super) ready: Vec<Ready>,
     /// What was complained of and still is.

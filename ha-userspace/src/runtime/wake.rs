@@ -34,7 +34,7 @@ pub(super) enum Wake {
     Read(Option<Box<Loaded>>),
     Stop,
     Leave(End),
-    Dump(dump::Kind),
+    Dump(dump::DumpKind),
     /// Statistics are dumped, then start anew.
     Clear,
 }
@@ -90,9 +90,9 @@ impl Signals {
             _ = self.interrupt.recv() => Wake::Stop,
             () = any(&mut self.leave) => Wake::Leave(End::Left),
             _ = self.hangup.recv() => Wake::Reload,
-            _ = self.dump.recv() => Wake::Dump(dump::Kind::Data),
-            _ = self.statistics.recv() => Wake::Dump(dump::Kind::Statistics),
-            _ = self.json.recv() => Wake::Dump(dump::Kind::Json),
+            _ = self.dump.recv() => Wake::Dump(dump::DumpKind::Data),
+            _ = self.statistics.recv() => Wake::Dump(dump::DumpKind::Statistics),
+            _ = self.json.recv() => Wake::Dump(dump::DumpKind::Json),
             _ = self.clear.recv() => Wake::Clear,
         }
     }

@@ -14,7 +14,7 @@ use crate::control::protocol::{ScriptStatus, TrackerStatus};
 
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum TrackerKind {
     /// A `vrrp_script`.
     Script,
     /// A `vrrp_check`.
@@ -27,7 +27,7 @@ pub enum Kind {
     Bfd,
 }
 
-impl Kind {
+impl TrackerKind {
     /// The word in logs and in `xvrrp status`.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -41,8 +41,8 @@ impl Kind {
     }
 }
 
-/// Kind and name: names are unique within a kind only.
-pub type Key = (Kind, Arc<str>);
+/// TrackerKind and name: names are unique within a kind only.
+pub type Key = (TrackerKind, Arc<str>);
 
 /// What is known of one thing; kept across reloads.
 #[derive(Clone, Debug)]
@@ -146,12 +146,12 @@ impl Board {
     }
 
     /// What a thing is; [`Seen::Ignored`] where there is none of that name.
-    pub(super) fn seen(&self, kind: Kind, name: &str) -> Seen {
+    pub(super) fn seen(&self, kind: TrackerKind, name: &str) -> Seen {
         self.lock().get(&(kind, Arc::from(name))).map_or(Seen::Ignored, |record| record.seen)
     }
 
     /// Whether nothing is known yet of a thing of one of these kinds.
-    pub(super) fn awaits(&self, kinds: &[Kind]) -> bool {
+    pub(super) fn awaits(&self, kinds: &[TrackerKind]) -> bool {
         let pending =
             |((kind, _), record): (&Key, &Record)| kinds.contains(kind) && record.seen == Seen::Pending;
         self.lock().iter().any(pending)
@@ -203,7 +203,7 @@ impl Board {
     pub(super) fn status(&self, order: &[Key]) -> Vec<TrackerStatus> {
         let now = Instant::now();
         let records = self.lock();
-        let others = order.iter().filter(|key| key.0 != Kind::Script);
+        let others = order.iter().filter(|key| key.0 != TrackerKind::Script);
         others.filter_map(|key| Some(records.get(key)?.status(key, now))).collect()
     }
 
@@ -211,7 +211,7 @@ impl Board {
     pub(super) fn scripts(&self, order: &[Key]) -> Vec<ScriptStatus> {
         let now = Instant::now();
         let records = self.lock();
-        let scripts = order.iter().filter(|key| key.0 == Kind::Script);
+        let scripts = order.iter().filter(|key| key.0 == TrackerKind::Script);
         scripts.filter_map(|key| Some(records.get(key)?.script(key, now))).collect()
     }
 }
@@ -220,13 +220,13 @@ impl Board {
 mod tests {
     use super::*;
 
-    fn key(kind: Kind) -> Key {
+    fn key(kind: TrackerKind) -> Key {
         (kind, Arc::from("web"))
     }
 
     fn board() -> (Board, [Key; 2]) {
         let board = Board::default();
-        let order = [key(Kind::Script), key(Kind::Check)];
+        let order = [key(TrackerKind::Script), key(TrackerKind::Check)];
         board.keep(&order.clone().map(|key| (key, Seen::Pending)));
         (board, order)
     }
@@ -278,7 +278,7 @@ mod tests {
         assert!(!wakes(&board).await);
         assert!(!board.set(&script, Seen::Good, "exit 0 again"));
         board.running(&script, true);
-        assert!(!board.set(&key(Kind::File), Seen::Value(1), "not watched"));
+        assert!(!board.set(&key(TrackerKind::File), Seen::Value(1), "not watched"));
         assert!(!wakes(&board).await);
     }
 }

@@ -12,7 +12,7 @@
 use ha_common::types::Priority;
 
 use super::Seen;
-use super::board::Kind;
+use super::board::TrackerKind;
 use crate::config::model::{FileWeight, Weight};
 
 /// A tracker that changes a priority.
@@ -65,7 +65,7 @@ pub enum Subject {
     /// `track_interface`.
     Interface,
     /// Everything that is watched.
-    Watched(Kind),
+    Watched(TrackerKind),
 }
 
 impl Subject {
@@ -80,11 +80,15 @@ impl Subject {
     /// What it is said to do while it is good, bad and unknown.
     const fn words(self) -> [&'static str; 3] {
         match self {
-            Self::Watched(Kind::Script | Kind::Check) => ["succeeds", "fails", "has not answered yet"],
+            Self::Watched(TrackerKind::Script | TrackerKind::Check) => {
+                ["succeeds", "fails", "has not answered yet"]
+            }
             Self::Interface => ["is up", "is down", "is unknown"],
-            Self::Watched(Kind::Process) => ["runs", "does not run as wanted", "has not been looked for yet"],
-            Self::Watched(Kind::File) => ["is well", "is not well", "has not been read yet"],
-            Self::Watched(Kind::Bfd) => ["is up", "is down", "is not up yet"],
+            Self::Watched(TrackerKind::Process) => {
+                ["runs", "does not run as wanted", "has not been looked for yet"]
+            }
+            Self::Watched(TrackerKind::File) => ["is well", "is not well", "has not been read yet"],
+            Self::Watched(TrackerKind::Bfd) => ["is up", "is down", "is not up yet"],
         }
     }
 }
@@ -190,15 +194,17 @@ mod tests {
 
     /// Effective priority and number of faults with one script in one state.
     fn one(base: u8, value: i16, reverse: bool, seen: Seen) -> (u8, usize) {
-        let result =
-            effective(priority(base), [tracker(Subject::Watched(Kind::Script), "s", value, reverse, seen)]);
+        let result = effective(
+            priority(base),
+            [tracker(Subject::Watched(TrackerKind::Script), "s", value, reverse, seen)],
+        );
         (result.priority.get(), result.fault.map_or(0, |list| list.len()))
     }
 
     /// The same with one file of a value.
     fn file(value: i32, factor: i32, reverse: bool) -> (u8, usize) {
         let scale = Scale::Factor(FileWeight { value: factor, reverse });
-        let subject = Subject::Watched(Kind::File);
+        let subject = Subject::Watched(TrackerKind::File);
         let tracker = Tracker { subject, name: "f", scale, seen: Seen::Value(value) };
         let result = effective(priority(100), [tracker]);
         (result.priority.get(), result.fault.map_or(0, |list| list.len()))
@@ -277,11 +283,11 @@ mod tests {
     fn changes_and_faults_are_listed_in_file_order() {
         use Subject::{Interface, Watched};
         let trackers = [
-            tracker(Watched(Kind::Script), "a", 5, false, Seen::Good),
-            tracker(Watched(Kind::Script), "b", 0, false, Seen::Bad),
-            tracker(Watched(Kind::Script), "c", -7, false, Seen::Bad),
-            tracker(Watched(Kind::Process), "d", 0, true, Seen::Good),
-            tracker(Watched(Kind::Bfd), "e", 0, false, Seen::Pending),
+            tracker(Watched(TrackerKind::Script), "a", 5, false, Seen::Good),
+            tracker(Watched(TrackerKind::Script), "b", 0, false, Seen::Bad),
+            tracker(Watched(TrackerKind::Script), "c", -7, false, Seen::Bad),
+            tracker(Watched(TrackerKind::Process), "d", 0, true, Seen::Good),
+            tracker(Watched(TrackerKind::Bfd), "e", 0, false, Seen::Pending),
             tracker(Interface, "eth1", -20, false, Seen::Bad),
             tracker(Interface, "eth2", 0, false, Seen::Bad),
             tracker(Interface, "eth3", 0, false, Seen::Absent),

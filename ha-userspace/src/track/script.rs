@@ -14,7 +14,7 @@ use super::Seen;
 use super::board::{Board, Key, Run};
 use super::judge::Judge;
 use crate::config::model::{Global, Script, ScriptUser};
-use crate::program::{self, Fate, Outcome, Prepared};
+use crate::program::{self, Ended, Fate, Prepared};
 
 /// No script is started more often than this.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -128,19 +128,19 @@ impl Task {
     }
 
     /// One run from start to end. `None` where the task was cancelled, after the script is gone.
-    async fn one_run(&mut self, prepared: &Prepared) -> Option<Outcome> {
+    async fn one_run(&mut self, prepared: &Prepared) -> Option<Ended> {
         if let Err(refusal) = prepared.check() {
-            return Some(Outcome::NotRun(refusal.to_string()));
+            return Some(Ended::NotRun(refusal.to_string()));
         }
         let mut child = match prepared.spawn(Fate::EndsWithDaemon, Mode::from_bits_truncate(self.spec.mask)) {
             Ok(child) => child,
-            Err(error) => return Some(Outcome::NotRun(format!("cannot be started: {error}"))),
+            Err(error) => return Some(Ended::NotRun(format!("cannot be started: {error}"))),
         };
         let limit = self.spec.script.timeout.max(Duration::from_millis(1));
         tokio::select! {
             ended = timeout(limit, child.wait()) => match ended {
-                Ok(Ok(status)) => return Some(Outcome::from_status(status)),
-                Ok(Err(error)) => return Some(Outcome::NotRun(format!("cannot be waited for: {error}"))),
+                Ok(Ok(status)) => return Some(Ended::from_status(status)),
+                Ok(Err(error)) => return Some(Ended::NotRun(format!("cannot be waited for: {error}"))),
                 Err(_) => {}
             },
             _ = self.cancelled.changed() => {
@@ -149,7 +149,7 @@ impl Task {
             }
         }
         child.end().await;
-        Some(Outcome::Timeout(limit))
+        Some(Ended::Timeout(limit))
     }
 
     /// Says what the script is, and logs it where that is new: before the main loop says what follows from it.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::board::{Board, Key, Kind};
+use super::board::{Board, Key, TrackerKind};
 use super::{check, file, script};
 use crate::config::model::{Check, FileWeight, TrackFile, Weight};
 
@@ -25,9 +25,9 @@ pub(super) enum Job {
 impl Job {
     fn key(&self) -> Key {
         let (kind, name) = match self {
-            Self::Script(spec) => (Kind::Script, &spec.script.name),
-            Self::Check(check) => (Kind::Check, &check.name),
-            Self::File(file, _) => (Kind::File, &file.name),
+            Self::Script(spec) => (TrackerKind::Script, &spec.script.name),
+            Self::Check(check) => (TrackerKind::Check, &check.name),
+            Self::File(file, _) => (TrackerKind::File, &file.name),
         };
         (kind, Arc::from(name.as_str()))
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bfd::Sessions;
-use super::board::{Board, Key, Kind};
+use super::board::{Board, Key, TrackerKind};
 use super::process::Processes;
 use super::tasks::{Job, supervise};
 use super::{STOP_PATIENCE, Seen, script};
@@ -67,15 +67,16 @@ impl Watchers {
         let start = |init_fail| if init_fail { Seen::Bad } else { Seen::Pending };
         let mut wanted = Vec::new();
         let scripts = config.scripts.iter();
-        wanted.extend(scripts.map(|script| (key(Kind::Script, &script.name), start(script.init_fail))));
+        wanted
+            .extend(scripts.map(|script| (key(TrackerKind::Script, &script.name), start(script.init_fail))));
         let checks = config.checks.iter();
-        wanted.extend(checks.map(|check| (key(Kind::Check, &check.name), start(check.init_fail))));
-        let processes = config.track_processes.iter().map(|spec| key(Kind::Process, &spec.name));
-        let files = config.track_files.iter().map(|file| key(Kind::File, &file.name));
+        wanted.extend(checks.map(|check| (key(TrackerKind::Check, &check.name), start(check.init_fail))));
+        let processes = config.track_processes.iter().map(|spec| key(TrackerKind::Process, &spec.name));
+        let files = config.track_files.iter().map(|file| key(TrackerKind::File, &file.name));
         wanted.extend(processes.chain(files).map(|key| (key, Seen::Pending)));
         let no_bfd = config.global.no_bfd;
         let session = if no_bfd { Seen::Bad } else { Seen::Pending };
-        wanted.extend(config.bfd.iter().map(|bfd| (key(Kind::Bfd, &bfd.name), session)));
+        wanted.extend(config.bfd.iter().map(|bfd| (key(TrackerKind::Bfd, &bfd.name), session)));
         self.board.keep(&wanted);
         self.order = wanted.into_iter().map(|(key, _)| key).collect();
 
@@ -97,14 +98,14 @@ impl Watchers {
     /// Blocks: for start-up only.
     pub fn settle(&self) {
         let patience = Instant::now() + START_PATIENCE;
-        while self.board.awaits(&[Kind::File, Kind::Process]) && Instant::now() < patience {
+        while self.board.awaits(&[TrackerKind::File, TrackerKind::Process]) && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
     /// What a thing is; [`Seen::Ignored`] where there is none of that name.
     #[must_use]
-    pub fn seen(&self, kind: Kind, name: &str) -> Seen {
+    pub fn seen(&self, kind: TrackerKind, name: &str) -> Seen {
         self.board.seen(kind, name)
     }
 

@@ -22,7 +22,7 @@ pub struct Facts {
     /// Its name.
     pub interface: String,
     /// What kind of device it is.
-    pub kind: Kind,
+    pub kind: DeviceKind,
     /// The driver's name as `ethtool -i` shows it; empty where it has none (loopback).
     pub driver: String,
     /// Its MAC address.
@@ -57,7 +57,7 @@ pub struct Facts {
 
 /// The kind of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DeviceKind {
     /// A card, real or a hypervisor's.
     Physical,
     /// `lo`.
@@ -82,7 +82,7 @@ pub enum Kind {
     Virtual,
 }
 
-impl Kind {
+impl DeviceKind {
     /// The word for it.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -106,7 +106,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Controller {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: DeviceKind,
     /// Its name.
     pub name: String,
 }
@@ -188,7 +188,7 @@ impl Facts {
         let ifindex = link.map_or(0, |link| link.header.index);
         let flags = link.map_or(LinkFlags::Up | LinkFlags::LowerUp, |link| link.header.flags);
         let kind = match link {
-            _ if hardware == libc::ARPHRD_LOOPBACK => Kind::Loopback,
+            _ if hardware == libc::ARPHRD_LOOPBACK => DeviceKind::Loopback,
             Some(link) => kind(link),
             // A link that cannot be read: what the driver is called has to do.
             None => kind_of_driver(&driver),
@@ -247,8 +247,8 @@ fn links() -> Vec<LinkMessage> {
     links.unwrap_or_default()
 }
 
-fn members(links: &[LinkMessage], kind: Kind, ifindex: u32) -> Vec<Member> {
-    if !matches!(kind, Kind::Bond | Kind::Team) {
+fn members(links: &[LinkMessage], kind: DeviceKind, ifindex: u32) -> Vec<Member> {
+    if !matches!(kind, DeviceKind::Bond | DeviceKind::Team) {
         return Vec::new();
     }
     let of_it = links.iter().filter(|link| controller(link) == Some(ifindex));
@@ -300,37 +300,37 @@ fn bond_mode(link: &LinkMessage) -> Option<BondMode> {
 }
 
 /// Hardware has no kind in the kernel's words.
-fn kind(link: &LinkMessage) -> Kind {
+fn kind(link: &LinkMessage) -> DeviceKind {
     infos(link)
         .find_map(|info| match info {
             LinkInfo::Kind(kind) => Some(kind),
             _ => None,
         })
-        .map_or(Kind::Physical, |kind| match kind {
-            InfoKind::Veth => Kind::Veth,
-            InfoKind::Bridge => Kind::Bridge,
-            InfoKind::Bond => Kind::Bond,
-            InfoKind::Team => Kind::Team,
-            InfoKind::Vlan => Kind::Vlan,
-            InfoKind::MacVlan | InfoKind::MacVtap => Kind::Macvlan,
-            InfoKind::IpVlan | InfoKind::IpVtap => Kind::Ipvlan,
-            InfoKind::Tun => Kind::Tun,
-            _ => Kind::Virtual,
+        .map_or(DeviceKind::Physical, |kind| match kind {
+            InfoKind::Veth => DeviceKind::Veth,
+            InfoKind::Bridge => DeviceKind::Bridge,
+            InfoKind::Bond => DeviceKind::Bond,
+            InfoKind::Team => DeviceKind::Team,
+            InfoKind::Vlan => DeviceKind::Vlan,
+            InfoKind::MacVlan | InfoKind::MacVtap => DeviceKind::Macvlan,
+            InfoKind::IpVlan | InfoKind::IpVtap => DeviceKind::Ipvlan,
+            InfoKind::Tun => DeviceKind::Tun,
+            _ => DeviceKind::Virtual,
         })
 }
 
-fn kind_of_driver(driver: &str) -> Kind {
+fn kind_of_driver(driver: &str) -> DeviceKind {
     match driver {
-        "" | "dummy" => Kind::Virtual,
-        "veth" => Kind::Veth,
-        "bridge" => Kind::Bridge,
-        "bonding" => Kind::Bond,
-        "team" => Kind::Team,
-        "802.1Q VLAN Support" => Kind::Vlan,
-        "macvlan" => Kind::Macvlan,
-        "ipvlan" => Kind::Ipvlan,
-        "tun" => Kind::Tun,
-        _ => Kind::Physical,
+        "" | "dummy" => DeviceKind::Virtual,
+        "veth" => DeviceKind::Veth,
+        "bridge" => DeviceKind::Bridge,
+        "bonding" => DeviceKind::Bond,
+        "team" => DeviceKind::Team,
+        "802.1Q VLAN Support" => DeviceKind::Vlan,
+        "macvlan" => DeviceKind::Macvlan,
+        "ipvlan" => DeviceKind::Ipvlan,
+        "tun" => DeviceKind::Tun,
+        _ => DeviceKind::Physical,
     }
 }
 
@@ -353,7 +353,7 @@ mod tests {
     fn loopback_has_no_driver() {
         let facts = Facts::of("lo").unwrap();
         assert!(facts.ethernet);
-        assert_eq!((facts.kind, facts.driver.as_str()), (Kind::Loopback, ""));
+        assert_eq!((facts.kind, facts.driver.as_str()), (DeviceKind::Loopback, ""));
         assert_eq!(facts.mtu, 65536);
         assert!(facts.processors > 0);
     }

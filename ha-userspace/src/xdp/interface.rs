@@ -191,7 +191,7 @@ impl XdpInterface {
         let pins = options.bpffs.and_then(|bpffs| {
             Pins::prepare(bpffs, name, ifindex).map_err(|error| notes.unpinned = Some(error.to_string())).ok()
         });
-        let wanted = Wanted { name, ifindex, mode, options, facts: &facts, prospect: &prospect };
+        let wanted = Attempt { name, ifindex, mode, options, facts: &facts, prospect: &prospect };
         let Some((pins, left)) = pins else {
             return wanted.fresh(None, notes);
         };
@@ -317,7 +317,7 @@ struct Notes {
 
 /// What [`XdpInterface::attach`] was asked for.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
+struct Attempt<'a> {
     name: &'a str,
     ifindex: u32,
     mode: XdpMode,
@@ -338,7 +338,7 @@ struct Running {
     pinned: bool,
 }
 
-impl Wanted<'_> {
+impl Attempt<'_> {
     fn failed(&self, error: LoadError) -> AttachError {
         AttachError::Load { interface: self.name.to_owned(), source: Box::new(error) }
     }
@@ -525,7 +525,7 @@ fn pin(attachment: Attachment, pins: &Pins, ifindex: u32) -> Result<Attachment, 
 impl Running {
     fn finish(
         self,
-        wanted: Wanted<'_>,
+        wanted: Attempt<'_>,
         pins: Option<Pins>,
         mut notes: Notes,
     ) -> Result<XdpInterface, AttachError> {

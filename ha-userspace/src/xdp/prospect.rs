@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::attached::Attached;
 use super::driver::LinkCost;
-use super::facts::{Controller, Facts, Kind};
+use super::facts::{Controller, DeviceKind, Facts};
 use crate::config::model::XdpMode;
 
 /// What can be expected.
@@ -258,7 +258,7 @@ impl Findings {
         // Whoever names a mode wants it in spite of doubts.
         let unless_named = if mode == XdpMode::Auto { Effect::NoXdp } else { Effect::Note };
         match &facts.controller {
-            Some(Controller { kind: kind @ (Kind::Bond | Kind::Team), name: controller }) => self.push(
+            Some(Controller { kind: kind @ (DeviceKind::Bond | DeviceKind::Team), name: controller }) => self.push(
                 Why::Member,
                 unless_named,
                 format!(
@@ -267,7 +267,7 @@ impl Findings {
                 ),
                 Some(format!("write `interface {controller}`")),
             ),
-            Some(Controller { kind: Kind::Bridge, name: controller }) => self.push(
+            Some(Controller { kind: DeviceKind::Bridge, name: controller }) => self.push(
                 Why::BridgePort,
                 Effect::NoNative,
                 format!(

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use nix::sys::stat::{Mode, umask};
 
 use super::start::core_dump::{self, CorePattern};
-use super::start::{self, Outcome, Plan, Service};
+use super::start::{self, Service, StartOutcome, StartPlan};
 use super::{DEFAULT_CONFIG, check};
 use crate::config::{self, report};
 use crate::logging;
@@ -151,7 +151,7 @@ fn run(line: &CommandLine) -> ExitCode {
     if let (Some(text), Some(None)) = (&facility, number) {
         remarks.push(format!("Invalid log facility '{text}'"));
     }
-    let outcome = start::start(Plan {
+    let outcome = start::start(StartPlan {
         config_file: config_file(line),
         config_id: line.text(Opt::ConfigId),
         namespace: line.text(Opt::Namespace),
@@ -180,10 +180,10 @@ fn run(line: &CommandLine) -> ExitCode {
     drop(pattern);
     match outcome {
         // As keepalived: whoever wanted it to run has what he wanted.
-        Outcome::Stopped | Outcome::Running => ExitCode::SUCCESS,
-        Outcome::Unusable => ExitCode::from(code::CONFIG),
-        Outcome::Missing => ExitCode::from(code::NO_CONFIG),
-        Outcome::Failed => ExitCode::FAILURE,
+        StartOutcome::Stopped | StartOutcome::Running => ExitCode::SUCCESS,
+        StartOutcome::Unusable => ExitCode::from(code::CONFIG),
+        StartOutcome::Missing => ExitCode::from(code::NO_CONFIG),
+        StartOutcome::Failed => ExitCode::FAILURE,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The order matters: the configuration is read first, so that a bad one costs nothing; then come the network
 //! namespace and the background, while there is one thread and nothing is open; then logging, pid files, the daemon.
-//! Called by [`super::run`] and [`super::dropin`], which turn command lines into a [`Plan`].
+//! Called by [`super::run`] and [`super::dropin`], which turn command lines into a [`StartPlan`].
 
 pub(crate) mod core_dump;
 pub(crate) mod namespace;
@@ -27,7 +27,7 @@ use pidfile::{Identity, PidFile};
 
 /// What a command line asks for.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct StartPlan {
     /// Configuration file.
     pub(crate) config_file: PathBuf,
     /// For `@id` lines; the short host name where absent.
@@ -71,7 +71,7 @@ pub(crate) struct Service {
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum StartOutcome {
     /// As it was told to.
     Stopped,
     /// The configuration cannot be used.
@@ -85,7 +85,7 @@ pub(crate) enum Outcome {
 }
 
 /// Runs the daemon.
-pub(crate) fn start(plan: Plan) -> Outcome {
+pub(crate) fn start(plan: StartPlan) -> StartOutcome {
     let began = clock::now();
     // Both now: the directory changes in the background, and an upgrade removes the file that this program came from.
     let again = Again { program: std::env::current_exe(), directory: std::env::current_dir().ok() };
@@ -98,7 +98,7 @@ pub(crate) fn start(plan: Plan) -> Outcome {
         runtime::log_diagnostics(&loaded);
         tracing::error!("{} cannot be used; `xvrrp check` explains", plan.config_file.display());
         drop(logging);
-        return if config_file.exists() { Outcome::Unusable } else { Outcome::Missing };
+        return if config_file.exists() { StartOutcome::Unusable } else { StartOutcome::Missing };
     }
     let identity = identity(plan.namespace.as_ref(), &loaded);
     let pid_files = plan.service.as_ref().map(|service| {
@@ -108,7 +108,7 @@ pub(crate) fn start(plan: Plan) -> Outcome {
     });
     let run_dir = plan.run_dir.clone().unwrap_or_else(|| identity.below(Path::new(DEFAULT_RUN_DIR)));
     let prepared = prepare(&plan, &identity, pid_files.as_ref(), &run_dir);
-    let Some(logging) = log(&plan.log) else { return Outcome::Failed };
+    let Some(logging) = log(&plan.log) else { return StartOutcome::Failed };
     let ended = prepared.and_then(|()| {
         let files = write_pid_files(pid_files)?;
         let _ = known.set(identity.clone());
@@ -136,10 +136,10 @@ pub(crate) fn start(plan: Plan) -> Outcome {
     }
     drop(logging);
     match ended {
-        Ok(End::Stopped | End::Left) => Outcome::Stopped,
+        Ok(End::Stopped | End::Left) => StartOutcome::Stopped,
         Ok(End::Replace) => again.exec(plan.service.is_some_and(|service| service.background)),
-        Err(Failure::Running(_) | Failure::Keepalived { .. }) => Outcome::Running,
-        Err(Failure::Other(_)) => Outcome::Failed,
+        Err(Failure::Running(_) | Failure::Keepalived { .. }) => StartOutcome::Running,
+        Err(Failure::Other(_)) => StartOutcome::Failed,
     }
 }
 
@@ -159,7 +159,7 @@ enum Failure {
 
 /// All that has to happen while there is one thread.
 fn prepare(
-    plan: &Plan,
+    plan: &StartPlan,
     identity: &Identity,
     pid_files: Option<&[PathBuf; 2]>,
     run_dir: &Path,
@@ -209,7 +209,7 @@ fn identity(namespace: Option<&String>, loaded: &Loaded) -> Identity {
 }
 
 /// Reads the configuration, now and at every reload.
-fn reader(plan: &Plan, known: Arc<OnceLock<Identity>>) -> Arc<dyn Fn() -> Loaded + Send + Sync> {
+fn reader(plan: &StartPlan, known: Arc<OnceLock<Identity>>) -> Arc<dyn Fn() -> Loaded + Send + Sync> {
     let (file, config_id, namespace) =
         (plan.config_file.clone(), plan.config_id.clone(), plan.namespace.clone());
     let file = std::path::absolute(&file).unwrap_or(file);
@@ -270,7 +270,7 @@ fn bpffs(identity: &Identity) -> PathBuf {
 }
 
 /// The first lines of the log.
-fn introduce(plan: &Plan, identity: &Identity, run_dir: &Path, loaded: &Loaded) {
+fn introduce(plan: &StartPlan, identity: &Identity, run_dir: &Path, loaded: &Loaded) {
     if let Some(name) = &identity.namespace {
         tracing::info!("in network namespace {name}");
     }
@@ -313,7 +313,7 @@ struct Again {
 
 impl Again {
     /// Only returns where it fails.
-    fn exec(self, in_background: bool) -> Outcome {
+    fn exec(self, in_background: bool) -> StartOutcome {
         use std::os::unix::process::CommandExt;
         let error = match self.program {
             Ok(program) => {
@@ -331,7 +331,7 @@ impl Again {
             Err(error) => error,
         };
         eprintln!("xvrrp: cannot restart: {error}");
-        Outcome::Failed
+        StartOutcome::Failed
     }
 }
 

@@ -10,7 +10,7 @@ use super::host::{Host, Interface};
 use super::wire::Heard;
 use super::{host, peer, wire};
 use crate::config::{LoadOptions, Loaded, Severity, load_str};
-use crate::xdp::facts::{Facts, Kind};
+use crate::xdp::facts::{DeviceKind, Facts};
 
 fn options() -> LoadOptions {
     LoadOptions { config_id: "host".to_owned(), random_seed: 7, script_check: None, interface_check: None }
@@ -295,7 +295,7 @@ fn xdp_that_could_be_better_is_noted_once_for_an_interface() {
     // Without hardware there is nothing to change.
     host.interfaces[0].facts = Some(facts.clone());
     assert_eq!(on(&host, &router(100, "")), [] as [&str; 0]);
-    (facts.kind, facts.driver, facts.features) = (Kind::Physical, "vmxnet3".to_owned(), None);
+    (facts.kind, facts.driver, facts.features) = (DeviceKind::Physical, "vmxnet3".to_owned(), None);
     facts.mtu = 9000;
     host.interfaces[0].facts = Some(facts);
     let second =

@@ -49,8 +49,8 @@ macro_rules! words {
                 gather(
                     &[$($((concat!($($prefix)?), $family::rows),)+)?],
                     &[
-                        $($(($word, Status::Implemented(Kind::$kind)),)+)?
-                        $($(($late_word, Status::NotYet(Kind::$late_kind, $what)),)+)?
+                        $($(($word, Status::Implemented(ValueKind::$kind)),)+)?
+                        $($(($late_word, Status::NotYet(ValueKind::$late_kind, $what)),)+)?
                         $($(($idle, Status::NoEffect($why)),)+)?
                         $($(($lvs, Status::Lvs),)+)?
                     ],

@@ -4,7 +4,7 @@ use super::declare::words;
 use super::reasons::{
     AUTO, BFD_PROC, BUFFERS, CHECKED, DBUS, DYN, FILES, IFINDEX, IPTABLES, LINK, LVS, RTTIME, SNMP, WAIT,
 };
-use super::{Fast, Garp, GarpPause, Kind, Row, Status, Words, gather};
+use super::{Fast, Garp, GarpPause, Row, Status, ValueKind, Words, gather};
 use crate::config::model;
 
 words! {

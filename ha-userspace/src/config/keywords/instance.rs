@@ -2,7 +2,7 @@
 
 use super::declare::words;
 use super::reasons::{BUFFERS, CSUM, DEBUG, LATE, LINK, LVS};
-use super::{Kind, Row, Status, Words, gather};
+use super::{Row, Status, ValueKind, Words, gather};
 use crate::config::model;
 
 words! {

@@ -1,7 +1,7 @@
 //! The words of the lines that hold an address, a route or a rule.
 
 use super::declare::words;
-use super::{Kind, Row, Status, Words, gather};
+use super::{Row, Status, ValueKind, Words, gather};
 use crate::config::model;
 
 words! {

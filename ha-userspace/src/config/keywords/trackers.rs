@@ -1,7 +1,7 @@
 //! The words of what is tracked, and of the groups of addresses and interfaces.
 
 use super::declare::words;
-use super::{GarpPause, Kind, Row, Status, Words, gather};
+use super::{GarpPause, Row, Status, ValueKind, Words, gather};
 use crate::config::model;
 
 words! {

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::config::codes::{self, Code};
-use crate::config::keywords::{self, ADDRESS_OPTIONS, Block, Kind, ROUTE_OPTIONS, RULE_OPTIONS, Row, Status};
+use crate::config::keywords::{
+    self, ADDRESS_OPTIONS, Block, ROUTE_OPTIONS, RULE_OPTIONS, Row, Status, ValueKind,
+};
 
 /// A line in its block, with what the block needs besides.
 fn inside(block: Block, line: &str) -> String {
@@ -21,7 +23,7 @@ fn inside(block: Block, line: &str) -> String {
     }
 }
 
-fn kind(row: &Row) -> Option<Kind> {
+fn kind(row: &Row) -> Option<ValueKind> {
     match row.status {
         Status::Implemented(kind) | Status::NotYet(kind, _) => Some(kind),
         Status::NoEffect(_) | Status::Lvs => None,
@@ -33,22 +35,22 @@ fn finds(text: &str, code: Code) -> bool {
 }
 
 /// What must not follow a word, and what is said then.
-fn wrong(block: Block, kind: Kind) -> Option<(&'static str, Code)> {
+fn wrong(block: Block, kind: ValueKind) -> Option<(&'static str, Code)> {
     Some(match kind {
         // What follows on the line is another word of the check.
-        Kind::Flag if block == Block::Check => ("x", codes::UNKNOWN_KEYWORD),
-        Kind::Flag => ("x", codes::EXTRA_WORDS),
-        Kind::Boolean => ("maybe", codes::BAD_BOOLEAN),
-        Kind::Number | Kind::Time => ("x", codes::BAD_NUMBER),
-        Kind::Address => ("x", codes::BAD_ADDRESS),
-        Kind::Interface => ("a/b", codes::NAME_TOO_LONG),
-        Kind::Path => ("x", codes::BAD_WORD),
-        Kind::Text | Kind::Several => ("", codes::MISSING_PARAMETER),
-        Kind::Optional => ("x {\n}", codes::BLOCK_MISSING),
-        Kind::Command => ("\"x 'y\"", codes::QUOTE_OPEN),
-        Kind::Block => ("", codes::BLOCK_MISSING),
-        Kind::Named => ("", codes::NAME_MISSING),
-        Kind::Reader => return None,
+        ValueKind::Flag if block == Block::Check => ("x", codes::UNKNOWN_KEYWORD),
+        ValueKind::Flag => ("x", codes::EXTRA_WORDS),
+        ValueKind::Boolean => ("maybe", codes::BAD_BOOLEAN),
+        ValueKind::Number | ValueKind::Time => ("x", codes::BAD_NUMBER),
+        ValueKind::Address => ("x", codes::BAD_ADDRESS),
+        ValueKind::Interface => ("a/b", codes::NAME_TOO_LONG),
+        ValueKind::Path => ("x", codes::BAD_WORD),
+        ValueKind::Text | ValueKind::Several => ("", codes::MISSING_PARAMETER),
+        ValueKind::Optional => ("x {\n}", codes::BLOCK_MISSING),
+        ValueKind::Command => ("\"x 'y\"", codes::QUOTE_OPEN),
+        ValueKind::Block => ("", codes::BLOCK_MISSING),
+        ValueKind::Named => ("", codes::NAME_MISSING),
+        ValueKind::Reader => return None,
     })
 }
 
@@ -114,12 +116,12 @@ fn every_option_is_lowered_as_its_row_says() {
         for row in table {
             let (last, first) = lines(row);
             match kind(row) {
-                Some(Kind::Flag) => {
+                Some(ValueKind::Flag) => {
                     let text = first.unwrap_or(last);
                     assert!(!finds(&text, codes::UNKNOWN_KEYWORD), "{text}");
                     assert!(!finds(&text, codes::MISSING_PARAMETER), "{text}");
                 }
-                Some(Kind::Optional) => assert!(!finds(&last, codes::UNKNOWN_KEYWORD), "{last}"),
+                Some(ValueKind::Optional) => assert!(!finds(&last, codes::UNKNOWN_KEYWORD), "{last}"),
                 Some(_) => assert!(finds(&last, codes::MISSING_PARAMETER), "{last}"),
                 None => panic!("{} does nothing", row.word),
             }

@@ -9,21 +9,21 @@ use super::*;
 struct Fake(BTreeMap<PathBuf, (Meta, PathBuf)>);
 
 impl Fake {
-    fn with(mut self, kind: Kind, path: &str, mode: u32, uid: u32, gid: u32) -> Self {
+    fn with(mut self, kind: FileKind, path: &str, mode: u32, uid: u32, gid: u32) -> Self {
         self.0.insert(PathBuf::from(path), (Meta { kind, mode, uid, gid }, PathBuf::new()));
         self
     }
 
     fn dir(self, path: &str, mode: u32, uid: u32, gid: u32) -> Self {
-        self.with(Kind::Directory, path, mode, uid, gid)
+        self.with(FileKind::Directory, path, mode, uid, gid)
     }
 
     fn file(self, path: &str, mode: u32, uid: u32, gid: u32) -> Self {
-        self.with(Kind::File, path, mode, uid, gid)
+        self.with(FileKind::File, path, mode, uid, gid)
     }
 
     fn symlink(mut self, path: &str, target: &str, uid: u32) -> Self {
-        let meta = Meta { kind: Kind::Link, mode: 0o777, uid, gid: 0 };
+        let meta = Meta { kind: FileKind::Link, mode: 0o777, uid, gid: 0 };
         self.0.insert(PathBuf::from(path), (meta, PathBuf::from(target)));
         self
     }

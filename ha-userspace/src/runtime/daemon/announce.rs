@@ -17,7 +17,7 @@ use crate::net::clock;
 use crate::net::monitor::{Link, Links};
 use crate::net::vmac::MARK;
 use crate::runtime::devices;
-use crate::runtime::pacers::{Kind, Message, Pacers, Shared};
+use crate::runtime::pacers::{Message, MessageKind, Pacers, Shared};
 use crate::runtime::router::Router;
 use crate::runtime::routers::Routers;
 use crate::runtime::vips::vips;
@@ -95,8 +95,8 @@ impl Out<'_> {
         for vip in vips(&router.config) {
             let Some(link) = device(router, vip, self.links).filter(|link| wanted(link)) else { continue };
             let kind = match vip.address {
-                IpAddr::V4(_) if arp.is_some() => Kind::Arp,
-                IpAddr::V6(_) if na => Kind::Na,
+                IpAddr::V4(_) if arp.is_some() => MessageKind::Arp,
+                IpAddr::V6(_) if na => MessageKind::Na,
                 IpAddr::V4(_) | IpAddr::V6(_) => continue,
             };
             match pace(self.groups, &router.config.garp, self.links, link, kind) {
@@ -170,15 +170,21 @@ fn message(router: &Router, vip: &Vip) -> Message {
 
 /// The distance that messages through a device keep, and what they share it with; `None` where they keep none. The
 /// switch sees an interface with a virtual MAC address where the interface below it is.
-fn pace(groups: &[GarpGroup], garp: &Garp, links: &Links, link: &Link, kind: Kind) -> Option<(Shared, Span)> {
+fn pace(
+    groups: &[GarpGroup],
+    garp: &Garp,
+    links: &Links,
+    link: &Link,
+    kind: MessageKind,
+) -> Option<(Shared, Span)> {
     let own = ["macvlan", "ipvlan"].contains(&link.kind.as_str());
     let base = link.lower.filter(|_| own).and_then(|index| links.get(index)).unwrap_or(link);
     let group = groups
         .iter()
         .position(|group| group.interfaces.contains(&link.name) || group.interfaces.contains(&base.name));
     let (own, global) = match kind {
-        Kind::Arp => (group.and_then(|at| groups[at].arp_interval), garp.arp_interval),
-        Kind::Na => (group.and_then(|at| groups[at].na_interval), garp.na_interval),
+        MessageKind::Arp => (group.and_then(|at| groups[at].arp_interval), garp.arp_interval),
+        MessageKind::Na => (group.and_then(|at| groups[at].na_interval), garp.na_interval),
     };
     let interval = own.unwrap_or(global);
     let shared = match group {

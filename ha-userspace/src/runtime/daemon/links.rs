@@ -12,7 +12,7 @@ use super::Daemon;
 use crate::net::clock;
 use crate::net::monitor::{Change, Link, Links, What};
 use crate::runtime::devices;
-use crate::runtime::loading::{Plan, RESTART_PATIENCE, START_PATIENCE};
+use crate::runtime::loading::{AttachPlan, RESTART_PATIENCE, START_PATIENCE};
 use crate::runtime::router::Router;
 use crate::runtime::source;
 use crate::runtime::vips::vips;
@@ -199,9 +199,9 @@ impl Daemon {
     }
 
     /// How an interface is wanted.
-    fn plan(&self, at: usize) -> Plan {
+    fn plan(&self, at: usize) -> AttachPlan {
         let mut on_it = self.routers.on(at);
-        Plan {
+        AttachPlan {
             mode: self.xdp_mode(at),
             probe_keys: self.probe_keys(at),
             tap: self.host.virtual_links.carries(&self.interfaces[at].name),
@@ -211,7 +211,7 @@ impl Daemon {
     }
 
     /// Orders the program for an interface that has appeared. While a role may be resumed, it is waited for.
-    fn begin_interface(&mut self, at: usize, link: &Link, plan: Plan) {
+    fn begin_interface(&mut self, at: usize, link: &Link, plan: AttachPlan) {
         let Self { interfaces, routers, life, .. } = self;
         let on_it = routers.on(at).map(|router| (router.slot(), router.travel())).collect();
         let roles = life.handover.as_ref().map(|left| left.on(&interfaces[at].name)).unwrap_or_default();

@@ -142,7 +142,7 @@ impl Daemon {
     }
 
     /// SIGUSR1, SIGUSR2 and keepalived's JSON signal: a file with the state, written on another thread.
-    pub(super) fn dump(&mut self, kind: dump::Kind) {
+    pub(super) fn dump(&mut self, kind: dump::DumpKind) {
         let snapshot = self.snapshot();
         let config = self.configuration.in_force.clone();
         let sources = self.in_file_order().into_iter().map(|router| router.source).collect();

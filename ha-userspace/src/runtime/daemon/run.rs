@@ -79,7 +79,7 @@ impl Daemon {
                 Wake::Leave(end) => self.life.ending = Some(end),
                 Wake::Dump(kind) => self.dump(kind),
                 Wake::Clear => {
-                    self.dump(dump::Kind::Statistics);
+                    self.dump(dump::DumpKind::Statistics);
                     self.clear_statistics();
                 }
             }

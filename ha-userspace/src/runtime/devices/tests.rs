@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{LoadOptions, load_str};
 
-fn resolved(text: &str) -> (Config, Vec<Plan>) {
+fn resolved(text: &str) -> (Config, Vec<LinkPlan>) {
     let options = LoadOptions {
         config_id: "test".to_owned(),
         random_seed: 1,
@@ -33,8 +33,8 @@ fn addresses_of_the_family_are_on_the_virtual_interface() {
     let (config, plans) = resolved(&instance("A", 51, &format!("use_vmac\n{VIPS}")));
     let own = Some("vrrp.51");
     assert_eq!(devices(&config.instances[0]), [own, own, Some("eth1"), None]);
-    let kind = Kind::Macvlan([0, 0, 0x5e, 0, 1, 51]);
-    assert_eq!(plans, [Plan { name: "vrrp.51".to_owned(), base: "eth0".to_owned(), kind }]);
+    let kind = LinkKind::Macvlan([0, 0, 0x5e, 0, 1, 51]);
+    assert_eq!(plans, [LinkPlan { name: "vrrp.51".to_owned(), base: "eth0".to_owned(), kind }]);
     assert_eq!(of_instance(&config.instances[0]), "vrrp.51");
     assert_eq!(advert_mac(&config.instances[0]), Some([0, 0, 0x5e, 0, 1, 51]));
 }
@@ -47,7 +47,7 @@ fn use_vmac_addr_makes_one_for_every_other_interface_and_family() {
     assert_eq!(devices(&config.instances[0]), [own, own, Some("vrrp1.51"), Some("vrrp6.51")]);
     let bases: Vec<_> = plans.iter().map(|plan| (plan.name.as_str(), plan.base.as_str())).collect();
     assert_eq!(bases, [("vrrp.51", "eth0"), ("vrrp1.51", "eth1"), ("vrrp6.51", "eth0")]);
-    assert_eq!(plans[2].kind, Kind::Macvlan([0, 0, 0x5e, 0, 2, 51]));
+    assert_eq!(plans[2].kind, LinkKind::Macvlan([0, 0, 0x5e, 0, 2, 51]));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use ha_common::node::{Node, RouterId};
 
 use super::Host;
 use crate::config::model::{Config, Vip};
-use crate::net::addresses::{AddressSpec, Outcome, Removal};
+use crate::net::addresses::{AddressOutcome, AddressSpec, Removal};
 use crate::net::clock;
 use crate::net::monitor::Links;
 use crate::runtime::note::Note;
@@ -47,18 +47,18 @@ impl Host {
         let mut added = 0;
         for ((outcome, spec), n) in outcomes.into_iter().zip(&specs).zip(owners) {
             match outcome {
-                Outcome::Added => match routers.get_mut(n) {
+                AddressOutcome::Added => match routers.get_mut(n) {
                     Some(router) if router.lost.contains(&(spec.ifindex, spec.address)) => {
                         let entry = format!("{}/{}", spec.address, spec.prefix);
                         notes.push(Note::PutBack { router: Some(n), entry });
                     }
                     _ => added += 1,
                 },
-                Outcome::AlreadyThere { ours: true } => {}
-                Outcome::AlreadyThere { ours: false } => {
+                AddressOutcome::AlreadyThere { ours: true } => {}
+                AddressOutcome::AlreadyThere { ours: false } => {
                     notes.push(Note::ForeignAddress { router: n, address: spec.address });
                 }
-                Outcome::Failed(error) => notes.push(Note::Address { router: n, error }),
+                AddressOutcome::Failed(error) => notes.push(Note::Address { router: n, error }),
             }
         }
         routers.iter_mut().for_each(|router| router.lost.clear());

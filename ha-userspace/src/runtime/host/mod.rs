@@ -14,7 +14,7 @@ use std::path::Path;
 use ha_common::time::Time;
 
 use super::delays::Delays;
-use super::devices::Plan;
+use super::devices::LinkPlan;
 use super::note::Note;
 use super::statics::Statics;
 use super::vmac::VirtualLinks;
@@ -74,7 +74,7 @@ impl Host {
     }
 
     /// Takes a configuration that has come into force, with the interfaces that are to be made for it.
-    pub(super) fn configure(&mut self, plans: Vec<Plan>, config: &Config, notes: &mut Vec<Note>) {
+    pub(super) fn configure(&mut self, plans: Vec<LinkPlan>, config: &Config, notes: &mut Vec<Note>) {
         self.plan_links(plans, config, notes);
         self.delays.configure(&config.interface_delays);
         self.update_firewall(config);

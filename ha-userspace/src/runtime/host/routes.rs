@@ -7,12 +7,12 @@ use ha_common::node::{Node, RouterId};
 
 use super::Host;
 use crate::config::model::{Config, Instance};
-use crate::net::routing::{Entry, Outcome, Routing};
+use crate::net::routing::{Entry, RouteOutcome, Routing};
 use crate::runtime::devices;
 use crate::runtime::note::Note;
 use crate::runtime::router::Router;
 use crate::runtime::routers::Routers;
-use crate::runtime::routes::{RouteSet, Said, Wanted};
+use crate::runtime::routes::{RouteSet, Said, WantedEntry};
 
 impl Host {
     /// Works out routes and rules of all virtual routers that have not been, before they are needed.
@@ -52,7 +52,7 @@ impl Host {
 
         let known = self.unmarked_entries(routers);
         let mut batch = Vec::new();
-        let mut sets: Vec<(Option<RouterId>, &mut RouteSet, Vec<Wanted>)> = Vec::new();
+        let mut sets: Vec<(Option<RouterId>, &mut RouteSet, Vec<WantedEntry>)> = Vec::new();
         let holding = routers.iter_mut().filter(|router| holds(node, router));
         let all = std::iter::once((None, &mut self.statics.routes))
             .chain(holding.map(|router| (Some(router.id), &mut router.routes)));
@@ -109,7 +109,7 @@ impl Host {
                 && !self.statics.routes.there.contains(entry)
         });
         for outcome in self.routing.remove(&gone) {
-            if let Outcome::Failed(error) = outcome {
+            if let RouteOutcome::Failed(error) = outcome {
                 notes.push(Note::Lacks { router: None, text: error.to_string() });
             }
         }
@@ -154,9 +154,9 @@ impl Host {
         };
         for (outcome, entry) in self.routing.remove(&leftovers).into_iter().zip(&leftovers) {
             match outcome {
-                Outcome::Done => tracing::warn!("removed {}, left by an earlier run", entry.name()),
-                Outcome::Failed(error) => tracing::error!("{error}"),
-                Outcome::Already => {}
+                RouteOutcome::Done => tracing::warn!("removed {}, left by an earlier run", entry.name()),
+                RouteOutcome::Failed(error) => tracing::error!("{error}"),
+                RouteOutcome::Already => {}
             }
         }
         let known = self.unmarked_entries(routers);

@@ -4,7 +4,7 @@ use ha_common::node::Node;
 
 use super::Host;
 use crate::config::model::{Config, Vip};
-use crate::net::addresses::{AddressSpec, Outcome, Removal};
+use crate::net::addresses::{AddressOutcome, AddressSpec, Removal};
 use crate::runtime::note::Note;
 use crate::runtime::routers::Routers;
 use crate::runtime::routes::Lack;
@@ -42,14 +42,16 @@ impl Host {
         let outcomes = if due.is_empty() { Vec::new() } else { addresses.add(&due) };
         for ((spec, vip), outcome) in due.into_iter().zip(owners).zip(outcomes) {
             match outcome {
-                Outcome::Added if statics.there.contains(&spec) => notes.push(Note::PutBack {
+                AddressOutcome::Added if statics.there.contains(&spec) => notes.push(Note::PutBack {
                     router: None,
                     entry: format!("static address {}/{}", spec.address, spec.prefix),
                 }),
-                Outcome::Added | Outcome::AlreadyThere { ours: true } => note_once(&mut statics.there, spec),
+                AddressOutcome::Added | AddressOutcome::AlreadyThere { ours: true } => {
+                    note_once(&mut statics.there, spec)
+                }
                 // The operator's own: it stays at the stop.
-                Outcome::AlreadyThere { ours: false } => note_once(&mut statics.foreign, spec),
-                Outcome::Failed(error) => lacking.push(lack(vip, error.to_string())),
+                AddressOutcome::AlreadyThere { ours: false } => note_once(&mut statics.foreign, spec),
+                AddressOutcome::Failed(error) => lacking.push(lack(vip, error.to_string())),
             }
         }
         for new in lacking.iter().filter(|lack| !statics.lacking.contains(lack)) {

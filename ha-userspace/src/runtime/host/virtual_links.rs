@@ -7,15 +7,15 @@ use std::path::Path;
 use super::Host;
 use crate::config::model::Config;
 use crate::net::monitor::Link;
-use crate::net::vmac::{Kind, MARK, VmacSpec};
-use crate::runtime::devices::Plan;
+use crate::net::vmac::{LinkKind, MARK, VmacSpec};
+use crate::runtime::devices::LinkPlan;
 use crate::runtime::note::Note;
 use crate::runtime::vips::vips;
 use crate::runtime::vmac::Ready;
 
 impl Host {
     /// Takes the interfaces of a new configuration; those of the old one that it has no more go.
-    pub(super) fn plan_links(&mut self, plans: Vec<Plan>, config: &Config, notes: &mut Vec<Note>) {
+    pub(super) fn plan_links(&mut self, plans: Vec<LinkPlan>, config: &Config, notes: &mut Vec<Note>) {
         let before = std::mem::replace(&mut self.virtual_links.plans, plans);
         let gone = before.iter().filter(|plan| !self.virtual_links.plans.contains(plan));
         let gone: Vec<String> = gone.map(|plan| plan.name.clone()).collect();
@@ -46,7 +46,7 @@ impl Host {
                 continue;
             }
             let spec = VmacSpec { name: plan.name.clone(), parent: base.index, kind: plan.kind };
-            if let Kind::Macvlan([.., 1, _]) = plan.kind {
+            if let LinkKind::Macvlan([.., 1, _]) = plan.kind {
                 made.prepare_base(&plan.base, monitor.links());
             }
             let has = [
@@ -73,7 +73,7 @@ impl Host {
             made.ready.retain(|ready| ready.name != plan.name);
             match result {
                 Ok(index) => {
-                    let silent = matches!(plan.kind, Kind::Macvlan(_));
+                    let silent = matches!(plan.kind, LinkKind::Macvlan(_));
                     let [forwards, ipv6] = has;
                     made.ready.push(Ready { name: plan.name.clone(), index, silent, ipv6, forwards });
                     monitor.learn(link_of(&plan, index, &base));
@@ -134,15 +134,15 @@ impl Host {
 }
 
 /// What the kernel is about to tell of an interface that was made a moment ago.
-fn link_of(plan: &Plan, index: u32, base: &Link) -> Link {
+fn link_of(plan: &LinkPlan, index: u32, base: &Link) -> Link {
     Link {
         index,
         name: plan.name.clone(),
         kind: plan.kind.word().to_owned(),
         up: base.up,
         mac: match plan.kind {
-            Kind::Macvlan(mac) => Some(mac),
-            Kind::Ipvlan(_) => base.mac,
+            LinkKind::Macvlan(mac) => Some(mac),
+            LinkKind::Ipvlan(_) => base.mac,
         },
         mtu: base.mtu,
         alias: MARK.to_owned(),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::STOP_PATIENCE;
-use super::board::{Board, Kind};
+use super::board::{Board, TrackerKind};
 use crate::config::model::Bfd;
 use crate::worker::{Inbox, Worker};
 use speaker::Speaker;
@@ -27,11 +27,11 @@ const GRACE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Sessions {
     board: Board,
-    worker: Option<Worker<Order>>,
+    worker: Option<Worker<BfdOrder>>,
 }
 
 /// The sessions that are to run, and the thread's SCHED_FIFO priority.
-type Order = (Vec<Bfd>, u8);
+type BfdOrder = (Vec<Bfd>, u8);
 
 impl Sessions {
     pub(super) const fn new(board: Board) -> Self {
@@ -46,7 +46,7 @@ impl Sessions {
         }
         if !self.worker.as_ref().is_some_and(Worker::is_running) {
             let speaker = Speaker::new(self.board.clone());
-            match Worker::start_polling("xvrrp-bfd", |orders: Inbox<Order>| speaker.run(&orders)) {
+            match Worker::start_polling("xvrrp-bfd", |orders: Inbox<BfdOrder>| speaker.run(&orders)) {
                 Ok(worker) => self.worker = Some(worker),
                 Err(error) => {
                     tracing::error!("no BFD: {error}");
@@ -69,5 +69,5 @@ impl Sessions {
 
 /// Where a session stands on the board.
 fn key(spec: &Bfd) -> super::board::Key {
-    (Kind::Bfd, Arc::from(spec.name.as_str()))
+    (TrackerKind::Bfd, Arc::from(spec.name.as_str()))
 }

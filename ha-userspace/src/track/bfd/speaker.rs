@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use socket2::Socket;
 
 use super::socket::{self, Datagram, Listener};
-use super::{GRACE, Order, key};
+use super::{BfdOrder, GRACE, key};
 use crate::config::model::Bfd;
 use crate::net::clock;
 use crate::realtime;
@@ -67,7 +67,7 @@ impl Speaker {
     }
 
     /// Runs until the channel is closed.
-    pub(super) fn run(mut self, orders: &Inbox<Order>) {
+    pub(super) fn run(mut self, orders: &Inbox<BfdOrder>) {
         // Each refusal is said once, in the main loop's words; this thread then runs as it is.
         let _ = realtime::exact_timers();
         let mut scheduled = None;
@@ -191,7 +191,7 @@ impl Speaker {
         emptied
     }
 
-    fn wait(&self, orders: &Inbox<Order>, next: Time) {
+    fn wait(&self, orders: &Inbox<BfdOrder>, next: Time) {
         let mut fds = vec![PollFd::new(orders.as_fd(), PollFlags::POLLIN)];
         let listeners = self.listeners.iter().flatten();
         fds.extend(listeners.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));

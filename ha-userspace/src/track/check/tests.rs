@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::config::model::{HttpProbe, Place, Tls, Weight};
 use crate::track::Seen;
-use crate::track::board::Kind;
+use crate::track::board::TrackerKind;
 
 /// For so long a server that says nothing keeps its connection.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -177,7 +177,7 @@ fn tls_that_is_none_fails_and_says_so() {
 #[test]
 fn a_check_that_runs_says_what_it_finds_on_the_board() {
     let board = Board::default();
-    let key: Key = (Kind::Check, Arc::from("web"));
+    let key: Key = (TrackerKind::Check, Arc::from("web"));
     board.keep(&[(key.clone(), Seen::Pending)]);
     let answers = Arc::new(std::sync::atomic::AtomicU16::new(200));
     let now = Arc::clone(&answers);
@@ -202,7 +202,7 @@ fn a_check_that_runs_says_what_it_finds_on_the_board() {
         runtime.block_on(async {
             let patience = Duration::from_secs(5);
             let wait = async {
-                while board.seen(Kind::Check, "web") != wanted {
+                while board.seen(TrackerKind::Check, "web") != wanted {
                     board.changed().await;
                 }
             };

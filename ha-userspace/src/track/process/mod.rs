@@ -22,11 +22,11 @@ use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 use super::STOP_PATIENCE;
-use super::board::{Board, Key, Kind};
+use super::board::{Board, Key, TrackerKind};
 use crate::config::model::{Check, Probe, TrackProcess};
 use crate::worker::{Inbox, Worker};
 use matching::Pattern;
-use quorum::Wanted;
+use quorum::QuorumSettings;
 use table::{Spec, Table};
 
 /// The process watcher, as the main loop sees it. Dropping it ends the thread without waiting.
@@ -73,20 +73,21 @@ impl Processes {
 }
 
 fn tracked(spec: &TrackProcess) -> Spec {
-    let wanted = Wanted {
+    let wanted = QuorumSettings {
         least: spec.quorum,
         most: spec.quorum_max,
         fork_delay: spec.fork_delay,
         terminate_delay: spec.terminate_delay,
     };
-    let key: Key = (Kind::Process, Arc::from(spec.name.as_str()));
+    let key: Key = (TrackerKind::Process, Arc::from(spec.name.as_str()));
     Spec { key, pattern: Pattern::new(spec), wanted }
 }
 
 fn checked(check: &Check) -> Option<Spec> {
     let Probe::Process(name) = &check.probe else { return None };
-    let wanted = Wanted { least: 1, most: None, fork_delay: Duration::ZERO, terminate_delay: Duration::ZERO };
-    let key: Key = (Kind::Check, Arc::from(check.name.as_str()));
+    let wanted =
+        QuorumSettings { least: 1, most: None, fork_delay: Duration::ZERO, terminate_delay: Duration::ZERO };
+    let key: Key = (TrackerKind::Check, Arc::from(check.name.as_str()));
     Some(Spec { key, pattern: Pattern::by_name(name), wanted })
 }
 

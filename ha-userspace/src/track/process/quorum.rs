@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// What is wanted of the number of processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct QuorumSettings {
     pub(super) least: u32,
     pub(super) most: Option<u32>,
     pub(super) fork_delay: Duration,
@@ -15,14 +15,14 @@ pub(super) struct Wanted {
 /// [`Quorum::deadline`] has passed.
 #[derive(Clone, Debug)]
 pub(super) struct Quorum {
-    wanted: Wanted,
+    wanted: QuorumSettings,
     count: u32,
     good: Option<bool>,
     due: Option<Instant>,
 }
 
 impl Quorum {
-    pub(super) const fn new(wanted: Wanted) -> Self {
+    pub(super) const fn new(wanted: QuorumSettings) -> Self {
         Self { wanted, count: 0, good: None, due: None }
     }
 
@@ -71,7 +71,7 @@ mod tests {
     fn quorum(least: u32, most: Option<u32>, fork_ms: u64, terminate_ms: u64) -> Quorum {
         let (fork_delay, terminate_delay) =
             (Duration::from_millis(fork_ms), Duration::from_millis(terminate_ms));
-        Quorum::new(Wanted { least, most, fork_delay, terminate_delay })
+        Quorum::new(QuorumSettings { least, most, fork_delay, terminate_delay })
     }
 
     /// Feeds `(at in ms, count)` and says good (+) or bad (-) after each.

@@ -10,7 +10,7 @@ use super::connector::{Connector, Heard};
 use super::event::Event;
 use super::matching::Pattern;
 use super::proc;
-use super::quorum::{Quorum, Wanted};
+use super::quorum::{Quorum, QuorumSettings};
 use crate::track::Seen;
 use crate::track::board::{Board, Key};
 
@@ -28,7 +28,7 @@ const MOST_EVENTS: usize = 1024;
 pub(super) struct Spec {
     pub(super) key: Key,
     pub(super) pattern: Pattern,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: QuorumSettings,
 }
 
 /// Everything that the process thread knows.

@@ -47,7 +47,7 @@ impl Watcher {
     }
 
     fn seen(&self) -> Seen {
-        self.board.seen(Kind::Process, "sleepers")
+        self.board.seen(TrackerKind::Process, "sleepers")
     }
 
     /// From now on only what the kernel tells is noticed.

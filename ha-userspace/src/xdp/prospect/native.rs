@@ -3,11 +3,11 @@
 use super::{Effect, Findings, Why};
 use crate::config::model::XdpMode;
 use crate::xdp::driver::{self, Card, Joined, Lack, LinkCost};
-use crate::xdp::facts::{Facts, Features, Kind, Offload, Offloads};
+use crate::xdp::facts::{DeviceKind, Facts, Features, Offload, Offloads};
 
 /// What native mode does to the link; of a bond, what it does to that of the worst member.
 pub(super) fn cost(facts: &Facts) -> LinkCost {
-    if facts.kind == Kind::Bond {
+    if facts.kind == DeviceKind::Bond {
         return facts
             .members
             .iter()
@@ -25,13 +25,13 @@ impl Findings {
             return;
         }
         match facts.kind {
-            Kind::Bond => self.bond(facts, mode),
-            Kind::Physical => self.card(facts, mode),
+            DeviceKind::Bond => self.bond(facts, mode),
+            DeviceKind::Physical => self.card(facts, mode),
             _ => self.push(
                 Why::Virtual,
                 Effect::NoNative,
                 match facts.kind {
-                    Kind::Veth => "native mode on a veth loses what the program sends".to_owned(),
+                    DeviceKind::Veth => "native mode on a veth loses what the program sends".to_owned(),
                     kind => format!("there is no native mode on a {}", kind.word()),
                 },
                 None,

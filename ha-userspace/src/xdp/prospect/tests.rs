@@ -6,7 +6,7 @@ use crate::xdp::occupant::Occupant;
 fn card(driver: &str) -> Facts {
     Facts {
         interface: "ens160".to_owned(),
-        kind: Kind::Physical,
+        kind: DeviceKind::Physical,
         driver: driver.to_owned(),
         mac: [2, 0, 0, 0, 0, 1],
         ethernet: true,
@@ -25,7 +25,7 @@ fn card(driver: &str) -> Facts {
     }
 }
 
-fn device(kind: Kind) -> Facts {
+fn device(kind: DeviceKind) -> Facts {
     Facts { kind, driver: String::new(), features: Some(Features(0)), ..card("") }
 }
 
@@ -45,7 +45,7 @@ fn modes_follow_from_the_facts() {
     let port =
         |kind| Facts { controller: Some(Controller { kind, name: "up0".to_owned() }), ..card("vmxnet3") };
     let bond = |drivers: &[&str], features| Facts {
-        kind: Kind::Bond,
+        kind: DeviceKind::Bond,
         features,
         members: drivers
             .iter()
@@ -150,19 +150,19 @@ fn modes_follow_from_the_facts() {
         ),
         (Facts { queues: queues(4, 2), ..old("virtio_net") }, Auto, BOTH, Some(Attached::Native), None),
         // Devices without hardware.
-        (device(Kind::Veth), Auto, GENERIC, Some(Attached::Generic), Some(Why::Virtual)),
-        (device(Kind::Veth), Native, NATIVE, None, Some(Why::Virtual)),
-        (device(Kind::Vlan), Auto, GENERIC, Some(Attached::Generic), Some(Why::Virtual)),
-        (device(Kind::Bridge), Auto, GENERIC, Some(Attached::Generic), Some(Why::Virtual)),
-        (device(Kind::Team), Auto, GENERIC, Some(Attached::Generic), Some(Why::Virtual)),
-        (device(Kind::Loopback), Auto, GENERIC, Some(Attached::Generic), Some(Why::Virtual)),
-        (Facts { ethernet: false, ..device(Kind::Tun) }, Auto, NONE, None, Some(Why::NotEthernet)),
+        (device(DeviceKind::Veth), Auto, GENERIC, Some(Attached::Generic), Some(Why::Virtual)),
+        (device(DeviceKind::Veth), Native, NATIVE, None, Some(Why::Virtual)),
+        (device(DeviceKind::Vlan), Auto, GENERIC, Some(Attached::Generic), Some(Why::Virtual)),
+        (device(DeviceKind::Bridge), Auto, GENERIC, Some(Attached::Generic), Some(Why::Virtual)),
+        (device(DeviceKind::Team), Auto, GENERIC, Some(Attached::Generic), Some(Why::Virtual)),
+        (device(DeviceKind::Loopback), Auto, GENERIC, Some(Attached::Generic), Some(Why::Virtual)),
+        (Facts { ethernet: false, ..device(DeviceKind::Tun) }, Auto, NONE, None, Some(Why::NotEthernet)),
         // Below something else.
-        (port(Kind::Bond), Auto, NONE, None, Some(Why::Member)),
-        (port(Kind::Team), Auto, NONE, None, Some(Why::Member)),
-        (port(Kind::Bond), Generic, GENERIC, Some(Attached::Generic), Some(Why::Member)),
-        (port(Kind::Bridge), Auto, GENERIC, Some(Attached::Generic), Some(Why::BridgePort)),
-        (port(Kind::Virtual), Auto, BOTH, Some(Attached::Native), Some(Why::QueueRestart)),
+        (port(DeviceKind::Bond), Auto, NONE, None, Some(Why::Member)),
+        (port(DeviceKind::Team), Auto, NONE, None, Some(Why::Member)),
+        (port(DeviceKind::Bond), Generic, GENERIC, Some(Attached::Generic), Some(Why::Member)),
+        (port(DeviceKind::Bridge), Auto, GENERIC, Some(Attached::Generic), Some(Why::BridgePort)),
+        (port(DeviceKind::Virtual), Auto, BOTH, Some(Attached::Native), Some(Why::QueueRestart)),
         // Above something else.
         (bond(&["virtio_net", "virtio_net"], sg), Auto, BOTH, Some(Attached::Native), None),
         (bond(&["virtio_net", "igb"], sg), Auto, GENERIC, Some(Attached::Generic), Some(Why::LinkRestart)),
@@ -207,7 +207,7 @@ fn a_bond_costs_what_its_worst_member_costs() {
     let member = |driver: &str| Member { name: "eth0".to_owned(), driver: driver.to_owned() };
     let cost = |drivers: &[&str]| {
         let members = drivers.iter().map(|driver| member(driver)).collect();
-        prospect(&Facts { kind: Kind::Bond, members, ..card("bonding") }, XdpMode::Auto).native_cost
+        prospect(&Facts { kind: DeviceKind::Bond, members, ..card("bonding") }, XdpMode::Auto).native_cost
     };
     assert_eq!(cost(&["virtio_net", "igb", "brandnew"]), LinkCost::Link);
     assert_eq!(cost(&["virtio_net", "brandnew"]), LinkCost::Unknown);
@@ -231,7 +231,7 @@ fn notes_are_about_the_mode_that_was_reached() {
     let native = prospect.notes(Attached::Native);
     assert!(native.len() == 1 && native[0].contains("queues"), "{native:?}");
     // Nothing can be done about a veth.
-    let veth = super::prospect(&device(Kind::Veth), XdpMode::Auto);
+    let veth = super::prospect(&device(DeviceKind::Veth), XdpMode::Auto);
     assert!(veth.notes(Attached::Generic).is_empty());
 }
 
@@ -242,7 +242,7 @@ fn check_speaks_of_what_can_be_changed() {
         prospect.worth_saying().map(|finding| finding.why).collect::<Vec<_>>()
     };
     assert_eq!(said(&card("vmxnet3")), []);
-    assert_eq!(said(&device(Kind::Veth)), []);
+    assert_eq!(said(&device(DeviceKind::Veth)), []);
     assert_eq!(said(&Facts { up: false, ..card("vmxnet3") }), []);
     assert_eq!(said(&card("igb")), [Why::LinkRestart]);
     assert_eq!(said(&Facts { mtu: 9000, ..card("vmxnet3") }), [Why::Mtu]);

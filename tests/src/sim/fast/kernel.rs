@@ -1,6 +1,6 @@
 //! The kernel half of a host: the XDP program's view of probes, the lease, the window and the fence.
 
-use ha_common::fence::{Ban, Guard, PROBED_NS, Proof, RESUMED_NS, Wanted, steadiness};
+use ha_common::fence::{AddressUse, Ban, Guard, PROBED_NS, Proof, RESUMED_NS, steadiness};
 use ha_common::judge::Answered;
 use ha_common::layout::Contender;
 use ha_common::node::{self, Inherited, InterfaceId, LeaseView, Stamp, Write};
@@ -143,15 +143,15 @@ impl Kernel {
 
     /// Whether ARP for the virtual address is answered.
     pub(super) fn answers(&self, now: Time) -> bool {
-        self.lets_in(Wanted { address: [0, 1], solicitation: true, answer: false }, now)
+        self.lets_in(AddressUse { address: [0, 1], solicitation: true, answer: false }, now)
     }
 
     /// Whether packets to the virtual address are taken.
     pub(super) fn takes(&self, now: Time) -> bool {
-        self.lets_in(Wanted { address: [0, 1], solicitation: false, answer: false }, now)
+        self.lets_in(AddressUse { address: [0, 1], solicitation: false, answer: false }, now)
     }
 
-    fn lets_in(&self, wanted: Wanted, now: Time) -> bool {
+    fn lets_in(&self, wanted: AddressUse, now: Time) -> bool {
         let ban = Ban {
             closed: self.guard().closed(now.0),
             superseded: self.superseded,

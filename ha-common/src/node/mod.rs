@@ -1,7 +1,8 @@
 //! The node: all virtual routers of one host, and what it decides about them.
 //!
 //! What lives here: the order of a turn, step-down, resume, sync groups, what verdicts mean for each virtual router, what
-//! the XDP program is told and when, and when announcements are due. What must not: a clock, a socket, a thread, a file,
+//! the XDP program is told and when, when announcements are due, who is to be probed, and what a new configuration keeps,
+//! changes and takes out. What must not: a clock, a socket, a thread, a file,
 //! or the bytes of a packet. The daemon's loop and the simulated clusters drive it, so that what is simulated is what
 //! runs.
 //!

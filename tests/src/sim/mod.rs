@@ -4,6 +4,9 @@
 //! rounds of trouble and calm. Everything random comes from the seed, so a failure is replayed by its number.
 //! After every step the invariants of `check` hold, or the run ends with a readable timeline.
 //!
+//! [`fast`] has clusters with probes and the fence, [`groups`] those with several virtual routers on each host. A story that
+//! fails is told again with fewer faults, as long as it still breaks the same rule (`shrink`).
+//!
 //! What must not live here: anything that decides. That is [`ha_common::node`]'s, as in the daemon; `driver` tells it what
 //! happens and carries out its effects. `tests/tests/sim.rs` and `cargo xtask sim` run it.
 //!

@@ -298,6 +298,11 @@ fn the_client_tells_apart_what_is_wrong() {
     let error = client::request(dir.path(), Request::Status).unwrap_err();
     assert!(matches!(error, ClientError::Garbled { .. }), "{error}");
     let _ = other.join();
+    // A daemon that somebody has stopped: the kernel takes the connection, and nobody reads.
+    std::fs::remove_file(socket_path(dir.path())).unwrap();
+    let _frozen = UnixListener::bind(socket_path(dir.path())).unwrap();
+    let error = client::request(dir.path(), Request::Status).unwrap_err();
+    assert!(error.to_string().contains("has not answered for 10s: it is frozen"), "{error}");
 }
 
 #[test]

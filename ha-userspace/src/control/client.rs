@@ -8,8 +8,11 @@ use std::time::Duration;
 use super::protocol::{Request, Response};
 use super::socket_path;
 
-/// Longer than the server waits for the main loop.
-const PATIENCE: Duration = Duration::from_secs(35);
+/// For what is read from a snapshot. The server itself says so if the main loop alone stands still; and clients that say
+/// nothing can keep others out for half of this.
+const LOOK: Duration = Duration::from_secs(10);
+/// For an order, which the main loop may take its time over: longer than the server waits for it.
+const ORDER: Duration = Duration::from_secs(35);
 /// 255 instances with many addresses take less than a tenth of this.
 const LONGEST_ANSWER: u64 = 16 << 20;
 
@@ -32,8 +35,17 @@ pub enum ClientError {
         path: PathBuf,
     },
     /// The daemon is there but says nothing.
-    #[error("the daemon behind {} does not answer; is it stopped or stuck?", path.display())]
-    NoAnswer {
+    #[error("the daemon behind {} has not answered for {:.0?}: it is frozen; `ps -C xvrrp -o pid,stat,wchan` says whether \
+             somebody has stopped it (T) or what it waits for", path.display(), waited)]
+    Frozen {
+        /// The socket.
+        path: PathBuf,
+        /// For how long it was waited for.
+        waited: Duration,
+    },
+    /// The daemon went away.
+    #[error("the daemon behind {} ended without an answer", path.display())]
+    Ended {
         /// The socket.
         path: PathBuf,
     },
@@ -62,8 +74,14 @@ pub enum ClientError {
 /// See [`ClientError`]; that the daemon refuses is an answer ([`Response::Error`]), not an error.
 pub fn request(run_dir: &Path, request: Request) -> Result<Response, ClientError> {
     let path = socket_path(run_dir);
+    let waited = match request {
+        Request::Status | Request::Counters => LOOK,
+        Request::Reload { .. } | Request::Stop | Request::Restart => ORDER,
+    };
     let io = |source: io::Error| match source.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::NoAnswer { path: path.clone() },
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            ClientError::Frozen { path: path.clone(), waited }
+        }
         _ => ClientError::Io { path: path.clone(), source },
     };
     let mut stream = UnixStream::connect(&path).map_err(|source| match source.kind() {
@@ -74,8 +92,8 @@ pub fn request(run_dir: &Path, request: Request) -> Result<Response, ClientError
         io::ErrorKind::PermissionDenied => ClientError::PermissionDenied { path: path.clone() },
         _ => io(source),
     })?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(io)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(io)?;
+    stream.set_read_timeout(Some(waited)).map_err(io)?;
+    stream.set_write_timeout(Some(waited)).map_err(io)?;
     let garbled = |source| ClientError::Garbled { path: path.clone(), source };
     let mut line = serde_json::to_vec(&request).map_err(garbled)?;
     line.push(b'\n');
@@ -87,7 +105,7 @@ pub fn request(run_dir: &Path, request: Request) -> Result<Response, ClientError
     let mut answer = Vec::new();
     BufReader::new(stream.take(LONGEST_ANSWER)).read_until(b'\n', &mut answer).map_err(io)?;
     if answer.is_empty() {
-        return Err(ClientError::NoAnswer { path });
+        return Err(ClientError::Ended { path });
     }
     serde_json::from_slice(&answer).map_err(garbled)
 }

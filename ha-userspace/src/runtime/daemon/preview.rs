@@ -10,6 +10,7 @@ use crate::config::model::{Config, Instance};
 use crate::config::{Loaded, Severity};
 use crate::control::protocol::{Preview, Response};
 use crate::runtime::changes;
+use crate::runtime::configuration::Purpose;
 use crate::runtime::devices;
 use crate::runtime::router::Router;
 use crate::runtime::settings::settings;
@@ -24,8 +25,31 @@ enum Fate<'a> {
 }
 
 impl Daemon {
-    /// Why a configuration with errors is not put into force unless that is asked for: something that runs would stop.
-    pub(super) fn refusal(&self, loaded: &Loaded) -> Option<String> {
+    /// Why a configuration that was read is not put into force, or not restarted with; `None` where it is.
+    pub(super) fn refusal(&self, loaded: &Loaded, purpose: Purpose) -> Option<String> {
+        let restarts = purpose == Purpose::Restart;
+        if self.life.stopping && !restarts {
+            return Some("the daemon is stopping; the new configuration comes too late".to_owned());
+        }
+        if loaded.fatal {
+            return Some("the new configuration cannot be used; the old one stays in force".to_owned());
+        }
+        let forced = purpose == Purpose::Reload { force: true };
+        let lost = if forced { None } else { self.lost_by_errors(loaded) };
+        // A file that an editor or a full disk has emptied. Whoever means it stops the daemon.
+        let emptied = || !restarts && loaded.config.instances.is_empty() && self.running().next().is_some();
+        lost.or_else(|| {
+            emptied().then(|| {
+                format!(
+                    "{} has no virtual router; the old configuration stays in force. Stop the daemon to give everything up",
+                    self.configuration.file.display()
+                )
+            })
+        })
+    }
+
+    /// What a configuration with errors would stop of what runs, which is not done unless it is asked for.
+    fn lost_by_errors(&self, loaded: &Loaded) -> Option<String> {
         let errors = loaded.diagnostics.count(Severity::Error);
         if errors == 0 {
             return None;
@@ -53,11 +77,7 @@ impl Daemon {
 
     /// What a configuration would change, and which addresses might move for it.
     pub(super) fn preview(&self, loaded: Loaded) -> Response {
-        let refused = if loaded.fatal {
-            Some("the new configuration cannot be used".to_owned())
-        } else {
-            self.refusal(&loaded)
-        };
+        let refused = self.refusal(&loaded, Purpose::Preview);
         let diagnostics = crate::runtime::log_lines(&loaded);
         let mut config = loaded.config;
         let _plans = devices::resolve(&mut config, self.host.links());
@@ -81,14 +101,9 @@ impl Daemon {
         let addresses =
             || vips(&router.config).map(|vip| vip.address.to_string()).collect::<Vec<_>>().join(", ");
         match self.fate(router, config) {
-            Fate::Gone => {
-                preview.changes.push(format!("({name}) is stopped"));
-                if master {
-                    preview.moves.push(format!("({name}) is master here: {} would go", addresses()));
-                }
-            }
-            Fate::Bare => {
-                preview.changes.push(format!("({name}) has no address left"));
+            fate @ (Fate::Gone | Fate::Bare) => {
+                let what = if matches!(fate, Fate::Gone) { "is stopped" } else { "has no address left" };
+                preview.changes.push(format!("({name}) {what}"));
                 if master {
                     preview.moves.push(format!("({name}) is master here: {} would go", addresses()));
                 }

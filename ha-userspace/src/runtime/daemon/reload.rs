@@ -13,7 +13,7 @@ use ha_common::time::Time;
 use super::Daemon;
 use crate::config::Loaded;
 use crate::config::model::{Config, Instance, Vip, XdpMode};
-use crate::control::protocol::{Failure, Reloaded, Response};
+use crate::control::protocol::{Reloaded, Response};
 use crate::net::clock;
 use crate::notify::{self, Event, Subject, What};
 use crate::runtime::changes;
@@ -25,29 +25,9 @@ use crate::runtime::settings::settings;
 use crate::runtime::vips::specs;
 
 impl Daemon {
-    /// Puts a configuration that was read into force, or says why not.
+    /// Puts a configuration into force that nothing was found against.
     pub(super) fn apply(&mut self, loaded: Loaded) -> Response {
         let diagnostics = crate::runtime::log_diagnostics(&loaded);
-        if self.life.stopping {
-            let message = "the daemon is stopping; the new configuration comes too late";
-            tracing::warn!("{message}");
-            return Response::Error(Failure { message: message.to_owned(), diagnostics });
-        }
-        if loaded.fatal {
-            let message = "the new configuration cannot be used; the old one stays in force";
-            tracing::error!("{message}");
-            return Response::Error(Failure { message: message.to_owned(), diagnostics });
-        }
-        // A file that an editor or a full disk has emptied. Whoever means it stops the daemon.
-        if loaded.config.instances.is_empty() && self.node.routers().iter().any(|router| !router.is_retired())
-        {
-            let message = format!(
-                "{} has no virtual router; the old configuration stays in force. Stop the daemon to give everything up",
-                self.configuration.file.display()
-            );
-            tracing::error!("{message}");
-            return Response::Error(Failure { message, diagnostics });
-        }
         let changes = self.configure(loaded.config);
         if changes.is_empty() {
             tracing::info!("reload: nothing changed");

@@ -184,23 +184,18 @@ impl Daemon {
     }
 
     fn take_configuration(&mut self, loaded: Loaded, purpose: Purpose) -> Response {
-        let asked = purpose == Purpose::Reload { force: true };
         if purpose == Purpose::Preview {
             return self.preview(loaded);
         }
-        let refusal = if loaded.fatal || asked { None } else { self.refusal(&loaded) };
-        match refusal {
-            Some(message) => {
-                let diagnostics = crate::runtime::log_diagnostics(&loaded);
-                tracing::error!("{message}");
-                Response::Error(Failure { message, diagnostics })
-            }
-            None if purpose == Purpose::Restart && !loaded.fatal => {
-                self.life.ending = Some(End::Replace);
-                Response::Restarting
-            }
-            // Refuses what cannot be used, whatever it was read for.
-            None => self.apply(loaded),
+        if let Some(message) = self.refusal(&loaded, purpose) {
+            let diagnostics = crate::runtime::log_diagnostics(&loaded);
+            tracing::error!("{message}");
+            return Response::Error(Failure { message, diagnostics });
         }
+        if purpose == Purpose::Restart {
+            self.life.ending = Some(End::Replace);
+            return Response::Restarting;
+        }
+        self.apply(loaded)
     }
 }

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ha_common::machine::{Input, State};
 use ha_common::node::{
-    Effect, Event, Fate, Fitness, GroupId, Heard, InterfaceId, Mark, Node, RouterId, lease, restart_window,
+    Effect, Event, Fate, Fitness, GroupId, Heard, InterfaceId, Mark, Node, Router, RouterId, lease,
+    restart_window,
 };
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Priority};
@@ -101,6 +102,10 @@ impl Sinks<'_> {
     }
 }
 
+fn place_of(router: &Router) -> Place {
+    (router.interface(), router.family(), router.vrid())
+}
+
 fn address(id: usize, family: Family) -> IpAddr {
     let last = u8::try_from(id + 1).unwrap_or(u8::MAX);
     match family {
@@ -139,8 +144,7 @@ impl Host {
     pub(super) fn state(&self, place: Place) -> State {
         let Some(daemon) = &self.daemon else { return State::Init };
         let mut here = daemon.node.routers().iter().filter(|router| !router.is_retired());
-        here.find(|router| (router.interface(), router.family(), router.vrid()) == place)
-            .map_or(State::Init, |router| router.machine().state())
+        here.find(|router| place_of(router) == place).map_or(State::Init, |router| router.machine().state())
     }
 
     pub(super) fn tell(&mut self, what: Told) {
@@ -179,7 +183,7 @@ impl Host {
             .routers()
             .iter()
             .filter(|router| router.presence().is_wanted())
-            .map(|router| (router.interface(), router.family(), router.vrid()))
+            .map(place_of)
             .collect();
         self.kernel.addresses.retain(|place| wanted.contains(place));
         daemon.node.end_start(now);
@@ -340,7 +344,7 @@ impl Host {
             daemon.instances.remove(&id);
             daemon.states.remove(&id);
         }
-        self.agree(&mut daemon, sinks)?;
+        self.agree(&mut daemon)?;
         if daemon.node.next_deadline() <= now {
             return Err(format!("40: h{} stands still", self.id));
         }
@@ -380,9 +384,9 @@ impl Host {
     }
 
     /// What must hold after every turn: addresses follow the states, and the members of a group share theirs.
-    fn agree(&self, daemon: &mut Daemon, _sinks: &Sinks<'_>) -> Result<(), String> {
+    fn agree(&self, daemon: &mut Daemon) -> Result<(), String> {
         for router in daemon.node.routers() {
-            let place = (router.interface(), router.family(), router.vrid());
+            let place = place_of(router);
             let state = router.machine().state();
             let there = self.kernel.addresses.contains(&place);
             if !router.is_retired() && there != state.holds_addresses() {

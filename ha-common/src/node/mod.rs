@@ -59,6 +59,8 @@ mod tests;
 
 use alloc::vec::Vec;
 
+use core::net::IpAddr;
+
 use effects::Effects;
 pub use groups::{Group, GroupId};
 pub use io::{
@@ -93,6 +95,8 @@ pub struct Node {
     stopping: bool,
     /// Who is to be probed may have changed.
     peers_changed: bool,
+    /// Peers that answer probes, and how many others would take over from each before this node.
+    answering: Vec<(InterfaceId, IpAddr, u8)>,
     reached: Reached,
 }
 

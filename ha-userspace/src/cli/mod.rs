@@ -6,12 +6,14 @@ pub mod counters;
 pub mod detach;
 pub mod doctor;
 mod dropin;
+pub mod events;
 pub mod explain;
 pub mod reload;
 pub mod restart;
 pub mod run;
 mod start;
 pub mod status;
+pub mod why;
 
 use std::process::ExitCode;
 
@@ -51,6 +53,10 @@ enum Command {
     Status(status::Args),
     /// Show what happened to received frames.
     Counters(counters::Args),
+    /// Show what happened, from files: needs no daemon.
+    Events(events::Args),
+    /// Tell why the addresses of an instance moved.
+    Why(why::Args),
     /// Make the running daemon read its configuration again; changes only what changed.
     Reload(reload::Args),
     /// Start the daemon's program anew, also another version of it; the role stays, no address moves.
@@ -73,6 +79,8 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Counters(args) => counters::run(&args),
+        Command::Events(args) => events::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Restart(args) => restart::run(&args),
         Command::Detach(args) => detach::run(&args),

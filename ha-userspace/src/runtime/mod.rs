@@ -27,6 +27,7 @@ mod loading;
 mod note;
 mod noted;
 mod pacers;
+mod reasons;
 mod receive;
 mod reload_file;
 mod reload_time;
@@ -169,11 +170,11 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     drop(control);
     drop(lock);
     match end {
-        End::Stopped => tracing::info!("stopped"),
-        End::Left => tracing::info!("left for a restart: the role waits for the next run"),
+        End::Stopped => tracing::info!(kind = "stop", "stopped"),
+        End::Left => tracing::info!(kind = "stop", "left for a restart: the role waits for the next run"),
         End::Replace => {
             scheduling::undo();
-            tracing::info!("restarting");
+            tracing::info!(kind = "stop", "restarting");
         }
     }
     Ok(end)

@@ -35,10 +35,35 @@ impl Daemon {
                 continue;
             }
             match &change.what {
-                What::Appeared => tracing::info!("{}: appeared (index {})", change.name, change.index),
-                What::Gone => tracing::warn!("{}: is gone", change.name),
-                What::Up => tracing::info!("{}: up", change.name),
-                What::Down => tracing::warn!("{}: down", change.name),
+                What::Appeared => tracing::info!(
+                    kind = "link",
+                    interface = change.name.as_str(),
+                    reason = "appeared",
+                    "{}: appeared (index {})",
+                    change.name,
+                    change.index
+                ),
+                What::Gone => tracing::warn!(
+                    kind = "link",
+                    interface = change.name.as_str(),
+                    reason = "gone",
+                    "{}: is gone",
+                    change.name
+                ),
+                What::Up => tracing::info!(
+                    kind = "link",
+                    interface = change.name.as_str(),
+                    reason = "up",
+                    "{}: up",
+                    change.name
+                ),
+                What::Down => tracing::warn!(
+                    kind = "link",
+                    interface = change.name.as_str(),
+                    reason = "down",
+                    "{}: down",
+                    change.name
+                ),
                 What::Renamed { from } => tracing::info!("{from} is called {} now", change.name),
                 What::Mac | What::Mtu | What::Addresses => {}
             }

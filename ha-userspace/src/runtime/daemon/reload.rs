@@ -30,10 +30,10 @@ impl Daemon {
         let diagnostics = crate::runtime::log_diagnostics(&loaded);
         let changes = self.configure(loaded.config);
         if changes.is_empty() {
-            tracing::info!("reload: nothing changed");
+            tracing::info!(kind = "configuration", "reload: nothing changed");
         }
         for change in &changes {
-            tracing::info!("reload: {change}");
+            tracing::info!(kind = "configuration", "reload: {change}");
         }
         Response::Reloaded(Reloaded { changes, diagnostics })
     }

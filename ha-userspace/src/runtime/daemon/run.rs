@@ -139,9 +139,9 @@ impl Daemon {
     /// Graceful stop; asked for twice, at once.
     fn stop(&mut self) {
         if self.life.stopping {
-            tracing::info!("stopping at once");
+            tracing::info!(kind = "stop", "stopping at once");
         } else {
-            tracing::info!("stopping: virtual addresses are handed over first");
+            tracing::info!(kind = "stop", "stopping: virtual addresses are handed over first");
         }
         self.life.stopping = true;
         let now = clock::now();
@@ -166,7 +166,7 @@ impl Daemon {
         } else {
             return self.configuration.start_reading(purpose, reply);
         };
-        tracing::warn!("no reload: {reason}");
+        tracing::warn!(kind = "configuration", "no reload: {reason}");
         if let Some(reply) = reply {
             let _ = reply.send(Response::Error(Failure::new(reason)));
         }

@@ -12,7 +12,7 @@ use ha_common::time::Time;
 use super::Daemon;
 use crate::net::clock;
 use crate::runtime::kernel::{self, Maps};
-use crate::runtime::note::Note;
+use crate::runtime::note::{Note, Scene};
 use crate::runtime::senders::Packet;
 use crate::runtime::tell;
 
@@ -91,7 +91,8 @@ impl Daemon {
             if let Some(event) = tell::event(&note, &self.routers, &self.node) {
                 self.workers.tell(event);
             }
-            note.log(&self.routers, &self.interfaces, &self.node);
+            let Self { routers, interfaces, node, fast, .. } = &*self;
+            note.log(Scene { routers, interfaces, node, fast });
         }
     }
 
@@ -187,13 +188,12 @@ impl Daemon {
     fn take_event(&mut self, event: Event) {
         let now = clock::now();
         let note = match event {
-            Event::Transition { router: id, from, to, reason, priority, .. } => {
+            Event::Transition { router: id, from, to, reason, priority, evidence, .. } => {
                 let Some(router) = self.routers.get_mut(id) else { return };
                 router.count_transition(from, to);
-                // What the log adds to the machine's word.
-                let cause =
+                let fault =
                     if reason == Reason::NotReady { router.noted.fault.join("; ") } else { String::new() };
-                Note::Transition { router: id, from, to, reason, priority, cause }
+                Note::Transition { router: id, from, to, reason, priority, evidence, at: now, fault }
             }
             Event::Resumed(router) => Note::Resumed { router },
             Event::Priority(router) => Note::Priority { router },

@@ -16,6 +16,8 @@ mod corpus;
 mod degraded;
 #[path = "e2e/dropin.rs"]
 mod dropin;
+#[path = "e2e/events.rs"]
+mod events;
 #[path = "e2e/fast.rs"]
 mod fast;
 #[path = "e2e/field.rs"]
@@ -76,6 +78,7 @@ fn main() -> std::process::ExitCode {
         addresses::tests(),
         degraded::tests(),
         dropin::tests(),
+        events::tests(),
         field::tests(),
         forwarding::tests(),
         hostile::tests(),

@@ -29,10 +29,14 @@ pub const DEFAULT_STATE_DIR: &str = "/var/lib/xvrrp";
 pub const FILE: &str = "events.jsonl";
 
 /// Where the events of the daemon with this run directory are, unless somebody says otherwise: two daemons on a host have
-/// two run directories, and so two histories.
+/// two run directories, and so two histories. systemd names the base in `STATE_DIRECTORY` (systemd.exec(5)).
 #[must_use]
 pub fn state_dir(run_dir: &Path) -> PathBuf {
-    let base = Path::new(DEFAULT_STATE_DIR);
+    let named = std::env::var_os("STATE_DIRECTORY").filter(|name| !name.is_empty());
+    below(&named.map_or_else(|| PathBuf::from(DEFAULT_STATE_DIR), PathBuf::from), run_dir)
+}
+
+fn below(base: &Path, run_dir: &Path) -> PathBuf {
     match run_dir.strip_prefix(DEFAULT_RUN_DIR) {
         Ok(own) => base.join(own),
         Err(_) => run_dir.to_owned(),

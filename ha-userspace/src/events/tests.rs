@@ -133,7 +133,10 @@ fn somebody_who_follows_sees_what_comes_also_in_the_next_file() {
 
 #[test]
 fn each_daemon_of_a_host_has_a_history_of_its_own() {
-    assert_eq!(state_dir(Path::new("/run/xvrrp")), Path::new("/var/lib/xvrrp"));
-    assert_eq!(state_dir(Path::new("/run/xvrrp/web")), Path::new("/var/lib/xvrrp/web"));
-    assert_eq!(state_dir(Path::new("/tmp/lab/r1")), Path::new("/tmp/lab/r1"));
+    assert_eq!(below(Path::new(DEFAULT_STATE_DIR), Path::new("/run/xvrrp")), Path::new("/var/lib/xvrrp"));
+    assert_eq!(
+        below(Path::new(DEFAULT_STATE_DIR), Path::new("/run/xvrrp/web")),
+        Path::new("/var/lib/xvrrp/web")
+    );
+    assert_eq!(below(Path::new(DEFAULT_STATE_DIR), Path::new("/tmp/lab/r1")), Path::new("/tmp/lab/r1"));
 }

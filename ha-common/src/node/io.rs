@@ -218,6 +218,8 @@ pub enum Event {
     Resumed(RouterId),
     /// A virtual router has another effective priority.
     Priority(RouterId),
+    /// What an operator held it to is over.
+    HoldEnded(RouterId),
     /// All members of a sync group have this state.
     GroupState {
         /// Which.

@@ -44,6 +44,7 @@
 mod effects;
 mod fence;
 mod groups;
+mod hold;
 mod io;
 pub mod lease;
 mod peers;
@@ -63,6 +64,7 @@ use core::net::IpAddr;
 
 use effects::Effects;
 pub use groups::{Group, GroupId};
+pub use hold::{Hold, HoldKind};
 pub use io::{
     Effect, Event, Fitness, Heard, Inherited, InterfaceId, Kernel, LeaseView, Mark, RouterId, Stamp, Write,
 };

@@ -23,6 +23,7 @@ impl Node {
             self.settle_fitness(now, kernel);
         }
         self.listen(now, kernel);
+        self.end_holds(now, kernel);
         self.read_stamps_again(now, kernel);
         self.serve_timers(now, kernel);
         self.settle_groups(now);

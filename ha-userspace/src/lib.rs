@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 mod descriptor;
 pub mod doctor;
+pub mod findings;
 pub mod liveness;
 pub mod logging;
 pub mod lost;

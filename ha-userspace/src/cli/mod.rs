@@ -7,11 +7,13 @@ pub mod detach;
 pub mod doctor;
 mod dropin;
 pub mod explain;
+pub mod ready;
 pub mod reload;
 pub mod restart;
 pub mod run;
 mod start;
 pub mod status;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -47,8 +49,10 @@ enum Command {
     Doctor(doctor::Args),
     /// Explain a code that `check` prints.
     Explain(explain::Args),
-    /// Show instances, masters and how adverts are received.
+    /// Say whether all is well, and show instances, masters and how adverts are received.
     Status(status::Args),
+    /// Say who would take over, and how soon; on a backup, whether this host could.
+    Ready(ready::Args),
     /// Show what happened to received frames.
     Counters(counters::Args),
     /// Make the running daemon read its configuration again; changes only what changed.
@@ -72,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Ready(args) => ready::run(&args),
         Command::Counters(args) => counters::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Restart(args) => restart::run(&args),

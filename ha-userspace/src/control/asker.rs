@@ -95,7 +95,7 @@ impl Asker {
 
     async fn ask_status(&self) -> Option<Response> {
         let snapshot = self.copy(Call::Status).await?;
-        Some(Response::Status(snapshot.complete()))
+        Some(Response::Status(Box::new(snapshot.complete())))
     }
 
     async fn ask_counters(&self) -> Option<Response> {

@@ -68,6 +68,25 @@ pub(crate) fn second(at: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
+/// Local time as RFC 3339 has it: `2026-11-24T09:00:13.742+01:00`.
+pub(crate) fn rfc3339(at: SystemTime) -> String {
+    let (local, since) = local(at);
+    let (sign, minutes) =
+        if local.tm_gmtoff < 0 { ('-', -local.tm_gmtoff / 60) } else { ('+', local.tm_gmtoff / 60) };
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}{sign}{:02}:{:02}",
+        local.tm_year + 1900,
+        local.tm_mon + 1,
+        local.tm_mday,
+        local.tm_hour,
+        local.tm_min,
+        local.tm_sec,
+        since.subsec_millis(),
+        minutes / 60,
+        minutes % 60
+    )
+}
+
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

@@ -271,7 +271,7 @@ fn liveness(interface: &str, source: IpAddr, event: Event, keyed: bool) {
 }
 
 /// A reject reason in a sentence, with what to do.
-fn explain(reason: Counter) -> String {
+pub(super) fn explain(reason: Counter) -> String {
     let hint = match reason {
         Counter::AuthFailure => {
             "the password differs; is it a neighbour's virtual router with the same VRID?"

@@ -7,6 +7,7 @@ mod groups;
 mod hearing;
 mod links;
 mod liveness;
+mod observe;
 mod preview;
 mod probes;
 mod programs;
@@ -14,6 +15,7 @@ mod reload;
 mod report;
 mod resume;
 mod run;
+mod standby;
 mod start;
 mod turn;
 

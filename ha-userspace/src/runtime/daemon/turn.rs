@@ -46,10 +46,12 @@ impl Daemon {
             self.reconsider();
             self.decide(now);
         }
+        let standbys = self.watch_standbys(now);
         let extra = self.routers.iter().filter_map(|router| router.extra);
         let others = extra
             .chain(self.host.delays.next())
             .chain(self.announcements.next())
+            .chain(standbys)
             .min()
             .unwrap_or(Time::NEVER);
         let next = Some(self.node.next_deadline().min(others)).filter(|at| *at != Time::NEVER);

@@ -62,6 +62,8 @@ mod timers;
 mod track;
 #[path = "e2e/two_node.rs"]
 mod two_node;
+#[path = "e2e/verdict.rs"]
+mod verdict;
 #[path = "e2e/vmac.rs"]
 mod vmac;
 
@@ -88,6 +90,7 @@ fn main() -> std::process::ExitCode {
         services_cli::tests(),
         timers::tests(),
         track::tests(),
+        verdict::tests(),
         vmac::tests(),
         fast::tests(),
         load::tests(),

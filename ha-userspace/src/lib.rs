@@ -9,6 +9,7 @@ pub mod control;
 mod descriptor;
 pub mod doctor;
 pub mod events;
+pub mod findings;
 pub mod liveness;
 pub mod logging;
 pub mod lost;

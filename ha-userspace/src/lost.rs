@@ -40,6 +40,13 @@ impl Lost {
     }
 }
 
+/// The words for people for a word in JSON; the same word where it is not known, as from a newer daemon.
+#[must_use]
+pub fn text_of(word: &str) -> &str {
+    let all = [Lost::FastFailover, Lost::Fence, Lost::FenceAfterDeath, Lost::MultiBuffer];
+    all.into_iter().find(|lost| lost.word() == word).map_or(word, |lost| lost.text())
+}
+
 /// All that goes with XDP.
 pub const WITHOUT_XDP: [Lost; 2] = [Lost::FastFailover, Lost::Fence];
 

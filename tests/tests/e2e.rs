@@ -30,6 +30,8 @@ mod groups;
 mod harness;
 #[path = "e2e/hmac.rs"]
 mod hmac;
+#[path = "e2e/holds.rs"]
+mod holds;
 #[path = "e2e/hostile.rs"]
 mod hostile;
 #[path = "e2e/interfaces.rs"]
@@ -64,6 +66,8 @@ mod timers;
 mod track;
 #[path = "e2e/two_node.rs"]
 mod two_node;
+#[path = "e2e/verdict.rs"]
+mod verdict;
 #[path = "e2e/vmac.rs"]
 mod vmac;
 
@@ -81,6 +85,7 @@ fn main() -> std::process::ExitCode {
         events::tests(),
         field::tests(),
         forwarding::tests(),
+        holds::tests(),
         hostile::tests(),
         interfaces::tests(),
         interop::tests(),
@@ -91,6 +96,7 @@ fn main() -> std::process::ExitCode {
         services_cli::tests(),
         timers::tests(),
         track::tests(),
+        verdict::tests(),
         vmac::tests(),
         fast::tests(),
         load::tests(),

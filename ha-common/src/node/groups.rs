@@ -174,7 +174,7 @@ impl Node {
         }
     }
 
-    fn feed_fitness<K: Kernel + ?Sized>(&mut self, at: usize, now: Time, kernel: &K) {
+    pub(super) fn feed_fitness<K: Kernel + ?Sized>(&mut self, at: usize, now: Time, kernel: &K) {
         if self.waits_outside(&self.routers[at]) {
             return;
         }

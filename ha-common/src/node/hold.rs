@@ -61,8 +61,7 @@ impl Node {
             return false;
         }
         self.routers[at].hold = hold;
-        self.apply_hold(at, now);
-        self.settle_fitness(now, kernel);
+        self.apply_hold(at, now, kernel);
         true
     }
 
@@ -83,19 +82,18 @@ impl Node {
         for &at in &ended {
             self.routers[at].hold = None;
             self.effects.event(Event::HoldEnded(self.routers[at].id));
-            self.apply_hold(at, now);
-        }
-        if !ended.is_empty() {
-            self.settle_fitness(now, kernel);
+            self.apply_hold(at, now, kernel);
         }
     }
 
-    fn apply_hold(&mut self, at: usize, now: Time) {
+    fn apply_hold<K: Kernel + ?Sized>(&mut self, at: usize, now: Time, kernel: &K) {
         let router = &self.routers[at];
         let (id, params, given) = (router.id, router.params(), router.given);
         self.feed(at, Input::Reconfigure(params), now, None);
+        // What is not known to be fit for anything yet is not started, or failed, by this.
         if let Some(fitness) = given {
             self.set_fitness(id, fitness, now);
+            self.feed_fitness(at, now, kernel);
         }
     }
 }

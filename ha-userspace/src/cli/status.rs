@@ -1,36 +1,133 @@
-//! `xvrrp status`: the state of every virtual router, for people or as JSON.
+//! `xvrrp status`: what it all amounts to, and the state of every virtual router, for people, for monitoring and as JSON.
 
-use std::fmt::Write as _;
+mod brief;
+mod page;
+mod select;
+mod watch;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use crate::control::protocol::{
-    GroupStatus, HmacStatus, InstanceStats, InstanceStatus, InterfaceStatus, PeerStatus, PriorityStatus,
-    Request, Response, ScriptStatus, Status, TrackerStatus,
-};
-use crate::control::{DEFAULT_RUN_DIR, client};
+use super::terminal;
+use crate::control::DEFAULT_RUN_DIR;
+use crate::control::client::{self, ClientError};
+use crate::control::protocol::{FORMAT, Request, Response, Severity, Status, Verdict};
+use crate::findings;
+pub(super) use page::table;
 
 /// Options of `xvrrp status`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Exit code 1 where no daemon answers.")]
+#[command(
+    after_help = "Exit code, as monitoring plugins have it: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (no daemon \
+    answers, or it is frozen). docs/status.md says what each finding means and what to do."
+)]
 pub struct Args {
+    /// Instances to show; all where none is named.
+    #[arg(value_name = "INSTANCE")]
+    pub instances: Vec<String>,
     /// Run directory of the daemon.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]
     pub run_dir: PathBuf,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// One line for each instance.
+    #[arg(long, conflicts_with = "json")]
+    pub brief: bool,
+    /// Show it again every so many seconds, until Ctrl-C.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
+    pub watch: Option<Duration>,
+    /// How long the daemon may take to answer; then it is frozen.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub timeout: Duration,
 }
 
-/// Prints the state. Fails where the daemon is not running or does not answer.
+/// Seconds with a fraction, more than none and less than a day.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse::<f64>().ok().filter(|number| *number >= 0.01 && *number <= 86_400.0);
+    number.map(Duration::from_secs_f64).ok_or_else(|| "seconds from 0.01 to 86400 are wanted".to_owned())
+}
+
+/// Prints the state. The exit code is that of a monitoring plugin.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    match ask(&args.run_dir, Request::Status) {
-        Ok(Response::Status(status)) if args.json => print_json(&status),
-        Ok(Response::Status(status)) => print(&render(&status)),
-        Ok(other) => unexpected(other),
-        Err(code) => code,
+    match args.watch {
+        Some(pause) => watch::run(args, pause),
+        None => once(args).1,
+    }
+}
+
+/// Asks and prints; whether the text could be printed, and the exit code.
+fn once(args: &Args) -> (bool, ExitCode) {
+    let (text, severity) = match look(&args.run_dir, args.timeout, &args.instances) {
+        Ok(status) => {
+            let severity = status.verdict.as_ref().map_or(Severity::Unknown, |verdict| verdict.severity);
+            (shown(&status, args), severity)
+        }
+        Err(verdict) => (without_status(&verdict, args.json), Severity::Unknown),
+    };
+    let printed = print(&text) == ExitCode::SUCCESS;
+    (printed, ExitCode::from(severity.exit_code()))
+}
+
+fn shown(status: &Status, args: &Args) -> String {
+    if args.json {
+        return json(status);
+    }
+    if args.brief {
+        return brief::render(status);
+    }
+    let first = status.verdict.as_ref().map_or_else(String::new, summary);
+    first + "\n" + &page::render(status)
+}
+
+/// The line that sums it up, and what to do; then the other findings.
+fn summary(verdict: &Verdict) -> String {
+    let mut out = String::new();
+    for (at, finding) in verdict.findings.iter().enumerate() {
+        let line = if at == 0 { verdict.line.clone() } else { findings::sentence(finding) };
+        out += &format!("{}\n", terminal::severity(&line, finding.severity));
+        out += &format!("  {} [{}]\n", finding.advice, finding.code);
+    }
+    if out.is_empty() {
+        out = terminal::severity(&verdict.line, verdict.severity) + "\n";
+    }
+    out
+}
+
+fn without_status(verdict: &Verdict, as_json: bool) -> String {
+    if as_json {
+        return json(&serde_json::json!({ "format": FORMAT, "verdict": verdict }));
+    }
+    terminal::severity(&verdict.line, verdict.severity) + "\n"
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).map_or_else(|error| format!("{error}\n"), |text| text + "\n")
+}
+
+/// The status of the named instances with its verdict; else the verdict that says why there is none.
+pub(super) fn look(run_dir: &Path, timeout: Duration, instances: &[String]) -> Result<Status, Verdict> {
+    let unknown = |code: &str, why: &str| findings::without_status(code, why);
+    let mut status = match client::request_within(run_dir, Request::Status, timeout) {
+        Ok(Response::Status(status)) => *status,
+        Ok(Response::Error(failure)) => return Err(unknown("no_answer", &failure.message)),
+        Ok(_) => return Err(unknown("no_answer", "the daemon answered another question")),
+        Err(error) => return Err(unknown(code(&error), &error.to_string())),
+    };
+    select::only(&mut status, instances).map_err(|why| unknown("no_such_instance", &why))?;
+    status.verdict = Some(findings::verdict(&status));
+    Ok(status)
+}
+
+const fn code(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::NotRunning { .. } => "not_running",
+        ClientError::PermissionDenied { .. } => "permission_denied",
+        ClientError::Frozen { .. } => "frozen",
+        ClientError::Ended { .. } | ClientError::Garbled { .. } | ClientError::Io { .. } => "no_answer",
     }
 }
 
@@ -80,293 +177,6 @@ pub(super) fn unexpected(response: Response) -> ExitCode {
         _ => eprintln!("xvrrp: the daemon answered another question; are both of one version?"),
     }
     ExitCode::FAILURE
-}
-
-/// The whole page.
-fn render(status: &Status) -> String {
-    let mut out = String::new();
-    let age = span(status.started_ms_ago);
-    let _ = writeln!(out, "xvrrp {}, pid {}, up {age}, {}", status.version, status.pid, status.config);
-    // A daemon of another version does not say.
-    if status.longest_turn_ms > 0.0 {
-        let ago = span(status.longest_turn_ms_ago);
-        let _ = writeln!(out, "longest turn of the main loop: {:.1} ms, {ago} ago", status.longest_turn_ms);
-    }
-    let _ = writeln!(out, "\n{}", table(&overview(status)).trim_end());
-    for instance in &status.instances {
-        out.push('\n');
-        out.push_str(&details(instance));
-    }
-    for group in &status.groups {
-        out.push('\n');
-        out.push_str(&sync_group(group));
-    }
-    if !status.interfaces.is_empty() {
-        let mut rows = vec![row(["INTERFACE", "INDEX", "LINK", "XDP", ""])];
-        rows.extend(status.interfaces.iter().map(|interface| {
-            let index = if interface.index == 0 { "-".to_owned() } else { interface.index.to_string() };
-            let link = if interface.up { "up" } else { "down" };
-            row([&interface.name, &index, link, &interface.xdp, &interface.xdp_reason])
-        }));
-        let _ = write!(out, "\n{}", table(&rows));
-        out.push_str(&fast(&status.interfaces));
-    }
-    if !status.scripts.is_empty() {
-        let mut rows = vec![row(["SCRIPT", "STATE", "RUNS", "FAILED", "LAST"])];
-        rows.extend(status.scripts.iter().map(script));
-        let _ = write!(out, "\n{}", table(&rows));
-    }
-    if !status.trackers.is_empty() {
-        let mut rows = vec![row(["TRACKED", "NAME", "STATE", "SINCE", "RUNS", "FAILED", ""])];
-        rows.extend(status.trackers.iter().map(tracker));
-        let _ = write!(out, "\n{}", table(&rows));
-    }
-    if !status.warnings.is_empty() {
-        out.push_str("\nwarnings\n");
-        for warning in &status.warnings {
-            let _ = writeln!(out, "  {warning}");
-        }
-    }
-    out
-}
-
-/// Fences and probed routers.
-fn fast(interfaces: &[InterfaceStatus]) -> String {
-    let mut out = String::new();
-    for interface in interfaces {
-        if let Some(fence) = &interface.fence {
-            let lease =
-                fence.lease_left_ms.map_or("no lease".to_owned(), |left| format!("lease {left:.0} ms"));
-            let ago = |ms: f64| format!("probed {ms:.1} ms ago");
-            let probed = fence.probed_ms_ago.map_or("never probed".to_owned(), ago);
-            // A daemon of another version does not say.
-            let now = if fence.now.is_empty() { String::new() } else { format!(", {}", fence.now) };
-            let _ = writeln!(out, "\nfence of {}: {}{now}, {lease}, {probed}", interface.name, fence.state);
-        }
-        for peer in &interface.peers {
-            let last =
-                peer.last_reply_ms_ago.map_or(String::new(), |ago| format!(", last reply {ago:.1} ms ago"));
-            let _ = writeln!(out, "\npeer {} on {}: {}{last}", peer.address, interface.name, liveness(peer));
-            let _ = writeln!(
-                out,
-                "  probes    {} sent, {} answered; verdicts {}, of them wrong {}",
-                peer.sent, peer.answered, peer.verdicts, peer.wrong
-            );
-            let _ = writeln!(
-                out,
-                "  rtt       {:.0} us median, {:.0} us p99, {:.0} us max",
-                peer.rtt_median_us, peer.rtt_p99_us, peer.rtt_max_us
-            );
-            let _ = writeln!(
-                out,
-                "  sent late {:.0} us median, {:.0} us p99, {:.0} us max; above 1 ms {} times",
-                peer.late_median_us, peer.late_p99_us, peer.late_max_us, peer.stalls
-            );
-        }
-    }
-    out
-}
-
-/// How the death of a peer would be noticed.
-fn liveness(peer: &PeerStatus) -> String {
-    match (&peer.verdict, peer.paused_ms) {
-        (_, Some(ms)) => format!("RFC timers for {}, after a wrong verdict", span(ms)),
-        (Some(verdict), None) => verdict.clone(),
-        (None, None) if peer.apart => "RFC timers, it has fast_failover off".to_owned(),
-        (None, None) if peer.fast && peer.user_space => "fast, answers from user space".to_owned(),
-        (None, None) if peer.fast => "fast".to_owned(),
-        (None, None) if peer.answered == 0 => "RFC timers, answers no probes".to_owned(),
-        (None, None) => "not our master".to_owned(),
-    }
-}
-
-/// One line per instance.
-fn overview(status: &Status) -> Vec<Vec<String>> {
-    let mut rows = vec![row(["INSTANCE", "STATE", "SINCE", "PRIO", "MASTER", "ADVERT", "VIP"])];
-    for instance in &status.instances {
-        let (master, age) = match (&instance.master, instance.state.as_str()) {
-            (_, "MASTER") => ("this host".to_owned(), "-".to_owned()),
-            (Some(master), _) => (master.address.clone(), format!("{:.1} ms", master.last_advert_age_ms)),
-            (None, _) => ("-".to_owned(), "-".to_owned()),
-        };
-        let vip = match instance.vips.as_slice() {
-            [] => "-".to_owned(),
-            [vip] => vip.clone(),
-            [vip, more @ ..] => format!("{vip} +{}", more.len()),
-        };
-        let prio = instance.priority.effective.to_string();
-        rows.push(row([
-            &instance.name,
-            &instance.state,
-            &span(instance.since_ms),
-            &prio,
-            &master,
-            &age,
-            &vip,
-        ]));
-    }
-    rows
-}
-
-/// What does not fit into one line.
-fn details(instance: &InstanceStatus) -> String {
-    let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "{}: VRRPv{} {} vrid {} on {}, receives by {}",
-        instance.name,
-        instance.vrrp_version,
-        instance.family,
-        instance.vrid,
-        instance.interface,
-        instance.receive
-    );
-    let mut line = |name: &str, text: &str| {
-        let _ = writeln!(out, "  {name:<9} {text}");
-    };
-    line("state", &format!("{} for {}: {}", instance.state, span(instance.since_ms), instance.reason));
-    line("priority", &priority(&instance.priority));
-    for fault in &instance.fault {
-        line("fault", fault);
-    }
-    if let Some(master) = &instance.master {
-        line(
-            "master",
-            &format!(
-                "{} priority {}, adverts every {} ms, last {:.1} ms ago",
-                master.address, master.priority, master.interval_ms, master.last_advert_age_ms
-            ),
-        );
-    }
-    if let Some(hmac) = &instance.hmac {
-        line("auth_hmac", &authentication(hmac, &instance.stats));
-    }
-    for (index, vip) in instance.vips.iter().enumerate() {
-        line(if index == 0 { "vips" } else { "" }, vip);
-    }
-    let stats = &instance.stats;
-    line(
-        "adverts",
-        &format!(
-            "{} received, {} sent; became master {}, gave it up {}",
-            stats.advert_rcvd,
-            stats.advert_sent,
-            times(stats.become_master),
-            times(stats.release_master)
-        ),
-    );
-    out
-}
-
-/// `enforce, signs with key 2 of 1, 2; window 5 s; refused 3 (2 replay, 1 stale)`.
-fn authentication(hmac: &HmacStatus, stats: &InstanceStats) -> String {
-    let keys: Vec<_> = hmac.keys.iter().map(u8::to_string).collect();
-    let signs = if hmac.mode == "receive-only" { "would sign" } else { "signs" };
-    let mut out = format!("{}, {signs} with key {} of {}", hmac.mode, hmac.active_key, keys.join(", "));
-    match hmac.time_window_s {
-        Some(window) => _ = write!(out, "; window {window} s"),
-        None => _ = write!(out, "; {}", hmac.anti_replay),
-    }
-    let refused = [
-        (stats.auth_ext_missing, "missing"),
-        (stats.auth_ext_malformed, "malformed"),
-        (stats.auth_ext_unknown_key, "unknown key"),
-        (stats.auth_ext_invalid_hmac, "invalid HMAC"),
-        (stats.auth_ext_stale, "stale"),
-        (stats.auth_ext_replay, "replay"),
-    ];
-    let _ = write!(out, "; refused {}", refused.iter().map(|(count, _)| count).sum::<u64>());
-    let reasons: Vec<_> =
-        refused.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{count} {why}")).collect();
-    if !reasons.is_empty() {
-        let _ = write!(out, " ({})", reasons.join(", "));
-    }
-    if hmac.unsigned > 0 {
-        let _ = write!(out, "; accepted unsigned {}", hmac.unsigned);
-    }
-    out
-}
-
-/// A sync group: its members with their states, and what holds it.
-fn sync_group(group: &GroupStatus) -> String {
-    let mut out = format!("sync group {}: {}\n", group.name, group.state);
-    for (index, member) in group.members.iter().enumerate() {
-        let label = if index == 0 { "members" } else { "" };
-        let _ = writeln!(out, "  {label:<9} {} {}", member.name, member.state);
-    }
-    for fault in &group.fault {
-        let _ = writeln!(out, "  {:<9} {fault}", "fault");
-    }
-    out
-}
-
-fn times(count: u64) -> String {
-    if count == 1 { "once".to_owned() } else { format!("{count} times") }
-}
-
-/// `105 = 100 configured, +5 script web`.
-fn priority(priority: &PriorityStatus) -> String {
-    let mut out = priority.effective.to_string();
-    if !priority.changes.is_empty() {
-        let _ = write!(out, " = {} configured", priority.configured);
-        for change in &priority.changes {
-            let _ = write!(out, ", {:+} {}", change.weight, change.by);
-        }
-    }
-    out
-}
-
-fn script(script: &ScriptStatus) -> Vec<String> {
-    let mut last = script.last_result.clone().unwrap_or_else(|| "not run yet".to_owned());
-    if let (Some(took), Some(ago)) = (script.last_duration_ms, script.last_run_ms_ago) {
-        let _ = write!(last, ", took {took} ms, {} ago", span(ago));
-    }
-    row([&script.name, &script.state, &script.runs.to_string(), &script.failures.to_string(), &last])
-}
-
-fn tracker(tracker: &TrackerStatus) -> Vec<String> {
-    let counted = |count: u64| if tracker.kind == "check" { count.to_string() } else { "-".to_owned() };
-    // How long an interface has been what it is, nobody counts.
-    let since = if tracker.kind == "interface" { "-".to_owned() } else { span(tracker.since_ms) };
-    let mut detail = tracker.detail.clone();
-    if let (Some(took), Some(ago)) = (tracker.last_duration_ms, tracker.last_run_ms_ago) {
-        let _ = write!(detail, ", took {took} ms, {} ago", span(ago));
-    }
-    let (runs, failures) = (counted(tracker.runs), counted(tracker.failures));
-    row([&tracker.kind, &tracker.name, &tracker.state, &since, &runs, &failures, &detail])
-}
-
-fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
-    cells.map(str::to_owned).to_vec()
-}
-
-/// Aligns columns. The last one is not padded.
-pub(super) fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut out = String::new();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        out.push_str(cells.join("  ").trim_end());
-        out.push('\n');
-    }
-    out
-}
-
-/// A length of time in at most two units.
-fn span(ms: u64) -> String {
-    let s = ms / 1000;
-    match s {
-        0 => format!("{ms} ms"),
-        1..=59 => format!("{}.{} s", s, ms % 1000 / 100),
-        60..=3599 => format!("{}m{:02}s", s / 60, s % 60),
-        3600..=86_399 => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
-        _ => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3600),
-    }
 }
 
 #[cfg(test)]

@@ -73,11 +73,19 @@ pub enum ClientError {
 /// # Errors
 /// See [`ClientError`]; that the daemon refuses is an answer ([`Response::Error`]), not an error.
 pub fn request(run_dir: &Path, request: Request) -> Result<Response, ClientError> {
-    let path = socket_path(run_dir);
-    let waited = match request {
+    let patience = match request {
         Request::Status | Request::Counters => LOOK,
-        Request::Reload { .. } | Request::Stop | Request::Restart => ORDER,
+        Request::Reload { .. } | Request::Hold(_) | Request::Stop | Request::Restart => ORDER,
     };
+    request_within(run_dir, request, patience)
+}
+
+/// The same with a patience of the caller's own.
+///
+/// # Errors
+/// As [`request`].
+pub fn request_within(run_dir: &Path, request: Request, waited: Duration) -> Result<Response, ClientError> {
+    let path = socket_path(run_dir);
     let io = |source: io::Error| match source.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             ClientError::Frozen { path: path.clone(), waited }

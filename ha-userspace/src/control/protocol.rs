@@ -4,13 +4,19 @@
 //! meaning, without raising [`FORMAT`]. All ages are in milliseconds and relative to the moment at which the answer was
 //! put together, which is after the request had come, so that no reader has to share a clock with the daemon.
 
+mod observed;
+
 use serde::{Deserialize, Serialize};
+
+pub use observed::{
+    CompetitorStatus, Finding, ForeignStatus, HeardRouter, Severity, StandbyRouter, StandbyStatus, Verdict,
+};
 
 /// Version of the JSON that [`Status`] and [`Counters`] have.
 pub const FORMAT: u32 = 1;
 
 /// A request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "cmd", rename_all = "lowercase")]
 pub enum Request {
     /// The whole state, for people and for monitoring.
@@ -26,6 +32,8 @@ pub enum Request {
         #[serde(default)]
         dry_run: bool,
     },
+    /// Hold instances for some time, or let them go.
+    Hold(HoldRequest),
     /// Stop gracefully: the virtual addresses go to the other router.
     Stop,
     /// Run the program anew, with the same arguments and the same role.
@@ -37,19 +45,67 @@ pub enum Request {
 #[serde(tag = "answer", rename_all = "lowercase")]
 pub enum Response {
     /// To [`Request::Status`].
-    Status(Status),
+    Status(Box<Status>),
     /// To [`Request::Counters`].
     Counters(Counters),
     /// To [`Request::Reload`], where the new configuration is in force.
     Reloaded(Reloaded),
     /// To [`Request::Reload`] with `dry_run`.
     Preview(Preview),
+    /// To [`Request::Hold`]: what became of each instance.
+    Held(Held),
     /// To [`Request::Stop`]; the daemon ends after this.
     Stopping,
     /// To [`Request::Restart`]; the daemon starts anew after this.
     Restarting,
     /// The request could not be carried out; nothing changed.
     Error(Failure),
+}
+
+/// What instances are to be held to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HoldRequest {
+    /// Which; none for all. With a member of a sync group come all of its members.
+    pub instances: Vec<String>,
+    /// `resigned`, `preferred` or `frozen`; `None` to let them go.
+    pub kind: Option<String>,
+    /// For how long.
+    pub seconds: u64,
+    /// A master that resigns sends priority 0, whether or not anybody takes over.
+    pub force: bool,
+}
+
+/// What was done to instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Held {
+    /// Those that were meant, in file order.
+    pub instances: Vec<HeldInstance>,
+}
+
+/// An instance that was held or let go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeldInstance {
+    /// Name in the configuration.
+    pub name: String,
+    /// Its state then: as [`InstanceStatus::state`].
+    pub state: String,
+    /// Why it was not done; empty where it was.
+    pub refused: String,
+}
+
+/// What an operator holds an instance to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HoldStatus {
+    /// `resigned`: whoever else can takes over; `preferred`: it takes over; `frozen`: no change of roles but for a death.
+    pub kind: String,
+    /// What is left of it.
+    pub left_ms: u64,
+    /// Its end, RFC 3339.
+    pub until: String,
 }
 
 /// Why a request was not carried out.
@@ -104,8 +160,17 @@ pub struct Status {
     pub version: String,
     /// Process id of the daemon.
     pub pid: u32,
+    /// When this was put together, by the clock of the host: RFC 3339.
+    pub at: String,
     /// Time since the daemon started.
     pub started_ms_ago: u64,
+    /// When that was, RFC 3339.
+    pub started: String,
+    /// What it all amounts to; made by whoever shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// The main loop has real-time priority.
+    pub realtime: Option<bool>,
     /// Configuration file in force.
     pub config: String,
     /// The longest turn of the main loop: from when something woke it until it waited again.
@@ -144,16 +209,40 @@ pub struct InstanceStatus {
     pub state: String,
     /// Time in that state.
     pub since_ms: u64,
+    /// Since when, RFC 3339.
+    pub since: String,
     /// Why it is in that state.
     pub reason: String,
     /// The priority and what makes it.
     pub priority: PriorityStatus,
     /// What holds the instance in FAULT; empty where nothing does.
     pub fault: Vec<String>,
+    /// What an operator holds it to.
+    pub hold: Option<HoldStatus>,
     /// The master that this virtual router follows.
     pub master: Option<MasterStatus>,
+    /// Interval of its own adverts.
+    pub interval_ms: u64,
+    /// After so long without an advert it would take over, by the RFC.
+    pub master_down_ms: f64,
+    /// Within what time it would take over from a master that answers its probes; `None` without fast failover.
+    pub fast_takeover_ms: Option<f64>,
+    /// It takes part in fast failover.
+    pub fast: bool,
+    /// Routers of `unicast_peer`.
+    pub unicast_peers: Vec<String>,
     /// Virtual addresses with prefix, those of `virtual_ipaddress_excluded` last.
     pub vips: Vec<String>,
+    /// Virtual addresses that are not on the host although this node is master.
+    pub missing: Vec<String>,
+    /// Virtual addresses that are on the host although this node is not master.
+    pub held: Vec<String>,
+    /// Routers that advertise the same virtual router, and do not get along with this one.
+    pub competing: Vec<CompetitorStatus>,
+    /// Other virtual routers that advertise an address of this one.
+    pub foreign: Vec<ForeignStatus>,
+    /// Who would take over; `None` while this node is not master.
+    pub standby: Option<StandbyStatus>,
     /// How adverts are received: `native`, `generic` or `raw-socket`.
     pub receive: String,
     /// `auth_hmac`; `None` where the instance has none.
@@ -281,6 +370,8 @@ pub struct InterfaceStatus {
     pub xdp: String,
     /// Why it is not native; empty where it is.
     pub xdp_reason: String,
+    /// Something better than `xdp` is possible, as `xdp_reason` says.
+    pub improvable: bool,
     /// What is lost on it for lack of something that the host could have: words of [`crate::lost::Lost`].
     pub lost: Vec<String>,
     /// The fence of this node's addresses; `None` where fast failover is off or there is no XDP.

@@ -72,6 +72,8 @@ pub enum What {
     MasterPriority,
     /// The priority of one that is not master changed.
     BackupPriority,
+    /// A master has had no standby for some time (false), or has one again (true): told to its own script alone.
+    Standby(bool),
     /// Only told to FIFOs, without scripts and mail: the state after a reload.
     Still(State),
 }
@@ -98,6 +100,8 @@ impl What {
             Self::MasterRxLowerPri => "MASTER_RX_LOWER_PRI",
             Self::MasterPriority => "MASTER_PRIORITY",
             Self::BackupPriority => "BACKUP_PRIORITY",
+            Self::Standby(false) => "NONE",
+            Self::Standby(true) => "READY",
         }
     }
 }
@@ -231,6 +235,12 @@ fn tell(event: &Event, settings: &Settings, fifos: &Fifos, scripts: &Scripts, ma
     if event.what == What::Deleted && !notify.tells_deleted {
         event.what = What::Fault;
     }
+    if matches!(event.what, What::Standby(_)) {
+        if let Some(script) = &notify.standby {
+            run_with(script, &event, settings, scripts);
+        }
+        return;
+    }
     match event.what {
         What::MasterPriority | What::BackupPriority if !notify.priority_changes => return,
         _ => fifos.write(&event.line()),
@@ -242,21 +252,26 @@ fn tell(event: &Event, settings: &Settings, fifos: &Fifos, scripts: &Scripts, ma
         What::Stop => (&notify.stop, &notify.any),
         What::Deleted => (&notify.deleted, &notify.any),
         What::MasterRxLowerPri => (&notify.master_rx_lower_pri, &None),
-        What::MasterPriority | What::BackupPriority | What::Still(_) => return,
+        What::MasterPriority | What::BackupPriority | What::Standby(_) | What::Still(_) => return,
     };
     let global = &settings.global;
     if let Some(script) = own {
         scripts.run(&script.argv, settings.user(script), global, &script.place);
     }
     if let Some(script) = any {
-        let mut argv = script.argv.clone();
-        let priority = event.priority.to_string();
-        argv.extend([event.kind.word(), &event.name, event.what.word(), &priority].map(OsString::from));
-        scripts.run(&argv, settings.user(script), global, &script.place);
+        run_with(script, &event, settings, scripts);
     }
     if notify.smtp_alert {
         mailer.send(&event);
     }
+}
+
+/// A script that is told by its arguments what has happened.
+fn run_with(script: &NotifyScript, event: &Event, settings: &Settings, scripts: &Scripts) {
+    let mut argv = script.argv.clone();
+    let priority = event.priority.to_string();
+    argv.extend([event.kind.word(), &event.name, event.what.word(), &priority].map(OsString::from));
+    scripts.run(&argv, settings.user(script), &settings.global, &script.place);
 }
 
 /// Says at once which scripts cannot be run, so that nobody learns of it in a takeover.

@@ -106,6 +106,13 @@ pub fn set_priority(priority: u8) -> Result<(), Refusal> {
     sys::schedule_fifo(priority).map_err(|source| Refusal::Realtime { priority, source })
 }
 
+/// Whether the calling thread goes before all ordinary ones; `None` where the kernel does not say.
+#[must_use]
+pub fn has_priority() -> Option<bool> {
+    let policy = sys::scheduler().ok()? & !libc::SCHED_RESET_ON_FORK;
+    Some(policy == libc::SCHED_FIFO || policy == libc::SCHED_RR)
+}
+
 /// What the daemon was started with: its own choices are undone with it, and scripts get it back.
 #[derive(Clone, Copy, Debug)]
 struct Original {

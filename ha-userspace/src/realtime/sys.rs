@@ -23,7 +23,6 @@ pub(super) fn schedule_fifo(priority: i32) -> nix::Result<()> {
 }
 
 /// Scheduling policy of the calling thread, with the reset-on-fork bit, as sched_getscheduler(2) has it.
-#[cfg(test)]
 pub(super) fn scheduler() -> nix::Result<i32> {
     // SAFETY: no pointers; pid 0 is the calling thread.
     let policy = Errno::result(unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) })?;

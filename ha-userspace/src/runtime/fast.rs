@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicU64;
 use ha_common::fence::virtual_mac;
 use ha_common::node::{Followed, InterfaceId, Node};
 use ha_common::time::Time;
+use ha_common::types::Family;
 
 use super::interfaces::Interfaces;
 use super::reasons::Judgement;
@@ -47,6 +48,8 @@ struct Known {
     source: IpAddr,
     config: FastConfig,
     followed: bool,
+    /// It has answered probes, and takes part.
+    answers: bool,
 }
 
 impl Fast {
@@ -138,7 +141,16 @@ impl Fast {
         } else if let Some(index) = free_index(&self.peers, router.interface) {
             let interface = router.interface;
             self.peers.retain(|old| old.interface != interface || old.index != index);
-            self.peers.push(Known { interface, key, index, mac, source, config, followed: true });
+            self.peers.push(Known {
+                interface,
+                key,
+                index,
+                mac,
+                source,
+                config,
+                followed: true,
+                answers: false,
+            });
         }
     }
 
@@ -159,6 +171,20 @@ impl Fast {
     /// Whether the kernel is still finding out the MAC address of a master.
     pub(super) const fn is_unresolved(&self) -> bool {
         self.unresolved
+    }
+
+    /// It answers probes, or takes no part any more.
+    pub(super) fn answers(&mut self, peer: PeerKey, answers: bool) {
+        if let Some(known) = self.peers.iter_mut().find(|known| known.key == peer) {
+            known.answers = answers;
+        }
+    }
+
+    /// Whether a router on this interface was master at some time and answered probes: it could be again.
+    pub(super) fn knows(&self, ifindex: u32, family: Family) -> bool {
+        self.peers
+            .iter()
+            .any(|known| known.answers && known.key.0 == ifindex && Family::of(known.key.1) == family)
     }
 
     /// Whether a peer is some virtual router's master.

@@ -14,6 +14,7 @@ use ha_common::rank::{CONTENDERS, bid, take_down};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
+use super::foreign::Foreign;
 use super::inspector::{Inspector, Pending};
 use super::loading::{AttachPlan, Loader, Loading, Rise};
 use super::receive::Receive;
@@ -62,8 +63,10 @@ pub(super) struct Interface {
     asked: Time,
     /// The answer to that, while it is on its way.
     inspection: Option<Pending>,
-    /// VRIDs that are not configured here and have been logged.
+    /// VRIDs that are not configured here and were heard.
     pub(super) unknown: HashSet<(Family, Vrid)>,
+    /// Those of them that advertise an address of ours.
+    pub(super) foreign: Foreign,
 }
 
 impl Interface {
@@ -91,6 +94,7 @@ impl Interface {
             asked: Time(0),
             inspection: None,
             unknown: HashSet::new(),
+            foreign: Foreign::default(),
         }
     }
 
@@ -256,6 +260,13 @@ impl Interface {
             }
             _ => self.why.clone(),
         }
+    }
+
+    /// Whether something better is possible, as [`Interface::reason`] says.
+    pub(super) fn is_improvable(&self) -> bool {
+        self.xdp().is_some_and(|xdp| {
+            xdp.is_xdp_free() || xdp.attached() == Attached::Generic && !self.why.is_empty()
+        })
     }
 
     /// Says what is lost and why. Where nobody wants it, or somebody `chose` to go without, it is no complaint.

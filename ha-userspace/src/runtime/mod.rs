@@ -14,9 +14,11 @@ mod daemon;
 mod delays;
 mod devices;
 mod fast;
+mod foreign;
 mod group_names;
 mod handover;
 mod herald;
+mod holds;
 mod host;
 mod inspector;
 mod interface;
@@ -26,6 +28,7 @@ mod lifecycle;
 mod loading;
 mod note;
 mod noted;
+mod others;
 mod pacers;
 mod reasons;
 mod receive;
@@ -39,6 +42,7 @@ mod senders;
 mod settings;
 mod shown;
 mod source;
+mod standby;
 mod statics;
 mod tell;
 mod timeline;
@@ -80,6 +84,7 @@ use configuration::Configuration;
 use daemon::Daemon;
 use fast::Fast;
 use handover::Handover;
+use holds::Holds;
 use host::Host;
 use inspector::Inspector;
 use interfaces::Interfaces;
@@ -149,8 +154,9 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     let (mut control, calls) = Control::start(Server::bind(&options.run_dir)?)
         .context("the thread for the control socket cannot be started")?;
     let (run_dir, ready) = (options.run_dir.clone(), options.ready);
+    let holds = Holds::open(&run_dir, std::time::SystemTime::now());
     let end = runtime.block_on(async {
-        let life = Lifecycle::begin(clock::now(), handover);
+        let life = Lifecycle::begin(clock::now(), handover, holds);
         let (mut daemon, inputs) =
             set_up(options, &config, threads, life, calls, warnings, &mut timeline).await?;
         daemon.begin(config, &mut timeline);

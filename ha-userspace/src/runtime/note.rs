@@ -115,6 +115,10 @@ pub(super) enum Note {
     Priority {
         router: RouterId,
     },
+    /// What an operator held it to is over.
+    HoldEnded {
+        router: RouterId,
+    },
     /// A master heard an advert of somebody who must yield.
     LowerPriority {
         router: RouterId,
@@ -229,6 +233,13 @@ impl Note {
                     );
                 }
             }
+            Self::HoldEnded { router } => info!(
+                kind = "hold",
+                instance = name(router),
+                reason = "over",
+                "({}) is held no longer: its time is over",
+                name(router)
+            ),
             // The burst that answers it, or the transition that came of it, is logged.
             Self::LowerPriority { .. } | Self::FaultAfterAll { .. } => {}
             Self::UnknownVrid { interface, source, vrid } => warn!(
@@ -401,7 +412,7 @@ fn liveness(interface: &str, source: IpAddr, (event, silence): (Event, Silence),
 }
 
 /// A reject reason in a sentence, with what to do.
-fn explain(reason: Counter) -> String {
+pub(super) fn explain(reason: Counter) -> String {
     let hint = match reason {
         Counter::AuthFailure => {
             "the password differs; is it a neighbour's virtual router with the same VRID?"

@@ -209,8 +209,9 @@ impl Receive {
 
     /// Counts what user space decided about a frame.
     pub(super) fn count(&mut self, counter: Counter) {
-        match (&self.way, self.counted.get_mut(counter.index() as usize)) {
-            (Way::Xdp(interface), _) => interface.judged.count(counter),
+        let here = counter.index() as usize;
+        match (&self.way, self.counted.get_mut(here)) {
+            (Way::Xdp(interface), _) if here >= XdpCounters::ALL.len() => interface.judged.count(counter),
             (_, Some(count)) => *count += 1,
             (_, None) => {}
         }
@@ -224,6 +225,8 @@ impl Receive {
         let decided: [u64; XdpCounters::ALL.len()] =
             bytemuck::cast(interface.counters.read().unwrap_or_default());
         let judged: [u64; JudgedCounters::ALL.len()] = bytemuck::cast(interface.judged.read());
+        // What the program left to user space is counted here: an unknown VRID that was handed up.
+        let decided = decided.iter().zip(self.counted).map(|(decided, counted)| decided + counted);
         let both = XdpCounters::ALL.iter().zip(decided).chain(JudgedCounters::ALL.iter().zip(judged));
         both.map(|(counter, value)| (*counter, value)).collect()
     }

@@ -16,8 +16,10 @@ use ha_common::validate::{Judged, Meta, Peer, Rules, Transport, standard_group, 
 
 use super::devices;
 use super::noted::Noted;
+use super::others::Others;
 use super::receive::Frame;
 use super::routes::RouteSet;
+use super::standby::Standby;
 use crate::config::model::{HmacSetting, Instance, Trackers};
 use crate::control::protocol::InstanceStats;
 use crate::net::clock;
@@ -73,6 +75,8 @@ pub(super) struct Router {
     /// Adverts that XDP had counted when the statistics were cleared.
     pub(super) stamped_before: u64,
     pub(super) noted: Noted,
+    pub(super) others: Others,
+    pub(super) standby: Standby,
     addresses: Vec<IpAddr>,
     peers: Vec<Peer>,
     /// Whose adverts were accepted, the newest first.
@@ -114,6 +118,8 @@ impl Router {
             stats: InstanceStats::default(),
             stamped_before: 0,
             noted: Noted::default(),
+            others: Others::default(),
+            standby: Standby::default(),
             addresses: Vec::new(),
             peers: Vec::new(),
             known: Vec::new(),

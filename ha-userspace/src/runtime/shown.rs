@@ -1,17 +1,39 @@
 //! What the main loop has handed out to be shown, and how long its turns take.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use ha_common::time::{Span, Time};
 
 use crate::control::protocol::Counters;
 use crate::control::snapshot::Snapshot;
+use crate::logging::clock::rfc3339;
 
 /// A turn of the main loop, from when something woke it until it waited again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Turn {
     pub(super) took: Span,
     pub(super) ended: Time,
+}
+
+/// Turns moments of the monotonic clock into times of day, all by one reading of both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WallClock {
+    now: Time,
+    wall: SystemTime,
+}
+
+impl WallClock {
+    /// The clocks as they are.
+    pub(super) fn read(now: Time) -> Self {
+        Self { now, wall: SystemTime::now() }
+    }
+
+    /// RFC 3339. A clock that was set meanwhile is believed.
+    pub(super) fn of(&self, at: Time) -> String {
+        let ago = Duration::from_nanos(self.now.span_since(at).0);
+        rfc3339(self.wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH))
+    }
 }
 
 /// Kept for whoever asks.

@@ -145,8 +145,27 @@ impl Host {
     pub fn xvrrp_status(&self) -> Result<Status> {
         let binary = self.path_of_machine(xvrrp_binary()?);
         let binary = binary.to_str().context("the path of xvrrp is not UTF-8")?;
-        let text = self.output(&[binary, "status", "--json", "--run-dir", RUN_DIR])?;
+        let text = self.xvrrp_status_text(&[binary, "status", "--json", "--run-dir", RUN_DIR])?;
         serde_json::from_str(&text).with_context(|| format!("reading the status of xvrrp:\n{text}"))
+    }
+
+    /// Standard output of `xvrrp status`, whose exit code says how the instances are: only without an answer it is an error.
+    ///
+    /// # Errors
+    ///
+    /// No daemon answers.
+    pub fn xvrrp_status_text(&self, words: &[&str]) -> Result<String> {
+        let output = self.run(words)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(
+            matches!(output.status.code(), Some(0..=2)),
+            "{}: {}: {}: {text}{}",
+            words.join(" "),
+            self.name(),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(text)
     }
 }
 

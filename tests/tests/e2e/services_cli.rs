@@ -28,7 +28,7 @@ fn help(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     let (code, text, _) = run(r1, &["--help"])?;
     ensure!(code == 0, "{text}");
-    for command in ["run", "check", "explain", "status", "counters", "reload"] {
+    for command in ["run", "check", "explain", "status", "ready", "counters", "reload"] {
         ensure!(text.contains(&format!("  {command} ")), "{command} is missing in\n{text}");
         let (code, text, _) = run(r1, &[command, "--help"])?;
         ensure!(code == 0 && text.contains(&format!("Usage: xvrrp {command}")), "{text}");
@@ -117,13 +117,24 @@ fn check(lab: &Lab) -> Result<()> {
 
 fn no_daemon(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
-    for command in ["status", "counters", "reload"] {
+    let none = "no xvrrp is running with run directory /run/elsewhere; start it with 'xvrrp run'";
+    for command in ["status", "ready"] {
+        // As monitoring plugins have it.
+        let (code, out, said) = run(r1, &[command, "--run-dir", "/run/elsewhere"])?;
+        ensure!(
+            code == 3 && out.starts_with(&format!("UNKNOWN: {none}")) && said.is_empty(),
+            "{code} {out}{said}"
+        );
+        let (code, out, _) = run(r1, &[command, "--run-dir", "/run/elsewhere", "--json"])?;
+        let value: serde_json::Value = serde_json::from_str(&out)?;
+        ensure!(code == 3 && value["verdict"]["findings"][0]["code"] == "not_running", "{code} {out}");
+    }
+    for command in ["counters", "reload"] {
         for more in [&[][..], &["--json"]] {
             let (code, out, said) = run(r1, &[&[command, "--run-dir", "/run/elsewhere"], more].concat())?;
-            let wanted =
-                "xvrrp: no xvrrp is running with run directory /run/elsewhere; start it with 'xvrrp run'";
+            let wanted = format!("xvrrp: {none}");
             ensure!(
-                code == 1 && out.is_empty() && said.starts_with(wanted),
+                code == 1 && out.is_empty() && said.starts_with(&wanted),
                 "{command}: {code} {out} {said}"
             );
         }

@@ -1,7 +1,12 @@
 //! The page that people read.
 
+use super::page::*;
 use super::*;
 use crate::control::protocol::{FenceStatus, MasterStatus, MemberStatus, PriorityChange};
+use crate::control::protocol::{
+    GroupStatus, HmacStatus, InstanceStats, InstanceStatus, InterfaceStatus, PeerStatus, PriorityStatus,
+    ScriptStatus, TrackerStatus,
+};
 
 fn sample() -> Status {
     let backup = InstanceStatus {
@@ -60,6 +65,7 @@ fn sample() -> Status {
             xdp: "generic".to_owned(),
             xdp_reason: "the driver (veth) loses XDP_TX".to_owned(),
             lost: Vec::new(),
+            improvable: false,
             fence: Some(FenceStatus {
                 state: "armed".to_owned(),
                 now: "open".to_owned(),
@@ -117,6 +123,7 @@ fn sample() -> Status {
             },
         ],
         warnings: vec!["bpffs is not mounted".to_owned()],
+        ..Status::default()
     }
 }
 
@@ -179,12 +186,12 @@ warnings
 #[test]
 fn the_json_is_read_back_and_unknown_or_missing_fields_do_no_harm() {
     let status = sample();
-    let text = serde_json::to_string(&Response::Status(status.clone())).expect("serializable");
+    let text = serde_json::to_string(&Response::Status(Box::new(status.clone()))).expect("serializable");
     assert!(text.starts_with(r#"{"answer":"status","format":1,"version":"0.1.0","pid":4242"#), "{text}");
-    assert_eq!(serde_json::from_str::<Response>(&text).ok(), Some(Response::Status(status)));
+    assert_eq!(serde_json::from_str::<Response>(&text).ok(), Some(Response::Status(Box::new(status))));
     let newer = r#"{"answer":"status","pid":7,"colour":"blue"}"#;
     let read = serde_json::from_str::<Response>(newer).ok();
-    assert_eq!(read, Some(Response::Status(Status { pid: 7, ..Status::default() })));
+    assert_eq!(read, Some(Response::Status(Box::new(Status { pid: 7, ..Status::default() }))));
 }
 
 #[test]

@@ -86,6 +86,7 @@ words! {
             ScriptUser = "script_user": Several => Global.script_user;
             ShutdownScript = "shutdown_script": Command => Global.shutdown;
             ShutdownScriptTimeout = "shutdown_script_timeout": Number => OnceScript.timeout;
+            StandbyWarn = "standby_warn": Number => Global.standby_warn;
             StartupScript = "startup_script": Command => Global.startup;
             StartupScriptTimeout = "startup_script_timeout": Number => OnceScript.timeout;
         }

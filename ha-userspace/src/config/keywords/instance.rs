@@ -25,6 +25,7 @@ words! {
             GarpExtraIf = "garp_extra_if": Several => Instance.garp_extra;
             Interface = "interface": Interface => Instance.interface;
             NotifyMasterRxLowerPri = "notify_master_rx_lower_pri": Command => Notify.master_rx_lower_pri;
+            NotifyStandby = "notify_standby": Command => Notify.standby;
             PromoteSecondaries = "promote_secondaries": Flag => Instance.promote_secondaries;
             StrictMode = "strict_mode": Boolean => Instance.strict;
             TrackSrcIp = "track_src_ip": Flag => Instance.track_source;

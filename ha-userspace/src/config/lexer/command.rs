@@ -12,7 +12,7 @@ use std::ops::Range;
 use crate::config::text::is_space;
 
 /// Keywords whose first parameter is a command.
-const KEYWORDS: [&str; 12] = [
+const KEYWORDS: [&str; 13] = [
     "notify",
     "notify_backup",
     "notify_deleted",
@@ -20,6 +20,7 @@ const KEYWORDS: [&str; 12] = [
     "notify_fifo_script",
     "notify_master",
     "notify_master_rx_lower_pri",
+    "notify_standby",
     "notify_stop",
     "script",
     "shutdown_script",

@@ -155,6 +155,7 @@ impl Draft {
                 self.track_source = Some(stmt.keyword().span);
             }
             Keyword::NotifyMasterRxLowerPri => self.notify.master_rx_lower_pri(stmt, cx),
+            Keyword::NotifyStandby => self.notify.standby(stmt, cx),
             Keyword::GarpExtraIf => self.garp_extra = garp::extra(stmt, cx).or(self.garp_extra),
             Keyword::PromoteSecondaries => {
                 value::flag(stmt, cx);

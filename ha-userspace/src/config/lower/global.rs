@@ -101,6 +101,7 @@ fn setting(keyword: Keyword, stmt: &Statement, globals: &mut Globals, cx: &mut C
             }
         }
         Keyword::ScriptUser => global.script_user = script_user(stmt, cx).or(global.script_user.take()),
+        Keyword::StandbyWarn => global.standby_warn = standby_warn(stmt, cx).or(global.standby_warn),
         Keyword::StartupScript => globals.startup.script(stmt, cx),
         Keyword::StartupScriptTimeout => globals.startup.timeout(stmt, cx),
         Keyword::ShutdownScript => globals.shutdown.script(stmt, cx),
@@ -160,6 +161,13 @@ fn default(keyword: Defaults, stmt: &Statement, globals: &mut Globals, cx: &mut 
             globals.global.xdp_mode = xdp_mode(stmt, cx).unwrap_or(globals.global.xdp_mode);
         }
     }
+}
+
+/// Seconds, to a day; 0 for never.
+fn standby_warn(stmt: &Statement, cx: &mut Context) -> Option<Duration> {
+    let word = value::one(stmt, cx)?;
+    let seconds = value::number(word, "standby_warn", 0..=86_400, "ignored", cx)?;
+    u64::try_from(seconds).ok().map(Duration::from_secs)
 }
 
 /// `USER [GROUP]`.

@@ -64,6 +64,11 @@ impl NotifyDraft {
         self.scripts.extend(first(&mut self.notify.master_rx_lower_pri, stmt, cx));
     }
 
+    /// `notify_standby`, xvrrp's own, which only an instance has.
+    pub(super) fn standby(&mut self, stmt: &Statement, cx: &mut Context) {
+        self.scripts.extend(first(&mut self.notify.standby, stmt, cx));
+    }
+
     pub(super) fn finish(self, defaults: NotifyDefaults) -> Notify {
         Notify {
             priority_changes: self.priority_changes.unwrap_or(defaults.priority_changes),

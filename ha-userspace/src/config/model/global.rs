@@ -39,6 +39,9 @@ pub struct Global {
     pub delay_after_boot: Duration,
     /// `log_unknown_vrids`.
     pub log_unknown_vrids: bool,
+    /// `standby_warn`: a master that has had no standby for so long says so; zero for never. Where `None`, one that had a
+    /// standby does, after a minute.
+    pub standby_warn: Option<Duration>,
     /// `vmac_prefix`: names of virtual MAC interfaces that have none of their own; `vrrp` where absent.
     pub vmac_prefix: Option<String>,
     /// `vmac_addr_prefix`: the same for addresses on other interfaces; `vmac_prefix` where absent.

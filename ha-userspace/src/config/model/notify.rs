@@ -24,6 +24,9 @@ pub struct Notify {
     pub tells_deleted: bool,
     /// `notify_master_rx_lower_pri`; instances only.
     pub master_rx_lower_pri: Option<NotifyScript>,
+    /// `notify_standby`: the node is master, and has had no standby for `standby_warn`; or has one again. Its arguments are
+    /// followed by `INSTANCE NAME NONE|READY PRIORITY`. Instances only.
+    pub standby: Option<NotifyScript>,
     /// `notify`: run after the others, with `INSTANCE|GROUP NAME STATE PRIORITY` added to its arguments.
     pub any: Option<NotifyScript>,
     /// `notify_priority_changes`, or else `vrrp_notify_priority_changes`: changed priorities go to the FIFOs.
@@ -42,6 +45,7 @@ impl Notify {
             ("notify_stop", &self.stop),
             ("notify_deleted", &self.deleted),
             ("notify_master_rx_lower_pri", &self.master_rx_lower_pri),
+            ("notify_standby", &self.standby),
             ("notify", &self.any),
         ]
         .into_iter()

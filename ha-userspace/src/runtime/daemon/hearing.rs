@@ -2,19 +2,26 @@
 //!
 //! The rules are [`Router::judge`]'s.
 
+use std::net::IpAddr;
+
 use ha_common::counter::Counter;
 use ha_common::machine::State;
 use ha_common::node::{Heard, RouterId};
+use ha_common::packet::Packet;
 use ha_common::probe;
 use ha_common::time::Time;
+use ha_common::types::ADVERT_TTL;
 use ha_common::validate::{Meta, is_multicast};
 
 use super::Daemon;
 use crate::net::clock;
+use crate::runtime::foreign::ForeignAdvert;
 use crate::runtime::interface::Interface;
 use crate::runtime::note::Note;
+use crate::runtime::others::Other;
 use crate::runtime::receive::Frame;
 use crate::runtime::router::{Accepted, Router, interface_id};
+use crate::runtime::vips::vips;
 use crate::xdp::Slot;
 
 impl Daemon {
@@ -77,6 +84,7 @@ impl Daemon {
             Err(reason) => {
                 on.receive.count(reason);
                 let source = frame.endpoints.source();
+                note_rejected(router, reason, frame);
                 if router.noted.rejected.replace((source, reason)) != Some((source, reason))
                     && let Some(quiet) = router.noted.rejections.allow(now)
                 {
@@ -89,6 +97,17 @@ impl Daemon {
     /// Tells the node of an advert that was accepted.
     fn hear(&mut self, interface: usize, router: RouterId, accepted: &Accepted, frame: &Frame) {
         let Accepted { judged, .. } = accepted;
+        if judged.advert.priority > 0 {
+            self.routers[router].others.heard(Other {
+                address: judged.source,
+                rejected: None,
+                priority: judged.advert.priority,
+                interval: Some(judged.advert.interval.span()),
+                count: 0,
+                last: frame.at,
+                every: None,
+            });
+        }
         if judged.advert.priority > 0
             && let Some(ifindex) = self.interfaces[interface].index
         {
@@ -106,18 +125,38 @@ impl Daemon {
         });
     }
 
-    /// An advert for a VRID that is not configured here.
+    /// An advert for a VRID that is not configured here. The program hands up no more of them, unless they advertise an
+    /// address of ours.
     fn notice_unknown(&mut self, interface: usize, frame: &Frame) {
-        let wanted = self.configuration.in_force.global.log_unknown_vrids;
-        let Some((family, vrid)) = frame.router().filter(|_| wanted) else { return };
+        let Some((family, vrid)) = frame.router() else { return };
+        let source = frame.endpoints.source();
+        let ours = self.common_address(interface, frame);
         let on = &mut self.interfaces[interface];
-        if on.unknown.insert((family, vrid)) {
-            if let Some(xdp) = on.xdp() {
-                xdp.adverts.configure(Slot::of(family, vrid), None);
-            }
-            let source = frame.endpoints.source();
+        let new = on.unknown.insert((family, vrid));
+        let kept = ours.is_some_and(|address| {
+            on.foreign.heard(ForeignAdvert { family, vrid, source, address, count: 0, last: frame.at })
+        });
+        if !kept && let Some(xdp) = on.xdp() {
+            xdp.adverts.configure(Slot::of(family, vrid), None);
+        }
+        if new && self.configuration.in_force.global.log_unknown_vrids {
             self.notes.push(Note::UnknownVrid { interface, source, vrid: vrid.get() });
         }
+    }
+
+    /// The first address in an advert that a virtual router of ours on this interface has too. What came through a router
+    /// or from ourselves is not looked at.
+    fn common_address(&self, interface: usize, frame: &Frame) -> Option<IpAddr> {
+        let own = &self.interfaces[interface].own;
+        if frame.ttl != ADVERT_TTL || own.contains(&frame.endpoints.source()) {
+            return None;
+        }
+        let packet = Packet::new_checked(&frame.pdu, frame.endpoints.family()).ok()?;
+        let ours = |address: &IpAddr| {
+            let mut routers = self.routers.on(interface);
+            routers.any(|router| vips(&router.config).any(|vip| vip.address == *address))
+        };
+        packet.addresses().find(ours)
     }
 }
 
@@ -142,6 +181,22 @@ fn count_accepted(accepted: &Accepted, router: &mut Router, on: &mut Interface) 
     }
     if judged.interval_differs {
         on.receive.count(Counter::IntervalLearned);
+    }
+}
+
+/// Remembers whose advert was rejected, for `status`. A resignation competes with nobody.
+fn note_rejected(router: &mut Router, reason: Counter, frame: &Frame) {
+    let priority = frame.pdu.get(2).copied().unwrap_or(0);
+    if priority > 0 {
+        router.others.heard(Other {
+            address: frame.endpoints.source(),
+            rejected: Some(reason),
+            priority,
+            interval: None,
+            count: 0,
+            last: frame.at,
+            every: None,
+        });
     }
 }
 

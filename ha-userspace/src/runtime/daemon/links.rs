@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ha_common::machine::{Input, State};
 use ha_common::node::{Fitness, Presence, RouterId};
 use ha_common::packet::Auth;
-use ha_common::time::Span;
+use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
 use super::Daemon;
@@ -21,7 +21,7 @@ use crate::track::priority::{Tracker, effective};
 use crate::xdp::{Slot, Travel};
 
 /// An address that was added is in the kernel's notifications after this.
-const SETTLED: Span = Span::from_millis(200);
+pub(super) const SETTLED: Span = Span::from_millis(200);
 
 impl Daemon {
     /// Takes notice of changed links, then looks at everything that depends on them.
@@ -213,9 +213,7 @@ impl Daemon {
                 }
             }
             if fresh && let Some(xdp) = interface.xdp() {
-                if self.configuration.in_force.global.log_unknown_vrids {
-                    all_slots().for_each(|slot| xdp.adverts.configure(slot, Some(Travel::Multicast)));
-                }
+                all_slots().for_each(|slot| xdp.adverts.configure(slot, Some(Travel::Multicast)));
                 for router in self.routers.on(at) {
                     router.describe(&xdp.adverts);
                 }
@@ -248,18 +246,31 @@ impl Daemon {
         }
     }
 
-    /// `log_unknown_vrids`: the XDP programs hand up adverts for every VRID, until each was seen once.
+    /// The XDP programs hand up adverts for every VRID, until each was seen once.
     pub(super) fn listen_to_unknown(&mut self) {
-        let all = self.configuration.in_force.global.log_unknown_vrids;
         for (at, interface) in self.interfaces.iter_mut().enumerate() {
             interface.unknown.clear();
+            interface.foreign.forget();
             let Some(xdp) = interface.xdp() else { continue };
             for slot in all_slots() {
                 let mut on_it = self.routers.on(at);
                 let ours = on_it.any(|router| !self.node[router.id].is_retired() && router.slot() == slot);
                 if !ours {
-                    xdp.adverts.configure(slot, all.then_some(Travel::Multicast));
+                    xdp.adverts.configure(slot, Some(Travel::Multicast));
                 }
+            }
+        }
+    }
+
+    /// Now and then, those that advertised no address of ours are listened to again: their file may have changed.
+    pub(super) fn listen_to_unknown_again(&mut self, now: Time) {
+        for interface in &mut self.interfaces {
+            if !interface.foreign.is_due(now) {
+                continue;
+            }
+            let Some(xdp) = interface.xdp() else { continue };
+            for &(family, vrid) in &interface.unknown {
+                xdp.adverts.configure(Slot::of(family, vrid), Some(Travel::Multicast));
             }
         }
     }

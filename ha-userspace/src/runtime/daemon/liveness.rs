@@ -58,6 +58,11 @@ impl Daemon {
         };
         let (ifindex, source) = peer;
         let Some(at) = self.interfaces.with_index(ifindex) else { return };
+        match event {
+            Event::Discovered { .. } => self.fast.answers(peer, true),
+            Event::Apart { .. } => self.fast.answers(peer, false),
+            _ => {}
+        }
         // An affirmation is for the machines only, and that a peer which nobody follows is master for nothing is no
         // news: a backup has neither a lease nor a bit in its bitmap.
         let silent = match event {

@@ -5,8 +5,10 @@ mod announce;
 mod fence;
 mod groups;
 mod hearing;
+mod holds;
 mod links;
 mod liveness;
+mod observe;
 mod preview;
 mod probes;
 mod programs;
@@ -14,6 +16,7 @@ mod reload;
 mod report;
 mod resume;
 mod run;
+mod standby;
 mod start;
 mod turn;
 

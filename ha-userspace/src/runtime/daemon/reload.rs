@@ -60,6 +60,7 @@ impl Daemon {
         configuration.find_unfenced(|device| host.virtual_links.base(device));
         self.workers.notifier.apply(&self.configuration.in_force);
         self.regroup(now);
+        self.restore_holds();
         self.listen_to_unknown();
         self.raise_programs();
         let herald = self.node.is_resuming().then(|| self.herald()).flatten();

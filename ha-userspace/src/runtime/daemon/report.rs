@@ -10,7 +10,7 @@ use ha_common::packet::hmac::AntiReplay;
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Version, Vrid};
 
-use super::Daemon;
+use super::{Daemon, observe};
 use crate::config::model::{Hmac, Instance};
 use crate::control::dump;
 use crate::control::protocol::{
@@ -21,9 +21,11 @@ use crate::control::protocol::{
 use crate::control::snapshot::Snapshot;
 use crate::liveness::{self, Inquiry};
 use crate::net::clock;
+use crate::realtime;
 use crate::runtime::configuration::Configuration;
 use crate::runtime::interface::Interface;
 use crate::runtime::router::{Router, interface_id};
+use crate::runtime::shown::WallClock;
 use crate::runtime::vips::vips;
 use crate::xdp::XdpInterface;
 
@@ -31,7 +33,10 @@ impl Daemon {
     /// A copy of the state. Nothing here waits: the liveness thread is asked, but its answer, and the locks of what is
     /// tracked, are for whoever completes the snapshot to wait for.
     pub(super) fn snapshot(&mut self) -> Arc<Snapshot> {
-        let known = self.known();
+        let now = clock::now();
+        self.listen_to_unknown_again(now);
+        self.note_standbys(now);
+        let known = self.known(now);
         let tracked = self.workers.statuses();
         let inquiry = self.fast.inquire();
         let rest = move |status: &mut Status| {
@@ -49,18 +54,25 @@ impl Daemon {
     }
 
     /// What is known here.
-    fn known(&self) -> Status {
-        let now = clock::now();
+    fn known(&self, now: Time) -> Status {
+        let wall = WallClock::read(now);
         let longest = self.shown.longest();
         Status {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            at: wall.of(now),
             started_ms_ago: millis(now.span_since(self.life.started)),
+            started: wall.of(self.life.started),
+            realtime: realtime::has_priority(),
             config: self.configuration.file.display().to_string(),
             longest_turn_ms: longest.map_or(0.0, |turn| milliseconds(turn.took)),
             longest_turn_ms_ago: longest.map_or(0, |turn| millis(now.span_since(turn.ended))),
-            instances: self.in_file_order().into_iter().map(|router| self.instance(router, now)).collect(),
+            instances: self
+                .in_file_order()
+                .into_iter()
+                .map(|router| self.instance(router, now, &wall))
+                .collect(),
             groups: self.node.groups().iter().filter_map(|group| self.group(group)).collect(),
             interfaces: self.interface_statuses(now),
             trackers: self.tracked_interfaces(),
@@ -69,7 +81,7 @@ impl Daemon {
         }
     }
 
-    fn instance(&self, router: &Router, now: Time) -> InstanceStatus {
+    fn instance(&self, router: &Router, now: Time, wall: &WallClock) -> InstanceStatus {
         let on = &self.interfaces[router.interface];
         let config = &router.config;
         let machine = self.node[router.id].machine();
@@ -78,7 +90,21 @@ impl Daemon {
         let counted = stamped.map_or(0, |seen| seen.count);
         // A new program counts from zero.
         stats.advert_rcvd += counted.checked_sub(router.stamped_before).unwrap_or(counted);
+        let (missing, held) = self.misplaced(router, now);
         InstanceStatus {
+            missing,
+            held,
+            competing: self.competing(router, now),
+            foreign: self.foreign(router, now),
+            standby: self.standby(router, now, wall),
+            interval_ms: millis(config.interval.span()),
+            master_down_ms: milliseconds(machine.master_down_interval()),
+            fast_takeover_ms: config
+                .fast
+                .enabled
+                .then(|| observe::fast_takeover_ms(router, machine.priority())),
+            fast: config.fast.enabled,
+            unicast_peers: unicast_peers(config),
             name: config.name.clone(),
             interface: config.interface.clone(),
             vrid: config.vrid.get(),
@@ -86,18 +112,11 @@ impl Daemon {
             vrrp_version: config.version.number(),
             state: machine.state().word().to_owned(),
             since_ms: millis(now.span_since(machine.since())),
+            since: wall.of(machine.since()),
             reason: machine.reason().word().to_owned(),
-            priority: PriorityStatus {
-                effective: machine.priority().get(),
-                configured: config.priority.get(),
-                changes: router
-                    .effective
-                    .changes
-                    .iter()
-                    .map(|change| PriorityChange { by: change.by.clone(), weight: change.weight })
-                    .collect(),
-            },
+            priority: priority(router, machine.priority().get()),
             fault: if machine.state() == State::Fault { router.noted.fault.clone() } else { Vec::new() },
+            hold: self.hold_status(router, now),
             master: machine.master().map(|master| {
                 let seen = stamped.map_or(master.last_seen, |seen| seen.at.max(master.last_seen));
                 MasterStatus {
@@ -169,7 +188,7 @@ impl Daemon {
     }
 
     /// A reload adds instances in any place of the file; those that leave come last.
-    fn in_file_order(&self) -> Vec<&Router> {
+    pub(super) fn in_file_order(&self) -> Vec<&Router> {
         let instances = self.configuration.in_force.instances.iter().enumerate();
         let places: HashMap<_, _> = instances.map(|(at, config)| (identity(config), at)).rev().collect();
         let place = |router: &&Router| match places.get(&identity(&router.config)) {
@@ -179,6 +198,22 @@ impl Daemon {
         let mut routers: Vec<&Router> = self.routers.iter().collect();
         routers.sort_by_cached_key(place);
         routers
+    }
+}
+
+fn unicast_peers(config: &Instance) -> Vec<String> {
+    let peers = config.unicast.iter().flat_map(|unicast| &unicast.peers);
+    peers.map(|peer| peer.address.to_string()).collect()
+}
+
+fn priority(router: &Router, effective: u8) -> PriorityStatus {
+    let changes = router.effective.changes.iter();
+    PriorityStatus {
+        effective,
+        configured: router.config.priority.get(),
+        changes: changes
+            .map(|change| PriorityChange { by: change.by.clone(), weight: change.weight })
+            .collect(),
     }
 }
 
@@ -312,6 +347,7 @@ fn interface_status(interface: &Interface) -> InterfaceStatus {
         up: interface.up,
         xdp: interface.xdp().map_or("none", |xdp| xdp.attached().word()).to_owned(),
         xdp_reason: interface.reason(),
+        improvable: interface.is_improvable(),
         lost: interface.lost().iter().map(|lost| lost.word().to_owned()).collect(),
         ..InterfaceStatus::default()
     }
@@ -325,22 +361,22 @@ fn counters(interface: &Interface) -> InterfaceCounters {
     }
 }
 
-fn family(family: Family) -> &'static str {
+pub(super) fn family(family: Family) -> &'static str {
     match family {
         Family::V4 => "ipv4",
         Family::V6 => "ipv6",
     }
 }
 
-fn millis(span: Span) -> u64 {
+pub(super) fn millis(span: Span) -> u64 {
     span.0 / 1_000_000
 }
 
 /// Milliseconds with a fraction; a stamp that is newer than `now` has age zero.
-fn age_ms(now: Time, seen: Time) -> f64 {
+pub(super) fn age_ms(now: Time, seen: Time) -> f64 {
     milliseconds(now.span_since(seen))
 }
 
-fn milliseconds(span: Span) -> f64 {
+pub(super) fn milliseconds(span: Span) -> f64 {
     std::time::Duration::from_nanos(span.0).as_secs_f64() * 1000.0
 }

@@ -14,7 +14,7 @@
 //!   for until no part of it has come for 1 s;
 //! - the answer whether a program is still attached, while a takeover is pending: 50 ms at most
 //!   ([`crate::runtime::inspector`]);
-//! - small files of the run directory, which is in memory: `routes` and `sysctls` when what they say changes, and
+//! - small files of the run directory, which is in memory: `routes`, `sysctls` and `holds` when what they say changes, and
 //!   `restart` at the end of a run;
 //! - locks of what is tracked, and of the allocator where another thread frees what came from here: those threads have
 //!   them for microseconds, and go before ordinary ones;
@@ -126,6 +126,9 @@ impl Daemon {
             }
             Call::Order(Order::Reload { force, .. }, reply) => {
                 self.start_reading(Purpose::Reload { force }, Some(reply));
+            }
+            Call::Order(Order::Hold(request), reply) => {
+                let _ = reply.send(self.hold(&request));
             }
             Call::Order(Order::Restart, reply) => self.start_reading(Purpose::Restart, Some(reply)),
             Call::Order(Order::Stop, reply) => {

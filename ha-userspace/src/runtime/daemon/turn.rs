@@ -46,10 +46,12 @@ impl Daemon {
             self.reconsider();
             self.decide(now);
         }
+        let standbys = self.watch_standbys(now);
         let extra = self.routers.iter().filter_map(|router| router.extra);
         let others = extra
             .chain(self.host.delays.next())
             .chain(self.announcements.next())
+            .chain(standbys)
             .min()
             .unwrap_or(Time::NEVER);
         let next = Some(self.node.next_deadline().min(others)).filter(|at| *at != Time::NEVER);
@@ -197,6 +199,10 @@ impl Daemon {
             }
             Event::Resumed(router) => Note::Resumed { router },
             Event::Priority(router) => Note::Priority { router },
+            Event::HoldEnded(router) => {
+                self.forget_ended_holds(now);
+                Note::HoldEnded { router }
+            }
             Event::GroupState { group, state } => {
                 let Some(config) = self.configuration.group(group) else { return };
                 Note::GroupState { group: config.name.clone(), state }

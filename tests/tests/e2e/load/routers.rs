@@ -73,7 +73,7 @@ impl States {
     pub(super) fn read(host: &Host) -> Result<Self> {
         let binary = host.path_of_machine(xvrrp_binary()?);
         let binary = binary.to_str().context("the path of xvrrp is not UTF-8")?;
-        let text = host.output(&[binary, "status", "--json", "--run-dir", RUN_DIR])?;
+        let text = host.xvrrp_status_text(&[binary, "status", "--json", "--run-dir", RUN_DIR])?;
         serde_json::from_str(&text).with_context(|| format!("reading the status of xvrrp:\n{text}"))
     }
 

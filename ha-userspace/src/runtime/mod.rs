@@ -32,6 +32,7 @@ mod others;
 mod pacers;
 mod reasons;
 mod receive;
+mod refusal;
 mod reload_file;
 mod reload_time;
 mod router;
@@ -68,6 +69,7 @@ use crate::control::asker::Call;
 use crate::control::runlock::RunLock;
 use crate::control::server::Server;
 use crate::control::thread::Control;
+use crate::doctor;
 use crate::liveness::Liveness;
 use crate::net::addresses::Marks;
 use crate::net::clock;
@@ -230,7 +232,11 @@ async fn set_up(
 ) -> anyhow::Result<(Daemon, Inputs)> {
     let signals = Signals::new().context("signals cannot be handled")?;
     let marks = if std::env::var_os(UNMARKED).is_some() { Marks::Withheld } else { Marks::Used };
-    let host = Host::open(&options.run_dir, marks).await?;
+    let mut host = Host::open(&options.run_dir, marks).await?;
+    if let Some(missing) = doctor::rights::without_addresses(realtime::capabilities()) {
+        warn(&mut warnings, missing.clone());
+        host.refuse(missing);
+    }
     let removals = Watch::open()?;
     if let Some(bpffs) = &options.bpffs {
         let in_use: Vec<_> = config.instances.iter().map(|instance| instance.interface.as_str()).collect();

@@ -42,7 +42,8 @@ impl Daemon {
         self.decide(now);
         let attached = self.interfaces.attach_again();
         let news = self.host.statics.take_news();
-        if attached || news {
+        let refused = self.routers.iter_mut().fold(false, |any, router| router.refusal.take_news(now) || any);
+        if attached || news || refused {
             self.reconsider();
             self.decide(now);
         }
@@ -50,6 +51,7 @@ impl Daemon {
         let extra = self.routers.iter().filter_map(|router| router.extra);
         let others = extra
             .chain(self.host.delays.next())
+            .chain(self.routers.iter().filter_map(|router| router.refusal.next(now)))
             .chain(self.announcements.next())
             .chain(standbys)
             .min()

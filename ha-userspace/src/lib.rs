@@ -4,6 +4,7 @@
 //! scripts and the control socket, and drives one state machine per virtual router from one loop.
 
 pub mod cli;
+mod colour;
 pub mod config;
 pub mod control;
 mod descriptor;

@@ -15,6 +15,7 @@ use tracing::Level;
 
 use super::Options;
 use super::clock::time_of_day;
+use crate::colour;
 use crate::worker::Worker;
 
 /// Lines that wait to be written.
@@ -65,7 +66,7 @@ impl Target {
         } else if is_journal() {
             Self::Journal
         } else {
-            Self::Stderr { colour: std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+            Self::Stderr { colour: colour::is_wanted(std::io::stderr().is_terminal()) }
         }
     }
 }

@@ -90,6 +90,7 @@ use lifecycle::Lifecycle;
 use loading::{Loader, Setup};
 use routers::Routers;
 use shown::Shown;
+use standby::Looks;
 use timeline::Timeline;
 use wake::{Inputs, Signals};
 use workers::Workers;
@@ -258,6 +259,7 @@ async fn set_up(
         life,
         timer: Timer::new().context("the timer cannot be made")?,
         shown: Shown::default(),
+        looks: Looks::default(),
         notes: Vec::new(),
     };
     Ok((daemon, Inputs { calls, reports, removals, signals }))

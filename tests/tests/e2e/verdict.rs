@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Daemon, Host, Lab, RUN_DIR, Running, wait_for};
 use serde_json::Value;
 
+use crate::degraded::start_without;
 use crate::harness::Test;
 use crate::pair::{Conf, VIP, ms, reload, script, stdout, until, xvrrp};
 
@@ -18,6 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
         new("a_foreign_vrid_has_our_address", foreign),
         new("the_other_family_has_our_address", family),
         new("an_address_is_left_on_a_backup", held),
+        new("an_address_that_could_not_be_added", missing),
         new("a_standby_dies_and_comes_back", standby),
         new("cables_are_pulled_three_times", failback),
         new("a_frozen_daemon", frozen),
@@ -161,6 +163,15 @@ fn held(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// The daemon may not add addresses: it advertises, and nobody answers.
+fn missing(lab: &Lab) -> Result<()> {
+    let r1 = lab.host("r1")?;
+    r1.write(crate::pair::FILE, &Conf::new(100).text(), 0o644)?;
+    let _daemon = start_without(r1, "-net_admin", &["--run-dir", RUN_DIR], "/run/lab/xvrrp.log")?;
+    let words = ["CRITICAL VI_1: is master, and not there: 172.16.1.25/32 on ens160"];
+    comes(|| status(r1, &[]), 2, &words).map(drop)
+}
+
 fn standby(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
     let heard = "/run/standby";
@@ -239,7 +250,9 @@ fn frozen(lab: &Lab) -> Result<()> {
     for command in ["status", "ready"] {
         let (code, text) = ask(r1, &[command, "--run-dir", RUN_DIR, "--timeout", "0.3"])?;
         ensure!(
-            code == 3 && text.starts_with("UNKNOWN: ") && text.contains("it is frozen"),
+            code == 3
+                && text.starts_with("UNKNOWN: ")
+                && text.contains("not answered for 300ms: it is frozen"),
             "{code}: {text}"
         );
     }

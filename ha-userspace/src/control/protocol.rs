@@ -201,6 +201,35 @@ pub struct InstanceStatus {
     pub stats: InstanceStats,
 }
 
+impl InstanceStats {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            advert_rcvd: self.advert_rcvd.saturating_add(other.advert_rcvd),
+            advert_sent: self.advert_sent.saturating_add(other.advert_sent),
+            become_master: self.become_master.saturating_add(other.become_master),
+            release_master: self.release_master.saturating_add(other.release_master),
+            packet_len_err: self.packet_len_err.saturating_add(other.packet_len_err),
+            advert_interval_err: self.advert_interval_err.saturating_add(other.advert_interval_err),
+            ip_ttl_err: self.ip_ttl_err.saturating_add(other.ip_ttl_err),
+            invalid_type_rcvd: self.invalid_type_rcvd.saturating_add(other.invalid_type_rcvd),
+            addr_list_err: self.addr_list_err.saturating_add(other.addr_list_err),
+            invalid_authtype: self.invalid_authtype.saturating_add(other.invalid_authtype),
+            authtype_mismatch: self.authtype_mismatch.saturating_add(other.authtype_mismatch),
+            auth_failure: self.auth_failure.saturating_add(other.auth_failure),
+            auth_ext_missing: self.auth_ext_missing.saturating_add(other.auth_ext_missing),
+            auth_ext_malformed: self.auth_ext_malformed.saturating_add(other.auth_ext_malformed),
+            auth_ext_unknown_key: self.auth_ext_unknown_key.saturating_add(other.auth_ext_unknown_key),
+            auth_ext_invalid_hmac: self.auth_ext_invalid_hmac.saturating_add(other.auth_ext_invalid_hmac),
+            auth_ext_stale: self.auth_ext_stale.saturating_add(other.auth_ext_stale),
+            auth_ext_replay: self.auth_ext_replay.saturating_add(other.auth_ext_replay),
+            pri_zero_rcvd: self.pri_zero_rcvd.saturating_add(other.pri_zero_rcvd),
+            pri_zero_sent: self.pri_zero_sent.saturating_add(other.pri_zero_sent),
+        }
+    }
+}
+
 /// How adverts are signed, without the keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -82,6 +82,7 @@ use configuration::Configuration;
 use daemon::Daemon;
 use fast::Fast;
 use handover::Handover;
+use handover::figures::Figures;
 use host::Host;
 use inspector::Inspector;
 use interfaces::Interfaces;
@@ -132,7 +133,9 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
     // The directory is ours by now, and nobody else's.
-    let handover = Handover::take(&options.run_dir, &Place::here());
+    let place = Place::here();
+    let handover = Handover::take(&options.run_dir, &place);
+    let figures = Figures::take(&options.run_dir, &place);
     // What replaces an earlier run has not been shut down, and its role does not wait for long. A start by the service
     // manager is one, after a leave for a restart too: a restart of keepalived runs the script again as well.
     let replaces = std::env::var_os(program::REPLACES).is_some();
@@ -153,7 +156,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         .context("the thread for the control socket cannot be started")?;
     let (run_dir, ready) = (options.run_dir.clone(), options.ready);
     let end = runtime.block_on(async {
-        let life = Lifecycle::begin(clock::now(), handover);
+        let life = Lifecycle::begin(clock::now(), handover, figures);
         let (mut daemon, inputs) =
             set_up(options, &config, threads, life, calls, warnings, &mut timeline).await?;
         daemon.begin(config, &mut timeline);

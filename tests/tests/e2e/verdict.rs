@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         new("an_address_that_could_not_be_added", missing),
         new("a_standby_dies_and_comes_back", standby),
         new("cables_are_pulled_three_times", failback),
+        new("figures_outlive_a_restart", restarted),
         new("a_frozen_daemon", frozen),
         new("instances_brief_and_watched", brief),
     ]
@@ -238,6 +239,40 @@ fn failback(lab: &Lab) -> Result<()> {
     }
     for host in [r1, r2] {
         comes(|| status(host, &[]), 0, &["OK: 1 instance"])?;
+    }
+    Ok(())
+}
+
+/// Counters, and since when roles are what they are: nothing has changed for those who look at them.
+fn restarted(lab: &Lab) -> Result<()> {
+    let hosts = [lab.host("r1")?, lab.host("r2")?];
+    let _daemons = pair(lab, "")?;
+    comes(|| ready(hosts[0]), 0, &["172.16.1.2 would take over"])?;
+    let look = |host: &Host| {
+        let (_, text) = status(host, &["--json"])?;
+        let value: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+        Ok::<_, anyhow::Error>((
+            value["pid"].clone(),
+            value["instances"][0].clone(),
+            value["started"].clone(),
+        ))
+    };
+    for (host, counter) in hosts.into_iter().zip(["advert_sent", "advert_rcvd"]) {
+        std::thread::sleep(ms(1_500));
+        let (_, before, started) = look(host)?;
+        let output = xvrrp(host, &["restart", "--run-dir", RUN_DIR])?;
+        ensure!(output.status.success(), "{output:?}");
+        let again = || {
+            let (_, after, again) = look(host).ok()?;
+            (again != started && after["state"] == before["state"]).then_some(after)
+        };
+        let after = wait_for(ms(8_000), again).with_context(|| format!("{}: no restart", host.name()))?;
+        let number = |of: &Value, path: &str| of.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+        for path in ["/since_ms", &format!("/stats/{counter}")] {
+            let (before, after) = (number(&before, path), number(&after, path));
+            ensure!(before > 0 && after >= before, "{}: {path} was {before} and is {after}", host.name());
+        }
+        ensure!(before["stats"]["become_master"] == after["stats"]["become_master"], "{before} {after}");
     }
     Ok(())
 }

@@ -192,7 +192,17 @@ impl Daemon {
                 for router in self.routers.on(at) {
                     router.describe(&xdp.adverts);
                 }
+                self.begin_counting(at);
             }
+        }
+    }
+
+    /// The program is new to this run: what it has counted before was another run's, or nothing.
+    fn begin_counting(&mut self, at: usize) {
+        let Self { routers, interfaces, .. } = self;
+        let Some(xdp) = interfaces[at].xdp() else { return };
+        for router in routers.iter_mut().filter(|router| router.interface == at) {
+            router.stamped_before = xdp.adverts.last_seen(router.slot()).count;
         }
     }
 

@@ -247,6 +247,16 @@ impl Daemon {
         }
     }
 
+    /// Those that advertise an address of ours are listened to again: whether they go on.
+    pub(super) fn listen_to_foreign(&self) {
+        for interface in self.interfaces.iter() {
+            let Some(xdp) = interface.xdp() else { continue };
+            for advert in interface.foreign.iter() {
+                xdp.adverts.configure(Slot::of(advert.family, advert.vrid), Some(Travel::Multicast));
+            }
+        }
+    }
+
     /// Now and then, those that advertised no address of ours are listened to again: their file may have changed.
     pub(super) fn listen_to_unknown_again(&mut self, now: Time) {
         for interface in &mut self.interfaces {

@@ -167,7 +167,7 @@ fn held(lab: &Lab) -> Result<()> {
 /// The daemon may not add addresses: it advertises, and nobody answers.
 fn missing(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
-    r1.write(crate::pair::FILE, &Conf::new(100).text(), 0o644)?;
+    r1.write(crate::pair::FILE, Conf::new(100).text(), 0o644)?;
     let _daemon = start_without(r1, "-net_admin", &["--run-dir", RUN_DIR], "/run/lab/xvrrp.log")?;
     let words = ["CRITICAL VI_1: is master, and not there: 172.16.1.25/32 on ens160"];
     comes(|| status(r1, &[]), 2, &words).map(drop)

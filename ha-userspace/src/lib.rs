@@ -4,6 +4,7 @@
 //! scripts and the control socket, and drives one state machine per virtual router from one loop.
 
 pub mod cli;
+mod colour;
 pub mod config;
 pub mod control;
 mod descriptor;
@@ -19,7 +20,6 @@ pub mod program;
 pub mod realtime;
 pub mod runtime;
 mod signals;
-pub mod terminal;
 pub mod track;
 pub mod trust;
 mod worker;

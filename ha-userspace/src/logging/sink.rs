@@ -66,7 +66,7 @@ impl Target {
         } else if is_journal() {
             Self::Journal
         } else if std::io::stderr().is_terminal() {
-            Self::Terminal { colour: crate::terminal::colours() }
+            Self::Terminal { colour: crate::colour::is_wanted(true) }
         } else {
             Self::File
         }

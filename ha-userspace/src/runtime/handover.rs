@@ -5,10 +5,12 @@
 //! it ([`ha_common::node`]); where there is no program, it is all that there is. After a crash there is none, and no role
 //! to resume without a program: nobody can tell what happened meanwhile.
 
+pub(super) mod figures;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
@@ -92,20 +94,7 @@ impl Handover {
     /// # Errors
     /// As the system calls. An older file is gone then.
     pub(super) fn write(&self, run_dir: &Path) -> io::Result<()> {
-        let path = run_dir.join(FILE);
-        let new = path.with_added_extension("new");
-        for old in [&path, &new] {
-            match std::fs::remove_file(old) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        let written = file.write_all(&serde_json::to_vec(self)?).and_then(|()| std::fs::rename(&new, &path));
-        if written.is_err() {
-            let _ = std::fs::remove_file(&new);
-        }
-        written
+        replace(&run_dir.join(FILE), &serde_json::to_vec(self)?)
     }
 
     /// What the run before has left, if it was restarted a moment ago. The file is gone afterwards, whatever it was; one
@@ -171,8 +160,25 @@ impl Handover {
     }
 }
 
-/// The text of the file, where it is nobody else's.
-fn read(path: &PathBuf) -> Result<String, Refusal> {
+/// Writes a file in the place of an older one, which is gone if that fails.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = path.with_added_extension("new");
+    for old in [path, &new] {
+        match std::fs::remove_file(old) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let written = file.write_all(content).and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    written
+}
+
+/// The text of a file, where it is nobody else's.
+fn read(path: &Path) -> Result<String, Refusal> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)

@@ -3,6 +3,7 @@
 use ha_common::time::{Span, Time};
 
 use super::handover::Handover;
+use super::handover::figures::Figures;
 use super::holds::Holds;
 
 /// How a run of the daemon ended.
@@ -22,6 +23,8 @@ pub(super) struct Lifecycle {
     pub(super) started: Time,
     /// What a restart has left for this run, while it starts.
     pub(super) handover: Option<Handover>,
+    /// And of its statistics.
+    pub(super) figures: Option<Figures>,
     /// How long this run's start took.
     pub(super) start_took: Span,
     pub(super) stopping: bool,
@@ -32,8 +35,14 @@ pub(super) struct Lifecycle {
 
 impl Lifecycle {
     /// A run that begins now.
-    pub(super) fn begin(now: Time, handover: Option<Handover>, holds: Holds) -> Self {
-        Self { started: now, handover, start_took: Span::ZERO, stopping: false, holds, ending: None }
+    pub(super) fn begin(
+        now: Time,
+        handover: Option<Handover>,
+        figures: Option<Figures>,
+        holds: Holds,
+    ) -> Self {
+        let start_took = Span::ZERO;
+        Self { started: now, handover, figures, start_took, stopping: false, holds, ending: None }
     }
 
     /// The start is over; without what was silent before it, it took `took`.

@@ -86,6 +86,7 @@ use configuration::Configuration;
 use daemon::Daemon;
 use fast::Fast;
 use handover::Handover;
+use handover::figures::Figures;
 use holds::Holds;
 use host::Host;
 use inspector::Inspector;
@@ -95,6 +96,7 @@ use lifecycle::Lifecycle;
 use loading::{Loader, Setup};
 use routers::Routers;
 use shown::Shown;
+use standby::Looks;
 use timeline::Timeline;
 use wake::{Inputs, Signals};
 use workers::Workers;
@@ -136,7 +138,9 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
     // The directory is ours by now, and nobody else's.
-    let handover = Handover::take(&options.run_dir, &Place::here());
+    let place = Place::here();
+    let handover = Handover::take(&options.run_dir, &place);
+    let figures = Figures::take(&options.run_dir, &place);
     // What replaces an earlier run has not been shut down, and its role does not wait for long. A start by the service
     // manager is one, after a leave for a restart too: a restart of keepalived runs the script again as well.
     let replaces = std::env::var_os(program::REPLACES).is_some();
@@ -158,7 +162,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     let (run_dir, ready) = (options.run_dir.clone(), options.ready);
     let holds = Holds::open(&run_dir, std::time::SystemTime::now());
     let end = runtime.block_on(async {
-        let life = Lifecycle::begin(clock::now(), handover, holds);
+        let life = Lifecycle::begin(clock::now(), handover, figures, holds);
         let (mut daemon, inputs) =
             set_up(options, &config, threads, life, calls, warnings, &mut timeline).await?;
         daemon.begin(config, &mut timeline);
@@ -268,6 +272,7 @@ async fn set_up(
         life,
         timer: Timer::new().context("the timer cannot be made")?,
         shown: Shown::default(),
+        looks: Looks::default(),
         notes: Vec::new(),
     };
     Ok((daemon, Inputs { calls, reports, removals, signals }))

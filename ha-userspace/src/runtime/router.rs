@@ -80,6 +80,8 @@ pub(super) struct Router {
     pub(super) noted: Noted,
     pub(super) others: Others,
     pub(super) standby: Standby,
+    /// Its state in the run before, and since when: until it is another one.
+    pub(super) before: Option<(State, Time)>,
     addresses: Vec<IpAddr>,
     peers: Vec<Peer>,
     /// Whose adverts were accepted, the newest first.
@@ -121,6 +123,7 @@ impl Router {
             extra: None,
             stats: InstanceStats::default(),
             stamped_before: 0,
+            before: None,
             noted: Noted::default(),
             others: Others::default(),
             standby: Standby::default(),
@@ -370,6 +373,8 @@ impl Router {
     pub(super) fn count_transition(&mut self, from: State, to: State) {
         self.stats.become_master += u64::from(to == State::Master);
         self.stats.release_master += u64::from(from == State::Master);
+        // The start itself leads to the state of before, if nothing has changed.
+        self.before = self.before.filter(|(before, _)| from == State::Init && to == *before);
     }
 }
 

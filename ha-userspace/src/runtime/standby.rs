@@ -36,6 +36,29 @@ pub(super) enum News {
     Relieved,
 }
 
+/// When masters are looked at: in turns of the main loop that happen anyway, but not in all of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Looks {
+    latest: Time,
+    /// When something is to be said at the earliest.
+    pub(super) next: Option<Time>,
+}
+
+/// Between two looks of which nothing is expected.
+const PACE: Span = Span::from_millis(100);
+
+impl Looks {
+    /// Whether it is time to look.
+    pub(super) fn are_due(&self, now: Time) -> bool {
+        now.span_since(self.latest) >= PACE || self.next.is_some_and(|next| next <= now)
+    }
+
+    /// All were looked at.
+    pub(super) fn done(&mut self, now: Time, next: Option<Time>) {
+        *self = Self { latest: now, next };
+    }
+}
+
 impl Standby {
     /// Looks at a master; what is to be said, and when to look again. `wanted` is `standby_warn`: where the file does not
     /// say, a master whose standbys nobody could know says nothing.
@@ -96,6 +119,17 @@ mod tests {
         assert_eq!(look(Successor::Nobody(at(11)), 17), (None, Some(at(18))));
         assert_eq!(look(Successor::Ready(at(18)), 18), (Some(News::Relieved), Some(at(23))));
         assert_eq!(look(Successor::Ready(at(19)), 19), (None, Some(at(24))));
+    }
+
+    #[test]
+    fn looks_keep_a_pace_and_are_in_time() {
+        let mut looks = Looks::default();
+        let at = |ms: u64| Time(1_000_000_000 + ms * 1_000_000);
+        assert!(looks.are_due(at(0)));
+        looks.done(at(0), Some(at(30)));
+        assert_eq!([10, 30, 110].map(|ms| looks.are_due(at(ms))), [false, true, true]);
+        looks.done(at(110), None);
+        assert_eq!([120, 209, 210].map(|ms| looks.are_due(at(ms))), [false, false, true]);
     }
 
     #[test]

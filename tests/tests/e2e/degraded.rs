@@ -20,6 +20,7 @@ use ha_tests::lab::{Addresses, Change, Daemon, Host, Lab, Moment, Running, Wire,
 use crate::harness::Test;
 use crate::hostile::{VIP, json, ms, reach, state};
 use crate::punctual::on_time;
+pub(crate) use rights::start_without;
 
 pub(crate) fn tests() -> Vec<Test> {
     [interfaces::tests(), rights::tests(), bpf::tests(), pins::tests(), restart::tests()]

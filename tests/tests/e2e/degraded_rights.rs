@@ -70,7 +70,7 @@ fn no_permission(lab: &Lab) -> Result<()> {
 }
 
 /// Starts the daemon with rights taken away; it logs where [`Host::start`] logs.
-fn start_without(host: &Host, bounding: &str, arguments: &[&str], log: &str) -> Result<Process> {
+pub(crate) fn start_without(host: &Host, bounding: &str, arguments: &[&str], log: &str) -> Result<Process> {
     let daemon = host.xvrrp(&[])?;
     let mut command = std::process::Command::new("setpriv");
     command.args(["--bounding-set", bounding, "--inh-caps", bounding]).arg(daemon.get_program());

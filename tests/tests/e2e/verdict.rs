@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Daemon, Host, Lab, RUN_DIR, Running, wait_for};
 use serde_json::Value;
 
+use crate::degraded::start_without;
 use crate::harness::Test;
 use crate::pair::{Conf, VIP, ms, reload, script, stdout, until, xvrrp};
 
@@ -18,8 +19,10 @@ pub(crate) fn tests() -> Vec<Test> {
         new("a_foreign_vrid_has_our_address", foreign),
         new("the_other_family_has_our_address", family),
         new("an_address_is_left_on_a_backup", held),
+        new("an_address_that_could_not_be_added", missing),
         new("a_standby_dies_and_comes_back", standby),
         new("cables_are_pulled_three_times", failback),
+        new("figures_outlive_a_restart", restarted),
         new("a_frozen_daemon", frozen),
         new("instances_brief_and_watched", brief),
     ]
@@ -161,6 +164,15 @@ fn held(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// The daemon may not add addresses: it advertises, and nobody answers.
+fn missing(lab: &Lab) -> Result<()> {
+    let r1 = lab.host("r1")?;
+    r1.write(crate::pair::FILE, Conf::new(100).text(), 0o644)?;
+    let _daemon = start_without(r1, "-net_admin", &["--run-dir", RUN_DIR], "/run/lab/xvrrp.log")?;
+    let words = ["CRITICAL VI_1: is master, and not there: 172.16.1.25/32 on ens160"];
+    comes(|| status(r1, &[]), 2, &words).map(drop)
+}
+
 fn standby(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
     let heard = "/run/standby";
@@ -231,6 +243,40 @@ fn failback(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// Counters, and since when roles are what they are: nothing has changed for those who look at them.
+fn restarted(lab: &Lab) -> Result<()> {
+    let hosts = [lab.host("r1")?, lab.host("r2")?];
+    let _daemons = pair(lab, "")?;
+    comes(|| ready(hosts[0]), 0, &["172.16.1.2 would take over"])?;
+    let look = |host: &Host| {
+        let (_, text) = status(host, &["--json"])?;
+        let value: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+        Ok::<_, anyhow::Error>((
+            value["pid"].clone(),
+            value["instances"][0].clone(),
+            value["started"].clone(),
+        ))
+    };
+    for (host, counter) in hosts.into_iter().zip(["advert_sent", "advert_rcvd"]) {
+        std::thread::sleep(ms(1_500));
+        let (_, before, started) = look(host)?;
+        let output = xvrrp(host, &["restart", "--run-dir", RUN_DIR])?;
+        ensure!(output.status.success(), "{output:?}");
+        let again = || {
+            let (_, after, again) = look(host).ok()?;
+            (again != started && after["state"] == before["state"]).then_some(after)
+        };
+        let after = wait_for(ms(8_000), again).with_context(|| format!("{}: no restart", host.name()))?;
+        let number = |of: &Value, path: &str| of.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+        for path in ["/since_ms", &format!("/stats/{counter}")] {
+            let (before, after) = (number(&before, path), number(&after, path));
+            ensure!(before > 0 && after >= before, "{}: {path} was {before} and is {after}", host.name());
+        }
+        ensure!(before["stats"]["become_master"] == after["stats"]["become_master"], "{before} {after}");
+    }
+    Ok(())
+}
+
 fn frozen(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     let daemon = r1.start(Daemon::Xvrrp, &Conf::new(100).text())?;
@@ -239,7 +285,9 @@ fn frozen(lab: &Lab) -> Result<()> {
     for command in ["status", "ready"] {
         let (code, text) = ask(r1, &[command, "--run-dir", RUN_DIR, "--timeout", "0.3"])?;
         ensure!(
-            code == 3 && text.starts_with("UNKNOWN: ") && text.contains("it is frozen"),
+            code == 3
+                && text.starts_with("UNKNOWN: ")
+                && text.contains("not answered for 300ms: it is frozen"),
             "{code}: {text}"
         );
     }

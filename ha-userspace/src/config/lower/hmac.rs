@@ -208,7 +208,8 @@ pub(super) fn finish(
         mode = Mode::Enforce;
     }
     // keepalived.conf(5): max(3 x advert_int, 5).
-    let window = draft.window.map_or((interval.get() * 3).div_ceil(100).max(WINDOW), |(window, _)| window);
+    let three = u16::try_from((u32::from(interval.get()) * 3).div_ceil(100)).unwrap_or(u16::MAX);
+    let window = draft.window.map_or(three.max(WINDOW), |(window, _)| window);
     let anti_replay = if draft.monotonic { AntiReplay::Monotonic } else { AntiReplay::Time(window) };
     HmacSetting::On(Hmac { keys, active, anti_replay, mode })
 }

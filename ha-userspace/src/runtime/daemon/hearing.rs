@@ -125,19 +125,19 @@ impl Daemon {
         });
     }
 
-    /// An advert for a VRID that is not configured here. The program hands up no more of them, unless they advertise an
-    /// address of ours.
+    /// An advert for a VRID that is not configured here. The program hands up no more of them, until they are listened
+    /// to again.
     fn notice_unknown(&mut self, interface: usize, frame: &Frame) {
         let Some((family, vrid)) = frame.router() else { return };
         let source = frame.endpoints.source();
         let ours = self.common_address(interface, frame);
         let on = &mut self.interfaces[interface];
         let new = on.unknown.insert((family, vrid));
-        let kept = ours.is_some_and(|address| {
-            on.foreign.heard(ForeignAdvert { family, vrid, source, address, count: 0, last: frame.at })
-        });
-        if !kept && let Some(xdp) = on.xdp() {
+        if let Some(xdp) = on.xdp() {
             xdp.adverts.configure(Slot::of(family, vrid), None);
+        }
+        if let Some(address) = ours {
+            on.foreign.heard(ForeignAdvert { family, vrid, source, address, count: 0, last: frame.at });
         }
         if new && self.configuration.in_force.global.log_unknown_vrids {
             self.notes.push(Note::UnknownVrid { interface, source, vrid: vrid.get() });

@@ -220,7 +220,17 @@ impl Daemon {
                 for router in self.routers.on(at) {
                     router.describe(&xdp.adverts);
                 }
+                self.begin_counting(at);
             }
+        }
+    }
+
+    /// The program is new to this run: what it has counted before was another run's, or nothing.
+    fn begin_counting(&mut self, at: usize) {
+        let Self { routers, interfaces, .. } = self;
+        let Some(xdp) = interfaces[at].xdp() else { return };
+        for router in routers.iter_mut().filter(|router| router.interface == at) {
+            router.stamped_before = xdp.adverts.last_seen(router.slot()).count;
         }
     }
 
@@ -261,6 +271,16 @@ impl Daemon {
                 if !ours {
                     xdp.adverts.configure(slot, Some(Travel::Multicast));
                 }
+            }
+        }
+    }
+
+    /// Those that advertise an address of ours are listened to again: whether they go on.
+    pub(super) fn listen_to_foreign(&self) {
+        for interface in self.interfaces.iter() {
+            let Some(xdp) = interface.xdp() else { continue };
+            for advert in interface.foreign.iter() {
+                xdp.adverts.configure(Slot::of(advert.family, advert.vrid), Some(Travel::Multicast));
             }
         }
     }

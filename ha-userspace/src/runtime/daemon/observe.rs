@@ -77,7 +77,8 @@ impl Daemon {
             let there = self.is_there(router, vip);
             let text = || format!("{}/{} on {}", vip.address, vip.prefix, router.config.device_of(vip));
             match node.machine().state() {
-                State::Master if !there => missing.push(text()),
+                // What is not tracked may come and go with its interface.
+                State::Master if !there && !vip.no_track => missing.push(text()),
                 State::Backup | State::Fault if there && !self.is_shared(router, vip) => held.push(text()),
                 _ => {}
             }

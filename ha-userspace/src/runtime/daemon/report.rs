@@ -86,10 +86,7 @@ impl Daemon {
         let config = &router.config;
         let machine = self.node[router.id].machine();
         let stamped = on.xdp().map(|xdp| xdp.adverts.last_seen(router.slot()));
-        let mut stats = router.stats;
-        let counted = stamped.map_or(0, |seen| seen.count);
-        // A new program counts from zero.
-        stats.advert_rcvd += counted.checked_sub(router.stamped_before).unwrap_or(counted);
+        let since = self.state_since(router);
         let (missing, held) = self.misplaced(router, now);
         InstanceStatus {
             missing,
@@ -111,8 +108,8 @@ impl Daemon {
             family: family(config.family).to_owned(),
             vrrp_version: config.version.number(),
             state: machine.state().word().to_owned(),
-            since_ms: millis(now.span_since(machine.since())),
-            since: wall.of(machine.since()),
+            since_ms: millis(now.span_since(since)),
+            since: wall.of(since),
             reason: machine.reason().word().to_owned(),
             priority: priority(router, machine.priority().get()),
             fault: if machine.state() == State::Fault { router.noted.fault.clone() } else { Vec::new() },
@@ -129,7 +126,26 @@ impl Daemon {
             vips: vips(config).map(|vip| format!("{}/{}", vip.address, vip.prefix)).collect(),
             receive: on.receive.word().to_owned(),
             hmac: config.hmac.on().map(|settings| hmac(settings, router.unsigned)),
-            stats,
+            stats: self.statistics(router),
+        }
+    }
+
+    /// keepalived's statistics of an instance, with the adverts that the program has counted.
+    pub(super) fn statistics(&self, router: &Router) -> InstanceStats {
+        let xdp = self.interfaces[router.interface].xdp();
+        let counted = xdp.map_or(0, |xdp| xdp.adverts.last_seen(router.slot()).count);
+        let mut stats = router.stats;
+        // A new program counts from zero.
+        stats.advert_rcvd += counted.checked_sub(router.stamped_before).unwrap_or(counted);
+        stats
+    }
+
+    /// Since when it is in its state: a planned restart changes none.
+    pub(super) fn state_since(&self, router: &Router) -> Time {
+        let machine = self.node[router.id].machine();
+        match router.before {
+            Some((state, since)) if state == machine.state() => since,
+            _ => machine.since(),
         }
     }
 

@@ -9,10 +9,12 @@ use ha_common::packet::Auth;
 use ha_common::packet::hmac;
 
 use super::Daemon;
+use crate::config::model::Instance;
 use crate::net::advert_tx::AdvertTx;
 use crate::net::clock;
 use crate::net::place::Place;
 use crate::runtime::fast::Fast;
+use crate::runtime::handover::figures::{Figures, RouterFigures};
 use crate::runtime::handover::{Handover, Role};
 use crate::runtime::herald::{Herald, Signer, Voice};
 use crate::runtime::router::Outgoing;
@@ -69,6 +71,30 @@ impl Daemon {
             .ok()
     }
 
+    /// Goes on counting where the run before has left off.
+    pub(super) fn take_figures(&mut self) {
+        let Some(figures) = self.life.figures.take() else { return };
+        for router in &mut self.routers {
+            let Instance { interface, family, vrid, .. } = &router.config;
+            if let Some(before) = figures.of(interface, *family, *vrid) {
+                router.stats = router.stats.plus(&before.stats);
+                router.unsigned += before.unsigned;
+                router.before = before.state();
+            }
+        }
+    }
+
+    fn leave_figures(&self, run_dir: &Path) {
+        let routers = self.routers.iter().map(|router| {
+            let config = &router.config;
+            let state = (self.node[router.id].machine().state(), self.state_since(router));
+            let mut figures = RouterFigures::new(&config.interface, config.family, config.vrid, state);
+            (figures.stats, figures.unsigned) = (self.statistics(router), router.unsigned);
+            figures
+        });
+        Figures::new(Place::here(), routers.collect()).write(run_dir);
+    }
+
     /// What the earlier run left has been taken over or removed: program and replies speak for this run alone from
     /// now on.
     pub(super) fn end_restart_windows(&mut self) {
@@ -85,6 +111,7 @@ impl Daemon {
     pub(in crate::runtime) fn leave_for_restart(mut self, run_dir: &Path) {
         // Without XDP, those who probe learn here that there will be no answers for a while.
         self.answer_probes();
+        self.leave_figures(run_dir);
         // It ends the threads that vouch for this run.
         self.fast = Fast::new(None);
         self.node.leave(self.life.start_took, clock::now());

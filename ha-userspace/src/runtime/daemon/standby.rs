@@ -45,8 +45,13 @@ impl Daemon {
         }
     }
 
-    /// Says of masters that nobody would take over, or that somebody would again. When to look again.
-    pub(super) fn watch_standbys(&mut self, now: Time) -> Option<Time> {
+    /// Looks at what nobody tells of: foreign virtual routers, and masters that nobody would take over from, which is said.
+    /// When to look again.
+    pub(super) fn look_around(&mut self, now: Time) -> Option<Time> {
+        if !self.looks.are_due(now) {
+            return self.looks.next;
+        }
+        self.listen_to_foreign();
         self.note_standbys(now);
         let wanted = self.configuration.in_force.global.standby_warn;
         let ids: Vec<_> = self.routers.iter().map(|router| router.id).collect();
@@ -65,6 +70,7 @@ impl Daemon {
                 self.say_standby(id, news);
             }
         }
+        self.looks.done(now, next);
         next
     }
 

@@ -16,6 +16,7 @@ impl Daemon {
     pub(in crate::runtime) fn begin(&mut self, config: Config, timeline: &mut Timeline) {
         self.delay_start(&config.global, Duration::from_nanos(clock::boottime().0));
         self.configure(config);
+        self.take_figures();
         timeline.mark("XDP programs, and the roles of the run before");
         let Self { host, routers, node, configuration, .. } = self;
         host.remove_leftover_links();

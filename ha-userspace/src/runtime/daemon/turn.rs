@@ -47,7 +47,7 @@ impl Daemon {
             self.reconsider();
             self.decide(now);
         }
-        let standbys = self.watch_standbys(now);
+        let standbys = self.look_around(now);
         let extra = self.routers.iter().filter_map(|router| router.extra);
         let others = extra
             .chain(self.host.delays.next())

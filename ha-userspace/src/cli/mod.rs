@@ -2,11 +2,13 @@
 //! called as `keepalived`.
 
 pub mod check;
+pub mod completions;
 pub mod counters;
 pub mod detach;
 pub mod doctor;
 mod dropin;
 pub mod explain;
+pub mod man;
 pub mod reload;
 pub mod restart;
 pub mod run;
@@ -57,6 +59,11 @@ enum Command {
     Restart(restart::Args),
     /// Remove what a daemon that is gone has left in the kernel: XDP programs and pinned maps.
     Detach(detach::Args),
+    /// Print what a shell needs to complete this command line.
+    Completions(completions::Args),
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// Parse the command line and run it.
@@ -76,5 +83,7 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => reload::run(&args),
         Command::Restart(args) => restart::run(&args),
         Command::Detach(args) => detach::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

@@ -30,6 +30,7 @@ use super::routers::Routers;
 use super::shown::Shown;
 use super::workers::Workers;
 use crate::net::timer::Timer;
+use crate::service_manager::ServiceManager;
 
 /// Everything that the daemon owns.
 pub(super) struct Daemon {
@@ -45,6 +46,7 @@ pub(super) struct Daemon {
     pub(super) life: Lifecycle,
     pub(super) timer: Timer,
     pub(super) shown: Shown,
+    pub(super) manager: ServiceManager,
     /// What happened in the turn that is under way, for the log.
     pub(super) notes: Vec<Note>,
 }

@@ -22,9 +22,8 @@ pub(crate) const SETTINGS: &str = "/etc/default/xvrrp";
 const DOCUMENTS: &str = "/usr/share/doc/xvrrp";
 
 /// Documents, from the workspace's root.
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 8] = [
     "README.md",
-    "CHANGELOG.md",
     "LICENSE-MIT",
     "LICENSE-APACHE",
     "LICENSE-NOTE.md",
@@ -66,6 +65,8 @@ pub(crate) fn files(program: &Path, pages: &pages::Pages) -> Result<Vec<File>> {
         let name = text.rsplit('/').next().unwrap_or(text);
         files.push(File::text(format!("{DOCUMENTS}/{name}"), read(text)?));
     }
+    let changes = compressed(&read("CHANGELOG.md")?)?;
+    files.push(File::text(format!("{DOCUMENTS}/changelog.gz"), changes));
     for (name, page) in &pages.manual {
         let section = name.rsplit('.').next().unwrap_or("8");
         files.push(File::text(format!("/usr/share/man/man{section}/{name}.gz"), compressed(page)?));

@@ -76,7 +76,10 @@ fn control(package: &Package, files: &[File]) -> String {
         let _ = writeln!(text, "Depends: libc6 (>= {version}), libgcc-s1");
     }
     text += "Recommends: iproute2\nSuggests: nftables\nSection: net\nPriority: optional\n";
-    let _ = writeln!(text, "Homepage: {HOME}\nDescription: {SUMMARY}\n {DESCRIPTION}");
+    let _ = writeln!(text, "Homepage: {HOME}\nDescription: {SUMMARY}");
+    for line in DESCRIPTION.lines() {
+        let _ = writeln!(text, " {line}");
+    }
     text
 }
 
@@ -129,6 +132,8 @@ mod tests {
     #[test]
     fn it_says_what_it_depends_on() {
         let text = control(&package(), &[]);
+        assert!(text.contains("\nHomepage: https://"), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         assert!(
             text.contains("Architecture: amd64\n") && text.contains("Depends: libc6 (>= 2.34), "),
             "{text}"

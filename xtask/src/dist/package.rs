@@ -8,9 +8,11 @@ use super::target::{Processor, Target};
 /// One line for lists of packages.
 pub(crate) const SUMMARY: &str = "VRRP daemon with XDP-read liveness that runs keepalived.conf";
 /// What follows it.
-pub(crate) const DESCRIPTION: &str = "xvrrp moves virtual addresses between routers, by VRRPv2 and VRRPv3, with the \
-configuration that keepalived has. An XDP program watches the master, so that one that dies is replaced within \
-milliseconds, and closes a fence around a daemon that dies or freezes. It does not start beside keepalived: see \
+pub(crate) const DESCRIPTION: &str = "\
+xvrrp moves virtual addresses between routers, by VRRPv2 and VRRPv3, with the
+configuration that keepalived has. An XDP program watches the master, so that
+one that dies is replaced within milliseconds, and closes a fence around a
+daemon that dies or freezes. It does not start beside keepalived: see
 /usr/share/doc/xvrrp/migrate.md.";
 /// Where questions go; also what Debian calls the maintainer.
 pub(crate) const HOME: &str = env!("CARGO_PKG_REPOSITORY");

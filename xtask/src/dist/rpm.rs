@@ -11,6 +11,9 @@ use super::target::Processor;
 
 /// Counts packages of the same version.
 const RELEASE: &str = "1";
+/// Where zsh looks on Debian, and elsewhere.
+const ZSH_DEBIAN: &str = "/usr/share/zsh/vendor-completions/";
+const ZSH: &str = "/usr/share/zsh/site-functions/";
 
 /// Writes the package into `dist`, and says where it is.
 ///
@@ -40,7 +43,8 @@ pub(crate) fn write(package: &Package, files: &[File], dist: &Path) -> Result<Pa
     }
     builder.suggests(Dependency::any("nftables"));
     for file in files {
-        let mut options = FileOptions::new(file.path.as_str()).permissions(file.mode);
+        let path = file.path.replace(ZSH_DEBIAN, ZSH);
+        let mut options = FileOptions::new(path).permissions(file.mode);
         if file.path == SETTINGS {
             options = options.config().noreplace();
         } else if file.path.starts_with("/usr/share/doc") {

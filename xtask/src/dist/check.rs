@@ -2,7 +2,9 @@
 //!
 //! In a Debian 12 of its own, on a host of the lab: installed, the daemon started and asked, the package upgraded under it,
 //! removed, and nothing is left. Then the same with the package for RPM, by Debian's rpm(8), in the same system. There is no
-//! service manager in it: what the scripts do with one is not tried here.
+//! service manager in it: what the scripts do with one is tried in another one, which is booted ([`booted`]).
+
+mod booted;
 
 use std::{
     fs,
@@ -38,7 +40,16 @@ const CONFIGURATION: &str = "vrrp_instance VI_1 {\n    interface ens160\n    vir
 pub(crate) fn run(deb: &Path, rpm: &Path, dist: &Path) -> Result<()> {
     setup::ensure(setup::Need::Lab)?;
     setup::ensure_programs(&["debootstrap", "rpm"])?;
-    let base = base(&dist.join("check"))?;
+    if sys::find("systemd-nspawn").is_none() {
+        setup::install(&["systemd-container"])?;
+    }
+    let directory = dist.join("check");
+    let base = bootstrapped(&directory, RELEASE, &[])?;
+    let bootable = bootstrapped(
+        &directory,
+        &format!("{RELEASE}-systemd"),
+        &[&format!("--include={}", booted::PACKAGES)],
+    )?;
     let lab = Lab::new(Topology::routers(1))?;
     let system = System::enter(lab.host("r1")?, &base)?;
     println!("==> Installing, running and removing the packages in {RELEASE}");
@@ -46,22 +57,30 @@ pub(crate) fn run(deb: &Path, rpm: &Path, dist: &Path) -> Result<()> {
     println!("    {}: ok", deb.display());
     red_hat(&system, rpm).with_context(|| rpm.display().to_string())?;
     println!("    {}: ok", rpm.display());
+    booted::check(&bootable, deb).context("where systemd has booted")?;
+    println!("    with systemd: ok");
     Ok(())
 }
 
 /// A minimal system, which is kept for the next time.
-fn base(directory: &Path) -> Result<PathBuf> {
-    let base = directory.join(RELEASE);
+fn bootstrapped(directory: &Path, name: &str, options: &[&str]) -> Result<PathBuf> {
+    let base = directory.join(name);
     if base.is_dir() {
         return Ok(base);
     }
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    let unfinished = directory.join(format!("{RELEASE}.unfinished"));
+    let unfinished = directory.join(format!("{name}.unfinished"));
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).with_context(|| format!("cannot remove {}", unfinished.display()))?;
     }
     let mut bootstrap = sys::tool("debootstrap");
-    bootstrap.args(["--variant=minbase", RELEASE]).arg(&unfinished).arg(mirror()).stdout(Stdio::null());
+    bootstrap
+        .arg("--variant=minbase")
+        .args(options)
+        .arg(RELEASE)
+        .arg(&unfinished)
+        .arg(mirror())
+        .stdout(Stdio::null());
     sys::run("Getting a minimal Debian (once)", &mut bootstrap)?;
     fs::rename(&unfinished, &base)?;
     Ok(base)

@@ -54,7 +54,7 @@ pub(crate) fn scripts<const N: usize>(
 ) -> Result<[(&'static str, String); N]> {
     let mut scripts = names.map(|name| (name, String::new()));
     for (name, text) in &mut scripts {
-        let path = crate::sys::workspace_root().join("packaging").join(format).join(&*name);
+        let path = crate::sys::workspace_root().join("packaging").join(format).join(*name);
         *text = std::fs::read_to_string(&path)
             .map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
     }

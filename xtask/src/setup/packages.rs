@@ -124,7 +124,7 @@ pub(super) fn not_installed(packages: &[&'static str]) -> Vec<&'static str> {
 /// # Errors
 /// Without root or apt, with a foreign policy that lets services start, or when apt fails. Each message
 /// holds the commands to run by hand.
-pub(super) fn install(packages: &[&str]) -> Result<()> {
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let Some(apt) = sys::find("apt-get") else {
         bail!(
             "missing: {}.\nThere is no apt-get here; install your distribution's packages of these names \

@@ -110,9 +110,13 @@ impl Booted {
     fn becomes(&self, property: &str, wanted: &str) -> Result<()> {
         let is = wait_for(PATIENCE, || (self.shows(property) == wanted).then_some(()));
         is.with_context(|| {
-            let log = self.output(&["journalctl", "--no-pager", "--output=cat", "--unit=xvrrp"]);
-            format!("{property} is `{}` and not `{wanted}`; the log:\n{log}", self.shows(property))
+            format!("{property} is `{}` and not `{wanted}`; {}", self.shows(property), self.log())
         })
+    }
+
+    fn log(&self) -> String {
+        let log = self.output(&["journalctl", "--no-pager", "--output=short-precise", "--unit=xvrrp"]);
+        format!("the log:\n{log}")
     }
 
     fn has_address(&self) -> bool {
@@ -150,9 +154,18 @@ pub(super) fn check(base: &Path, package: &Path) -> Result<()> {
     );
     ensure!(
         system.shows("ActiveState") == "inactive" && system.shows("UnitFileState") == "disabled",
-        "started"
+        "a new unit beside keepalived is {} and {}",
+        system.shows("ActiveState"),
+        system.shows("UnitFileState")
     );
 
+    let said = system.try_run(&[
+        "systemd-analyze",
+        "--man=no",
+        "verify",
+        "/usr/lib/systemd/system/xvrrp.service",
+    ])?;
+    ensure!(!said.contains("xvrrp"), "systemd complains of the unit: {said}");
     system.try_run(&["systemctl", "disable", "--now", "keepalived"])?;
     system.try_run(&["systemctl", "enable", "--now", "xvrrp"])?;
     system.becomes("StatusText", "1 MASTER")?;
@@ -168,18 +181,9 @@ pub(super) fn check(base: &Path, package: &Path) -> Result<()> {
         "it runs after its removal"
     );
     system.try_run(&["dpkg", "--purge", "xvrrp"])?;
-    let left = system.try_run(&[
-        "find",
-        "/usr",
-        "/run",
-        "/var/lib/xvrrp*",
-        "-name",
-        "*xvrrp*",
-        "-not",
-        "-path",
-        "*/dpkg/*",
-    ]);
-    let left = left.unwrap_or_default();
+    ensure!(system.try_run(&["test", "-e", "/run/xvrrp"]).is_err(), "the run directory is left");
+    let places = ["find", "/etc", "/usr", "/var/lib", "-path", "/var/lib/dpkg", "-prune", "-o"];
+    let left = system.try_run(&[&places[..], &["-name", "*xvrrp*", "-print"]].concat())?;
     ensure!(left.trim().is_empty(), "left after the removal: {left}");
     Ok(())
 }
@@ -211,7 +215,7 @@ fn stay(system: &Booted) -> Result<()> {
     monitor.kill()?;
     let said = monitor.wait_with_output()?;
     let said = String::from_utf8_lossy(&said.stdout);
-    ensure!(!said.contains(super::ADDRESS), "the address moved: {said}");
+    ensure!(!said.contains(super::ADDRESS), "the address moved: {said}\n{}", system.log());
     Ok(())
 }
 

@@ -19,6 +19,7 @@ pub mod notify;
 pub mod program;
 pub mod realtime;
 pub mod runtime;
+mod service_manager;
 mod signals;
 pub mod track;
 pub mod trust;

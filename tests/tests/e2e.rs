@@ -54,6 +54,8 @@ mod punctual;
 mod reload;
 #[path = "e2e/routes.rs"]
 mod routes;
+#[path = "e2e/service_manager.rs"]
+mod service_manager;
 #[path = "e2e/services.rs"]
 mod services;
 #[path = "e2e/services_cli.rs"]
@@ -92,6 +94,7 @@ fn main() -> std::process::ExitCode {
         no_accept::tests(),
         reload::tests(),
         routes::tests(),
+        service_manager::tests(),
         services::tests(),
         services_cli::tests(),
         timers::tests(),

@@ -1,9 +1,21 @@
 //! `cargo xtask dist`: the release binary for other machines, packed with what belongs to it.
 //!
-//! One directory and one archive for each target in `dist` below cargo's target directory, and the archives' sums in
-//! `SHA256SUMS`. Archives of the same files are the same: their times are those of the last commit.
+//! For each target, in `dist` below cargo's target directory: a directory and an archive of it, a list of what the
+//! program is made of, and what its users install: packages for Debian and for RPM with glibc, an image for containers of a
+//! static program. Their sums are in `SHA256SUMS`. The same files make the same archives and packages, byte for byte: all
+//! times are those of the last commit.
 
+mod check;
+mod conf_page;
+mod contents;
+mod deb;
 mod needs;
+mod oci;
+mod package;
+mod pages;
+mod rpm;
+mod sbom;
+mod tar;
 mod target;
 
 use std::{
@@ -16,6 +28,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{setup, sys};
+use package::Package;
 pub(crate) use target::{Compiler, Processor, Target};
 
 /// Arguments of `cargo xtask dist`.
@@ -29,6 +42,11 @@ pub(crate) struct Args {
     /// processor musl-tools.
     #[arg(long = "target", value_enum, value_name = "TARGET", hide_default_value = true)]
     targets: Vec<Target>,
+    /// Also install, run and remove the packages of this machine, in a minimal Debian in the lab
+    ///
+    /// That takes root, debootstrap, rpm and, the first time, Debian's mirror.
+    #[arg(long)]
+    check: bool,
 }
 
 /// What goes beside the binary, from the workspace's root.
@@ -60,15 +78,44 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         }
         let name = name(target);
         pack(&dist, &name, &binary)?;
-        let archive = dist.join(archive(&name)).metadata().map_or(0, |metadata| metadata.len());
-        let (binary, archive) = (megabytes(image.len() as u64), megabytes(archive));
-        lines.push(format!("  {name:<42} {binary:>8} {archive:>8}   {needs}"));
+        let package = Package::new(target, needs, time_of_commit());
+        let mut made = vec![dist.join(archive(&name)), sbom::write(target, &dist)?];
+        let packages = install_files(target, &package, &binary, &dist)?;
+        if let [deb, rpm] = packages.as_slice()
+            && args.check
+            && Target::host() == Some(target)
+        {
+            check::run(deb, rpm, &dist)?;
+        }
+        made.extend(packages);
+        lines.push(format!("{}, {}: {needs}", name, megabytes(image.len() as u64)));
+        for file in made {
+            let size = file.metadata().map_or(0, |metadata| metadata.len());
+            let name = file.file_name().unwrap_or(file.as_os_str()).display().to_string();
+            lines.push(format!("  {name:<48} {:>8}", megabytes(size)));
+        }
     }
     sum(&dist)?;
     println!("\nIn {}", dist.display());
-    println!("  {:<42} {:>8} {:>8}", "", "binary", ".tar.gz");
     lines.iter().for_each(|line| println!("{line}"));
     Ok(())
+}
+
+/// What users of `target` install: packages, or an image. The program of the packages is glibc's, because a static one
+/// finds users in /etc/passwd only; that of the image is static, because there is nothing else in it.
+fn install_files(target: Target, package: &Package, binary: &Path, dist: &Path) -> Result<Vec<PathBuf>> {
+    if target.is_static() {
+        return Ok(vec![oci::write(package, binary, dist)?]);
+    }
+    let runs_here = match Target::host() {
+        Some(host) if host.processor() == target.processor() => binary.to_owned(),
+        Some(host) => build(host)?,
+        None => bail!("this machine cannot run xvrrp, which is asked for its manual pages"),
+    };
+    let pages = pages::of(&runs_here, &dist.join("pages"))?;
+    let files = contents::files(binary, &pages)?;
+    let made = vec![deb::write(package, &files, dist)?, rpm::write(package, &files, dist)?];
+    Ok(made)
 }
 
 /// `xvrrp-0.1.0-aarch64-unknown-linux-gnu`.
@@ -119,12 +166,7 @@ fn pack(dist: &Path, name: &str, binary: &Path) -> Result<()> {
     for file in FILES {
         copy(&sys::workspace_root().join(file), 0o644)?;
     }
-    let time = format!("--mtime=@{}", time_of_commit());
-    let mut tar = sys::tool("tar");
-    tar.current_dir(dist).args(["--create", "--gzip", "--file"]).arg(archive(name));
-    // Whoever packs, and in whatever order the file system has it.
-    tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", &time, "--", name]);
-    sys::run("Packing", &mut tar).map(drop)
+    tar::pack(dist, name, &dist.join(archive(name)), time_of_commit(), tar::Packing::Gzip)
 }
 
 /// Seconds since 1970; 0 outside a repository.
@@ -133,11 +175,15 @@ fn time_of_commit() -> u64 {
     text.trim().parse().unwrap_or(0)
 }
 
+/// How the names of what is handed on end.
+const MADE: [&str; 5] = [".tar.gz", ".deb", ".rpm", ".tar", ".cdx.json"];
+
 /// Writes the sums of all archives that are there, older ones too.
 fn sum(dist: &Path) -> Result<()> {
     let entries = fs::read_dir(dist).with_context(|| format!("cannot read {}", dist.display()))?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> = names.filter(|name| name.ends_with(".tar.gz")).collect();
+    let is_made = |name: &String| MADE.iter().any(|end| name.ends_with(end));
+    let mut names: Vec<String> = names.filter(is_made).collect();
     names.sort();
     let sums = sys::output(sys::tool("sha256sum").current_dir(dist).arg("--").args(&names))?;
     let file = dist.join("SHA256SUMS");

@@ -11,6 +11,7 @@ mod toolchain;
 
 use anyhow::Result;
 
+pub(crate) use packages::{ensure_programs, install};
 pub(crate) use targets::ensure as ensure_targets;
 pub(crate) use toolchain::Way;
 

@@ -2,6 +2,7 @@
 //! called as `keepalived`.
 
 pub mod check;
+pub mod completions;
 pub mod counters;
 pub mod detach;
 pub mod doctor;
@@ -9,6 +10,7 @@ mod dropin;
 pub mod events;
 pub mod explain;
 pub mod hold;
+pub mod man;
 pub mod ready;
 pub mod reload;
 pub mod restart;
@@ -80,6 +82,11 @@ enum Command {
     Restart(restart::Args),
     /// Remove what a daemon that is gone has left in the kernel: XDP programs and pinned maps.
     Detach(detach::Args),
+    /// Print what a shell needs to complete this command line.
+    Completions(completions::Args),
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// Parse the command line and run it.
@@ -107,5 +114,7 @@ pub fn main() -> ExitCode {
         Command::Stop(args) => stop::run(&args),
         Command::Restart(args) => restart::run(&args),
         Command::Detach(args) => detach::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

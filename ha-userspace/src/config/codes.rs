@@ -79,6 +79,7 @@ codes! {
     NOT_TRACKED = "XV0523", "A route, a rule or an interface is not tracked as written.";
     HMAC_UNUSABLE = "XV0541", "auth_hmac cannot be used as it is written.";
     KEY_FILE_OPEN = "XV0542", "Others than the daemon can read or change a key file.";
+    SECRET_UNUSABLE = "XV0543", "A secret in a file of its own cannot be used.";
     SCRIPT_INCOMPLETE = "XV0601", "A script block names no script.";
     SCRIPT_UNKNOWN = "XV0602", "A tracker names an unknown script.";
     SCRIPT_INSECURE = "XV0603", "Scripts without enable_script_security.";

@@ -125,7 +125,7 @@ fn hide_secrets(line: &[u8]) -> Vec<u8> {
                 let rest = shown.get_mut(begin..).unwrap_or_default();
                 let end = rest.iter().position(|byte| *byte == b'}').unwrap_or(rest.len());
                 let secret = rest.get_mut(..end).unwrap_or_default();
-                if !secret.starts_with(b"file:") {
+                if !secret.starts_with(b"file:/") && !secret.starts_with(b"file:$") {
                     secret
                         .iter_mut()
                         .filter(|byte| !byte.is_ascii_whitespace())
@@ -163,6 +163,8 @@ mod tests {
             ("key 1 hex:00ff # old", "key 1 ******** * ***"),
             ("auth_hmac { key 12 text } x", "auth_hmac { key 12 **** } x"),
             ("key 3 file:/etc/keys/a", "key 3 file:/etc/keys/a"),
+            ("auth_pass file:abc", "auth_pass ********"),
+            ("fast_key file:${_ENV X}/a", "fast_key file:${_ENV X}/a"),
             ("key 3", "key 3"),
             ("key", "key"),
             ("priority 100", "priority 100"),

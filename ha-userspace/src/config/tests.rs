@@ -4,6 +4,7 @@ mod features;
 mod hmac;
 mod keywords;
 mod language;
+mod secret;
 mod values;
 
 use std::path::Path;

@@ -79,6 +79,7 @@ use crate::net::timer::Timer;
 use crate::notify::{Notifier, once};
 use crate::program;
 use crate::realtime;
+use crate::service_manager::ServiceManager;
 use crate::track::watch::Watchers;
 use crate::xdp;
 use announcements::Announcements;
@@ -96,7 +97,6 @@ use lifecycle::Lifecycle;
 use loading::{Loader, Setup};
 use routers::Routers;
 use shown::Shown;
-use standby::Looks;
 use timeline::Timeline;
 use wake::{Inputs, Signals};
 use workers::Workers;
@@ -118,8 +118,6 @@ pub struct Options {
     pub bpf_log: Option<aya_log::Level>,
     /// Traffic control may be used by tcx links ([`crate::xdp::Options::tcx`]).
     pub tcx: bool,
-    /// Called once, when all is set up.
-    pub ready: fn(),
     /// When the program began.
     pub began: Time,
 }
@@ -159,14 +157,14 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         .context("the event loop cannot be made")?;
     let (mut control, calls) = Control::start(Server::bind(&options.run_dir)?)
         .context("the thread for the control socket cannot be started")?;
-    let (run_dir, ready) = (options.run_dir.clone(), options.ready);
+    let run_dir = options.run_dir.clone();
     let holds = Holds::open(&run_dir, std::time::SystemTime::now());
     let end = runtime.block_on(async {
         let life = Lifecycle::begin(clock::now(), handover, figures, holds);
         let (mut daemon, inputs) =
             set_up(options, &config, threads, life, calls, warnings, &mut timeline).await?;
         daemon.begin(config, &mut timeline);
-        ready();
+        daemon.shown.manager.ready();
         control.serve();
         let end = daemon.run(inputs).await;
         // Who asked for it gets an answer, and who probes is told.
@@ -271,8 +269,7 @@ async fn set_up(
         configuration: Configuration::begin(options.config_file, options.read, config, warnings),
         life,
         timer: Timer::new().context("the timer cannot be made")?,
-        shown: Shown::default(),
-        looks: Looks::default(),
+        shown: Shown::new(ServiceManager::from_environment()),
         notes: Vec::new(),
     };
     Ok((daemon, Inputs { calls, reports, removals, signals }))

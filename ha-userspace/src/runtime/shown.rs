@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use ha_common::time::{Span, Time};
 
+use super::standby::Looks;
 use crate::control::protocol::Counters;
 use crate::control::snapshot::Snapshot;
 use crate::logging::clock::rfc3339;
+use crate::service_manager::ServiceManager;
 
 /// A turn of the main loop, from when something woke it until it waited again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +46,17 @@ pub(super) struct Shown {
     /// freed here: another thread would free it under the lock of this thread's arena.
     snapshot: Option<Arc<Snapshot>>,
     counters: Option<Arc<Counters>>,
+    /// When masters' standbys are looked at.
+    pub(super) looks: Looks,
+    pub(super) manager: ServiceManager,
 }
 
 impl Shown {
+    /// Nothing yet.
+    pub(super) fn new(manager: ServiceManager) -> Self {
+        Self { manager, ..Self::default() }
+    }
+
     /// A turn began and ended.
     pub(super) fn turn(&mut self, began: Time, ended: Time) {
         let took = ended.span_since(began);

@@ -16,8 +16,14 @@ pub(crate) struct Version {
     minor: u16,
 }
 
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
 /// What must be there for a program to start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
     /// A kernel.
     Nothing,
@@ -31,14 +37,14 @@ impl fmt::Display for Needs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("static"),
-            Self::Glibc(Version { major, minor }) => write!(f, "needs glibc {major}.{minor} or later"),
+            Self::Glibc(version) => write!(f, "needs glibc {version} or later"),
             Self::Libraries => f.write_str("needs shared libraries"),
         }
     }
 }
 
 /// `GLIBC_2.34`; anything else is no version of glibc's (`GLIBC_PRIVATE`, `GCC_3.0`).
-fn version(symbol: &[u8]) -> Option<Version> {
+pub(crate) fn version(symbol: &[u8]) -> Option<Version> {
     let text = std::str::from_utf8(symbol).ok()?.strip_prefix("GLIBC_")?;
     let mut numbers = text.split('.').map(str::parse);
     let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return None };

@@ -100,6 +100,15 @@ pub(super) fn ensure(need: Need) -> Result<()> {
     if missing.is_empty() { Ok(()) } else { install(&missing) }
 }
 
+/// Installs the packages of programs that are missing; each is called as its package.
+///
+/// # Errors
+/// As [`ensure`].
+pub(crate) fn ensure_programs(programs: &[&str]) -> Result<()> {
+    let missing: Vec<&str> = programs.iter().copied().filter(|name| sys::find(name).is_none()).collect();
+    if missing.is_empty() { Ok(()) } else { install(&missing) }
+}
+
 /// Those of `packages` that dpkg does not have.
 pub(super) fn not_installed(packages: &[&'static str]) -> Vec<&'static str> {
     let has = |package: &&str| {
@@ -115,7 +124,7 @@ pub(super) fn not_installed(packages: &[&'static str]) -> Vec<&'static str> {
 /// # Errors
 /// Without root or apt, with a foreign policy that lets services start, or when apt fails. Each message
 /// holds the commands to run by hand.
-pub(super) fn install(packages: &[&str]) -> Result<()> {
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let Some(apt) = sys::find("apt-get") else {
         bail!(
             "missing: {}.\nThere is no apt-get here; install your distribution's packages of these names \

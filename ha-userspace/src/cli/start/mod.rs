@@ -126,7 +126,6 @@ pub(crate) fn start(plan: StartPlan) -> StartOutcome {
             bpffs: Some(plan.bpffs.clone().unwrap_or_else(|| bpffs(&identity))),
             bpf_log: plan.bpf_log,
             tcx: plan.tcx,
-            ready,
             began,
         };
         let ended = runtime::start(options, loaded.config).map_err(|error| Failure::Other(once(&error)))?;
@@ -300,13 +299,6 @@ fn introduce(plan: &StartPlan, identity: &Identity, run_dir: &Path, loaded: &Loa
                 vips.join(" ")
             );
         }
-    }
-}
-
-/// Tells a service manager that waits for it (sd_notify(3), `Type=notify`).
-fn ready() {
-    if let Err(error) = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]) {
-        tracing::warn!("the service manager cannot be told that xvrrp is ready: {error}");
     }
 }
 

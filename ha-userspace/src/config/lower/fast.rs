@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::context::Context;
+use super::secret;
 use super::value;
 use crate::config::codes;
 use crate::config::diag::Diagnostic;
@@ -49,7 +50,7 @@ pub(super) fn lease(stmt: &Statement, draft: &mut FastDraft, cx: &mut Context) {
 /// `fast_key`.
 pub(super) fn key(stmt: &Statement, draft: &mut FastDraft, cx: &mut Context) {
     let Some(word) = value::one(stmt, cx) else { return };
-    draft.key = secret(word, cx).or(draft.key);
+    draft.key = key_of(word, cx).or(draft.key);
 }
 
 /// The instance's settings, else the global ones, else the defaults.
@@ -93,13 +94,27 @@ fn time(stmt: &Statement, least: u64, most: u64, cx: &mut Context) -> Option<Dur
     None
 }
 
-/// A secret of some length.
-fn secret(word: &Word, cx: &mut Context) -> Option<FastKey> {
-    if (SHORTEST_KEY..=LONGEST_KEY).contains(&word.bytes.len()) {
-        return Some(FastKey(ha_common::probe::key(&word.bytes)));
+/// A secret of some length, written here or in a file.
+fn key_of(word: &Word, cx: &mut Context) -> Option<FastKey> {
+    let bytes = match secret::path(word) {
+        None => word.bytes.to_vec(),
+        Some(path) => match secret::read(path, word, cx) {
+            Ok(bytes) => bytes,
+            Err(why) => {
+                cx.push(
+                    Diagnostic::error(codes::SECRET_UNUSABLE, word.span, "fast_key cannot be used")
+                        .label(why)
+                        .help("probes are not authenticated; put the key into that file, for root alone"),
+                );
+                return None;
+            }
+        },
+    };
+    if (SHORTEST_KEY..=LONGEST_KEY).contains(&bytes.len()) {
+        return Some(FastKey(ha_common::probe::key(&bytes)));
     }
     // The word is a secret that was mistyped, so it is not repeated.
-    let message = format!("fast_key has {} characters", word.bytes.len());
+    let message = format!("fast_key has {} characters", bytes.len());
     cx.push(
         Diagnostic::error(codes::BAD_WORD, word.span, message).label("probes are not authenticated").help(format!(
             "write {SHORTEST_KEY} to {LONGEST_KEY}, such as `openssl rand -hex 16` prints, the same on all routers"

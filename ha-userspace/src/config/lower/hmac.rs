@@ -3,26 +3,22 @@
 //! What keepalived 2.4 does with a wrong line was tried; where no key is left to sign with, it runs the instance without
 //! the extension, and so does this. A key is never repeated in a message.
 
-use std::path::Path;
-
 use ha_common::packet::hmac::{AntiReplay, Key, MAX_KEY, MIN_KEY, Mode, Numbered};
 use ha_common::types::Centis;
 
 use super::context::Context;
 use super::draft::Placed;
 use super::keyword;
+use super::secret;
 use super::value;
 use crate::config::codes;
 use crate::config::diag::Diagnostic;
-use crate::config::files;
 use crate::config::keywords::AuthHmac as Keyword;
 use crate::config::lexer::Word;
 use crate::config::model::{Hmac, HmacSetting};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
 
-/// More than any key needs.
-const MAX_KEY_FILE: u64 = 4096;
 /// Least default of `time_window` in seconds.
 const WINDOW: u16 = 5;
 
@@ -126,21 +122,9 @@ fn key(stmt: &Statement, draft: &mut HmacDraft, cx: &mut Context) {
 }
 
 fn read(word: &Word, cx: &mut Context) -> Result<Key, String> {
-    let Some(path) = word.bytes.strip_prefix(b"file:") else { return parse(&word.bytes) };
-    let path = String::from_utf8_lossy(path).into_owned();
-    if path.is_empty() || path.contains('\0') {
-        return Err("file: has no path behind it".to_owned());
-    }
-    let (bytes, exposed) = files::read_secret(Path::new(&path), MAX_KEY_FILE)
-        .map_err(|error| format!("the key file {path} cannot be read: {error}"))?;
-    if let Some(exposed) = exposed {
-        cx.push(
-            Diagnostic::warning(codes::KEY_FILE_OPEN, word.span, format!("the key file {path} {exposed}"))
-                .label("it is used all the same, as by keepalived")
-                .help(format!("run: chown root: {path} && chmod 600 {path}")),
-        );
-    }
-    parse(bytes.trim_ascii_end()).map_err(|why| format!("in the key file {path}, {why}"))
+    let Some(path) = secret::path(word) else { return parse(&word.bytes) };
+    let bytes = secret::read(path, word, cx)?;
+    parse(&bytes).map_err(|why| format!("in the key file {}, {why}", String::from_utf8_lossy(path)))
 }
 
 /// The value, or what a file holds: digits behind `hex:`, or the bytes themselves.

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::draft::{Draft, Placed};
 use super::global::Globals;
 use super::track::{Known, TrackDraft};
-use super::{addresses, fast, garp, hmac, value};
+use super::{addresses, auth, fast, garp, hmac, value};
 use crate::config::codes;
 use crate::config::diag::Diagnostic;
 use crate::config::model::{HmacSetting, Instance, NotifyScript, Place, Unicast};
@@ -72,7 +72,7 @@ fn agree(name: &str, at: Span, draft: &mut Draft, globals: &Globals, cx: &mut Co
     let family = addresses::family(draft);
     let version = version(draft, family, globals, at, cx);
     let interval = interval(draft, version, cx);
-    let auth = auth(draft, version, strict, name, cx);
+    let auth = auth::finish(draft, version, strict, name, cx);
     let hmac = hmac::finish(draft.hmac.take(), interval, strict, name, cx);
     addresses::check(draft, family, name, at, cx);
     let unicast = addresses::unicast(draft, family, globals, cx);
@@ -304,54 +304,6 @@ fn interval(draft: &Draft, version: Version, cx: &mut Context) -> Centis {
         );
     }
     centis
-}
-
-/// VRRPv2 authentication. `None` where the instance cannot authenticate as configured.
-fn auth(draft: &Draft, version: Version, strict: Option<Span>, name: &str, cx: &mut Context) -> Option<Auth> {
-    let Some(at) = draft.auth else { return Some(Auth::None) };
-    let mut ignored = |label: &str, help: &str| {
-        let message = format!("authentication of instance `{name}` is ignored");
-        cx.push(Diagnostic::warning(codes::AUTH_IGNORED, at, message).label(label).help(help));
-        Some(Auth::None)
-    };
-    if draft.hmac.is_some() {
-        return ignored("there is an auth_hmac, which takes its place, as in keepalived", "remove the block");
-    }
-    if version == Version::V3 {
-        return ignored("VRRP version 3 has none", "remove the block, or use version 2");
-    }
-    if strict.is_some() {
-        return ignored(
-            "vrrp_strict does not allow it, in keepalived too",
-            "remove the block, or vrrp_strict",
-        );
-    }
-    let Some(kind) = &draft.auth_type else {
-        return ignored("auth_type is missing", "add a line auth_type PASS");
-    };
-    match &*kind.bytes {
-        b"PASS" => {}
-        b"AH" => {}
-        _ => {
-            value::bad_word(kind, &["PASS", "AH"], "the instance runs without authentication", cx);
-            return Some(Auth::None);
-        }
-    }
-    let Some(pass) = draft.auth_pass.as_ref().filter(|pass| !pass.bytes.is_empty()) else {
-        return ignored("auth_pass is missing", "add a line auth_pass with at most eight bytes");
-    };
-    let mut password = [0; 8];
-    for (to, from) in password.iter_mut().zip(&pass.bytes) {
-        *to = *from;
-    }
-    if pass.bytes.len() > password.len() {
-        cx.push(
-            Diagnostic::warning(codes::ROUNDED, pass.span, "auth_pass is longer than eight bytes")
-                .label("only the first eight are sent and compared")
-                .help("shorten it to eight bytes; this changes nothing for the peers"),
-        );
-    }
-    Some(if &*kind.bytes == b"AH" { Auth::Header(password) } else { Auth::Password(password) })
 }
 
 /// What strict mode overrides, besides authentication (keepalived.conf(5), `vrrp_strict`).

@@ -3,6 +3,7 @@
 //! `global_defs` and scripts are read first, wherever they stand, because instances refer to them.
 
 mod addresses;
+mod auth;
 mod bfd;
 mod check;
 mod command;
@@ -26,6 +27,7 @@ mod process;
 mod route;
 mod rule;
 mod script;
+mod secret;
 mod settings;
 mod shell;
 mod track;

@@ -31,7 +31,6 @@ use super::lifecycle::Lifecycle;
 use super::note::Note;
 use super::routers::Routers;
 use super::shown::Shown;
-use super::standby::Looks;
 use super::workers::Workers;
 use crate::net::timer::Timer;
 
@@ -49,7 +48,6 @@ pub(super) struct Daemon {
     pub(super) life: Lifecycle,
     pub(super) timer: Timer,
     pub(super) shown: Shown,
-    pub(super) looks: Looks,
     /// What happened in the turn that is under way, for the log.
     pub(super) notes: Vec<Note>,
 }

@@ -54,6 +54,7 @@ impl Daemon {
                 return end;
             }
             self.shown.turn(woke, clock::now());
+            self.shown.manager.turn(self.node.routers().iter().map(|router| router.machine().state()));
             // Packets that never end must not keep clients waiting.
             let call = if packets { inputs.calls.try_recv().ok() } else { None };
             let wake = match call {
@@ -76,7 +77,10 @@ impl Daemon {
                 Wake::Reload => self.start_reading(Purpose::Reload { force: false }, None),
                 Wake::Read(loaded) => self.finish_reading(loaded.map(|loaded| *loaded)),
                 Wake::Stop => self.stop(),
-                Wake::Leave(end) => self.life.ending = Some(end),
+                Wake::Leave(end) => {
+                    self.shown.manager.stopping();
+                    self.life.ending = Some(end);
+                }
                 Wake::Dump(kind) => self.dump(kind),
                 Wake::Clear => {
                     self.dump(dump::DumpKind::Statistics);
@@ -87,7 +91,7 @@ impl Daemon {
     }
 
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
-        let Self { timer, interfaces, host, configuration, workers, .. } = self;
+        let Self { timer, interfaces, host, configuration, workers, shown, .. } = self;
         let Inputs { calls, reports, removals, signals } = inputs;
         tokio::select! {
             biased;
@@ -107,6 +111,7 @@ impl Daemon {
             wake = signals.next() => wake,
             Some(call) = calls.recv() => Wake::Call(call),
             loaded = configuration.loaded() => Wake::Read(loaded.map(Box::new)),
+            () = shown.manager.due() => Wake::Turn,
         }
     }
 
@@ -147,6 +152,7 @@ impl Daemon {
             tracing::info!(kind = "stop", "stopping: virtual addresses are handed over first");
         }
         self.life.stopping = true;
+        self.shown.manager.stopping();
         let now = clock::now();
         self.with_kernel(|node, kernel| node.stop(now, kernel));
         self.perform();
@@ -167,6 +173,9 @@ impl Daemon {
         } else if self.configuration.is_reading() {
             "a reload is under way already"
         } else {
+            if matches!(purpose, Purpose::Reload { .. }) {
+                self.shown.manager.reloading();
+            }
             return self.configuration.start_reading(purpose, reply);
         };
         tracing::warn!(kind = "configuration", "no reload: {reason}");
@@ -181,6 +190,9 @@ impl Daemon {
             Some(loaded) => self.take_configuration(loaded, purpose),
             None => Response::Error(Failure::new("the configuration could not be read: its reader failed")),
         };
+        if matches!(purpose, Purpose::Reload { .. }) {
+            self.shown.manager.reloaded(matches!(response, Response::Error(_)));
+        }
         if let Some(reply) = reply {
             let _ = reply.send(response);
         }

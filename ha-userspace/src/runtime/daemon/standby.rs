@@ -48,8 +48,8 @@ impl Daemon {
     /// Looks at what nobody tells of: foreign virtual routers, and masters that nobody would take over from, which is said.
     /// When to look again.
     pub(super) fn look_around(&mut self, now: Time) -> Option<Time> {
-        if !self.looks.are_due(now) {
-            return self.looks.next;
+        if !self.shown.looks.are_due(now) {
+            return self.shown.looks.next;
         }
         self.listen_to_foreign();
         self.note_standbys(now);
@@ -70,7 +70,7 @@ impl Daemon {
                 self.say_standby(id, news);
             }
         }
-        self.looks.done(now, next);
+        self.shown.looks.done(now, next);
         next
     }
 

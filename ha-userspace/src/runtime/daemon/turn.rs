@@ -42,7 +42,9 @@ impl Daemon {
         self.decide(now);
         let attached = self.interfaces.attach_again();
         let news = self.host.statics.take_news();
-        let refused = self.routers.iter_mut().fold(false, |any, router| router.refusal.take_news(now) || any);
+        let refused =
+            self.routers.iter_mut().filter_map(|router| router.refusal.take_news(now).then_some(())).count()
+                > 0;
         if attached || news || refused {
             self.reconsider();
             self.decide(now);

@@ -5,12 +5,13 @@
 //! here: when something is run, and what its result means. Whoever starts a program has a thread for it: looking up
 //! a user, and the file system, can hang.
 //!
-//! A script gets: its own session and process group; `/dev/null` as standard input, output and error; no other
-//! descriptor of the daemon; the directory `/`; umask 077 unless the configuration has one; default signal dispositions and an empty signal mask;
+//! A script gets: its own session and process group; `/dev/null` as standard input, output and error (what is tracked, a
+//! pipe as standard error, of which the last line is kept); no other descriptor of the daemon; the directory `/`; umask 077 unless the configuration has one; default signal dispositions and an empty signal mask;
 //! `SCHED_OTHER`, nice 0 and all processors, whatever the daemon has; ordinary resource limits; its user's supplementary groups;
 //! SIGTERM when the daemon dies; the daemon's environment without what only concerns the daemon's own service.
 //! (keepalived 2.2.7 was seen to do the same, with umask 177.)
 
+mod last_words;
 pub mod security;
 mod spawn;
 
@@ -27,6 +28,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::config::model::ScriptUser;
 use crate::realtime;
+pub use last_words::LastWords;
 use security::{Identity, RealFiles, Refusal};
 use spawn::SpawnOrder;
 pub use spawn::{Child, Fate};
@@ -166,6 +168,14 @@ impl Prepared {
     /// # Errors
     /// The process could not be made, could not change its user, or `execve` failed.
     pub fn spawn(&self, fate: Fate, mask: Mode) -> io::Result<Child> {
+        self.spawn_heard(fate, mask, None)
+    }
+
+    /// The same with an ear for what it says on standard error.
+    ///
+    /// # Errors
+    /// As [`Self::spawn`].
+    pub fn spawn_heard(&self, fate: Fate, mask: Mode, words: Option<&LastWords>) -> io::Result<Child> {
         let own = (Uid::effective().as_raw(), Gid::effective().as_raw());
         spawn::start(&SpawnOrder {
             program: &self.program,
@@ -176,6 +186,7 @@ impl Prepared {
             umask: mask,
             processors: realtime::original_processors(),
             fate,
+            stderr: words.and_then(LastWords::mouth),
         })
     }
 }

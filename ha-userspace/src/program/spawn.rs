@@ -13,7 +13,7 @@
 
 use std::ffi::{CStr, CString, OsString, c_char};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -73,6 +73,8 @@ pub(super) struct SpawnOrder<'a> {
     pub(super) processors: Option<CpuSet>,
     /// What becomes of it when the thread that starts it ends.
     pub(super) fate: Fate,
+    /// Its standard error; nowhere where absent.
+    pub(super) stderr: Option<BorrowedFd<'a>>,
 }
 
 /// A script's process.
@@ -172,6 +174,7 @@ pub(super) fn start(order: &SpawnOrder<'_>) -> io::Result<Child> {
         shell: &shell,
         environment: &pointers(environment.iter().map(CString::as_c_str)),
         null: null.as_raw_fd(),
+        stderr: order.stderr.map_or(null.as_raw_fd(), |stderr| stderr.as_raw_fd()),
         user: order.user,
         umask: order.umask,
         processors: order.processors,
@@ -236,6 +239,7 @@ struct ChildPlan<'a> {
     shell: &'a [*const c_char],
     environment: &'a [*const c_char],
     null: RawFd,
+    stderr: RawFd,
     user: Option<&'a Identity>,
     umask: Mode,
     processors: Option<CpuSet>,
@@ -250,12 +254,12 @@ impl ChildPlan<'_> {
     ///
     /// Only for the child that [`start`] makes: what is a property of the process afterwards is lost to the caller
     /// (session, standard descriptors, signal handlers, limits, user), and nothing but system calls is safe there. The
-    /// strings of the plan end with NUL, its arrays with a null pointer, and `null` is open.
+    /// strings of the plan end with NUL, its arrays with a null pointer, and `null` and `stderr` are open, above the standard descriptors.
     unsafe fn become_script(&self) -> Result<(), Errno> {
         setsid()?;
-        for target in 0..=2 {
+        for (from, target) in [(self.null, 0), (self.null, 1), (self.stderr, 2)] {
             // SAFETY: this process has no other use for these descriptors, says the caller.
-            Errno::result(unsafe { libc::dup2(self.null, target) })?;
+            Errno::result(unsafe { libc::dup2(from, target) })?;
         }
         // SAFETY: the path is a string that ends with NUL.
         Errno::result(unsafe { libc::chdir(c"/".as_ptr()) })?;

@@ -4,6 +4,7 @@
 //! neither an advert nor a check. How a script is started is [`crate::program`]'s business. A script's own children that
 //! outlive it are left alone (check scripts restart services); on a timeout the whole process group goes.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use nix::sys::stat::Mode;
@@ -14,7 +15,7 @@ use super::Seen;
 use super::board::{Board, Key, Run};
 use super::judge::Judge;
 use crate::config::model::{Global, Script, ScriptUser};
-use crate::program::{self, Ended, Fate, Prepared};
+use crate::program::{self, Ended, Fate, LastWords, Prepared};
 
 /// No script is started more often than this.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -51,11 +52,21 @@ struct Task {
     spec: Spec,
     board: Board,
     cancelled: watch::Receiver<()>,
+    /// What the latest run said.
+    said: Option<String>,
+}
+
+/// Reads what a script says, and never ends.
+async fn listen(words: Option<&mut LastWords>) {
+    match words {
+        Some(words) => words.listen().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Runs a script until it is cancelled (the sender of `cancelled` is dropped), and ends what runs of it then.
 pub(super) async fn run(key: Key, spec: Spec, board: Board, cancelled: watch::Receiver<()>) {
-    let mut task = Task { key, spec, board, cancelled };
+    let mut task = Task { key, spec, board, cancelled, said: None };
     // `None` means cancelled.
     let _ = task.run().await;
 }
@@ -89,7 +100,8 @@ impl Task {
             let skipped = duration.as_nanos() / period.as_nanos().max(1);
             let skipped = u64::try_from(skipped).unwrap_or(u64::MAX);
             self.board.count(&self.key, Run { start, duration, success, skipped });
-            self.tell(judge.state(), &outcome.to_string(), changed);
+            let cause = self.cause(&outcome, duration);
+            self.tell(judge.state(), &outcome.to_string(), &cause, changed);
         }
     }
 
@@ -116,7 +128,7 @@ impl Task {
                 Err(why) => why.to_string(),
             };
             if told != why {
-                self.tell(Seen::Ignored, &why, true);
+                self.tell(Seen::Ignored, &why, &why, true);
                 told = why;
             }
             tokio::select! {
@@ -132,14 +144,23 @@ impl Task {
         if let Err(refusal) = prepared.check() {
             return Some(Ended::NotRun(refusal.to_string()));
         }
-        let mut child = match prepared.spawn(Fate::EndsWithDaemon, Mode::from_bits_truncate(self.spec.mask)) {
+        self.said = None;
+        let mut words = LastWords::new().ok();
+        let mask = Mode::from_bits_truncate(self.spec.mask);
+        let mut child = match prepared.spawn_heard(Fate::EndsWithDaemon, mask, words.as_ref()) {
             Ok(child) => child,
             Err(error) => return Some(Ended::NotRun(format!("cannot be started: {error}"))),
         };
+        if let Some(words) = &mut words {
+            words.started();
+        }
         let limit = self.spec.script.timeout.max(Duration::from_millis(1));
         tokio::select! {
             ended = timeout(limit, child.wait()) => match ended {
-                Ok(Ok(status)) => return Some(Ended::from_status(status)),
+                Ok(Ok(status)) => {
+                    self.said = words.and_then(LastWords::finish);
+                    return Some(Ended::from_status(status));
+                }
                 Ok(Err(error)) => return Some(Ended::NotRun(format!("cannot be waited for: {error}"))),
                 Err(_) => {}
             },
@@ -147,13 +168,28 @@ impl Task {
                 child.end().await;
                 return None;
             }
+            () = listen(words.as_mut()) => {}
         }
         child.end().await;
         Some(Ended::Timeout(limit))
     }
 
+    /// How a run ended; where it failed, how long it took and what it said last.
+    fn cause(&self, outcome: &Ended, took: Duration) -> String {
+        let mut cause = outcome.to_string();
+        if !outcome.is_success() && matches!(outcome, Ended::Exit(_) | Ended::Signal(_)) {
+            let _ = write!(cause, " after {took:.0?}");
+        }
+        if !outcome.is_success()
+            && let Some(line) = &self.said
+        {
+            let _ = write!(cause, ": {line}");
+        }
+        cause
+    }
+
     /// Says what the script is, and logs it where that is new: before the main loop says what follows from it.
-    fn tell(&self, seen: Seen, cause: &str, new: bool) {
+    fn tell(&self, seen: Seen, result: &str, cause: &str, new: bool) {
         let name = &self.key.1;
         match (new, seen) {
             (false, _) => {}
@@ -164,6 +200,6 @@ impl Task {
             ),
             (true, _) => tracing::warn!(kind = "tracker", "script {name} fails ({cause})"),
         }
-        self.board.set(&self.key, seen, cause);
+        self.board.set(&self.key, seen, result);
     }
 }

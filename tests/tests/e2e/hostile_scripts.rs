@@ -139,7 +139,12 @@ fn cannot_be_run(lab: &Lab) -> Result<()> {
 /// Weight 0: FAULT while it fails, the peer takes over at once, and back when it succeeds.
 fn weight_zero(lab: &Lab) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
-    script(r1, "decides", "test -e /run/fine", 0o755)?;
+    script(
+        r1,
+        "decides",
+        "test -e /run/fine || { echo checking; echo the backend is gone >&2; exit 3; }",
+        0o755,
+    )?;
     r1.write("/run/fine", "", 0o644)?;
     let [mut master, mut backup] = start(lab, false, &[("decides", 0)])?;
     reach(r1, "VI_1", "MASTER", ms(8_000))?;
@@ -147,6 +152,9 @@ fn weight_zero(lab: &Lab) -> Result<()> {
     reach(r1, "VI_1", "FAULT", ms(4_000))?;
     let fault = json(r1, "status")?["instances"][0]["fault"].to_string();
     ensure!(fault.contains("decides"), "why: {fault}");
+    // Its exit status, how long it took, and what it said last.
+    let failed = logged(&master, &["script decides fails (exit 3 after "])?;
+    ensure!(failed.contains(": the backend is gone)"), "{failed}");
     reach(r2, "VI_1", "MASTER", ms(1_000))?;
     ensure!(!r1.holds(VIP)? && r2.holds(VIP)?, "the address did not move");
     r1.write("/run/fine", "", 0o644)?;

@@ -150,3 +150,18 @@ fn broken_down(at: SystemTime, zone: Zone) -> (libc::tm, Duration) {
     };
     (local, since)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc_3339_has_the_same_second_and_says_whose_it_is() {
+        let at = UNIX_EPOCH + Duration::from_millis(1_764_464_413_042);
+        let text = rfc3339(at);
+        let (time, zone) = text.split_at(23);
+        assert_eq!(time.replace('T', " "), second(at) + ".042");
+        let (hours, minutes) = zone[1..].split_once(':').expect("hours and minutes");
+        assert!(zone.starts_with(['+', '-']) && hours.len() == 2 && minutes.len() == 2, "{text}");
+    }
+}

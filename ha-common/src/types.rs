@@ -41,6 +41,10 @@ pub struct Priority(NonZeroU8);
 impl Priority {
     /// The router that owns the addresses.
     pub const OWNER: Self = Self(NonZeroU8::MAX);
+    /// The highest that a router has that does not own the addresses.
+    pub const HIGHEST: Self = Self(NonZeroU8::new(254).expect("254 is not zero"));
+    /// The lowest.
+    pub const LOWEST: Self = Self(NonZeroU8::MIN);
     /// RFC 9568 section 5.2.4: the default for a router that does not own the addresses.
     pub const DEFAULT: Self = Self(NonZeroU8::new(100).expect("100 is not zero"));
 

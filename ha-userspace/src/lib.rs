@@ -4,11 +4,11 @@
 //! scripts and the control socket, and drives one state machine per virtual router from one loop.
 
 pub mod cli;
-mod colour;
 pub mod config;
 pub mod control;
 mod descriptor;
 pub mod doctor;
+pub mod events;
 pub mod findings;
 pub mod liveness;
 pub mod logging;
@@ -19,6 +19,7 @@ pub mod program;
 pub mod realtime;
 pub mod runtime;
 mod signals;
+pub mod terminal;
 pub mod track;
 pub mod trust;
 mod worker;

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use ha_userspace::control::asker::{Call, Order};
 use ha_userspace::control::client::{self, ClientError};
-use ha_userspace::control::protocol::{Counters, InterfaceCounters, Reloaded, Request, Response, Status};
+use ha_userspace::control::protocol::{
+    Counters, Held, InterfaceCounters, Reloaded, Request, Response, Status,
+};
 use ha_userspace::control::server::Server;
 use ha_userspace::control::snapshot::Snapshot;
 use ha_userspace::control::socket_path;
@@ -106,6 +108,7 @@ fn answer(call: Call, snapshot: Snapshot) {
     let order = |order| match order {
         Order::Reload { .. } => Response::Reloaded(Reloaded::default()),
         Order::Stop => Response::Stopping,
+        Order::Hold(_) => Response::Held(Held::default()),
         Order::Restart => Response::Restarting,
     };
     match call {

@@ -16,6 +16,8 @@ mod corpus;
 mod degraded;
 #[path = "e2e/dropin.rs"]
 mod dropin;
+#[path = "e2e/events.rs"]
+mod events;
 #[path = "e2e/fast.rs"]
 mod fast;
 #[path = "e2e/field.rs"]
@@ -28,6 +30,8 @@ mod groups;
 mod harness;
 #[path = "e2e/hmac.rs"]
 mod hmac;
+#[path = "e2e/holds.rs"]
+mod holds;
 #[path = "e2e/hostile.rs"]
 mod hostile;
 #[path = "e2e/interfaces.rs"]
@@ -78,8 +82,10 @@ fn main() -> std::process::ExitCode {
         addresses::tests(),
         degraded::tests(),
         dropin::tests(),
+        events::tests(),
         field::tests(),
         forwarding::tests(),
+        holds::tests(),
         hostile::tests(),
         interfaces::tests(),
         interop::tests(),

@@ -335,6 +335,12 @@ impl PeerJudge {
         self.latest.map_or(0, |latest| latest.rank)
     }
 
+    /// Probes that were sent since the one that was answered last.
+    #[must_use]
+    pub fn unanswered(&self) -> u64 {
+        self.latest.map_or(self.sequence, |latest| self.sequence.saturating_sub(latest.sequence))
+    }
+
     /// Whether fast verdicts are possible: the peer is followed and has answered since.
     #[must_use]
     pub const fn is_fast(&self) -> bool {

@@ -6,6 +6,7 @@
 use core::net::IpAddr;
 
 use super::Heard;
+use super::evidence::{Evidence, LastHeard};
 use super::io::{Params, Tracked};
 use super::last_word::LastWord;
 use super::state::Reason;
@@ -77,6 +78,11 @@ impl Loss {
         self.at.after(self.wait)
     }
 
+    /// Whether a sign of life that shows no better priority ends it.
+    fn is_refuted_by(&self, source: IpAddr, at: Time) -> bool {
+        self.reason != Reason::MasterLowered && self.source == source && at > self.at
+    }
+
     /// A silence is judged by whoever listens; if that was long ago, nobody knows. What the peer itself said stands.
     fn is_stale(&self, now: Time) -> bool {
         self.reason == Reason::MasterUnreachable && now.span_since(self.affirmed.after(self.wait)) > STALE
@@ -112,8 +118,19 @@ pub(super) struct Backup {
     claimed: Option<Time>,
     /// What the tracked master is told, to which this router has yielded.
     last_word: LastWord,
-    /// A takeover that only the sync group holds back, and, if it comes from a loss, whose and when.
-    ready: Option<(Reason, Option<(IpAddr, Time)>)>,
+    /// A takeover that only the sync group holds back.
+    ready: Option<Ready>,
+    /// For whoever must explain what follows.
+    last_heard: LastHeard,
+}
+
+/// Why a member of a sync group would be master by now.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    reason: Reason,
+    /// The loss that it comes from: whose, and when.
+    loss: Option<(IpAddr, Time)>,
+    evidence: Evidence,
 }
 
 impl Backup {
@@ -135,6 +152,7 @@ impl Backup {
             claimed: None,
             last_word: LastWord::NONE,
             ready: None,
+            last_heard: LastHeard::NOBODY,
         }
     }
 
@@ -146,10 +164,11 @@ impl Backup {
     }
 
     /// The watch of a master that has just yielded to `heard`.
-    pub(super) const fn watching(heard: &Heard) -> Self {
+    pub(super) fn watching(heard: &Heard) -> Self {
         let mut backup = Self::new(heard.at);
         backup.learned = Some(heard.interval);
         backup.master = Some(tracked(heard));
+        backup.last_heard.claims(tracked(heard));
         backup
     }
 
@@ -171,9 +190,17 @@ impl Backup {
     /// Why this member of a sync group would be master by now.
     pub(super) const fn ready(&self) -> Option<Reason> {
         match self.ready {
-            Some((reason, _)) => Some(reason),
+            Some(ready) => Some(ready.reason),
             None => None,
         }
+    }
+
+    /// What a takeover by now would rest on.
+    pub(super) fn evidence(&self) -> Evidence {
+        let LastHeard { master, fell_from } = self.last_heard;
+        let quiet_since = Some(self.anchor);
+        let now = Evidence { about: master, fell_from, quiet_since, own_before: None };
+        self.ready.map_or(now, |ready| ready.evidence)
     }
 
     /// The member of a sync group would take over now. Adverts of whoever is master are judged anew, and the down
@@ -181,7 +208,8 @@ impl Backup {
     pub(super) fn become_ready(&mut self, reason: Reason, now: Time) -> Verdict {
         let tracked = self.master.is_some();
         // The first reason stays: later ones only say that nothing was heard since.
-        self.ready = self.ready.or(Some((reason, self.loss.map(|loss| (loss.source, loss.at)))));
+        let loss = self.loss.map(|loss| (loss.source, loss.at));
+        self.ready = self.ready.or(Some(Ready { reason, loss, evidence: self.evidence() }));
         self.anchor = self.anchor.max(now);
         self.wait = Wait::MasterDown;
         self.graces = 0;
@@ -191,7 +219,7 @@ impl Backup {
 
     /// The priority has changed: whoever is no owner any more has to wait like everybody else.
     pub(super) fn forget_ownership(&mut self) {
-        self.ready.take_if(|(reason, _)| *reason == Reason::Owner);
+        self.ready.take_if(|ready| ready.reason == Reason::Owner);
     }
 
     pub(super) const fn master(&self) -> Option<Tracked> {
@@ -301,6 +329,7 @@ impl Backup {
         self.ignored = None;
         self.ready = None;
         self.master = Some(master);
+        self.last_heard.claims(master);
         self.wait = Wait::MasterDown;
         self.refresh(heard.at);
         Verdict::Track
@@ -313,8 +342,11 @@ impl Backup {
         if self.wait == Wait::Answer {
             self.wait = Wait::MasterDown;
         }
-        if self.loss.is_some_and(|loss| loss.source == heard.source && heard.at > loss.at) {
+        if self.loss.is_some_and(|loss| loss.is_refuted_by(heard.source, heard.at)) {
             self.loss = None;
+        }
+        if self.master.is_none_or(|master| master.address == heard.source) {
+            self.last_heard.claims(tracked(heard));
         }
         if self.master.is_some() {
             return Verdict::Nothing;
@@ -347,6 +379,7 @@ impl Backup {
         self.master = None;
         self.ignored = None;
         self.resigned = Some(heard.source);
+        self.last_heard.seen(heard.source, heard.at);
         self.lower_since = None;
         if tracked { Verdict::Untrack } else { Verdict::Nothing }
     }
@@ -359,6 +392,7 @@ impl Backup {
         if let Some(master) = &mut self.master {
             self.last_word.heard(master, stamp);
             master.last_seen = master.last_seen.max(stamp);
+            self.last_heard.seen(master.address, stamp);
             self.refresh(stamp);
         }
     }
@@ -433,10 +467,13 @@ impl Backup {
 
     /// A sign of life that is no advert.
     pub(super) fn alive(&mut self, source: IpAddr, at: Time) {
-        if self.loss.is_some_and(|loss| loss.source == source && at > loss.at) {
+        if self.loss.is_some_and(|loss| loss.is_refuted_by(source, at)) {
             self.loss = None;
         }
-        self.ready.take_if(|(_, loss)| loss.is_some_and(|(whose, lost)| whose == source && at > lost));
+        self.ready.take_if(|ready| {
+            ready.reason != Reason::MasterLowered
+                && ready.loss.is_some_and(|(whose, lost)| whose == source && at > lost)
+        });
     }
 
     /// Moves the start of the silence, never backwards.
@@ -477,9 +514,33 @@ impl Backup {
             }
         }
         Verdict::Dead(match self.wait {
-            Wait::MasterDown => Reason::MasterDown,
+            Wait::MasterDown => self.silence(params, priority, now),
             Wait::Skew | Wait::Answer => Reason::MasterResigned,
         })
+    }
+
+    /// What the down timer's end means.
+    fn silence(&self, params: &Params, priority: Priority, now: Time) -> Reason {
+        let Some(last) = self.last_heard.master else { return Reason::NoMaster };
+        let patience = last.interval.times(u64::from(params.down_timer_adverts));
+        let talks = now.span_since(last.last_seen) <= patience;
+        match self.last_heard.fell_from {
+            _ if !talks || last.priority >= priority.get() => Reason::MasterDown,
+            Some(_) => Reason::MasterLowered,
+            None => Reason::Preempted,
+        }
+    }
+
+    /// Whether the master that is watched has just fallen below this router, which would preempt it at once.
+    pub(super) fn has_fallen(&self, source: IpAddr, params: &Params, priority: Priority) -> bool {
+        let LastHeard { master, fell_from } = self.last_heard;
+        let below = |known: Tracked| known.address == source && known.priority < priority.get();
+        let watched = self.watched().is_some_and(|watched| watched.address == source);
+        let at_once = params.preempt && params.preempt_delay == Span::ZERO;
+        at_once
+            && watched
+            && master.is_some_and(below)
+            && fell_from.is_some_and(|from| from >= priority.get())
     }
 
     /// Whether the tracked master may still be tracked: after a change of either priority or of the settings,

@@ -116,6 +116,17 @@ pub enum Input {
         /// As for [`Input::MasterLost`].
         wait: Span,
     },
+    /// The master that is watched advertises a priority below this router's, after a higher one, and its peer would let go
+    /// at once: there is nothing to wait for but the order among several backups. Ignored where this router would not
+    /// preempt it.
+    MasterLowered {
+        /// The peer's address.
+        source: IpAddr,
+        /// Kernel time of that advert.
+        at: Time,
+        /// As for [`Input::MasterLost`].
+        wait: Span,
+    },
     /// A lost peer gave a sign of life ([`crate::judge::Event::Alive`]): a takeover that is under way is off.
     MasterAlive {
         /// The peer's address.

@@ -37,9 +37,12 @@
 //!   was frozen would answer every advert of the meantime.
 //! - A verdict of the judge on the watched master replaces the down timer (`docs/liveness.md`), and a master whose
 //!   own lease has run out goes back to backup.
+//! - A master whose priority falls advertises at once, and a backup that it has fallen below takes over as after a verdict
+//!   where it preempts and its driver knows that the master runs this program ([`Input::MasterLowered`]).
 //! - A router that becomes owner (priority 255) by a reload does not wait for the down timer.
 
 mod backup;
+mod evidence;
 mod io;
 mod last_word;
 mod queue;
@@ -53,6 +56,7 @@ mod tests;
 use core::net::IpAddr;
 
 pub use backup::SOON;
+pub use evidence::Evidence;
 pub use io::{Action, Input, Params, Tracked};
 pub use state::{Effect, Reason, State};
 pub use timers::{master_down_interval, skew_time};
@@ -124,6 +128,9 @@ pub struct Machine {
     phase: Phase,
     since: Time,
     reason: Reason,
+    evidence: Evidence,
+    /// The priority before the latest change of it, and when that was.
+    own_before: Option<(Priority, Time)>,
     /// Set by [`Input::Stop`]; nothing starts the machine again.
     stopped: bool,
     actions: Queue,
@@ -140,6 +147,8 @@ impl Machine {
             phase: Phase::Init,
             since: now,
             reason: Reason::Started,
+            evidence: Evidence::default(),
+            own_before: None,
             stopped: false,
             actions: Queue::default(),
         }
@@ -203,6 +212,13 @@ impl Machine {
             }
             Input::MasterResigned { source, at, wait } => {
                 self.lost(Loss { source, at, wait, reason: Reason::MasterResigned, affirmed: at });
+            }
+            Input::MasterLowered { source, at, wait } => {
+                if let Phase::Backup(backup) = &self.phase
+                    && backup.has_fallen(source, &self.params, self.priority)
+                {
+                    self.lost(Loss { source, at, wait, reason: Reason::MasterLowered, affirmed: at });
+                }
             }
             Input::MasterAlive { source, at } => {
                 if let Phase::Backup(backup) = &mut self.phase {
@@ -410,7 +426,11 @@ impl Machine {
         if priority == self.priority {
             return;
         }
-        self.priority = priority;
+        let before = core::mem::replace(&mut self.priority, priority);
+        self.own_before = Some((before, now));
+        if matches!(self.phase, Phase::Master { .. }) && priority < before {
+            self.send(now);
+        }
         if let Phase::Backup(mut backup) = self.phase {
             if priority == Priority::OWNER {
                 self.succeed(backup, Reason::Owner, now);
@@ -485,6 +505,12 @@ impl Machine {
     fn enter(&mut self, phase: Phase, reason: Reason, now: Time) {
         let from = self.state();
         let tracked = self.master().is_some();
+        let evidence = match (&self.phase, &phase) {
+            (Phase::Backup(before), _) => before.evidence(),
+            (_, Phase::Backup(after)) => after.evidence(),
+            _ => Evidence::default(),
+        };
+        self.evidence = Evidence { own_before: self.own_before, ..evidence };
         self.phase = phase;
         self.since = now;
         self.reason = reason;

@@ -87,8 +87,14 @@ pub enum Reason {
     NotReady,
     /// Priority 255: the router owns the addresses.
     Owner,
-    /// No advert of the master for a master-down interval.
+    /// No advert of any master for a master-down interval.
+    NoMaster,
+    /// No advert of the known master for a master-down interval.
     MasterDown,
+    /// A master of lower priority was taken over from.
+    Preempted,
+    /// The master lowered its priority below this router's.
+    MasterLowered,
     /// The master sent priority 0 and the skew time has passed.
     MasterResigned,
     /// Another master has a higher priority.
@@ -124,7 +130,10 @@ impl Reason {
             Self::Recovered => "recovered",
             Self::NotReady => "not ready",
             Self::Owner => "owner",
+            Self::NoMaster => "no master heard",
             Self::MasterDown => "master down",
+            Self::Preempted => "preempted a lower master",
+            Self::MasterLowered => "master lowered its priority",
             Self::MasterResigned => "master resigned",
             Self::HigherPriority => "higher priority heard",
             Self::HigherAddress => "higher address heard",

@@ -3,6 +3,7 @@
 extern crate std;
 
 mod election;
+mod evidence;
 mod group;
 mod liveness;
 mod pair;

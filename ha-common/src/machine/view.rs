@@ -1,5 +1,6 @@
 //! What can be asked of a [`Machine`], for `status`, logs and the driver. Nothing here changes it.
 
+use super::evidence::Evidence;
 use super::io::{Params, Tracked};
 use super::state::{Reason, State};
 use super::timers::master_down_interval;
@@ -30,6 +31,12 @@ impl Machine {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         self.reason
+    }
+
+    /// What it was entered on.
+    #[must_use]
+    pub const fn evidence(&self) -> &Evidence {
+        &self.evidence
     }
 
     /// Effective priority.

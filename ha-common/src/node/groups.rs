@@ -147,8 +147,9 @@ impl Node {
     /// What a router is fit for now. [`Node::settle_fitness`] follows, once all have been told.
     pub fn set_fitness(&mut self, id: RouterId, fitness: Fitness, now: Time) {
         let Some(at) = self.position(id) else { return };
-        let Fitness { fitness, waits, priority, source } = fitness;
         let router = &mut self.routers[at];
+        router.given = Some(fitness);
+        let Fitness { fitness, waits, priority, source } = router.held(fitness);
         router.fitness_changed |= router.fitness != fitness;
         (router.fitness, router.waits, router.source) = (fitness, waits, source);
         let changed = priority != router.machine.priority();
@@ -173,7 +174,7 @@ impl Node {
         }
     }
 
-    fn feed_fitness<K: Kernel + ?Sized>(&mut self, at: usize, now: Time, kernel: &K) {
+    pub(super) fn feed_fitness<K: Kernel + ?Sized>(&mut self, at: usize, now: Time, kernel: &K) {
         if self.waits_outside(&self.routers[at]) {
             return;
         }

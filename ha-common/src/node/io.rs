@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::groups::GroupId;
-use crate::machine::{Input, Reason, State};
+use crate::machine::{Evidence, Input, Reason, State};
 use crate::time::{Span, Time};
 use crate::types::{Family, Priority, Vrid};
 
@@ -211,11 +211,15 @@ pub enum Event {
         priority: Priority,
         /// Who was master before, as far as this router knew.
         master: Option<IpAddr>,
+        /// What it rests on.
+        evidence: Evidence,
     },
     /// The role of an earlier run goes on.
     Resumed(RouterId),
     /// A virtual router has another effective priority.
     Priority(RouterId),
+    /// What an operator held it to is over.
+    HoldEnded(RouterId),
     /// All members of a sync group have this state.
     GroupState {
         /// Which.

@@ -44,6 +44,7 @@
 mod effects;
 mod fence;
 mod groups;
+mod hold;
 mod io;
 pub mod lease;
 mod peers;
@@ -59,8 +60,11 @@ mod tests;
 
 use alloc::vec::Vec;
 
+use core::net::IpAddr;
+
 use effects::Effects;
 pub use groups::{Group, GroupId};
+pub use hold::{Hold, HoldKind};
 pub use io::{
     Effect, Event, Fitness, Heard, Inherited, InterfaceId, Kernel, LeaseView, Mark, RouterId, Stamp, Write,
 };
@@ -93,6 +97,8 @@ pub struct Node {
     stopping: bool,
     /// Who is to be probed may have changed.
     peers_changed: bool,
+    /// Peers that answer probes, and how many others would take over from each before this node.
+    answering: Vec<(InterfaceId, IpAddr, u8)>,
     reached: Reached,
 }
 

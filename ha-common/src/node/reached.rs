@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::machine::{Input, State};
 
 /// Inputs, as far as they are told apart here.
-const INPUTS: [&str; 19] = [
+const INPUTS: [&str; 20] = [
     "Ready(true)",
     "Ready(false)",
     "Unfit",
@@ -26,6 +26,7 @@ const INPUTS: [&str; 19] = [
     "Yield",
     "StepDown",
     "MasterLost, affirmed later",
+    "MasterLowered",
 ];
 
 /// Pairs of a state and an input, a bit each.
@@ -81,6 +82,7 @@ impl Reached {
             Input::Yield => 16,
             Input::StepDown => 17,
             Input::MasterLost { .. } => 18,
+            Input::MasterLowered { .. } => 19,
         };
         self.0 |= bit(state, at);
     }

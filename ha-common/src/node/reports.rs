@@ -20,6 +20,7 @@ impl Node {
         now: Time,
         kernel: &K,
     ) {
+        self.note_answers(on, peer, event, rank);
         // When the peer was last heard decides over how long its next advert is waited for.
         self.read_stamps(now, kernel);
         for at in 0..self.routers.len() {
@@ -54,6 +55,18 @@ impl Node {
                 | Event::Paused { .. } => continue,
             };
             self.feed(at, input, now, None);
+        }
+    }
+
+    fn note_answers(&mut self, on: InterfaceId, peer: IpAddr, event: Event, rank: u8) {
+        let answers = match event {
+            Event::Discovered { .. } | Event::Alive { .. } | Event::Restarting { .. } => true,
+            Event::Unanswered | Event::Lost { .. } | Event::Apart { .. } | Event::Paused { .. } => false,
+            Event::Resigned { .. } => return,
+        };
+        self.answering.retain(|known| (known.0, known.1) != (on, peer));
+        if answers {
+            self.answering.push((on, peer, rank));
         }
     }
 

@@ -3,7 +3,8 @@
 use core::net::IpAddr;
 
 use super::groups::GroupId;
-use super::io::{InterfaceId, RouterId};
+use super::hold::Hold;
+use super::io::{Fitness, InterfaceId, RouterId};
 use crate::announce::{self, Bursts};
 use crate::judge;
 use crate::machine::{Input, Machine, Params};
@@ -97,6 +98,10 @@ pub struct Router {
     /// Nothing but trackers without a first result keeps it from running; with its group's, the second.
     pub(super) waits: bool,
     pub(super) awaits_trackers: bool,
+    /// What an operator holds it to.
+    pub(super) hold: Option<Hold>,
+    /// What it was last said to be fit for, without that.
+    pub(super) given: Option<Fitness>,
     /// Its role is that of an earlier run.
     pub(super) resumed: bool,
     /// No longer in the configuration: it leaves, and is forgotten once it has left.
@@ -124,6 +129,8 @@ impl Router {
             fitness_changed: true,
             waits: false,
             awaits_trackers: false,
+            hold: None,
+            given: None,
             resumed: false,
             retired: false,
             alive: false,
@@ -213,7 +220,8 @@ impl Router {
 
     /// Settings of its machine.
     pub(super) fn params(&self) -> Params {
-        Params { grouped: self.group.is_some(), ..self.settings.params }
+        let params = self.settings.params;
+        Params { grouped: self.group.is_some(), preempt: params.preempt && !self.is_frozen(), ..params }
     }
 
     /// Whether it answers for addresses that a lease of this interface must vouch for.
@@ -243,6 +251,7 @@ impl Router {
 
     pub(super) fn next_deadline(&self) -> Time {
         let rounds = [self.arp.next(), self.na.next()].into_iter().flatten().min().unwrap_or(Time::NEVER);
-        rounds.min(self.machine.next_deadline())
+        let hold = self.hold.map_or(Time::NEVER, |hold| hold.until);
+        rounds.min(self.machine.next_deadline()).min(hold)
     }
 }

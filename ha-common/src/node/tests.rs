@@ -1,5 +1,7 @@
 //! The order of effects, as a property of what is drained; and the rules that no single virtual router has.
 
+mod hold;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};

@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::io::{Effect, Event, Heard, Kernel, Mark, RouterId};
+use super::io::{Effect, Event, Heard, InterfaceId, Kernel, Mark, RouterId};
 use super::router::{Presence, Router, Settings};
 use super::{Node, fence};
+use crate::judge::takeover_wait;
 use crate::machine::{self, Action, FAST_HANDOVER, Input, Params, State};
 use crate::time::Time;
 use crate::types::Priority;
@@ -22,6 +23,7 @@ impl Node {
             self.settle_fitness(now, kernel);
         }
         self.listen(now, kernel);
+        self.end_holds(now, kernel);
         self.read_stamps_again(now, kernel);
         self.serve_timers(now, kernel);
         self.settle_groups(now);
@@ -51,6 +53,22 @@ impl Node {
         }
         let Heard { source, priority, interval, at: came, .. } = *heard;
         self.feed(at, Input::Advert { source, priority, interval, at: came }, now, Some(heard));
+        if priority != 0 {
+            self.hear_of_fall(at, source, came, now);
+        }
+    }
+
+    /// A master that this node probes, and that answers, lets go as soon as it hears a better advert.
+    fn hear_of_fall(&mut self, at: usize, source: IpAddr, came: Time, now: Time) {
+        let Self { routers, answering, .. } = self;
+        let router = &routers[at];
+        let same = |peer: &&(InterfaceId, IpAddr, u8)| peer.0 == router.interface() && peer.1 == source;
+        if !router.settings.fast || router.machine.state() != State::Backup {
+            return;
+        }
+        let Some((_, _, rank)) = answering.iter().find(same) else { return };
+        let wait = takeover_wait(router.machine.priority(), &router.settings.judge, *rank);
+        self.feed(at, Input::MasterLowered { source, at: came, wait }, now, None);
     }
 
     /// Deadlines of all backups move on together, however many there are, so that one wake-up serves them all.
@@ -161,7 +179,10 @@ impl Node {
                     self.peers_changed = true;
                     fence::enter(router, apart, effects, now);
                     let priority = router.machine.priority();
-                    effects.event(Event::Transition { router: id, from, to, reason, priority, master });
+                    let evidence = *router.machine.evidence();
+                    let change =
+                        Event::Transition { router: id, from, to, reason, priority, master, evidence };
+                    effects.event(change);
                 }
                 Action::Track => {
                     if let Some(heard) = heard

@@ -6,14 +6,18 @@ pub mod counters;
 pub mod detach;
 pub mod doctor;
 mod dropin;
+pub mod events;
 pub mod explain;
+pub mod hold;
 pub mod ready;
 pub mod reload;
 pub mod restart;
 pub mod run;
 mod start;
 pub mod status;
+pub mod stop;
 mod terminal;
+pub mod why;
 
 use std::process::ExitCode;
 
@@ -55,8 +59,23 @@ enum Command {
     Ready(ready::Args),
     /// Show what happened to received frames.
     Counters(counters::Args),
+    /// Show what happened, from files: needs no daemon.
+    Events(events::Args),
+    /// Tell why the addresses of an instance moved.
+    Why(why::Args),
     /// Make the running daemon read its configuration again; changes only what changed.
     Reload(reload::Args),
+    /// Give the role of an instance away, for the time of some work on this host.
+    Resign(hold::ResignArgs),
+    /// Take the role of an instance.
+    Prefer(hold::Args),
+    /// Keep roles where they are, unless a master dies.
+    Freeze(hold::Args),
+    /// End what resign, prefer or freeze began.
+    #[command(visible_alias = "unfreeze")]
+    Release(hold::ReleaseArgs),
+    /// Stop the daemon gracefully: the addresses are handed over first.
+    Stop(stop::Args),
     /// Start the daemon's program anew, also another version of it; the role stays, no address moves.
     Restart(restart::Args),
     /// Remove what a daemon that is gone has left in the kernel: XDP programs and pinned maps.
@@ -78,7 +97,14 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Ready(args) => ready::run(&args),
         Command::Counters(args) => counters::run(&args),
+        Command::Events(args) => events::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Reload(args) => reload::run(&args),
+        Command::Resign(args) => hold::resign(&args),
+        Command::Prefer(args) => hold::prefer(&args),
+        Command::Freeze(args) => hold::freeze(&args),
+        Command::Release(args) => hold::release(&args),
+        Command::Stop(args) => stop::run(&args),
         Command::Restart(args) => restart::run(&args),
         Command::Detach(args) => detach::run(&args),
     }

@@ -41,6 +41,13 @@ pub struct Args {
     /// Level of the log: error, warn, info, debug or trace [default: info].
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Form of the log on standard error.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// Directory of the flight recorder's files, for `xvrrp events` and `xvrrp why` [default: /var/lib/xvrrp, or the
+    /// run directory where that is given].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// Only the RFC's timers, whatever the configuration says: no liveness probes, no fence.
     #[arg(long)]
     rfc_timers: bool,
@@ -53,6 +60,15 @@ pub struct Args {
     /// Run in this network namespace (ip-netns(8)), whatever the configuration says.
     #[arg(short = 's', long, value_name = "NAME")]
     namespace: Option<String>,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// Time, level, message.
+    Text,
+    /// One JSON object per line, as docs/events.md has them.
+    Json,
 }
 
 fn bpf_level(word: &str) -> Result<aya_log::Level, String> {
@@ -80,8 +96,10 @@ pub fn run(args: &Args) -> ExitCode {
         log: logging::Options {
             level: args.log_level.clone(),
             syslog: args.syslog,
+            json: args.log_format == LogFormat::Json,
             ..logging::Options::default()
         },
+        state_dir: args.state_dir.clone(),
         rfc_timers: args.rfc_timers,
         all_files: false,
         umask: None,

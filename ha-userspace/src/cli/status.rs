@@ -149,6 +149,11 @@ pub(super) fn print(text: &str) -> ExitCode {
     }
 }
 
+/// A value as JSON on one line.
+pub(super) fn json_line(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// Prints a value as JSON.
 pub(super) fn print_json(value: &impl serde::Serialize) -> ExitCode {
     match serde_json::to_string_pretty(value) {

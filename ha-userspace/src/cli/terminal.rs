@@ -2,21 +2,21 @@
 
 use std::io::IsTerminal;
 
-use crate::colour;
 use crate::control::protocol::Severity;
 
 /// Whether standard output is a terminal that understands more than lines.
 pub(super) fn is_able() -> bool {
-    std::io::stdout().is_terminal() && !colour::is_dumb()
+    std::io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether colours are wanted there: <https://no-color.org>.
+pub(super) fn has_colour() -> bool {
+    is_able() && crate::terminal::colours()
 }
 
 /// A line that begins with the word of a severity, the word in its colour.
 pub(super) fn severity(line: &str, severity: Severity) -> String {
-    if colour::is_wanted(std::io::stdout().is_terminal()) {
-        coloured(line, severity)
-    } else {
-        line.to_owned()
-    }
+    if has_colour() { coloured(line, severity) } else { line.to_owned() }
 }
 
 fn coloured(line: &str, severity: Severity) -> String {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::protocol::{Counters, Failure, Request, Response};
+use super::protocol::{Counters, Failure, HoldRequest, Request, Response};
 use super::snapshot::Snapshot;
 
 /// Calls that the main loop has not looked at yet.
@@ -34,7 +34,7 @@ pub enum Call {
 }
 
 /// What the main loop is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// [`Request::Reload`].
     Reload {
@@ -43,6 +43,8 @@ pub enum Order {
         /// Only say what would change.
         dry_run: bool,
     },
+    /// [`Request::Hold`].
+    Hold(HoldRequest),
     /// [`Request::Restart`].
     Restart,
     /// [`Request::Stop`].
@@ -82,6 +84,7 @@ impl Asker {
             Request::Status => return self.share(&self.status, self.ask_status()).await,
             Request::Counters => return self.share(&self.counters, self.ask_counters()).await,
             Request::Reload { force, dry_run } => Order::Reload { force, dry_run },
+            Request::Hold(request) => Order::Hold(request),
             Request::Restart => Order::Restart,
             Request::Stop => Order::Stop,
         };

@@ -75,7 +75,7 @@ pub enum ClientError {
 pub fn request(run_dir: &Path, request: Request) -> Result<Response, ClientError> {
     let patience = match request {
         Request::Status | Request::Counters => LOOK,
-        Request::Reload { .. } | Request::Stop | Request::Restart => ORDER,
+        Request::Reload { .. } | Request::Hold(_) | Request::Stop | Request::Restart => ORDER,
     };
     request_within(run_dir, request, patience)
 }

@@ -18,7 +18,7 @@ pub use observed::{
 pub const FORMAT: u32 = 1;
 
 /// A request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "cmd", rename_all = "lowercase")]
 pub enum Request {
     /// The whole state, for people and for monitoring.
@@ -34,6 +34,8 @@ pub enum Request {
         #[serde(default)]
         dry_run: bool,
     },
+    /// Hold instances for some time, or let them go.
+    Hold(HoldRequest),
     /// Stop gracefully: the virtual addresses go to the other router.
     Stop,
     /// Run the program anew, with the same arguments and the same role.
@@ -52,12 +54,60 @@ pub enum Response {
     Reloaded(Reloaded),
     /// To [`Request::Reload`] with `dry_run`.
     Preview(Preview),
+    /// To [`Request::Hold`]: what became of each instance.
+    Held(Held),
     /// To [`Request::Stop`]; the daemon ends after this.
     Stopping,
     /// To [`Request::Restart`]; the daemon starts anew after this.
     Restarting,
     /// The request could not be carried out; nothing changed.
     Error(Failure),
+}
+
+/// What instances are to be held to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HoldRequest {
+    /// Which; none for all. With a member of a sync group come all of its members.
+    pub instances: Vec<String>,
+    /// `resigned`, `preferred` or `frozen`; `None` to let them go.
+    pub kind: Option<String>,
+    /// For how long.
+    pub seconds: u64,
+    /// A master that resigns sends priority 0, whether or not anybody takes over.
+    pub force: bool,
+}
+
+/// What was done to instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Held {
+    /// Those that were meant, in file order.
+    pub instances: Vec<HeldInstance>,
+}
+
+/// An instance that was held or let go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeldInstance {
+    /// Name in the configuration.
+    pub name: String,
+    /// Its state then: as [`InstanceStatus::state`].
+    pub state: String,
+    /// Why it was not done; empty where it was.
+    pub refused: String,
+}
+
+/// What an operator holds an instance to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HoldStatus {
+    /// `resigned`: whoever else can takes over; `preferred`: it takes over; `frozen`: no change of roles but for a death.
+    pub kind: String,
+    /// What is left of it.
+    pub left_ms: u64,
+    /// Its end, RFC 3339.
+    pub until: String,
 }
 
 /// Why a request was not carried out.
@@ -169,6 +219,8 @@ pub struct InstanceStatus {
     pub priority: PriorityStatus,
     /// What holds the instance in FAULT; empty where nothing does.
     pub fault: Vec<String>,
+    /// What an operator holds it to.
+    pub hold: Option<HoldStatus>,
     /// The master that this virtual router follows.
     pub master: Option<MasterStatus>,
     /// Interval of its own adverts.

@@ -86,6 +86,17 @@ const CAPABILITIES: [Capability; 7] = [
     },
 ];
 
+/// Why a process with these capabilities can add no address, if it cannot.
+#[must_use]
+pub fn without_addresses(capabilities: u64) -> Option<String> {
+    let missing = capabilities >> NET_ADMIN & 1 == 0;
+    missing.then(|| {
+        "CAP_NET_ADMIN is missing, so no address can be added: run as root, or grant it (CapabilityBoundingSet= and \
+         AmbientCapabilities= of the service, cap_add of the container)"
+            .to_owned()
+    })
+}
+
 impl Rights {
     fn has(&self, bit: u32) -> bool {
         self.capabilities >> bit & 1 == 1

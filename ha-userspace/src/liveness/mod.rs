@@ -86,6 +86,8 @@ pub enum Report {
         event: Event,
         /// How many others would take over from it before us.
         rank: u8,
+        /// What was known of it then.
+        silence: Silence,
     },
     /// On this interface a known router probes again after a pause: it may have been master meanwhile.
     ProbesResumed {
@@ -94,6 +96,15 @@ pub enum Report {
     },
     /// A lease has run out, as after a freeze: what follows is the main loop's, now and not when its next timer fires.
     LeaseRanOut,
+}
+
+/// How long a peer has said nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Silence {
+    /// Probes sent since the one that was answered last.
+    pub unanswered: u64,
+    /// Kernel time of the last reply.
+    pub last_reply: Option<Time>,
 }
 
 /// One peer for `status`.

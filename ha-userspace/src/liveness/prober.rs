@@ -7,7 +7,7 @@ use ha_common::probe::{FIRST_FORMAT, FORMAT, Key, Probe, ProbeFrame, USER_SPACE}
 use ha_common::time::Time;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{PeerKey, PeerSpec, PeerStatus, Report};
+use super::{PeerKey, PeerSpec, PeerStatus, Report, Silence};
 use crate::net::clock;
 use crate::net::probe_tx::ProbeTx;
 use crate::xdp::{LastReply, Peers};
@@ -144,9 +144,14 @@ impl Prober {
                 }
             }
         }
+        let silence = Silence {
+            unanswered: self.judge.unanswered(),
+            last_reply: self.judge.latest().map(|reply| reply.at),
+        };
         while let Some(event) = self.judge.poll_event() {
             // The main loop is gone when the daemon stops; so is this thread, soon.
-            let _ = reports.send(Report::Peer { peer: self.spec.key, event, rank: self.judge.rank() });
+            let _ =
+                reports.send(Report::Peer { peer: self.spec.key, event, rank: self.judge.rank(), silence });
         }
     }
 

@@ -7,12 +7,14 @@
 pub(crate) mod clock;
 mod layer;
 pub mod limit;
+pub(crate) mod record;
 mod sink;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::events::Recorder;
 pub use sink::{Logging, Target};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -29,6 +31,10 @@ pub struct Options {
     pub file: Option<PathBuf>,
     /// Neither to syslog nor to a terminal: into `file` alone, or nowhere.
     pub quiet: bool,
+    /// Standard error gets events in JSON.
+    pub json: bool,
+    /// Directory of the flight recorder's files ([`crate::events`]); `None` for no recorder.
+    pub events: Option<PathBuf>,
 }
 
 /// Sets up logging for the process. Call it once, first; keep the result until the end, since dropping it writes
@@ -37,6 +43,7 @@ pub struct Options {
 /// # Errors
 /// The level cannot be understood, or logging was set up before; logging then goes nowhere.
 pub fn init(options: &Options) -> Result<Logging, InitError> {
+    use tracing_subscriber::Layer;
     use tracing_subscriber::layer::SubscriberExt;
 
     let text = options
@@ -48,7 +55,14 @@ pub fn init(options: &Options) -> Result<Logging, InitError> {
     let target = Target::choose(options);
     let copy = options.file.as_ref().map(|path| open(path)).transpose()?;
     let (logging, queue) = Logging::start(target, copy).map_err(InitError::Thread)?;
-    let subscriber = tracing_subscriber::registry().with(filter).with(layer::QueueLayer::new(queue));
+    let started = options.events.clone().map(Recorder::start).transpose();
+    let (recording, recorder) = started.map_err(InitError::Thread)?.unzip();
+    let logging = logging.recording(recording);
+    // An event is one whatever the log is told to leave out.
+    let recorded =
+        recorder.map(|recorder| layer::RecorderLayer::new(recorder).with_filter(LevelFilter::INFO));
+    let subscriber =
+        tracing_subscriber::registry().with(layer::QueueLayer::new(queue).with_filter(filter)).with(recorded);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| InitError::Twice)?;
     // Records of crates that use `log`. Fails only where a logger is set already, and then that one has them.
     let _ = tracing_log::LogTracer::init();

@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, SystemTime};
 
+use serde_json::Map;
 use tracing::Level;
 
 use super::Options;
-use super::clock::time_of_day;
-use crate::colour;
+use super::clock::{rfc3339, time_of_day};
+use super::record::Record;
+use crate::events::Recording;
 use crate::worker::Worker;
 
 /// Lines that wait to be written.
@@ -27,22 +29,18 @@ const DAEMON: u8 = 3;
 /// Where syslog listens.
 const DEV_LOG: &str = "/dev/log";
 
-/// One record.
-#[derive(Clone, Debug)]
-pub(super) struct Line {
-    pub(super) at: SystemTime,
-    pub(super) level: Level,
-    pub(super) text: String,
-}
-
 /// Where lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Standard error for people: time, level, message; colours where it is a terminal.
-    Stderr {
+    /// A terminal: time of day, level, message.
+    Terminal {
         /// Whether to colour the level.
         colour: bool,
     },
+    /// A file or a pipe: the same with the date (RFC 3339).
+    File,
+    /// Standard error, each record an event in JSON (docs/events.md).
+    Json,
     /// Standard error that systemd reads: `<6>message` (sd-daemon(3)); time and name are the journal's.
     Journal,
     /// `/dev/log`, name `xvrrp`.
@@ -63,10 +61,14 @@ impl Target {
             Self::Nowhere
         } else if options.syslog {
             Self::Syslog { facility: options.facility.unwrap_or(DAEMON) }
+        } else if options.json {
+            Self::Json
         } else if is_journal() {
             Self::Journal
+        } else if std::io::stderr().is_terminal() {
+            Self::Terminal { colour: crate::terminal::colours() }
         } else {
-            Self::Stderr { colour: colour::is_wanted(std::io::stderr().is_terminal()) }
+            Self::File
         }
     }
 }
@@ -80,13 +82,13 @@ fn is_journal() -> bool {
 /// The near end of the queue.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
-    lines: SyncSender<Option<Line>>,
+    lines: SyncSender<Option<Record>>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Queue {
     /// Queues a line or, where the queue is full, counts it.
-    pub(super) fn put(&self, line: Line) {
+    pub(super) fn put(&self, line: Record) {
         if self.lines.try_send(Some(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -100,6 +102,7 @@ pub struct Logging {
     queue: Queue,
     /// Takes no orders: lines come through the queue, which is bounded, and which others keep open for good.
     worker: Worker<Infallible>,
+    recording: Option<Recording>,
 }
 
 impl Logging {
@@ -123,7 +126,13 @@ impl Logging {
             writer.run(&receiver, &counter, &end);
         })?;
         let queue = Queue { lines: sender, dropped };
-        Ok((Self { target, queue: queue.clone(), worker }, queue))
+        Ok((Self { target, queue: queue.clone(), worker, recording: None }, queue))
+    }
+
+    /// The flight recorder ends with the log.
+    pub(super) fn recording(mut self, recording: Option<Recording>) -> Self {
+        self.recording = recording;
+        self
     }
 
     /// Where lines go.
@@ -145,6 +154,7 @@ impl Drop for Logging {
         // Wakes a thread that waits; one that has a full queue comes by anyway.
         let _ = self.queue.lines.try_send(None);
         self.worker.stop(LAST_WORDS);
+        drop(self.recording.take());
     }
 }
 
@@ -158,7 +168,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self, lines: &Receiver<Option<Line>>, dropped: &AtomicU64, end: &Receiver<Infallible>) {
+    fn run(&mut self, lines: &Receiver<Option<Record>>, dropped: &AtomicU64, end: &Receiver<Infallible>) {
         loop {
             let ending = end.try_recv() == Err(TryRecvError::Disconnected);
             let next = if ending { lines.try_recv().ok() } else { lines.recv().ok() };
@@ -171,28 +181,32 @@ impl Writer {
             let lost = dropped.swap(0, Ordering::Relaxed);
             if lost > 0 {
                 let text = format!("{lost} log lines were lost because they could not be written in time");
-                self.write(&Line { at: SystemTime::now(), level: Level::WARN, text });
+                self.write(&Record { at: SystemTime::now(), level: Level::WARN, text, fields: Map::new() });
             }
         }
     }
 
     /// Writes a record. There is nobody to tell about an error.
-    fn write(&mut self, line: &Line) {
+    fn write(&mut self, line: &Record) {
         if let Some(file) = &mut self.copy {
-            let _ = file.write_all(render(Target::Stderr { colour: false }, line).as_bytes());
+            let _ = file.write_all(render(Target::File, line).as_bytes());
         }
         let target = self.target;
         match target {
             Target::Nowhere => return,
             Target::Syslog { facility } if self.syslog(facility, line) => return,
-            Target::Syslog { .. } | Target::Stderr { .. } | Target::Journal => {}
+            Target::Syslog { .. }
+            | Target::Terminal { .. }
+            | Target::File
+            | Target::Json
+            | Target::Journal => {}
         }
         let _ = self.stderr.write_all(render(self.target, line).as_bytes());
         let _ = self.stderr.flush();
     }
 
     /// One datagram per line of text; false where there is no syslog, and standard error has to do.
-    fn syslog(&mut self, facility: u8, line: &Line) -> bool {
+    fn syslog(&mut self, facility: u8, line: &Record) -> bool {
         line.text.lines().all(|text| {
             let datagram =
                 format!("<{}>xvrrp[{}]: {text}", facility << 3 | severity(line.level), std::process::id());
@@ -228,27 +242,25 @@ const fn severity(level: Level) -> u8 {
 }
 
 /// A record as standard error takes it. Control characters, which a peer may have sent, never reach a terminal.
-fn render(target: Target, line: &Line) -> String {
+fn render(target: Target, line: &Record) -> String {
+    if target == Target::Json {
+        return crate::events::line(line) + "\n";
+    }
+    let (time, on, off) = match target {
+        Target::Terminal { colour: true } => (time_of_day(line.at), colour(line.level), "\x1b[0m"),
+        Target::Terminal { colour: false } => (time_of_day(line.at), "", ""),
+        _ => (rfc3339(line.at), "", ""),
+    };
+    // Where the message begins.
+    let indent = time.len() + " ERROR ".len();
     let mut out = String::new();
     for (index, text) in line.text.lines().enumerate() {
         let text: String = text.chars().map(|c| if c.is_control() && c != '\t' { '�' } else { c }).collect();
-        match target {
-            Target::Journal => out.push_str(&format!("<{}>{text}\n", severity(line.level))),
-            Target::Stderr { .. } | Target::Syslog { .. } | Target::Nowhere if index > 0 => {
-                out.push_str(&format!("{:19}{text}\n", ""))
-            }
-            Target::Stderr { .. } | Target::Syslog { .. } | Target::Nowhere => {
-                let (on, off) = match target {
-                    Target::Stderr { colour: true } => (colour(line.level), "\x1b[0m"),
-                    _ => ("", ""),
-                };
-                out.push_str(&format!(
-                    "{} {on}{:<5}{off} {text}\n",
-                    time_of_day(line.at),
-                    line.level.as_str()
-                ));
-            }
-        }
+        out.push_str(&match target {
+            Target::Journal => format!("<{}>{text}\n", severity(line.level)),
+            _ if index > 0 => format!("{:indent$}{text}\n", ""),
+            _ => format!("{time} {on}{:<5}{off} {text}\n", line.level.as_str()),
+        });
     }
     out
 }

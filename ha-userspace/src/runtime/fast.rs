@@ -2,6 +2,7 @@
 //!
 //! docs/liveness.md has the rules.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,6 +13,7 @@ use ha_common::time::Time;
 use ha_common::types::Family;
 
 use super::interfaces::Interfaces;
+use super::reasons::Judgement;
 use super::router::{Router, interface_id};
 use super::routers::Routers;
 use super::settings::judge_settings;
@@ -19,6 +21,9 @@ use crate::config::model::Fast as FastConfig;
 use crate::liveness::{Inquiry, LeaseSpec, Liveness, PeerKey, PeerSpec};
 use crate::net::neighbours::Neighbours;
 use crate::xdp::PeerIndex;
+
+/// Verdicts that are kept to explain what followed; more peers than that are not probed.
+const MOST_JUDGEMENTS: usize = 256;
 
 /// What the daemon keeps about its peers.
 #[derive(Debug, Default)]
@@ -28,6 +33,8 @@ pub(super) struct Fast {
     /// The kernel is still finding out the MAC address of a master.
     unresolved: bool,
     peers: Vec<Known>,
+    /// The latest verdict on each of them, for whoever explains what followed.
+    judgements: BTreeMap<IpAddr, Judgement>,
 }
 
 /// A peer that was followed at some time: somebody's master, also one that is about to be preempted. It is kept when it
@@ -48,6 +55,19 @@ struct Known {
 impl Fast {
     pub(super) fn new(liveness: Option<Liveness>) -> Self {
         Self { liveness, ..Self::default() }
+    }
+
+    /// A verdict was passed on a peer.
+    pub(super) fn judge(&mut self, peer: IpAddr, judgement: Judgement) {
+        if self.judgements.len() >= MOST_JUDGEMENTS && !self.judgements.contains_key(&peer) {
+            self.judgements.clear();
+        }
+        self.judgements.insert(peer, judgement);
+    }
+
+    /// The latest verdict on a peer.
+    pub(super) fn judgement(&self, peer: IpAddr) -> Option<Judgement> {
+        self.judgements.get(&peer).copied()
     }
 
     /// Asks the thread what it knows, where there is one.

@@ -4,6 +4,7 @@ use ha_common::time::{Span, Time};
 
 use super::handover::Handover;
 use super::handover::figures::Figures;
+use super::holds::Holds;
 
 /// How a run of the daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +28,20 @@ pub(super) struct Lifecycle {
     /// How long this run's start took.
     pub(super) start_took: Span,
     pub(super) stopping: bool,
+    pub(super) holds: Holds,
     /// A restart was asked for.
     pub(super) ending: Option<End>,
 }
 
 impl Lifecycle {
     /// A run that begins now.
-    pub(super) fn begin(now: Time, handover: Option<Handover>, figures: Option<Figures>) -> Self {
-        Self { started: now, handover, figures, start_took: Span::ZERO, stopping: false, ending: None }
+    pub(super) fn begin(
+        now: Time,
+        handover: Option<Handover>,
+        figures: Option<Figures>,
+        holds: Holds,
+    ) -> Self {
+        Self { started: now, handover, figures, start_took: Span::ZERO, stopping: false, holds, ending: None }
     }
 
     /// The start is over; without what was silent before it, it took `took`.

@@ -18,6 +18,7 @@ mod foreign;
 mod group_names;
 mod handover;
 mod herald;
+mod holds;
 mod host;
 mod inspector;
 mod interface;
@@ -29,7 +30,9 @@ mod note;
 mod noted;
 mod others;
 mod pacers;
+mod reasons;
 mod receive;
+mod refusal;
 mod reload_file;
 mod reload_time;
 mod router;
@@ -66,6 +69,7 @@ use crate::control::asker::Call;
 use crate::control::runlock::RunLock;
 use crate::control::server::Server;
 use crate::control::thread::Control;
+use crate::doctor;
 use crate::liveness::Liveness;
 use crate::net::addresses::Marks;
 use crate::net::clock;
@@ -83,6 +87,7 @@ use daemon::Daemon;
 use fast::Fast;
 use handover::Handover;
 use handover::figures::Figures;
+use holds::Holds;
 use host::Host;
 use inspector::Inspector;
 use interfaces::Interfaces;
@@ -155,8 +160,9 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     let (mut control, calls) = Control::start(Server::bind(&options.run_dir)?)
         .context("the thread for the control socket cannot be started")?;
     let (run_dir, ready) = (options.run_dir.clone(), options.ready);
+    let holds = Holds::open(&run_dir, std::time::SystemTime::now());
     let end = runtime.block_on(async {
-        let life = Lifecycle::begin(clock::now(), handover, figures);
+        let life = Lifecycle::begin(clock::now(), handover, figures, holds);
         let (mut daemon, inputs) =
             set_up(options, &config, threads, life, calls, warnings, &mut timeline).await?;
         daemon.begin(config, &mut timeline);
@@ -176,11 +182,11 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     drop(control);
     drop(lock);
     match end {
-        End::Stopped => tracing::info!("stopped"),
-        End::Left => tracing::info!("left for a restart: the role waits for the next run"),
+        End::Stopped => tracing::info!(kind = "stop", "stopped"),
+        End::Left => tracing::info!(kind = "stop", "left for a restart: the role waits for the next run"),
         End::Replace => {
             scheduling::undo();
-            tracing::info!("restarting");
+            tracing::info!(kind = "stop", "restarting");
         }
     }
     Ok(end)
@@ -230,7 +236,11 @@ async fn set_up(
 ) -> anyhow::Result<(Daemon, Inputs)> {
     let signals = Signals::new().context("signals cannot be handled")?;
     let marks = if std::env::var_os(UNMARKED).is_some() { Marks::Withheld } else { Marks::Used };
-    let host = Host::open(&options.run_dir, marks).await?;
+    let mut host = Host::open(&options.run_dir, marks).await?;
+    if let Some(missing) = doctor::rights::without_addresses(realtime::capabilities()) {
+        warn(&mut warnings, missing.clone());
+        host.refuse(missing);
+    }
     let removals = Watch::open()?;
     if let Some(bpffs) = &options.bpffs {
         let in_use: Vec<_> = config.instances.iter().map(|instance| instance.interface.as_str()).collect();

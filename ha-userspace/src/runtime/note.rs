@@ -5,16 +5,22 @@
 use std::net::IpAddr;
 
 use ha_common::counter::Counter;
-use ha_common::judge::Event;
-use ha_common::machine::{Reason, State};
+use ha_common::judge::{Event, Verdict};
+use ha_common::machine::{Evidence, Reason, State};
 use ha_common::node::{Node, RouterId};
-use ha_common::time::Span;
+use ha_common::time::{Span, Time};
 use ha_common::types::{Centis, Priority};
 use tracing::{error, info, warn};
 
+use super::fast::Fast;
 use super::interfaces::Interfaces;
+use super::reasons::{self, Change};
+use super::router::Router;
 use super::routers::Routers;
 use super::senders::Packet;
+use super::vips::vips;
+use crate::config::model::Instance;
+use crate::liveness::Silence;
 use crate::net::addresses::AddressError;
 use crate::net::error::SendFailure;
 
@@ -27,7 +33,10 @@ pub(super) enum Note {
         to: State,
         reason: Reason,
         priority: Priority,
-        cause: String,
+        evidence: Evidence,
+        at: Time,
+        /// What holds it in FAULT.
+        fault: String,
     },
     Rejected {
         router: RouterId,
@@ -106,6 +115,10 @@ pub(super) enum Note {
     Priority {
         router: RouterId,
     },
+    /// What an operator held it to is over.
+    HoldEnded {
+        router: RouterId,
+    },
     /// A master heard an advert of somebody who must yield.
     LowerPriority {
         router: RouterId,
@@ -131,18 +144,31 @@ pub(super) enum Note {
         source: IpAddr,
         event: Event,
         keyed: bool,
+        silence: Silence,
     },
 }
 
+/// What notes are told with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) routers: &'a Routers,
+    pub(super) interfaces: &'a Interfaces,
+    pub(super) node: &'a Node,
+    pub(super) fast: &'a Fast,
+}
+
 impl Note {
-    pub(super) fn log(self, routers: &Routers, interfaces: &Interfaces, node: &Node) {
+    pub(super) fn log(self, scene: Scene<'_>) {
+        let Scene { routers, interfaces, node, .. } = scene;
         let name = |n: RouterId| routers.get(n).map_or("?", |router| router.config.name.as_str());
         // Nothing for what is static.
         let whose = |n: Option<RouterId>| n.map_or_else(String::new, |n| format!("({}) ", name(n)));
         match self {
-            Self::Transition { router, from, to, reason, priority, cause } => {
-                let cause = if cause.is_empty() { reason.word().to_owned() } else { cause };
-                transition(name(router), (from, to), &cause, priority);
+            Self::Transition { router, from, to, reason, priority, evidence, at, fault } => {
+                let Some(router) = routers.get(router) else { return };
+                let judgement = evidence.about.and_then(|about| scene.fast.judgement(about.address));
+                let change = Change { reason, priority, at, evidence: &evidence, judgement, fault: &fault };
+                transition(router, (from, to), &change);
             }
             Self::Rejected { router, source, reason, quiet } => {
                 let vrid = routers.get(router).map_or(0, |router| router.config.vrid.get());
@@ -185,25 +211,50 @@ impl Note {
             }
             Self::Lacks { router, text } => error!("{}{text}", whose(router)),
             Self::Resumed { router } => {
-                info!("({}) is still MASTER: the role of the earlier run goes on", name(router))
+                info!(
+                    kind = "resumed",
+                    instance = name(router),
+                    "({}) is still MASTER: the role of the earlier run goes on",
+                    name(router)
+                )
             }
-            Self::GroupState { group, state } => info!("sync group {group} is {state}"),
+            Self::GroupState { group, state } => {
+                info!(kind = "group", to = state.word(), "sync group {group} is {state}")
+            }
             Self::Priority { router } => {
                 if let Some(core) = node.router(router) {
-                    info!("({}) priority is {} now", name(router), core.machine().priority());
+                    let priority = core.machine().priority().get();
+                    info!(
+                        kind = "priority",
+                        instance = name(router),
+                        priority = priority,
+                        "({}) priority is {priority} now",
+                        name(router)
+                    );
                 }
             }
+            Self::HoldEnded { router } => info!(
+                kind = "hold",
+                instance = name(router),
+                reason = "over",
+                "({}) is held no longer: its time is over",
+                name(router)
+            ),
             // The burst that answers it, or the transition that came of it, is logged.
             Self::LowerPriority { .. } | Self::FaultAfterAll { .. } => {}
             Self::UnknownVrid { interface, source, vrid } => warn!(
+                kind = "rejected",
+                interface = interface_name(interfaces, interface),
+                peer = source.to_string(),
+                reason = Counter::UnknownVrid.word(),
                 "{}: {source} advertises VRID {vrid}, which is not configured here; said once",
                 interface_name(interfaces, interface)
             ),
             Self::LeaseRanOut { interface, late, superseded } => {
                 lease_ran_out(interface_name(interfaces, interface), late, superseded);
             }
-            Self::Liveness { interface, source, event, keyed } => {
-                liveness(interface_name(interfaces, interface), source, event, keyed)
+            Self::Liveness { interface, source, event, keyed, silence } => {
+                liveness(interface_name(interfaces, interface), source, (event, silence), keyed)
             }
             Self::Installed { added, took } => installed(added, took),
         }
@@ -214,14 +265,58 @@ fn interface_name(interfaces: &Interfaces, at: usize) -> &str {
     interfaces.get(at).map_or("?", |interface| interface.name.as_str())
 }
 
-fn transition(name: &str, (from, to): (State, State), cause: &str, priority: Priority) {
-    let line = format!("({name}) {from} -> {to}: {cause}; priority {priority}");
-    if to == State::Fault { warn!("{line}") } else { info!("{line}") }
+fn transition(router: &Router, (from, to): (State, State), change: &Change<'_>) {
+    let Instance { name, interface, .. } = &router.config;
+    let addresses: Vec<_> =
+        vips(&router.config).map(|vip| format!("{}/{}", vip.address, vip.prefix)).collect();
+    let moved = match addresses.as_slice() {
+        [first, more @ ..] if from.holds_addresses() != to.holds_addresses() => {
+            let address = first.split('/').next().unwrap_or(first);
+            if more.is_empty() { format!(" {address}") } else { format!(" {address} +{}", more.len()) }
+        }
+        _ => String::new(),
+    };
+    let (why, priority) = (change.sentence(), change.priority);
+    let about = change.evidence.about;
+    let silence = change.judgement.map(|judgement| judgement.silence);
+    let last_sign = silence.and_then(|silence| silence.last_reply).max(about.map(|about| about.last_seen));
+    let line = format!("({name}) {from} -> {to}{moved}: {why}; priority {priority}");
+    macro_rules! tell {
+        ($level:ident) => {
+            tracing::$level!(
+                kind = "transition",
+                instance = name.as_str(),
+                interface = interface.as_str(),
+                peer = about.map(|about| about.address.to_string()).as_deref(),
+                from = from.word(),
+                to = to.word(),
+                reason = change.reason.word(),
+                why = why.as_str(),
+                priority = priority.get(),
+                addresses = addresses.join(", ").as_str(),
+                silent_ms = last_sign.map(|last| milliseconds(change.at.span_since(last))),
+                unanswered = silence.map(|silence| silence.unanswered),
+                "{line}"
+            )
+        };
+    }
+    if to == State::Fault { tell!(warn) } else { tell!(info) }
+}
+
+fn milliseconds(span: Span) -> f64 {
+    std::time::Duration::from_nanos(span.0).as_secs_f64() * 1000.0
 }
 
 fn rejected(name: &str, source: IpAddr, vrid: u8, reason: Counter, quiet: u64) {
     let more = if quiet > 0 { format!("; {quiet} other kinds before it") } else { String::new() };
-    warn!("({name}) advert from {source} for VRID {vrid} dropped: {}{more}", explain(reason));
+    warn!(
+        kind = "rejected",
+        instance = name,
+        peer = source.to_string(),
+        reason = reason.word(),
+        "({name}) advert from {source} for VRID {vrid} dropped: {}{more}",
+        explain(reason)
+    );
 }
 
 fn clock_skew(name: &str, source: IpAddr, skew: i32) {
@@ -234,6 +329,8 @@ fn clock_skew(name: &str, source: IpAddr, skew: i32) {
 
 fn lease_ran_out(interface: &str, late: Span, superseded: bool) {
     warn!(
+        kind = "stall",
+        interface = interface,
         "{interface}: this daemon was frozen: its lease ran out {} ms ago and {}; stepping down",
         late.0 / 1_000_000,
         if superseded { "another router has taken over" } else { "somebody probed it" }
@@ -242,28 +339,72 @@ fn lease_ran_out(interface: &str, late: Span, superseded: bool) {
 
 fn installed(added: usize, took: Span) {
     let addresses = if added == 1 { "address" } else { "addresses" };
-    info!("{added} virtual {addresses} added in {} us", took.0 / 1000);
+    info!(
+        kind = "installed",
+        took_us = took.0 / 1000,
+        "{added} virtual {addresses} added in {} us",
+        took.0 / 1000
+    );
 }
 
-fn liveness(interface: &str, source: IpAddr, event: Event, keyed: bool) {
+fn liveness(interface: &str, source: IpAddr, (event, silence): (Event, Silence), keyed: bool) {
+    let peer = source.to_string();
+    macro_rules! tell {
+        ($level:ident, $reason:expr, $($text:tt)+) => {
+            tracing::$level!(
+                kind = "peer",
+                interface = interface,
+                peer = peer.as_str(),
+                reason = $reason,
+                $($text)+
+            )
+        };
+    }
     match event {
-        Event::Unanswered if keyed => warn!(
+        Event::Unanswered if keyed => tell!(
+            warn,
+            "unanswered",
             "{interface}: {source} answers no probes, so only the RFC's timers count for it; if it runs xvrrp, it has \
              another fast_key or none"
         ),
-        Event::Unanswered => info!(
+        Event::Unanswered => tell!(
+            info,
+            "unanswered",
             "{interface}: {source} answers no probes, so only the RFC's timers count for it; if it runs xvrrp, it has \
              a fast_key or no fast failover"
         ),
-        Event::Discovered { .. } => info!("{interface}: {source} answers probes, fast failover is on for it"),
-        Event::Lost { verdict, .. } => warn!("{interface}: {source} is {verdict}"),
-        Event::Resigned { .. } => info!("{interface}: {source} has resigned"),
-        Event::Restarting { .. } => info!("{interface}: {source} is being restarted, its role stays"),
-        Event::Apart { .. } => info!(
+        Event::Discovered { .. } => {
+            tell!(info, "discovered", "{interface}: {source} answers probes, fast failover is on for it")
+        }
+        Event::Lost { verdict, at, .. } => {
+            let last = silence.last_reply.map(|last| milliseconds(at.span_since(last)));
+            let seen = match verdict {
+                Verdict::Unreachable => format!(": {}", reasons::evidence(silence, at)),
+                Verdict::Orphaned | Verdict::Expired => String::new(),
+            };
+            warn!(
+                kind = "peer",
+                interface = interface,
+                peer = peer.as_str(),
+                reason = verdict.word(),
+                silent_ms = last,
+                unanswered = silence.unanswered,
+                "{interface}: {source} is {verdict}{seen}"
+            );
+        }
+        Event::Resigned { .. } => tell!(info, "resigned", "{interface}: {source} has resigned"),
+        Event::Restarting { .. } => {
+            tell!(info, "restarting", "{interface}: {source} is being restarted, its role stays")
+        }
+        Event::Apart { .. } => tell!(
+            info,
+            "apart",
             "{interface}: {source} takes no part in fast failover (fast_failover off), so only the RFC's timers count for it"
         ),
-        Event::Alive { .. } => info!("{interface}: {source} is alive"),
-        Event::Paused { until } => warn!(
+        Event::Alive { .. } => tell!(info, "alive", "{interface}: {source} is alive"),
+        Event::Paused { until } => tell!(
+            warn,
+            "wrong verdict",
             "{interface}: the verdict on {source} was wrong; only the RFC's timers count for it for {} s",
             until.span_since(crate::net::clock::now()).0.div_ceil(1_000_000_000)
         ),

@@ -18,6 +18,7 @@ use super::devices;
 use super::noted::Noted;
 use super::others::Others;
 use super::receive::Frame;
+use super::refusal::Refusal;
 use super::routes::RouteSet;
 use super::standby::Standby;
 use crate::config::model::{HmacSetting, Instance, Trackers};
@@ -67,6 +68,8 @@ pub(super) struct Router {
     pub(super) placed: Vec<(u32, IpAddr)>,
     /// Those of them that somebody has removed since, to be put back.
     pub(super) lost: Vec<(u32, IpAddr)>,
+    /// The kernel takes none of its addresses.
+    pub(super) refusal: Refusal,
     /// Its routes and rules.
     pub(super) routes: RouteSet,
     /// `garp_extra_if`: when the next round on other interfaces is due.
@@ -115,6 +118,7 @@ impl Router {
             untold: Vec::new(),
             placed: Vec::new(),
             lost: Vec::new(),
+            refusal: Refusal::default(),
             routes: RouteSet::default(),
             extra: None,
             stats: InstanceStats::default(),
@@ -143,6 +147,7 @@ impl Router {
             config.hmac = self.config.hmac.clone();
         }
         self.noted = Noted { fault: std::mem::take(&mut self.noted.fault), ..Noted::default() };
+        self.refusal.accepted();
         self.routes.forget();
         self.virtual_mac = devices::advert_mac(&config);
         self.config = config;

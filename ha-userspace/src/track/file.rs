@@ -67,11 +67,16 @@ pub(super) async fn run(key: Key, spec: TrackFile, mode: u32, board: Board) {
         let complaint = complaint.unwrap_or_default();
         let detail = if complaint.is_empty() { value.to_string() } else { format!("{value}: {complaint}") };
         if said != complaint && !complaint.is_empty() {
-            tracing::warn!("file {} ({}) counts as 0: {complaint}", key.1, spec.path.display());
+            tracing::warn!(
+                kind = "tracker",
+                "file {} ({}) counts as 0: {complaint}",
+                key.1,
+                spec.path.display()
+            );
         }
         said = complaint;
         if board.set(&key, Seen::Value(value), &detail) {
-            tracing::info!("file {} contains {value}", key.1);
+            tracing::info!(kind = "tracker", "file {} contains {value}", key.1);
         }
         sleep(PAUSE).await;
     }

@@ -103,7 +103,7 @@ impl Task {
             let why = match program::prepare(&script.argv, user, self.spec.security) {
                 Ok(prepared) => {
                     if !told.is_empty() {
-                        tracing::info!("script {} can be used now", self.key.1);
+                        tracing::info!(kind = "tracker", "script {} can be used now", self.key.1);
                     }
                     if let Err(refusal) = prepared.check_strictly() {
                         tracing::warn!(
@@ -157,12 +157,12 @@ impl Task {
         let name = &self.key.1;
         match (new, seen) {
             (false, _) => {}
-            (true, Seen::Good) => tracing::info!("script {name} succeeds ({cause})"),
+            (true, Seen::Good) => tracing::info!(kind = "tracker", "script {name} succeeds ({cause})"),
             (true, Seen::Ignored) => tracing::error!(
                 "script {name} ({}) is disabled, what tracks it ignores it: {cause}",
                 self.spec.script.place
             ),
-            (true, _) => tracing::warn!("script {name} fails ({cause})"),
+            (true, _) => tracing::warn!(kind = "tracker", "script {name} fails ({cause})"),
         }
         self.board.set(&self.key, seen, cause);
     }

@@ -22,6 +22,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 use super::sys;
 
 /// Sleeps for ever and reaps what is reparented to it; the shell does the reaping.
+/// Where the daemons of a host keep what outlives them; the base of a service under systemd.exec(5).
+const STATE_DIR: &str = "/run/lab/state";
 const HOLDER: &str = "trap : TERM INT HUP; while :; do sleep 86400 & wait $!; done";
 
 /// Where the host's private files live inside it.
@@ -154,6 +156,8 @@ impl Namespace {
 
     /// Starts `command` inside and ties its life to this process unless the namespaces are detached.
     pub(super) fn spawn(&self, mut command: Command) -> Result<Child> {
+        // The machine's would be one for all hosts.
+        command.env("STATE_DIRECTORY", STATE_DIR);
         let detached = self.detached;
         let name = command.get_program().to_string_lossy().into_owned();
         if command.get_current_dir().is_none() {

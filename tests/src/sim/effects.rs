@@ -2,7 +2,7 @@
 
 use ha_common::node::{Effect, Event, Reached, Write};
 
-const NAMES: [&str; 26] = [
+const NAMES: [&str; 27] = [
     "Write Renew",
     "Write Apart",
     "Write RestartWindow",
@@ -29,6 +29,7 @@ const NAMES: [&str; 26] = [
     "Deaf",
     "FramesLost",
     "LeaseRanOut",
+    "HoldEnded",
 ];
 
 /// What the stories have reached of the node.
@@ -113,6 +114,7 @@ const fn kind(effect: &Effect) -> usize {
             Event::Deaf(_) => 23,
             Event::FramesLost(_) => 24,
             Event::LeaseRanOut { .. } => 25,
+            Event::HoldEnded(_) => 26,
         },
     }
 }

@@ -21,6 +21,8 @@ pub(crate) fn tests() -> Vec<Test> {
     add("lost_without_bpf", lost_without_bpf);
     add("lost_without_pins", lost_without_pins);
     add("started_twice", started_twice);
+    add("no_right_to_add_addresses", no_net_admin);
+    add("addresses_that_the_kernel_refuses", refused_addresses);
     tests.push(Test::new("degraded::no_bpf_fails_over", no_bpf).needs([Daemon::XvrrpRfc]));
     tests.push(Test::new("degraded::another_xdp_program_fails_over", occupied).needs([Daemon::XvrrpRfc]));
     tests
@@ -241,4 +243,49 @@ fn started_twice(lab: &Lab) -> Result<()> {
     ensure!(pinned(r1) && r1.holds(VIP)?, "the second one took something away from the first");
     sound(&mut master, 30)?;
     sound(&mut backup, 30)
+}
+
+/// Whoever may add no address claims none: FAULT with its reason, and a warning that names what is missing.
+fn no_net_admin(lab: &Lab) -> Result<()> {
+    let host = lab.host("r1")?;
+    host.write(FILE, config(200), 0o644)?;
+    host.write("/run/lab/noadmin.log", "", 0o644)?;
+    let wire = lab.switch().watch()?;
+    let _daemon = start_without(host, "-net_admin", &["--run-dir", RUN_DIR], "/run/lab/noadmin.log")?;
+    let state = || Some(interface(host, RUN_DIR).ok()?.0).filter(|instance| instance["state"] == "FAULT");
+    let instance =
+        wait_for(ms(5_000), state).with_context(|| host.read("/run/lab/noadmin.log").unwrap_or_default())?;
+    ensure!(instance["fault"].to_string().contains("CAP_NET_ADMIN is missing"), "{instance}");
+    std::thread::sleep(ms(4_500));
+    ensure!(
+        wire.filter(|seen| seen.is_advert_from("r1")).is_empty(),
+        "it advertises addresses that it cannot have"
+    );
+    let warnings = warnings(host)?;
+    ensure!(warnings.contains("CAP_NET_ADMIN") && warnings.contains("AmbientCapabilities"), "{warnings}");
+    Ok(())
+}
+
+/// An instance none of whose addresses the kernel takes is in FAULT with its reason, and others take over. A reload tries
+/// again.
+fn refused_addresses(lab: &Lab) -> Result<()> {
+    let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
+    // IPv4 wants a larger MTU of a device.
+    r1.output(&["ip", "link", "set", "lo", "mtu", "60"])?;
+    let file = |priority: u8, device: &str| {
+        format!(
+            "vrrp_instance VI_1 {{\n interface ens160\n virtual_router_id 26\n version 3\n priority {priority}\n \
+             advert_int 0.1\n virtual_ipaddress {{ {VIP}{device} }}\n}}\n"
+        )
+    };
+    let _master = r1.start(Daemon::XvrrpRfc, &file(200, " dev lo"))?;
+    let _backup = r2.start(Daemon::XvrrpRfc, &file(100, ""))?;
+    let fault = || Some(interface(r1, RUN_DIR).ok()?.0).filter(|instance| instance["state"] == "FAULT");
+    let instance = wait_for(ms(5_000), fault).context("r1 is not in FAULT")?;
+    ensure!(instance["fault"].to_string().contains("172.16.1.25"), "{instance}");
+    wait_for(ms(5_000), || r2.holds(VIP).ok()?.then_some(())).context("r2 does not take over")?;
+    r1.output(&["ip", "link", "set", "lo", "mtu", "65536"])?;
+    crate::pair::reload(r1, &file(201, " dev lo"))?;
+    wait_for(ms(5_000), || r1.holds(VIP).ok()?.then_some(())).context("r1 does not try again")?;
+    Ok(())
 }

@@ -16,6 +16,8 @@ mod harmless;
 mod headless;
 #[path = "fast/keys.rs"]
 mod keys;
+#[path = "fast/lowered.rs"]
+mod lowered;
 #[path = "fast/outward.rs"]
 mod outward;
 #[path = "fast/peers.rs"]
@@ -36,6 +38,7 @@ pub(crate) fn tests() -> Vec<Test> {
         harmless::tests(),
         headless::tests(),
         keys::tests(),
+        lowered::tests(),
         outward::tests(),
         planned::tests(),
         peers::tests(),

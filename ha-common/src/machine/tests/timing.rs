@@ -67,9 +67,13 @@ fn s07_a_new_master_advertises_its_own_interval() {
 fn s08_a_changed_priority_is_in_the_next_advert() {
     let mut rig = Rig::master(params(), 100);
     let deadline = rig.machine.next_deadline();
-    assert_eq!(rig.feed(Input::SetPriority(prio(90))), []);
+    assert_eq!(rig.feed(Input::SetPriority(prio(110))), []);
     assert_eq!(rig.machine.next_deadline(), deadline);
-    assert_eq!(rig.run_to_deadline(), [Action::SendAdvert { priority: 90 }]);
+    assert_eq!(rig.run_to_deadline(), [Action::SendAdvert { priority: 110 }]);
+    // Whoever may be better by now need not wait for it.
+    rig.pass(30);
+    assert_eq!(rig.feed(Input::SetPriority(prio(90))), [Action::SendAdvert { priority: 90 }]);
+    assert!(rig.remaining() > Span::from_millis(90));
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn watching_postpones_no_preemption() {
         assert_eq!(rig.machine.next_deadline(), preemption);
     }
     rig.run_to_deadline();
-    assert_eq!(rig.machine.reason(), Reason::MasterDown);
+    assert_eq!(rig.machine.reason(), Reason::Preempted);
 }
 
 #[test]

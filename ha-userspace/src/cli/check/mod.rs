@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use super::start::namespace;
 use super::{DEFAULT_CONFIG, status};
-use crate::colour;
 use crate::config::{self, LoadOptions, Loaded, Refused, analysis, report};
 use crate::net::monitor::Monitor;
 use crate::program;
@@ -125,7 +124,7 @@ fn print(loaded: &Loaded, json: bool) -> ExitCode {
         let _ = status::print_json(&report::Report::of(loaded));
     } else {
         let mut stderr = std::io::stderr();
-        let text = report::text(loaded, colour::is_wanted(stderr.is_terminal()));
+        let text = report::text(loaded, stderr.is_terminal() && crate::terminal::colours());
         // A closed pipe must not change the verdict.
         let _ = stderr.write_all(text.as_bytes());
     }

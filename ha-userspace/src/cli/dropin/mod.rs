@@ -165,7 +165,9 @@ fn run(line: &CommandLine) -> ExitCode {
             facility: number.flatten(),
             file: line.path(Opt::LogFile).map(|path| std::path::absolute(&path).unwrap_or(path)),
             quiet: !console && line.has(Opt::NoSyslog),
+            ..logging::Options::default()
         },
+        state_dir: None,
         rfc_timers: false,
         all_files: line.has(Opt::AllConfig),
         umask: own_mask.map(|mask| mask.bits()),

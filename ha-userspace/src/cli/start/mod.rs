@@ -18,6 +18,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use super::{DEFAULT_BPFFS, DEFAULT_RUN_DIR};
 use crate::config::{self, LoadOptions, Loaded, codes};
 use crate::control::runlock::RunLock;
+use crate::events;
 use crate::logging::{self, Logging};
 use crate::net::clock;
 use crate::program::REPLACES;
@@ -44,6 +45,8 @@ pub(crate) struct StartPlan {
     pub(crate) tcx: bool,
     /// Logging.
     pub(crate) log: logging::Options,
+    /// Where the flight recorder writes; one that fits the run directory where absent.
+    pub(crate) state_dir: Option<PathBuf>,
     /// No probes, no fence.
     pub(crate) rfc_timers: bool,
     /// A file that is missing or cannot be read makes the whole configuration unusable.
@@ -108,7 +111,9 @@ pub(crate) fn start(plan: StartPlan) -> StartOutcome {
     });
     let run_dir = plan.run_dir.clone().unwrap_or_else(|| identity.below(Path::new(DEFAULT_RUN_DIR)));
     let prepared = prepare(&plan, &identity, pid_files.as_ref(), &run_dir);
-    let Some(logging) = log(&plan.log) else { return StartOutcome::Failed };
+    let state_dir = plan.state_dir.clone().unwrap_or_else(|| events::state_dir(&run_dir));
+    let recorded = logging::Options { events: Some(state_dir), ..plan.log.clone() };
+    let Some(logging) = log(&recorded) else { return StartOutcome::Failed };
     let ended = prepared.and_then(|()| {
         let files = write_pid_files(pid_files)?;
         let _ = known.set(identity.clone());

@@ -155,6 +155,12 @@ fn details(instance: &InstanceStatus) -> String {
         line("since", &instance.since);
     }
     line("priority", &priority(&instance.priority));
+    if let Some(hold) = &instance.hold {
+        line(
+            "held",
+            &format!("{} by the operator for {}, until {}", hold.kind, span(hold.left_ms), hold.until),
+        );
+    }
     for fault in &instance.fault {
         line("fault", fault);
     }

@@ -4,8 +4,8 @@ use std::sync::mpsc::{Sender, channel};
 
 use super::*;
 
-fn line(level: Level, text: &str) -> Line {
-    Line { at: SystemTime::now(), level, text: text.to_owned() }
+fn line(level: Level, text: &str) -> Record {
+    Record { at: SystemTime::now(), level, text: text.to_owned(), fields: Map::new() }
 }
 
 /// Hands what is written to a test.
@@ -26,12 +26,14 @@ impl Write for Tap {
 fn forms_of_a_line() {
     let both = line(Level::WARN, "one\ntwo");
     assert_eq!(render(Target::Journal, &both), "<4>one\n<4>two\n");
-    let text = render(Target::Stderr { colour: false }, &both);
+    let text = render(Target::Terminal { colour: false }, &both);
     assert_eq!(&text[12..], " WARN  one\n                   two\n");
     assert_eq!(text.split(' ').next().map(|time| time.matches([':', '.']).count()), Some(3));
-    assert!(render(Target::Stderr { colour: true }, &both).contains("\x1b[33mWARN \x1b[0m one"));
+    assert!(render(Target::Terminal { colour: true }, &both).contains("\x1b[33mWARN \x1b[0m one"));
     // A peer must not be able to send escape sequences to the operator's terminal.
-    assert!(!render(Target::Stderr { colour: false }, &line(Level::INFO, "\x1b[2Jx\r\x07")).contains('\x1b'));
+    assert!(
+        !render(Target::Terminal { colour: false }, &line(Level::INFO, "\x1b[2Jx\r\x07")).contains('\x1b')
+    );
 }
 
 #[test]

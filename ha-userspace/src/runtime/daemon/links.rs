@@ -35,10 +35,35 @@ impl Daemon {
                 continue;
             }
             match &change.what {
-                What::Appeared => tracing::info!("{}: appeared (index {})", change.name, change.index),
-                What::Gone => tracing::warn!("{}: is gone", change.name),
-                What::Up => tracing::info!("{}: up", change.name),
-                What::Down => tracing::warn!("{}: down", change.name),
+                What::Appeared => tracing::info!(
+                    kind = "link",
+                    interface = change.name.as_str(),
+                    reason = "appeared",
+                    "{}: appeared (index {})",
+                    change.name,
+                    change.index
+                ),
+                What::Gone => tracing::warn!(
+                    kind = "link",
+                    interface = change.name.as_str(),
+                    reason = "gone",
+                    "{}: is gone",
+                    change.name
+                ),
+                What::Up => tracing::info!(
+                    kind = "link",
+                    interface = change.name.as_str(),
+                    reason = "up",
+                    "{}: up",
+                    change.name
+                ),
+                What::Down => tracing::warn!(
+                    kind = "link",
+                    interface = change.name.as_str(),
+                    reason = "down",
+                    "{}: down",
+                    change.name
+                ),
                 What::Renamed { from } => tracing::info!("{from} is called {} now", change.name),
                 What::Mac | What::Mtu | What::Addresses => {}
             }
@@ -135,11 +160,14 @@ impl Daemon {
         for group in groups.filter(|group| group.members.contains(&router.config.name)) {
             obstacles.extend(host.statics.lacking(&group.name).map(str::to_owned));
         }
-        let fitness = match (&router.effective.fault, obstacles.is_empty()) {
-            (None, ready) => Input::Ready(ready),
-            (Some(_), true) => Input::Unfit,
-            (Some(_), false) => Input::Ready(false),
+        let refused = host.refusal().or_else(|| router.refusal.standing(clock::now()));
+        let unfit = router.effective.fault.is_some() || refused.is_some();
+        let fitness = match (unfit, obstacles.is_empty()) {
+            (false, ready) => Input::Ready(ready),
+            (true, true) => Input::Unfit,
+            (true, false) => Input::Ready(false),
         };
+        obstacles.extend(refused.map(str::to_owned));
         let trackers = router.effective.fault.iter().flatten().cloned();
         router.noted.fault = obstacles.into_iter().chain(trackers).collect();
         Fitness {

@@ -9,6 +9,7 @@ use super::Daemon;
 use crate::liveness::Report;
 use crate::net::clock;
 use crate::runtime::note::Note;
+use crate::runtime::reasons::Judgement;
 use crate::runtime::router::interface_id;
 
 impl Daemon {
@@ -44,8 +45,8 @@ impl Daemon {
     /// Takes a report of the liveness thread.
     pub(super) fn hear_report(&mut self, report: Report) {
         let now = clock::now();
-        let (peer, event, rank) = match report {
-            Report::Peer { peer, event, rank } => (peer, event, rank),
+        let (peer, event, rank, silence) = match report {
+            Report::Peer { peer, event, rank, silence } => (peer, event, rank, silence),
             Report::ProbesResumed { ifindex } => {
                 if let Some(at) = self.interfaces.with_index(ifindex) {
                     self.node.probes_resumed(interface_id(at), now);
@@ -73,7 +74,12 @@ impl Daemon {
         };
         if !silent {
             let keyed = self.fast.is_keyed(peer);
-            self.notes.push(Note::Liveness { interface: at, source, event, keyed });
+            self.notes.push(Note::Liveness { interface: at, source, event, keyed, silence });
+        }
+        if let Event::Lost { verdict, at, affirmed } = event
+            && at == affirmed
+        {
+            self.fast.judge(source, Judgement { verdict, at, silence });
         }
         self.with_kernel(|node, kernel| node.report(interface_id(at), source, event, rank, now, kernel));
         self.perform();

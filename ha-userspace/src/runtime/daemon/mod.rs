@@ -5,6 +5,7 @@ mod announce;
 mod fence;
 mod groups;
 mod hearing;
+mod holds;
 mod links;
 mod liveness;
 mod observe;

@@ -30,10 +30,10 @@ impl Daemon {
         let diagnostics = crate::runtime::log_diagnostics(&loaded);
         let changes = self.configure(loaded.config);
         if changes.is_empty() {
-            tracing::info!("reload: nothing changed");
+            tracing::info!(kind = "configuration", "reload: nothing changed");
         }
         for change in &changes {
-            tracing::info!("reload: {change}");
+            tracing::info!(kind = "configuration", "reload: {change}");
         }
         Response::Reloaded(Reloaded { changes, diagnostics })
     }
@@ -60,6 +60,7 @@ impl Daemon {
         configuration.find_unfenced(|device| host.virtual_links.base(device));
         self.workers.notifier.apply(&self.configuration.in_force);
         self.regroup(now);
+        self.restore_holds();
         self.listen_to_unknown();
         self.raise_programs();
         let herald = self.node.is_resuming().then(|| self.herald()).flatten();

@@ -113,6 +113,7 @@ impl Daemon {
             reason: machine.reason().word().to_owned(),
             priority: priority(router, machine.priority().get()),
             fault: if machine.state() == State::Fault { router.noted.fault.clone() } else { Vec::new() },
+            hold: self.hold_status(router, now),
             master: machine.master().map(|master| {
                 let seen = stamped.map_or(master.last_seen, |seen| seen.at.max(master.last_seen));
                 MasterStatus {
@@ -203,7 +204,7 @@ impl Daemon {
     }
 
     /// A reload adds instances in any place of the file; those that leave come last.
-    fn in_file_order(&self) -> Vec<&Router> {
+    pub(super) fn in_file_order(&self) -> Vec<&Router> {
         let instances = self.configuration.in_force.instances.iter().enumerate();
         let places: HashMap<_, _> = instances.map(|(at, config)| (identity(config), at)).rev().collect();
         let place = |router: &&Router| match places.get(&identity(&router.config)) {

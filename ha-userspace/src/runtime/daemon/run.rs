@@ -14,7 +14,7 @@
 //!   for until no part of it has come for 1 s;
 //! - the answer whether a program is still attached, while a takeover is pending: 50 ms at most
 //!   ([`crate::runtime::inspector`]);
-//! - small files of the run directory, which is in memory: `routes` and `sysctls` when what they say changes, and
+//! - small files of the run directory, which is in memory: `routes`, `sysctls` and `holds` when what they say changes, and
 //!   `restart` at the end of a run;
 //! - locks of what is tracked, and of the allocator where another thread frees what came from here: those threads have
 //!   them for microseconds, and go before ordinary ones;
@@ -127,6 +127,9 @@ impl Daemon {
             Call::Order(Order::Reload { force, .. }, reply) => {
                 self.start_reading(Purpose::Reload { force }, Some(reply));
             }
+            Call::Order(Order::Hold(request), reply) => {
+                let _ = reply.send(self.hold(&request));
+            }
             Call::Order(Order::Restart, reply) => self.start_reading(Purpose::Restart, Some(reply)),
             Call::Order(Order::Stop, reply) => {
                 self.stop();
@@ -139,9 +142,9 @@ impl Daemon {
     /// Graceful stop; asked for twice, at once.
     fn stop(&mut self) {
         if self.life.stopping {
-            tracing::info!("stopping at once");
+            tracing::info!(kind = "stop", "stopping at once");
         } else {
-            tracing::info!("stopping: virtual addresses are handed over first");
+            tracing::info!(kind = "stop", "stopping: virtual addresses are handed over first");
         }
         self.life.stopping = true;
         let now = clock::now();
@@ -166,7 +169,7 @@ impl Daemon {
         } else {
             return self.configuration.start_reading(purpose, reply);
         };
-        tracing::warn!("no reload: {reason}");
+        tracing::warn!(kind = "configuration", "no reload: {reason}");
         if let Some(reply) = reply {
             let _ = reply.send(Response::Error(Failure::new(reason)));
         }

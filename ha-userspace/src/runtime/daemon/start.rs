@@ -27,6 +27,7 @@ impl Daemon {
         timeline.mark("leftovers");
         self.update_fences();
         tracing::info!(
+            kind = "start",
             "xvrrp {} runs {} of {}",
             env!("CARGO_PKG_VERSION"),
             if self.routers.len() == 1 {

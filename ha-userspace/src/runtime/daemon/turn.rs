@@ -12,7 +12,7 @@ use ha_common::time::Time;
 use super::Daemon;
 use crate::net::clock;
 use crate::runtime::kernel::{self, Maps};
-use crate::runtime::note::Note;
+use crate::runtime::note::{Note, Scene};
 use crate::runtime::senders::Packet;
 use crate::runtime::tell;
 
@@ -42,7 +42,8 @@ impl Daemon {
         self.decide(now);
         let attached = self.interfaces.attach_again();
         let news = self.host.statics.take_news();
-        if attached || news {
+        let refused = self.routers.iter_mut().fold(false, |any, router| router.refusal.take_news(now) || any);
+        if attached || news || refused {
             self.reconsider();
             self.decide(now);
         }
@@ -50,6 +51,7 @@ impl Daemon {
         let extra = self.routers.iter().filter_map(|router| router.extra);
         let others = extra
             .chain(self.host.delays.next())
+            .chain(self.routers.iter().filter_map(|router| router.refusal.next(now)))
             .chain(self.announcements.next())
             .chain(standbys)
             .min()
@@ -93,7 +95,8 @@ impl Daemon {
             if let Some(event) = tell::event(&note, &self.routers, &self.node) {
                 self.workers.tell(event);
             }
-            note.log(&self.routers, &self.interfaces, &self.node);
+            let Self { routers, interfaces, node, fast, .. } = &*self;
+            note.log(Scene { routers, interfaces, node, fast });
         }
     }
 
@@ -189,16 +192,19 @@ impl Daemon {
     fn take_event(&mut self, event: Event) {
         let now = clock::now();
         let note = match event {
-            Event::Transition { router: id, from, to, reason, priority, .. } => {
+            Event::Transition { router: id, from, to, reason, priority, evidence, .. } => {
                 let Some(router) = self.routers.get_mut(id) else { return };
                 router.count_transition(from, to);
-                // What the log adds to the machine's word.
-                let cause =
+                let fault =
                     if reason == Reason::NotReady { router.noted.fault.join("; ") } else { String::new() };
-                Note::Transition { router: id, from, to, reason, priority, cause }
+                Note::Transition { router: id, from, to, reason, priority, evidence, at: now, fault }
             }
             Event::Resumed(router) => Note::Resumed { router },
             Event::Priority(router) => Note::Priority { router },
+            Event::HoldEnded(router) => {
+                self.forget_ended_holds(now);
+                Note::HoldEnded { router }
+            }
             Event::GroupState { group, state } => {
                 let Some(config) = self.configuration.group(group) else { return };
                 Note::GroupState { group: config.name.clone(), state }

@@ -44,8 +44,11 @@ impl Host {
         let start = clock::now();
         let outcomes = self.addresses.add(&specs);
         let took = clock::now().span_since(start);
-        let mut added = 0;
+        let (mut added, mut there, mut refused) = (0, HashSet::new(), Vec::new());
         for ((outcome, spec), n) in outcomes.into_iter().zip(&specs).zip(owners) {
+            if !matches!(outcome, AddressOutcome::Failed(_)) {
+                there.insert(n);
+            }
             match outcome {
                 AddressOutcome::Added => match routers.get_mut(n) {
                     Some(router) if router.lost.contains(&(spec.ifindex, spec.address)) => {
@@ -58,7 +61,20 @@ impl Host {
                 AddressOutcome::AlreadyThere { ours: false } => {
                     notes.push(Note::ForeignAddress { router: n, address: spec.address });
                 }
-                AddressOutcome::Failed(error) => notes.push(Note::Address { router: n, error }),
+                AddressOutcome::Failed(error) => {
+                    refused.push((n, error.to_string()));
+                    notes.push(Note::Address { router: n, error });
+                }
+            }
+        }
+        for (n, why) in refused.into_iter().filter(|(n, _)| !there.contains(n)) {
+            if let Some(router) = routers.get_mut(n) {
+                router.refusal.refused(why, now);
+            }
+        }
+        for n in there {
+            if let Some(router) = routers.get_mut(n) {
+                router.refusal.accepted();
             }
         }
         routers.iter_mut().for_each(|router| router.lost.clear());

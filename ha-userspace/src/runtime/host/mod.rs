@@ -39,6 +39,8 @@ pub(super) struct Host {
     pub(super) virtual_links: VirtualLinks,
     pub(super) neighbours: Neighbours,
     pub(super) firewall: Firewall,
+    /// Why no address can be added at all.
+    refusal: Option<String>,
 }
 
 impl Host {
@@ -60,7 +62,18 @@ impl Host {
             virtual_links: VirtualLinks::new(run_dir)?,
             neighbours: Neighbours::open()?,
             firewall: Firewall::new(run_dir.join("nftables")),
+            refusal: None,
         })
+    }
+
+    /// No address can be added in this run.
+    pub(super) fn refuse(&mut self, why: String) {
+        self.refusal = Some(why);
+    }
+
+    /// Why no address can be added at all.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
     }
 
     /// All links as they are.

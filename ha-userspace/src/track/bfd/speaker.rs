@@ -340,10 +340,10 @@ impl Peer {
         board.set(&key(&self.spec), seen, &detail);
         match (before.map(|(state, ..)| state), state) {
             (Some(State::Up), State::Up) => {}
-            (_, State::Up) => tracing::info!("bfd {name}: {detail}"),
-            (Some(State::Up), _) => tracing::warn!("bfd {name}: {detail}"),
+            (_, State::Up) => tracing::info!(kind = "tracker", "bfd {name}: {detail}"),
+            (Some(State::Up), _) => tracing::warn!(kind = "tracker", "bfd {name}: {detail}"),
             _ if seen == Seen::Bad && before.is_some_and(|(_, seen, _)| seen == Seen::Pending) => {
-                tracing::warn!("bfd {name}: {detail}");
+                tracing::warn!(kind = "tracker", "bfd {name}: {detail}");
             }
             _ => {}
         }

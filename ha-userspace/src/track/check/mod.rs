@@ -96,9 +96,9 @@ pub(super) async fn run(key: Key, check: Check, board: Board) {
         board.count(&key, Run { start, duration: start.elapsed(), success, skipped: 0 });
         if board.set(&key, judge.state(), &detail) && change.is_some() {
             if success {
-                tracing::info!("check {} succeeds ({detail})", key.1);
+                tracing::info!(kind = "tracker", "check {} succeeds ({detail})", key.1);
             } else {
-                tracing::warn!("check {} fails ({detail})", key.1);
+                tracing::warn!(kind = "tracker", "check {} fails ({detail})", key.1);
             }
         }
     }

@@ -237,8 +237,10 @@ impl Table {
             if self.board.set(&spec.key, seen, &detail) {
                 let (kind, name) = (spec.key.0.word(), &spec.key.1);
                 match seen {
-                    Seen::Good => tracing::info!("{kind} {name}: runs as wanted ({detail})"),
-                    _ => tracing::warn!("{kind} {name}: does not run as wanted ({detail})"),
+                    Seen::Good => {
+                        tracing::info!(kind = "tracker", "{kind} {name}: runs as wanted ({detail})")
+                    }
+                    _ => tracing::warn!(kind = "tracker", "{kind} {name}: does not run as wanted ({detail})"),
                 }
             }
         }

@@ -236,7 +236,7 @@ impl World {
             Reason::MasterOrphaned => self.stats.orphaned += 1,
             Reason::MasterExpired => self.stats.expired += 1,
             Reason::MasterResigned => self.stats.resigned += 1,
-            Reason::MasterDown => self.stats.down += 1,
+            Reason::NoMaster | Reason::MasterDown => self.stats.down += 1,
             Reason::LeaseExpired => self.stats.step_downs += 1,
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! What befalls a cluster.
 
+use ha_common::node::{Hold, HoldKind};
 use ha_common::time::Span;
 use ha_common::types::Priority;
 
@@ -76,6 +77,12 @@ pub(super) enum Fault {
     Weather {
         loss: u64,
         delay: Span,
+    },
+    /// Its operator holds all of its virtual routers, or lets them go.
+    Hold {
+        host: usize,
+        kind: Option<HoldKind>,
+        span: Span,
     },
     /// Somebody takes the program off an interface.
     Detach {
@@ -160,6 +167,10 @@ impl World {
                 (self.loss, self.delay) = (loss, delay);
                 return Ok(());
             }
+            Fault::Hold { host, kind, span } => {
+                let hold = kind.map(|kind| Hold { kind, until: now.after(span) });
+                self.hosts[host].tell(Told::Hold(hold));
+            }
             Fault::Detach { host, on } => self.hosts[host].kernel.detach(Self::interface(on)),
         }
         let (Fault::Stop { host }
@@ -167,6 +178,7 @@ impl World {
         | Fault::Carrier { host, .. }
         | Fault::Track { host, .. }
         | Fault::Stall { host, .. }
+        | Fault::Hold { host, .. }
         | Fault::Detach { host, .. }) = fault
         else {
             return Ok(());

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ha_common::machine::{Input, State};
 use ha_common::node::{
-    Effect, Event, Fate, Fitness, GroupId, Heard, InterfaceId, Mark, Node, Router, RouterId, lease,
+    Effect, Event, Fate, Fitness, GroupId, Heard, Hold, InterfaceId, Mark, Node, Router, RouterId, lease,
     restart_window,
 };
 use ha_common::time::{Span, Time};
@@ -38,6 +38,7 @@ pub(super) enum Told {
     /// Links or trackers have changed.
     Reconsider,
     Reload,
+    Hold(Option<Hold>),
     Stop,
 }
 
@@ -323,6 +324,13 @@ impl Host {
                     daemon.node.take_part(now, &self.kernel);
                     self.perform(&mut daemon, sinks)?;
                     self.reconsider(&mut daemon, sinks)?;
+                }
+                Told::Hold(hold) => {
+                    let ids: Vec<_> = daemon.node.routers().iter().map(Router::id).collect();
+                    for id in ids {
+                        daemon.node.hold(id, hold, now, &self.kernel);
+                    }
+                    self.perform(&mut daemon, sinks)?;
                 }
                 Told::Stop => {
                     daemon.stopping = true;

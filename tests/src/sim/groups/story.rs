@@ -1,5 +1,6 @@
 //! The story of a seed.
 
+use ha_common::node::HoldKind;
 use ha_common::time::Span;
 
 use super::cast::{INTERFACES, files};
@@ -72,7 +73,7 @@ fn misfortune(world: &mut World) -> Fault {
     let rng = &mut world.rng;
     let host = rng.index(world.hosts.len());
     let on = rng.index(INTERFACES);
-    match rng.below(17) {
+    match rng.below(19) {
         0 => Fault::Stop { host },
         1 | 2 => Fault::Kill { host },
         3 => Fault::Die { host },
@@ -88,6 +89,10 @@ fn misfortune(world: &mut World) -> Fault {
         12 => Fault::Freeze { host, span: rng.span(Span::from_millis(1), patience) },
         13 | 14 => Fault::Partition { on, sides: rng.next().to_le_bytes()[0] },
         15 => Fault::Weather { loss: rng.below(60), delay: rng.span(Span::ZERO, interval) },
+        16 | 17 => {
+            let kind = rng.pick(&[HoldKind::Resigned, HoldKind::Preferred, HoldKind::Frozen]);
+            Fault::Hold { host, kind: Some(kind), span: rng.span(Span::from_millis(1), patience) }
+        }
         _ => Fault::Detach { host, on },
     }
 }
@@ -138,6 +143,7 @@ fn calm(world: &mut World) -> Result<(), String> {
             world.strike(Fault::Track { host, place, tracked: Tracked::Good })?;
         }
         world.strike(Fault::Reload { host, change: Change::Back })?;
+        world.strike(Fault::Hold { host, kind: None, span: Span::ZERO })?;
         let stays_away = host > 0 && world.rng.chance(15);
         if !stays_away {
             world.strike(Fault::Start { host })?;

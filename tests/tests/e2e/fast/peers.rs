@@ -151,7 +151,7 @@ fn wrong_verdict(lab: &Lab) -> Result<()> {
     lab.switch().silence("r1")?;
     wait_for(ms(2_000), || wire.first_advert_from("r2", cut)).context("r2 did not take over")?;
     lab.switch().restore("r1")?;
-    r2.says("-> BACKUP: higher priority heard", ms(1_000))?;
+    r2.says("-> BACKUP 172.16.1.25: 172.16.1.1 has priority 101", ms(1_000))?;
     held_by(&addresses, VIP, &["r1"], ms(1_000))?;
     r2.says("was wrong; only the RFC's timers count", ms(1_000))?;
     let status = stdout(&xvrrp(lab.host("r2")?, &["status", "--run-dir", RUN_DIR])?);

@@ -164,12 +164,12 @@ fn held(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// The daemon may not add addresses: it advertises, and nobody answers.
+/// The daemon may not add addresses: it is in FAULT, and says which right is missing.
 fn missing(lab: &Lab) -> Result<()> {
     let r1 = lab.host("r1")?;
     r1.write(crate::pair::FILE, Conf::new(100).text(), 0o644)?;
     let _daemon = start_without(r1, "-net_admin", &["--run-dir", RUN_DIR], "/run/lab/xvrrp.log")?;
-    let words = ["CRITICAL VI_1: is master, and not there: 172.16.1.25/32 on ens160"];
+    let words = ["CRITICAL VI_1: in FAULT: CAP_NET_ADMIN is missing, so no address can be added"];
     comes(|| status(r1, &[]), 2, &words).map(drop)
 }
 

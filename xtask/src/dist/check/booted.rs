@@ -211,6 +211,13 @@ fn stay(system: &Booted) -> Result<()> {
         system.try_run(how)?;
         system.becomes("StatusText", "1 MASTER")?;
     }
+    // A file that would stop what runs keeps an upgrade from restarting it.
+    system.write(FILE, &CONFIGURATION.replace("virtual_router_id 9", "virtual_router_id 900"))?;
+    let before = system.shows("MainPID");
+    let said = system.try_run(&["dpkg", "-i", "/xvrrp.deb"])?;
+    ensure!(said.contains("xvrrp: not restarted"), "nothing was said of the error: {said}");
+    ensure!(system.shows("MainPID") == before, "an upgrade restarted into an error");
+    system.write(FILE, CONFIGURATION)?;
     sleep(Duration::from_millis(300));
     monitor.kill()?;
     let said = monitor.wait_with_output()?;

@@ -11,6 +11,7 @@ mod dist;
 mod fuzz;
 mod kernels;
 mod lab;
+mod night;
 mod run;
 mod setup;
 mod sim;
@@ -34,6 +35,8 @@ enum Command {
     Test(test::Args),
     /// Run the simulated clusters, or replay one seed
     Sim(sim::Args),
+    /// Play a bad night in the lab, and write what the routers tell of it into docs/operate.md
+    Night(night::Args),
     /// Measure, side by side with keepalived
     Bench(bench::Args),
     /// The lab by hand
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Run(args) => with(setup::Need::Lab, || run::main(args)),
         Command::Test(args) => test::main(&args),
         Command::Sim(args) => sim::main(&args),
+        Command::Night(args) => with(setup::Need::Test, || night::main(&args)),
         Command::Bench(args) => with(setup::Need::Test, || bench::main(&args)),
         Command::Lab(args) => with(setup::Need::Lab, || lab::main(args)),
         Command::Fuzz(args) => with(setup::Need::Lab, || fuzz::main(&args)),

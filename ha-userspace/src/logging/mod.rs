@@ -5,6 +5,7 @@
 //! count is logged when lines can be written again. [`limit`] keeps the network from filling logs.
 
 pub(crate) mod clock;
+mod journal;
 mod layer;
 pub mod limit;
 pub(crate) mod record;

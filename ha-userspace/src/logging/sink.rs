@@ -16,6 +16,7 @@ use tracing::Level;
 
 use super::Options;
 use super::clock::{rfc3339, time_of_day};
+use super::journal;
 use super::record::Record;
 use crate::events::Recording;
 use crate::worker::Worker;
@@ -24,6 +25,8 @@ use crate::worker::Worker;
 const QUEUE: usize = 1024;
 /// How long the end of the process waits for them.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Columns of a terminal that lines are wrapped at.
+const WIDTH: usize = 100;
 /// Syslog facility daemon (RFC 5424 section 6.2.1).
 const DAEMON: u8 = 3;
 /// Where syslog listens.
@@ -41,7 +44,8 @@ pub enum Target {
     File,
     /// Standard error, each record an event in JSON (docs/events.md).
     Json,
-    /// Standard error that systemd reads: `<6>message` (sd-daemon(3)); time and name are the journal's.
+    /// The journal, with fields ([`super::journal`]); where its socket is not there, standard error, which systemd reads:
+    /// `<6>message` (sd-daemon(3)). Time and name are the journal's.
     Journal,
     /// `/dev/log`, name `xvrrp`.
     Syslog {
@@ -108,18 +112,19 @@ pub struct Logging {
 impl Logging {
     /// `copy` gets every line as well.
     pub(super) fn start(target: Target, copy: Option<File>) -> std::io::Result<(Self, Queue)> {
-        Self::start_with(target, Box::new(std::io::stderr()), copy, Path::new(DEV_LOG))
+        let socket = if target == Target::Journal { journal::SOCKET } else { DEV_LOG };
+        Self::start_with(target, Box::new(std::io::stderr()), copy, Path::new(socket))
     }
 
     fn start_with(
         target: Target,
         stderr: Box<dyn Write + Send>,
         copy: Option<File>,
-        syslog: &Path,
+        socket: &Path,
     ) -> std::io::Result<(Self, Queue)> {
         let (sender, receiver) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
-        let mut writer = Writer { target, stderr, copy, socket: None, path: syslog.to_owned() };
+        let mut writer = Writer { target, stderr, copy, socket: None, path: socket.to_owned() };
         let counter = Arc::clone(&dropped);
         let worker = Worker::start("xvrrp-log", move |end| {
             crate::realtime::prefer_this_thread();
@@ -194,6 +199,7 @@ impl Writer {
         let target = self.target;
         match target {
             Target::Nowhere => return,
+            Target::Journal if self.journal(line) => return,
             Target::Syslog { facility } if self.syslog(facility, line) => return,
             Target::Syslog { .. }
             | Target::Terminal { .. }
@@ -203,6 +209,22 @@ impl Writer {
         }
         let _ = self.stderr.write_all(render(self.target, line).as_bytes());
         let _ = self.stderr.flush();
+    }
+
+    /// False where the journal's socket does not take it: systemd reads standard error too.
+    fn journal(&mut self, line: &Record) -> bool {
+        // A journal that was restarted has a new socket.
+        for _ in 0..2 {
+            if self.socket.is_none() {
+                self.socket = journal::connect(&self.path).ok();
+            }
+            match self.socket.as_ref().map(|socket| socket.send(&journal::datagram(line))) {
+                Some(Ok(_)) => return true,
+                Some(Err(_)) => self.socket = None,
+                None => return false,
+            }
+        }
+        false
     }
 
     /// One datagram per line of text; false where there is no syslog, and standard error has to do.
@@ -232,7 +254,7 @@ impl Writer {
 }
 
 /// Severity (RFC 5424 section 6.2.1), which the journal uses too.
-const fn severity(level: Level) -> u8 {
+pub(super) const fn severity(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
         Level::WARN => 4,
@@ -254,8 +276,16 @@ fn render(target: Target, line: &Record) -> String {
     // Where the message begins.
     let indent = time.len() + " ERROR ".len();
     let mut out = String::new();
-    for (index, text) in line.text.lines().enumerate() {
-        let text: String = text.chars().map(|c| if c.is_control() && c != '\t' { '�' } else { c }).collect();
+    let plain: String = line
+        .text
+        .chars()
+        .map(|c| if c.is_control() && !matches!(c, '\t' | '\n') { '�' } else { c })
+        .collect();
+    let lines = match target {
+        Target::Terminal { .. } => textwrap::wrap(&plain, WIDTH.saturating_sub(indent)),
+        _ => plain.lines().map(std::borrow::Cow::Borrowed).collect(),
+    };
+    for (index, text) in lines.into_iter().enumerate() {
         out.push_str(&match target {
             Target::Journal => format!("<{}>{text}\n", severity(line.level)),
             _ if index > 0 => format!("{:indent$}{text}\n", ""),

@@ -30,6 +30,12 @@ fn forms_of_a_line() {
     assert_eq!(&text[12..], " WARN  one\n                   two\n");
     assert_eq!(text.split(' ').next().map(|time| time.matches([':', '.']).count()), Some(3));
     assert!(render(Target::Terminal { colour: true }, &both).contains("\x1b[33mWARN \x1b[0m one"));
+    let long = line(Level::INFO, &"word ".repeat(40));
+    let wrapped = render(Target::Terminal { colour: false }, &long);
+    assert!(wrapped.lines().count() > 1 && wrapped.lines().all(|line| line.len() <= 100), "{wrapped}");
+    assert_eq!(render(Target::File, &long).lines().count(), 1);
+    assert!(render(Target::File, &long).starts_with("20"), "it has a date");
+    assert!(render(Target::Json, &both).starts_with("{\"format\":1,"));
     // A peer must not be able to send escape sequences to the operator's terminal.
     assert!(
         !render(Target::Terminal { colour: false }, &line(Level::INFO, "\x1b[2Jx\r\x07")).contains('\x1b')

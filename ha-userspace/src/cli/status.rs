@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::terminal;
+use super::{DEFAULT_BPFFS, terminal};
 use crate::control::DEFAULT_RUN_DIR;
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{FORMAT, Request, Response, Severity, Status, Verdict};
 use crate::findings;
+use crate::xdp;
 pub(super) use page::table;
 
 /// Options of `xvrrp status`.
@@ -33,6 +34,9 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// BPF file system with what a daemon that is gone has left.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
+    pub bpffs: PathBuf,
     /// One line for each instance.
     #[arg(long, conflicts_with = "json")]
     pub brief: bool,
@@ -66,7 +70,7 @@ fn once(args: &Args) -> (bool, ExitCode) {
             let severity = status.verdict.as_ref().map_or(Severity::Unknown, |verdict| verdict.severity);
             (shown(&status, args), severity)
         }
-        Err(verdict) => (without_status(&verdict, args.json), Severity::Unknown),
+        Err(verdict) => (without_status(&verdict, args), Severity::Unknown),
     };
     let printed = print(&text) == ExitCode::SUCCESS;
     (printed, ExitCode::from(severity.exit_code()))
@@ -97,11 +101,15 @@ fn summary(verdict: &Verdict) -> String {
     out
 }
 
-fn without_status(verdict: &Verdict, as_json: bool) -> String {
-    if as_json {
-        return json(&serde_json::json!({ "format": FORMAT, "verdict": verdict }));
+/// There is no daemon to ask; what it has left in the kernel may say something.
+fn without_status(verdict: &Verdict, args: &Args) -> String {
+    let left: Vec<String> =
+        xdp::left(&args.bpffs, crate::net::clock::now()).iter().map(ToString::to_string).collect();
+    if args.json {
+        return json(&serde_json::json!({ "format": FORMAT, "verdict": verdict, "left": left }));
     }
-    terminal::severity(&verdict.line, verdict.severity) + "\n"
+    let lines = left.iter().map(|line| format!("  {line}\n"));
+    std::iter::once(terminal::severity(&verdict.line, verdict.severity) + "\n").chain(lines).collect()
 }
 
 fn json(value: &impl serde::Serialize) -> String {

@@ -101,7 +101,7 @@ fn concerns(event: &Event, change: &Event) -> bool {
         "transition" | "priority" | "resumed" | "rejected" | "neighbour" if event.instance.is_some() => {
             event.instance == change.instance
         }
-        "peer" | "link" | "stall" | "rejected" => {
+        "peer" | "link" | "stall" | "fence" | "rejected" => {
             event.interface.is_none() || event.interface == change.interface
         }
         "tracker" | "configuration" | "start" | "stop" | "group" | "installed" | "lost" | "address" => true,

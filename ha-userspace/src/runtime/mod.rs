@@ -242,6 +242,9 @@ async fn set_up(
     let removals = Watch::open()?;
     if let Some(bpffs) = &options.bpffs {
         let in_use: Vec<_> = config.instances.iter().map(|instance| instance.interface.as_str()).collect();
+        for left in xdp::left(bpffs, clock::now()) {
+            tracing::info!(kind = "fence", interface = left.interface.as_str(), "{left}");
+        }
         xdp::remove_leftovers(bpffs, &in_use);
     }
     let incarnation = random_incarnation().context("/dev/urandom cannot be read")?;

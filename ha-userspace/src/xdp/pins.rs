@@ -265,6 +265,15 @@ pub fn left_lease(bpffs: &Path, interface: &str) -> Option<Lease> {
     Lease::map(map.fd()).ok()
 }
 
+/// The interfaces that this version has pins for.
+pub(super) fn pinned(bpffs: &Path) -> Vec<String> {
+    let root = bpffs.join(ROOT);
+    if !is_bpffs(bpffs) || trusted(&root).is_err() {
+        return Vec::new();
+    }
+    super::left::names(&root.join(version()))
+}
+
 /// Takes the link of another version's directory into an empty one, and what its lease says of a restart.
 fn move_link(old: &Path, directory: &Path) -> Option<Left> {
     let lease = MapData::from_pin(old.join("HA_LEASE")).ok().filter(|map| {

@@ -75,6 +75,11 @@ enum Note {
 }
 use Note::{Differs, Left, Slow};
 
+/// `degraded::addresses_that_the_kernel_refuses` shows it.
+const WITHOUT_ADDRESSES: Note = Left(
+    "the kernel takes none of its addresses: keepalived is master without them, xvrrp is in FAULT and lets others",
+);
+
 const NOTES: &[(&str, Note)] = &[
     ("check_lines.conf", Left("its @xvrrp lines are not for keepalived")),
     ("empty.conf", Left("no instance")),
@@ -111,6 +116,8 @@ const NOTES: &[(&str, Note)] = &[
         "v6_version2.conf",
         Differs(&["instance VI_1 version", "advert"], "VRRPv2 has no IPv6 (RFC 3768), keepalived sends it"),
     ),
+    ("vip_nodad.conf", WITHOUT_ADDRESSES),
+    ("vip_opts.conf", WITHOUT_ADDRESSES),
     (
         "vmac_v6.conf",
         Differs(

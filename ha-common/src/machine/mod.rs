@@ -37,7 +37,7 @@
 //!   was frozen would answer every advert of the meantime.
 //! - A verdict of the judge on the watched master replaces the down timer (`docs/liveness.md`), and a master whose
 //!   own lease has run out goes back to backup.
-//! - A master whose priority falls advertises at once, and a backup that it has fallen below takes over as after a verdict
+//! - A master whose priority falls advertises at once, eight times in an interval at most, and a backup that it has fallen below takes over as after a verdict
 //!   where it preempts and its driver knows that the master runs this program ([`Input::MasterLowered`]).
 //! - A router that becomes owner (priority 255) by a reload does not wait for the down timer.
 
@@ -78,6 +78,9 @@ pub const HANDOVER: Span = Span::from_millis(50);
 
 /// The same for a successor that probes, and so is prompt: the shorter the time in which both answer, the better.
 pub const FAST_HANDOVER: Span = Span::from_millis(1);
+
+/// Adverts that a priority which keeps falling may cost in an interval.
+const FALLS_PER_INTERVAL: u64 = 8;
 
 /// How much newer than the driver's time a stamp may be: the driver may lose its CPU between the two readings.
 const NEWEST: Span = Span::SECOND;
@@ -428,8 +431,8 @@ impl Machine {
         }
         let before = core::mem::replace(&mut self.priority, priority);
         self.own_before = Some((before, now));
-        if matches!(self.phase, Phase::Master { .. }) && priority < before {
-            self.send(now);
+        if priority < before {
+            self.tell_fall(now);
         }
         if let Phase::Backup(mut backup) = self.phase {
             if priority == Priority::OWNER {
@@ -440,6 +443,17 @@ impl Machine {
             let verdict = backup.reassess(&self.params, priority, now);
             self.phase = Phase::Backup(backup);
             self.tracking(verdict);
+        }
+    }
+
+    /// Whoever may be better by now hears of it at once, or soon where the priority goes up and down all the time.
+    fn tell_fall(&mut self, now: Time) {
+        let Phase::Master { due, sent } = self.phase else { return };
+        let soon = sent.after(Span(self.params.interval.0 / FALLS_PER_INTERVAL));
+        if soon <= now {
+            self.send(now);
+        } else {
+            self.phase = Phase::Master { due: due.min(soon), sent };
         }
     }
 

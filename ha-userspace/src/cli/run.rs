@@ -41,7 +41,7 @@ pub struct Args {
     /// Level of the log: error, warn, info, debug or trace [default: info].
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// Form of the log on standard error.
+    /// Form of the log on standard error; json has one object per line (docs/events.md).
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
     /// Directory of the flight recorder's files, for `xvrrp events` and `xvrrp why` [default: /var/lib/xvrrp, or the
@@ -65,9 +65,7 @@ pub struct Args {
 /// Form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum LogFormat {
-    /// Time, level, message.
     Text,
-    /// One JSON object per line, as docs/events.md has them.
     Json,
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::FILE;
+use crate::trust;
 
 /// A file of this size is full. There are two, so that a history has at most twice as much: some 20,000 events.
 const FULL: u64 = 4 << 20;
@@ -85,6 +86,8 @@ pub(super) fn before(path: &Path) -> PathBuf {
 }
 
 fn open(directory: &Path) -> io::Result<(File, u64)> {
+    // Nobody else may make it lead elsewhere.
+    trust::way(directory).map_err(io::Error::other)?;
     fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
     let path = directory.join(FILE);
     for old in [before(&path), path.clone()] {

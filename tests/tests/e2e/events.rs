@@ -1,14 +1,17 @@
 //! The flight recorder: each move is explained afterwards, on both hosts, from files alone.
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Daemon, Host, Lab, RUN_DIR, wait_for};
+use ha_tests::lab::{Daemon, Host, Lab, Moment, RUN_DIR, wait_for};
 
 use crate::harness::Test;
-use crate::pair::{Conf, VIP, held_by, ms, script, stderr, stdout, xvrrp};
+use crate::pair::{Conf, VIP, adverts, held_by, ms, script, stderr, stdout, xvrrp};
+use crate::punctual::allowance;
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("events::each_move_is_explained_on_both_hosts", explained).needs([Daemon::Xvrrp]),
+        Test::new("events::a_program_without_a_daemon_is_told_of", left).needs([Daemon::Xvrrp]),
+        Test::new("events::a_flood_of_them_delays_no_advert", flood).needs([Daemon::Xvrrp]).timing().long(),
         Test::new("events::they_outlive_the_daemon_and_full_disks", outlive).needs([Daemon::Xvrrp]),
     ]
 }
@@ -117,5 +120,80 @@ fn outlive(lab: &Lab) -> Result<()> {
         stderr(&output)
     );
     ensure!(daemon.stop()?.is_some_and(|status| status.success()), "{}", daemon.log());
+    Ok(())
+}
+
+/// What the program of a killed daemon does is in its pins: `status` says so, and the next run records it.
+fn left(lab: &Lab) -> Result<()> {
+    let addresses = lab.watch_addresses()?;
+    let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
+    let mut first = r1.start(Daemon::Xvrrp, &Conf::new(101).text())?;
+    held_by(&addresses, VIP, &["r1"], ms(5_000))?;
+    let _second = r2.start(Daemon::Xvrrp, &Conf::new(99).text())?;
+    answers_probes(r2)?;
+    first.kill9()?;
+    held_by(&addresses, VIP, &["r1", "r2"], ms(5_000))?;
+    std::thread::sleep(ms(500));
+    let output = xvrrp(r1, &["status", "--run-dir", RUN_DIR])?;
+    ensure!(output.status.code() == Some(3), "{}", output.status);
+    says(
+        &stdout(&output),
+        &[
+            "UNKNOWN",
+            "ens160: nobody has vouched for its program for",
+            "it was master of VRID 25",
+            "the fence is closed",
+        ],
+    )?;
+    let _first = r1.start(Daemon::Xvrrp, &Conf::new(101).text())?;
+    held_by(&addresses, VIP, &["r1"], ms(8_000))?;
+    let events = stdout(&xvrrp(r1, &["events", "--kind", "fence", "--run-dir", RUN_DIR])?);
+    says(&events, &["the fence is closed", "another router has taken over VRID 25"])
+}
+
+/// Adverts every 10 ms, while a file that is tracked changes all the time: with room for events, on a full disk, and where
+/// nothing can be written.
+fn flood(lab: &Lab) -> Result<()> {
+    let addresses = lab.watch_addresses()?;
+    let (r1, wire) = (lab.host("r1")?, lab.switch().watch()?);
+    let file = "track_file often {\n file /run/often\n weight 1\n init_file 0\n}\n";
+    let conf = Conf::new(101).every("0.01").with("track_file {\n often\n }").text();
+    let _daemon = r1.start(Daemon::Xvrrp, &(file.to_owned() + &conf))?;
+    held_by(&addresses, VIP, &["r1"], ms(5_000))?;
+    let longest = |span: std::time::Duration| {
+        let from = Moment::now();
+        std::thread::sleep(span);
+        let times: Vec<_> = adverts(&wire, "r1", 25, from).iter().map(|advert| advert.at).collect();
+        // What the machine withheld is nobody's fault.
+        let gaps =
+            times.windows(2).map(|pair| pair[1].since(pair[0]).saturating_sub(allowance(pair[0], pair[1])));
+        (times.len(), gaps.max().unwrap_or_default())
+    };
+    let (_, calm) = longest(ms(3_000));
+    let words = ["sh", "-c", "while :; do echo 1 > /run/often; echo 2 > /run/often; done"];
+    let mut command = std::process::Command::new(words[0]);
+    command.args(&words[1..]);
+    let mut writer = r1.spawn(command)?;
+    let mut worst = Vec::new();
+    for place in ["room", "a full disk", "nothing can be written"] {
+        match place {
+            "a full disk" => {
+                r1.output(&["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/run/lab/state"])?;
+            }
+            "nothing can be written" => {
+                r1.output(&["mount", "-o", "remount,ro", "/run/lab/state"])?;
+            }
+            _ => {}
+        }
+        let (count, gap) = longest(ms(4_000));
+        println!("{place}: longest pause {gap:?} of {count} adverts, {calm:?} without events");
+        worst.push((place, gap));
+    }
+    writer.stop(ms(2_000))?;
+    let events = stdout(&xvrrp(r1, &["counters", "--run-dir", RUN_DIR])?);
+    ensure!(!events.is_empty(), "it does not answer any more");
+    for (place, gap) in worst {
+        ensure!(gap <= calm * 3, "{place}: {gap:?} between two adverts, {calm:?} without events");
+    }
     Ok(())
 }

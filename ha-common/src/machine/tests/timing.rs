@@ -74,6 +74,17 @@ fn s08_a_changed_priority_is_in_the_next_advert() {
     rig.pass(30);
     assert_eq!(rig.feed(Input::SetPriority(prio(90))), [Action::SendAdvert { priority: 90 }]);
     assert!(rig.remaining() > Span::from_millis(90));
+    // Up and down all the time: it is not a flood.
+    let mut sent = 0;
+    for n in 0..1_000_u32 {
+        let input = Input::SetPriority(prio(if n % 2 == 0 { 80 } else { 81 }));
+        rig.now = rig.now.after(Span::from_micros(100));
+        sent += rig.feed(input).len();
+        if rig.machine.next_deadline() <= rig.now {
+            sent += rig.feed(Input::Timer).len();
+        }
+    }
+    assert!((6..=9).contains(&sent), "{sent} in an interval");
 }
 
 #[test]

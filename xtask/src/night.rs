@@ -52,6 +52,8 @@ struct Night<'a> {
     addresses: Addresses,
     routers: Vec<Running>,
     proxy: Process,
+    /// Serves on r2, until the end.
+    _other: Process,
 }
 
 /// The tutorial's routers; `r1` is the better one by 2.
@@ -76,10 +78,10 @@ impl<'a> Night<'a> {
         let addresses = lab.watch_addresses()?;
         let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
         let proxy = nginx(r1)?;
-        std::mem::forget(nginx(r2)?);
+        let other = nginx(r2)?;
         println!("the evening: r1 and r2 start");
         let first = r1.start(Daemon::Xvrrp, &config("MASTER", 101, "12345"))?;
-        let mut night = Self { lab, addresses, routers: vec![first], proxy };
+        let mut night = Self { lab, addresses, routers: vec![first], proxy, _other: other };
         night.held_by(&["r1"])?;
         night.routers.push(r2.start(Daemon::Xvrrp, &config("BACKUP", 99, "12345"))?);
         let log = |host: &Host| host.read("/run/lab/xvrrp.log").unwrap_or_default();
@@ -159,6 +161,7 @@ impl<'a> Night<'a> {
             daemon.stop()?;
         }
         println!("morning: both daemons are stopped; now the files are asked");
+        page::keep_news(&mut chapters);
         for chapter in &mut chapters {
             chapter.tell(|host, at| why(self.lab.host(host)?, at))?;
         }
@@ -183,8 +186,9 @@ fn xvrrp(host: &Host, words: &[&str]) -> Result<String> {
 }
 
 fn status(host: &Host) -> Result<Told> {
-    let text = xvrrp(host, &["status", "--brief", "--run-dir", RUN_DIR])?;
-    Ok(Told { command: format!("{}# xvrrp status --brief", host.name()), text })
+    let text = xvrrp(host, &["status", "--run-dir", RUN_DIR])?;
+    let verdict: Vec<&str> = text.lines().take(2).collect();
+    Ok(Told { command: format!("{}# xvrrp status | head -2", host.name()), text: verdict.join("\n") })
 }
 
 /// The time of the latest change, as `--at` takes it; `None` where there was none.

@@ -119,6 +119,11 @@ fn clients(outage: Outage, change: &Event) -> Option<String> {
                 "had no answer for about {span}: from the last sign of life of {other} until the addresses were here"
             )
         }
+        Outage::Unheard => {
+            format!(
+                "may have been answered by {other} all the time, whose adverts were dropped here: see xvrrp status"
+            )
+        }
         Outage::Unknown => "this host does not know who answered before".to_owned(),
         Outage::AskTheOther => {
             format!("{other} knows: xvrrp why {} there", change.instance.as_deref().unwrap_or(""))

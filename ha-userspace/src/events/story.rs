@@ -42,6 +42,8 @@ pub enum Outage {
         /// In milliseconds.
         ms: f64,
     },
+    /// The old master's adverts were dropped here: it may have answered all the time, and may still.
+    Unheard,
     /// Nobody was known to be master before.
     Unknown,
     /// The addresses are gone from here; whoever took over knows the rest.
@@ -85,7 +87,7 @@ pub fn story(events: &[Event], instance: &str, at: Option<SystemTime>) -> Option
         .cloned()
         .collect();
     let next = changes().find(|event| event.unix_us > change.unix_us && moves(event)).cloned();
-    let outage = outage(change, &after);
+    let outage = outage(change, &before, &after);
     Some(Story { change: change.clone(), before, after, next, outage })
 }
 
@@ -109,12 +111,17 @@ fn concerns(event: &Event, change: &Event) -> bool {
     }
 }
 
-fn outage(change: &Event, after: &[Event]) -> Outage {
+fn outage(change: &Event, before: &[Event], after: &[Event]) -> Outage {
     if !moves(change) {
         return Outage::None;
     }
     if change.to.as_deref() != Some("MASTER") {
         return Outage::AskTheOther;
+    }
+    let dropped =
+        |event: &Event| event.kind == "rejected" && event.peer.is_some() && event.peer == change.peer;
+    if change.reason.as_deref() == Some("master down") && before.iter().any(dropped) {
+        return Outage::Unheard;
     }
     match (change.reason.as_deref(), change.silent_ms) {
         (
@@ -184,6 +191,19 @@ mod tests {
         assert_eq!(told(Some(0)), Some((1000, Outage::Unknown)));
         assert_eq!(told(Some(9999)), Some((3600, Outage::None)));
         assert!(story(&night(), "VI_3", None).is_none());
+    }
+
+    #[test]
+    fn a_master_whose_adverts_were_dropped_may_have_answered() {
+        let peer = Some("172.16.1.1".to_owned());
+        let rejected = Event { peer: peer.clone(), ..event(1997, "rejected", Some("VI_1")) };
+        let moved = Event { peer, ..change(2000, "BACKUP", "MASTER", "master down", Some(3600.0)) };
+        let told = story(&[rejected, moved.clone()], "VI_1", None).map(|story| story.outage);
+        assert_eq!(told, Some(Outage::Unheard));
+        assert_eq!(
+            story(&[moved], "VI_1", None).map(|story| story.outage),
+            Some(Outage::About { ms: 3600.0 })
+        );
     }
 
     #[test]

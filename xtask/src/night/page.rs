@@ -42,6 +42,20 @@ impl Chapter {
     }
 }
 
+/// A router whose state did not change has nothing to tell.
+pub(super) fn keep_news(chapters: &mut [Chapter]) {
+    let mut known: [Option<String>; 2] = [None, None];
+    for chapter in chapters {
+        for (at, known) in chapter.moves.iter_mut().zip(&mut known) {
+            if at == known {
+                *at = None;
+            } else {
+                known.clone_from(at);
+            }
+        }
+    }
+}
+
 const BEGINNING: &str = "\
 # Operating
 

@@ -22,7 +22,7 @@ use crate::control::protocol::{self, Failure};
 use crate::events;
 
 /// For the head of a request to come.
-const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// For the whole of a connection, which is for one request.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Scrapers send some hundred bytes. 8 KiB is the least that hyper takes.

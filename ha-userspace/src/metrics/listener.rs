@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::http::{self, Site};
 use super::{Complaint, Place};
 use crate::config::model::MetricsAt;
+use crate::trust;
 
 /// Connections at the same time. One more ends the oldest, so that whoever holds connections open keeps nobody out.
 const CONNECTIONS: usize = 16;
@@ -78,8 +79,10 @@ impl Listener {
     }
 }
 
-/// A socket in the file system. What a daemon left there that runs no more is replaced.
+/// A socket in the file system. What a daemon left there that runs no more is replaced; what others could have put there, or
+/// made the path lead to, is left alone.
 fn unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    trust::way(path).map_err(io::Error::other)?;
     match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.file_type().is_socket() => {
             if std::os::unix::net::UnixStream::connect(path).is_ok() {

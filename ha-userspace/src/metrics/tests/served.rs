@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use crate::config::model::{Global, MetricsAt};
 use crate::control::asker::{Asker, Call};
 use crate::control::snapshot::Snapshot;
 use crate::metrics::Metrics;
+use crate::metrics::http::HEAD_PATIENCE;
 
 /// For what takes a moment.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -90,6 +91,7 @@ fn whoever_holds_connections_open_or_talks_nonsense_keeps_nobody_out() {
     let at = free();
     metrics.serve(&global(Some(MetricsAt::Address(at))));
     ask(at, GET);
+    let begin = Instant::now();
     let mut open = Vec::new();
     for _ in 0..100 {
         let mut stream = TcpStream::connect(at).expect("connected");
@@ -97,6 +99,7 @@ fn whoever_holds_connections_open_or_talks_nonsense_keeps_nobody_out() {
         open.push(stream);
     }
     assert!(ask(at, GET).contains("\nkeepalived_up 1\n"));
+    assert!(begin.elapsed() < HEAD_PATIENCE, "the bad ones had to leave first");
     let long = [b"GET /metrics HTTP/1.1\r\nX: ".as_slice(), &[b'a'; 100_000]].concat();
     for garbage in [b"\x16\x03\x01\x02\x00\x01\x00".as_slice(), b"\r\n\r\n\0\0\0\r\n\r\n", &long] {
         let stream = TcpStream::connect(at).expect("connected");
@@ -138,4 +141,18 @@ fn a_socket_in_the_file_system_has_its_mode_and_goes_with_the_thread() {
     assert_eq!(mode & 0o777, 0o600);
     metrics.stop();
     eventually("the file is still there", || (!path.exists()).then_some(()));
+}
+
+#[test]
+fn a_socket_is_not_made_where_others_can_lead_it_elsewhere() {
+    let mut metrics = metrics();
+    let directory = tempfile::tempdir().expect("a directory");
+    let (open, target) = (directory.path().join("open"), directory.path().join("target"));
+    std::fs::create_dir(&open).and_then(|()| std::fs::create_dir(&target)).expect("directories");
+    std::fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).expect("a mode");
+    symlink(&target, open.join("link")).expect("a link");
+    metrics.serve(&global(Some(MetricsAt::Path(open.join("link/metrics.sock")))));
+    let said = eventually("nothing is said", metrics.complaint());
+    assert!(said.contains("can lead anywhere"), "{said}");
+    assert!(!target.join("metrics.sock").exists());
 }

@@ -14,6 +14,7 @@ pub mod findings;
 pub mod liveness;
 pub mod logging;
 pub mod lost;
+mod metrics;
 pub mod net;
 pub mod notify;
 pub mod program;

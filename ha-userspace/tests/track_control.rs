@@ -34,7 +34,7 @@ impl Daemon {
         let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let (mut control, mut calls) = Control::start(Server::bind(&run_dir).unwrap()).unwrap();
+            let (mut control, _, mut calls) = Control::start(Server::bind(&run_dir).unwrap()).unwrap();
             ready.send(()).unwrap();
             control.serve();
             tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async move {
@@ -258,7 +258,7 @@ fn a_frozen_main_loop_is_reported_and_not_waited_for() {
 fn the_last_answer_arrives_although_the_main_loop_has_ended() {
     for _ in 0..20 {
         let dir = tempfile::tempdir().unwrap();
-        let (mut control, mut calls) = Control::start(Server::bind(dir.path()).unwrap()).unwrap();
+        let (mut control, _, mut calls) = Control::start(Server::bind(dir.path()).unwrap()).unwrap();
         control.serve();
         let main = std::thread::spawn(move || {
             answer(calls.blocking_recv().unwrap(), snapshot());

@@ -42,6 +42,8 @@ mod interop;
 mod lab;
 #[path = "e2e/load.rs"]
 mod load;
+#[path = "e2e/metrics.rs"]
+mod metrics;
 #[path = "e2e/no_accept.rs"]
 mod no_accept;
 #[path = "e2e/notify.rs"]
@@ -91,6 +93,7 @@ fn main() -> std::process::ExitCode {
         hostile::tests(),
         interfaces::tests(),
         interop::tests(),
+        metrics::tests(),
         no_accept::tests(),
         reload::tests(),
         routes::tests(),

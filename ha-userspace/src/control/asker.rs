@@ -51,9 +51,9 @@ pub enum Order {
     Stop,
 }
 
-/// Asks.
+/// Asks. Whoever has an `Arc` of it may, on any thread but that of the main loop.
 #[derive(Debug)]
-pub(super) struct Asker {
+pub struct Asker {
     calls: mpsc::Sender<Call>,
     status: Recent,
     counters: Recent,
@@ -67,7 +67,7 @@ struct Recent(tokio::sync::Mutex<Option<(Instant, Arc<Response>)>>);
 
 impl Asker {
     /// Calls go to the receiver.
-    pub(super) fn new() -> (Self, mpsc::Receiver<Call>) {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Call>) {
         let (calls, receiver) = mpsc::channel(CALLS);
         let (status, counters, asked) = Default::default();
         (Self { calls, status, counters, asked }, receiver)
@@ -79,7 +79,7 @@ impl Asker {
     }
 
     /// The answer to a request.
-    pub(super) async fn ask(&self, request: Request) -> Arc<Response> {
+    pub(crate) async fn ask(&self, request: Request) -> Arc<Response> {
         let order = match request {
             Request::Status => return self.share(&self.status, self.ask_status()).await,
             Request::Counters => return self.share(&self.counters, self.ask_counters()).await,

@@ -5,11 +5,13 @@
 //! put together, which is after the request had come, so that no reader has to share a clock with the daemon.
 
 mod interface;
+mod measured;
 mod observed;
 
 use serde::{Deserialize, Serialize};
 
 pub use interface::{FenceStatus, InterfaceStatus, PeerStatus};
+pub use measured::{Histogram, InstanceMeasured, TransitionCount};
 pub use observed::{
     CompetitorStatus, Finding, ForeignStatus, HeardRouter, Severity, StandbyRouter, StandbyStatus, Verdict,
 };
@@ -179,6 +181,9 @@ pub struct Status {
     pub longest_turn_ms: f64,
     /// Time since that turn ended.
     pub longest_turn_ms_ago: u64,
+    /// How long all turns took; for metrics.
+    #[serde(skip)]
+    pub turns: Histogram,
     /// Virtual routers, in file order.
     pub instances: Vec<InstanceStatus>,
     /// Sync groups, in file order.
@@ -251,6 +256,9 @@ pub struct InstanceStatus {
     pub hmac: Option<HmacStatus>,
     /// keepalived's statistics.
     pub stats: InstanceStats,
+    /// For metrics.
+    #[serde(skip)]
+    pub measured: InstanceMeasured,
 }
 
 impl InstanceStats {

@@ -83,15 +83,18 @@ impl Server {
         Ok(std::os::fd::OwnedFd::from(socket).into())
     }
 
-    /// Calls go to the receiver that this returns; serving is the future. It ends when the receiver is dropped. Must be
-    /// called inside the tokio runtime that runs it.
+    /// Calls go to the receiver that this returns, those of others that have the asker too; serving is the future. It ends
+    /// when the receiver is dropped. Must be called inside the tokio runtime that runs it.
     ///
     /// # Errors
     /// The runtime cannot wait for the socket.
-    pub fn serve(self) -> io::Result<(mpsc::Receiver<Call>, impl Future<Output = ()> + Send + 'static)> {
+    pub fn serve(
+        self,
+    ) -> io::Result<(Arc<Asker>, mpsc::Receiver<Call>, impl Future<Output = ()> + Send + 'static)> {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         let (asker, receiver) = Asker::new();
-        Ok((receiver, self.accept(listener, Arc::new(asker))))
+        let asker = Arc::new(asker);
+        Ok((Arc::clone(&asker), receiver, self.accept(listener, asker)))
     }
 
     async fn accept(self, listener: UnixListener, asker: Arc<Asker>) {

@@ -3,12 +3,13 @@
 //! It has no real-time priority and an event loop of its own.
 
 use std::io;
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::asker::Call;
+use super::asker::{Asker, Call};
 use super::server::Server;
 use crate::realtime;
 
@@ -25,14 +26,15 @@ pub struct Control {
 }
 
 impl Control {
-    /// Starts the thread; it does not serve yet. Calls go to the receiver. Must not be called inside a tokio runtime.
+    /// Starts the thread; it does not serve yet. Calls go to the receiver, those of others that have the asker too. Must
+    /// not be called inside a tokio runtime.
     ///
     /// # Errors
     /// The thread or its event loop could not be made.
-    pub fn start(server: Server) -> io::Result<(Self, mpsc::Receiver<Call>)> {
+    pub fn start(server: Server) -> io::Result<(Self, Arc<Asker>, mpsc::Receiver<Call>)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let inside = runtime.enter();
-        let (calls, serving) = server.serve()?;
+        let (asker, calls, serving) = server.serve()?;
         drop(inside);
         let (begin, begins) = oneshot::channel();
         let thread = Builder::new().name("xvrrp-control".to_owned()).spawn(move || {
@@ -43,7 +45,7 @@ impl Control {
                 }
             });
         })?;
-        Ok((Self { begin: Some(begin), thread: Some(thread) }, calls))
+        Ok((Self { begin: Some(begin), thread: Some(thread) }, asker, calls))
     }
 
     /// The main loop answers from now on. Whoever connected before has waited.

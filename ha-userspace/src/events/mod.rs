@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use reader::{Found, Tail, read};
 pub use recorder::Recorder;
-pub(crate) use recorder::{Recording, line};
+pub(crate) use recorder::{Recording, line, lost};
 
 use crate::control::DEFAULT_RUN_DIR;
 

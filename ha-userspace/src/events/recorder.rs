@@ -22,6 +22,14 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// After a failure it is tried again when this is over; events of the meantime are lost.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Events that nobody will read, of this process.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// How many events of this process were lost.
+pub(crate) fn lost() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
 enum Order {
     Write(Record),
     End,
@@ -70,6 +78,7 @@ impl Recorder {
     pub(crate) fn record(&self, record: Record) {
         if let Err(TrySendError::Full(_)) = self.orders.try_send(Order::Write(record)) {
             self.lost.fetch_add(1, Ordering::Relaxed);
+            LOST.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -98,6 +107,7 @@ fn write(mut file: EventFile, orders: &Receiver<Order>, lost: &AtomicU64) {
         let Order::Write(record) = order else { return };
         if failed.is_some_and(|at| at.elapsed() < RETRY) {
             lost.fetch_add(1, Ordering::Relaxed);
+            LOST.fetch_add(1, Ordering::Relaxed);
             continue;
         }
         let missing = lost.swap(0, Ordering::Relaxed);
@@ -108,6 +118,7 @@ fn write(mut file: EventFile, orders: &Receiver<Order>, lost: &AtomicU64) {
             // Nobody is told: that would be the next event. `xvrrp events` says how many are missing.
             Err(_) => {
                 lost.fetch_add(missing + 1, Ordering::Relaxed);
+                LOST.fetch_add(1, Ordering::Relaxed);
                 Some(Instant::now())
             }
         };

@@ -71,6 +71,7 @@ use crate::control::server::Server;
 use crate::control::thread::Control;
 use crate::doctor;
 use crate::liveness::Liveness;
+use crate::metrics::Metrics;
 use crate::net::addresses::Marks;
 use crate::net::clock;
 use crate::net::place::Place;
@@ -155,8 +156,9 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         .on_thread_start(realtime::prefer_this_thread)
         .build()
         .context("the event loop cannot be made")?;
-    let (mut control, calls) = Control::start(Server::bind(&options.run_dir)?)
+    let (mut control, asker, calls) = Control::start(Server::bind(&options.run_dir)?)
         .context("the thread for the control socket cannot be started")?;
+    threads.workers.metrics.ask(asker);
     let run_dir = options.run_dir.clone();
     let holds = Holds::open(&run_dir, std::time::SystemTime::now());
     let end = runtime.block_on(async {
@@ -205,6 +207,7 @@ impl Threads {
         let loader = Loader::start().context("the thread that loads XDP programs cannot be started")?;
         let watchers = Watchers::start().context("the threads for scripts and checks cannot be started")?;
         let notifier = Notifier::start().context("the thread for notifications cannot be started")?;
+        let metrics = Metrics::start().context("the thread for metrics cannot be started")?;
         let prepared = [
             realtime::exact_timers().map_err(anyhow::Error::from),
             realtime::raise_memlock().map_err(anyhow::Error::from),
@@ -214,7 +217,7 @@ impl Threads {
         }
         scheduling::prefer_this_thread(&config.global.process, warnings);
         timeline.mark("threads");
-        let mut workers = Workers { watchers, notifier };
+        let mut workers = Workers { watchers, notifier, metrics };
         workers.watch(config);
         workers.watchers.settle();
         timeline.mark("checks");

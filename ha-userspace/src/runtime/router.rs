@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ha_common::counter::Counter;
 use ha_common::layout::CLAIM_PEER_SLOTS;
-use ha_common::machine::State;
+use ha_common::machine::{Reason, State};
 use ha_common::node::{InterfaceId, Mark, RouterId};
 use ha_common::packet::hmac::{self, Receiver, Sender};
 use ha_common::packet::{Advert, Auth, Endpoints, ah};
@@ -22,7 +22,7 @@ use super::refusal::Refusal;
 use super::routes::RouteSet;
 use super::standby::Standby;
 use crate::config::model::{HmacSetting, Instance, Trackers};
-use crate::control::protocol::InstanceStats;
+use crate::control::protocol::{InstanceStats, TransitionCount};
 use crate::net::clock;
 use crate::track::priority::Effective;
 use crate::xdp::{Adverts, ClaimRule, Slot, Travel};
@@ -75,6 +75,7 @@ pub(super) struct Router {
     /// `garp_extra_if`: when the next round on other interfaces is due.
     pub(super) extra: Option<Time>,
     pub(super) stats: InstanceStats,
+    pub(super) transitions: Vec<TransitionCount>,
     /// Adverts that XDP had counted when the statistics were cleared.
     pub(super) stamped_before: u64,
     pub(super) noted: Noted,
@@ -122,6 +123,7 @@ impl Router {
             routes: RouteSet::default(),
             extra: None,
             stats: InstanceStats::default(),
+            transitions: Vec::new(),
             stamped_before: 0,
             before: None,
             noted: Noted::default(),
@@ -370,9 +372,15 @@ impl Router {
     }
 
     /// Statistics of a transition.
-    pub(super) fn count_transition(&mut self, from: State, to: State) {
+    pub(super) fn count_transition(&mut self, from: State, to: State, reason: Reason) {
         self.stats.become_master += u64::from(to == State::Master);
         self.stats.release_master += u64::from(from == State::Master);
+        let (was, is, reason) = (from.word(), to.word(), reason.word());
+        let same = |known: &&mut TransitionCount| (known.from, known.to, known.reason) == (was, is, reason);
+        match self.transitions.iter_mut().find(same) {
+            Some(known) => known.count += 1,
+            None => self.transitions.push(TransitionCount { from: was, to: is, reason, count: 1 }),
+        }
         // The start itself leads to the state of before, if nothing has changed.
         self.before = self.before.filter(|(before, _)| from == State::Init && to == *before);
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use ha_common::time::{Span, Time};
 
 use super::standby::Looks;
-use crate::control::protocol::Counters;
+use crate::control::protocol::{Counters, Histogram};
 use crate::control::snapshot::Snapshot;
 use crate::logging::clock::rfc3339;
 use crate::service_manager::ServiceManager;
@@ -16,6 +16,35 @@ use crate::service_manager::ServiceManager;
 pub(super) struct Turn {
     pub(super) took: Span,
     pub(super) ended: Time,
+}
+
+/// Upper bounds of the buckets that turns are counted in, in microseconds.
+const BOUNDS_US: [u32; 10] = [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 100_000, 1_000_000];
+
+/// How many turns took how long.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turns {
+    counts: [u64; BOUNDS_US.len()],
+    beyond: u64,
+    sum: Span,
+}
+
+impl Turns {
+    fn add(&mut self, took: Span) {
+        self.sum = Span(self.sum.0.saturating_add(took.0));
+        let at = BOUNDS_US.iter().position(|bound| took.0 <= u64::from(*bound) * 1_000);
+        let count = at.and_then(|at| self.counts.get_mut(at));
+        *count.unwrap_or(&mut self.beyond) += 1;
+    }
+
+    fn histogram(&self) -> Histogram {
+        let bounds = BOUNDS_US.iter().map(|bound| f64::from(*bound) / 1e6);
+        Histogram {
+            buckets: bounds.zip(self.counts).collect(),
+            beyond: self.beyond,
+            sum_s: Duration::from_nanos(self.sum.0).as_secs_f64(),
+        }
+    }
 }
 
 /// Turns moments of the monotonic clock into times of day, all by one reading of both clocks.
@@ -42,6 +71,7 @@ impl WallClock {
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     longest: Option<Turn>,
+    turns: Turns,
     /// The latest of each kind. Whoever asked has done with it before the next one is made, as a rule, so that it is
     /// freed here: another thread would free it under the lock of this thread's arena.
     snapshot: Option<Arc<Snapshot>>,
@@ -60,6 +90,7 @@ impl Shown {
     /// A turn began and ended.
     pub(super) fn turn(&mut self, began: Time, ended: Time) {
         let took = ended.span_since(began);
+        self.turns.add(took);
         if self.longest.is_none_or(|longest| longest.took < took) {
             self.longest = Some(Turn { took, ended });
         }
@@ -68,6 +99,11 @@ impl Shown {
     /// The longest so far.
     pub(super) const fn longest(&self) -> Option<Turn> {
         self.longest
+    }
+
+    /// How many took how long.
+    pub(super) fn turns(&self) -> Histogram {
+        self.turns.histogram()
     }
 
     /// Keeps a snapshot, in the place of the one before.
@@ -84,6 +120,20 @@ impl Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_turn_counts_in_the_first_bucket_that_holds_it() {
+        let mut shown = Shown::default();
+        for us in [10, 50, 51, 3_000_000] {
+            shown.turn(Time(0), Time(us * 1_000));
+        }
+        let Histogram { buckets, beyond, sum_s } = shown.turns();
+        assert_eq!(buckets.first(), Some(&(0.000_05, 2)));
+        assert_eq!(buckets.get(1), Some(&(0.000_1, 1)));
+        assert_eq!(buckets.iter().map(|(_, count)| count).sum::<u64>(), 3);
+        assert_eq!(beyond, 1);
+        assert!((sum_s - 3.000_111).abs() < 1e-9, "{sum_s}");
+    }
 
     #[test]
     fn the_longest_turn_stays() {

@@ -3,6 +3,7 @@
 use super::trackers;
 use crate::config::model::{Config, Trackers};
 use crate::control::protocol::{ScriptStatus, TrackerStatus};
+use crate::metrics::Metrics;
 use crate::net::monitor::Links;
 use crate::notify::{Event, Notifier};
 use crate::track::Seen;
@@ -14,6 +15,7 @@ use crate::track::watch::Watchers;
 pub(super) struct Workers {
     pub(super) watchers: Watchers,
     pub(super) notifier: Notifier,
+    pub(super) metrics: Metrics,
 }
 
 impl Workers {
@@ -57,5 +59,6 @@ impl Workers {
     pub(super) fn stop(self) {
         self.watchers.stop();
         self.notifier.stop();
+        self.metrics.stop();
     }
 }

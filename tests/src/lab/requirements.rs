@@ -16,6 +16,7 @@ pub fn missing_tool(tool: &str) -> Option<String> {
     let package = match tool {
         "ip" | "bridge" => "iproute2",
         "mount" | "nsenter" => "util-linux",
+        "promtool" => "prometheus",
         other => other,
     };
     let path = std::env::var_os("PATH").unwrap_or_default();

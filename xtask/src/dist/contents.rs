@@ -22,7 +22,7 @@ pub(crate) const SETTINGS: &str = "/etc/default/xvrrp";
 const DOCUMENTS: &str = "/usr/share/doc/xvrrp";
 
 /// Documents, from the workspace's root.
-const TEXTS: [&str; 8] = [
+const TEXTS: [&str; 11] = [
     "README.md",
     "LICENSE-MIT",
     "LICENSE-APACHE",
@@ -31,6 +31,9 @@ const TEXTS: [&str; 8] = [
     "docs/keepalived-compat.md",
     "docs/check.md",
     "docs/liveness.md",
+    "docs/metrics.md",
+    "packaging/grafana/xvrrp.json",
+    "packaging/prometheus/xvrrp.rules.yml",
 ];
 
 /// A file that is installed.

@@ -81,6 +81,7 @@ words! {
             FastKey = "fast_key": Text => Fast.key;
             FastLease = "fast_lease": Time => Fast.lease;
             MaxAutoPriority = "max_auto_priority": Optional;
+            Metrics = "metrics": Text => Global.metrics;
             RandomSeed = "random_seed": Reader;
             RouterId = "router_id": Optional => Global.router_id;
             ScriptUser = "script_user": Several => Global.script_user;
@@ -89,10 +90,6 @@ words! {
             StandbyWarn = "standby_warn": Number => Global.standby_warn;
             StartupScript = "startup_script": Command => Global.startup;
             StartupScriptTimeout = "startup_script_timeout": Number => OnceScript.timeout;
-        }
-        not_yet {
-            Metrics = "metrics": Address => Global.metrics,
-                "no listener serves metrics; `xvrrp status --json` and `xvrrp counters --json` have the numbers";
         }
         no_effect {
             "bfd_cpu_affinity": BFD_PROC;

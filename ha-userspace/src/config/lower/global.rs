@@ -88,7 +88,7 @@ fn setting(keyword: Keyword, stmt: &Statement, globals: &mut Globals, cx: &mut C
         Keyword::FastKey => fast::key(stmt, &mut globals.fast, cx),
         Keyword::FastLease => fast::lease(stmt, &mut globals.fast, cx),
         Keyword::MaxAutoPriority => max_auto_priority(stmt, cx),
-        Keyword::Metrics => global.metrics = settings::metrics(stmt, cx).or(global.metrics),
+        Keyword::Metrics => global.metrics = settings::metrics(stmt, cx).or(global.metrics.take()),
         // The reader has done it.
         Keyword::RandomSeed => {}
         Keyword::RouterId => {

@@ -1,5 +1,6 @@
 //! Settings of the daemon itself, in `global_defs` and at the top: names, scheduling, dumps, reloads, the firewall.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::context::Context;
@@ -10,13 +11,15 @@ use crate::config::codes;
 use crate::config::diag::Diagnostic;
 use crate::config::keywords::{self, Anywhere, Daemon, Dumps, Nftables};
 use crate::config::lexer::Word;
-use crate::config::model::{Dump, Firewall, Global, Process};
+use crate::config::model::{Dump, Firewall, Global, MetricsAt, Process};
 use crate::config::tree::Statement;
 
 /// Longest `vrrp_startup_delay` and `vrrp_delay_after_boot` in microseconds.
 const MAX_DELAY: u64 = 4_294_967_295;
 /// Processors that can be named.
 const MAX_CPU: i64 = 4095;
+/// Of a socket in the file system (unix(7)).
+const LONGEST_SOCKET_PATH: usize = 107;
 /// More is no name.
 const MAX_NAME: usize = 64;
 
@@ -206,19 +209,28 @@ fn name(stmt: &Statement, cx: &mut Context) -> Option<String> {
     None
 }
 
-/// `metrics ADDRESS:PORT`.
-pub(super) fn metrics(stmt: &Statement, cx: &mut Context) -> Option<std::net::SocketAddr> {
+/// `metrics ADDRESS:PORT|unix:PATH`.
+pub(super) fn metrics(stmt: &Statement, cx: &mut Context) -> Option<MetricsAt> {
     let word = value::one(stmt, cx)?;
-    let parsed = word.text().parse().ok();
-    if parsed.is_none() {
-        let message = format!("`{}` is not ADDRESS:PORT", word.text());
+    let text = word.text();
+    let at = match text.strip_prefix("unix:") {
+        Some(path) => {
+            let absolute = path.starts_with('/') && path.len() <= LONGEST_SOCKET_PATH;
+            absolute.then(|| MetricsAt::Path(path.into()))
+        }
+        // The scraper has to know the port.
+        None => text.parse().ok().filter(|at: &SocketAddr| at.port() != 0).map(MetricsAt::Address),
+    };
+    if at.is_none() {
+        let message = format!("`{text}` is neither ADDRESS:PORT nor unix:PATH");
         cx.push(
-            Diagnostic::error(codes::BAD_ADDRESS, word.span, message)
-                .label("no metrics are served")
-                .help("write such as 127.0.0.1:9650 or [::1]:9650"),
+            Diagnostic::error(codes::BAD_ADDRESS, word.span, message).label("no metrics are served").help(
+                "write such as 127.0.0.1:9650, [::1]:9650 or unix:/run/xvrrp/metrics.sock (from the root, at most \
+                 107 bytes)",
+            ),
         );
     }
-    parsed
+    at
 }
 
 /// A number (octal with a leading zero, hexadecimal with `0x`), or `IRGRP|IWGRP|…`.

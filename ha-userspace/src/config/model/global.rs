@@ -1,5 +1,6 @@
 //! `global_defs`, apart from what is only a default for instances, which carry it themselves.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,8 +59,8 @@ pub struct Global {
     pub process: Process,
     /// `--no_bfd` of the command line: no session runs, and each counts as down.
     pub no_bfd: bool,
-    /// `metrics`: where they are asked for. Nothing serves them yet.
-    pub metrics: Option<SocketAddr>,
+    /// `metrics`: where they are asked for; nowhere where `None`.
+    pub metrics: Option<MetricsAt>,
     /// `iproute_etc_dir`: where the names of tables, protocols and so on are looked up first.
     pub iproute_etc: Option<PathBuf>,
     /// `iproute_usr_dir`: where they are looked up next.
@@ -76,6 +77,24 @@ impl Global {
             (after_boot, "vrrp_delay_after_boot")
         } else {
             (self.startup_delay, "vrrp_startup_delay")
+        }
+    }
+}
+
+/// Where metrics are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricsAt {
+    /// `ADDRESS:PORT` or `[ADDRESS]:PORT`.
+    Address(SocketAddr),
+    /// `unix:PATH`.
+    Path(PathBuf),
+}
+
+impl fmt::Display for MetricsAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Path(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -216,8 +235,8 @@ impl Default for Fast {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FastKey(pub [u64; 2]);
 
-impl std::fmt::Debug for FastKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for FastKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FastKey(…)")
     }
 }

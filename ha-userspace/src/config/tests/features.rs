@@ -325,3 +325,28 @@ fn the_name_that_is_suggested_is_always_the_same() {
     assert!(first.contains("did you mean `A`?"), "{first}");
     assert!((0..50).all(|_| text() == first));
 }
+
+#[test]
+fn metrics_are_served_at_an_address_or_a_path() {
+    let of = |word: &str| {
+        let loaded = loaded(&format!("global_defs {{\n@xvrrp metrics {word}\n}}\n"));
+        let found = complaints(&loaded).contains(&"XV0403");
+        (loaded.config.global.metrics.map(|at| at.to_string()), found)
+    };
+    for good in ["127.0.0.1:9650", "[::1]:9650", "0.0.0.0:1", "unix:/run/xvrrp/metrics.sock"] {
+        assert_eq!(of(good), (Some(good.to_owned()), false), "{good}");
+    }
+    let long = format!("unix:/{}", "x".repeat(107));
+    for bad in [
+        "9650",
+        "127.0.0.1",
+        "127.0.0.1:0",
+        "127.0.0.1:65536",
+        "::1:x",
+        "localhost:9650",
+        "unix:metrics.sock",
+        &long,
+    ] {
+        assert_eq!(of(bad), (None, true), "{bad}");
+    }
+}

@@ -59,6 +59,7 @@ impl Daemon {
         host.configure(plans, &configuration.in_force, notes);
         configuration.find_unfenced(|device| host.virtual_links.base(device));
         self.workers.notifier.apply(&self.configuration.in_force);
+        self.workers.metrics.serve(&self.configuration.in_force.global);
         self.regroup(now);
         self.restore_holds();
         self.listen_to_unknown();

@@ -14,9 +14,9 @@ use super::{Daemon, observe};
 use crate::config::model::{Hmac, Instance};
 use crate::control::dump;
 use crate::control::protocol::{
-    CounterValue, Counters, FORMAT, FenceStatus, GroupStatus, HmacStatus, InstanceStats, InstanceStatus,
-    InterfaceCounters, InterfaceStatus, MasterStatus, MemberStatus, PeerStatus, PriorityChange,
-    PriorityStatus, Status, TrackerStatus,
+    CounterValue, Counters, FORMAT, FenceStatus, GroupStatus, HmacStatus, InstanceMeasured, InstanceStats,
+    InstanceStatus, InterfaceCounters, InterfaceStatus, MasterStatus, MemberStatus, PeerStatus,
+    PriorityChange, PriorityStatus, Status, TrackerStatus,
 };
 use crate::control::snapshot::Snapshot;
 use crate::liveness::{self, Inquiry};
@@ -39,8 +39,10 @@ impl Daemon {
         let known = self.known(now);
         let tracked = self.workers.statuses();
         let inquiry = self.fast.inquire();
+        let complaint = self.workers.metrics.complaint();
         let rest = move |status: &mut Status| {
             let (scripts, watched) = tracked();
+            status.warnings.extend(complaint());
             status.scripts = scripts;
             status.trackers.splice(0..0, watched);
             let peers = inquiry.map(Inquiry::peers).unwrap_or_default();
@@ -68,6 +70,7 @@ impl Daemon {
             config: self.configuration.file.display().to_string(),
             longest_turn_ms: longest.map_or(0.0, |turn| milliseconds(turn.took)),
             longest_turn_ms_ago: longest.map_or(0, |turn| millis(now.span_since(turn.ended))),
+            turns: self.shown.turns(),
             instances: self
                 .in_file_order()
                 .into_iter()
@@ -127,6 +130,7 @@ impl Daemon {
             receive: on.receive.word().to_owned(),
             hmac: config.hmac.on().map(|settings| hmac(settings, router.unsigned)),
             stats: self.statistics(router),
+            measured: measured(router),
         }
     }
 
@@ -214,6 +218,16 @@ impl Daemon {
         let mut routers: Vec<&Router> = self.routers.iter().collect();
         routers.sort_by_cached_key(place);
         routers
+    }
+}
+
+fn measured(router: &Router) -> InstanceMeasured {
+    let Instance { excluded, garp, fast, .. } = &router.config;
+    InstanceMeasured {
+        excluded: excluded.len(),
+        garp_delay_s: garp.delay.as_secs_f64(),
+        window_s: fast.window.as_secs_f64(),
+        transitions: router.transitions.clone(),
     }
 }
 

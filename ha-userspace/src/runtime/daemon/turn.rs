@@ -196,7 +196,7 @@ impl Daemon {
         let note = match event {
             Event::Transition { router: id, from, to, reason, priority, evidence, .. } => {
                 let Some(router) = self.routers.get_mut(id) else { return };
-                router.count_transition(from, to);
+                router.count_transition(from, to, reason);
                 let fault =
                     if reason == Reason::NotReady { router.noted.fault.join("; ") } else { String::new() };
                 Note::Transition { router: id, from, to, reason, priority, evidence, at: now, fault }

@@ -16,7 +16,7 @@ use super::{DEFAULT_CONFIG, status};
 use crate::colour;
 use crate::config::{self, LoadOptions, Loaded, Refused, analysis, report};
 use crate::net::monitor::Monitor;
-use crate::program;
+use crate::{program, words};
 
 /// Options of `xvrrp check`.
 #[derive(Clone, Debug, clap::Args)]
@@ -65,7 +65,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     match check(args, file) {
         Ok(loaded) => print(&loaded, args.json),
         Err(error) => {
-            eprintln!("xvrrp: {error:#}");
+            eprintln!("xvrrp: {}", words::whole(&error));
             ExitCode::FAILURE
         }
     }
@@ -135,7 +135,7 @@ fn print(loaded: &Loaded, json: bool) -> ExitCode {
 /// The options for this host: its interfaces, and its scripts' files.
 pub(super) fn options(config_id: Option<&str>) -> LoadOptions {
     let mut options = LoadOptions::for_host();
-    options.interface_check = Some(Box::new(|name| nix::net::if_::if_nametoindex(name).is_ok()));
+    options.interface_check = Some(Box::new(interface));
     // Another user than the daemon's cannot judge what the daemon may run.
     options.script_check = nix::unistd::geteuid().is_root().then_some(Box::new(|script, global| {
         let user = script.user.as_ref().or(global.script_user.as_ref());
@@ -147,6 +147,16 @@ pub(super) fn options(config_id: Option<&str>) -> LoadOptions {
         id.clone_into(&mut options.config_id);
     }
     options
+}
+
+/// Whether there is such an interface; else, what there is.
+fn interface(name: &str) -> Result<(), String> {
+    if nix::net::if_::if_nametoindex(name).is_ok() {
+        return Ok(());
+    }
+    let there = nix::net::if_::if_nameindex().map_err(|_| "`ip link` lists the interfaces".to_owned())?;
+    let names = there.iter().map(|interface| interface.name().to_string_lossy());
+    Err(words::interfaces_like(name, names))
 }
 
 /// Why a script is refused, with the command that helps apart from it.

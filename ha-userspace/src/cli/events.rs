@@ -1,6 +1,6 @@
 //! `xvrrp events`: what happened, from the flight recorder's files. Needs no daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,6 +23,11 @@ impl Place {
     /// The directory.
     pub(super) fn directory(&self) -> PathBuf {
         self.state_dir.clone().unwrap_or_else(|| events::state_dir(&self.run_dir))
+    }
+
+    /// The run directory of the daemon.
+    pub(super) fn run_dir(&self) -> &Path {
+        &self.run_dir
     }
 
     /// Reads them; tells the user what went wrong.

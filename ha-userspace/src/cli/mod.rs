@@ -19,6 +19,7 @@ mod start;
 pub mod status;
 pub mod stop;
 mod terminal;
+pub mod top;
 pub mod why;
 
 use std::process::ExitCode;
@@ -59,6 +60,8 @@ enum Command {
     Status(status::Args),
     /// Say who would take over, and how soon; on a backup, whether this host could.
     Ready(ready::Args),
+    /// Watch roles, round trips and events live.
+    Top(top::Args),
     /// Show what happened to received frames.
     Counters(counters::Args),
     /// Show what happened, from files: needs no daemon.
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Ready(args) => ready::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Counters(args) => counters::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Why(args) => why::run(&args),

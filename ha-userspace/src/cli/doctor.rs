@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::json::Form;
 use super::start::namespace;
 use super::{DEFAULT_BPFFS, DEFAULT_CONFIG, check, status};
 use crate::config::diag::Severity;
@@ -53,8 +54,7 @@ pub fn run(args: &Args) -> ExitCode {
     if let Some(name) = wanted
         && let Err(error) = namespace::enter(&name)
     {
-        eprintln!("xvrrp: {error}");
-        return ExitCode::from(2);
+        return Form::of(args.json).fail("not_done", &error.to_string(), 2);
     }
     let report = examine(args, file, loaded.as_ref());
     if args.json {

@@ -1,6 +1,7 @@
 //! The command line: parses it and hands over to one module per subcommand, or to `dropin` where the program was
 //! called as `keepalived`.
 
+mod ask;
 pub mod check;
 pub mod completions;
 pub mod counters;
@@ -10,11 +11,13 @@ mod dropin;
 pub mod events;
 pub mod explain;
 pub mod hold;
+mod json;
 pub mod man;
 pub mod ready;
 pub mod reload;
 pub mod restart;
 pub mod run;
+pub mod schema;
 mod start;
 pub mod status;
 pub mod stop;
@@ -85,6 +88,8 @@ enum Command {
     Restart(restart::Args),
     /// Remove what a daemon that is gone has left in the kernel: XDP programs and pinned maps.
     Detach(detach::Args),
+    /// Print the JSON schema of what a command prints with --json.
+    Schema(schema::Args),
     /// Print what a shell needs to complete this command line.
     Completions(completions::Args),
     /// Write the manual pages.
@@ -118,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Stop(args) => stop::run(&args),
         Command::Restart(args) => restart::run(&args),
         Command::Detach(args) => detach::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

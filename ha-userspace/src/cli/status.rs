@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::json::Unknown;
 use super::terminal;
 use crate::control::DEFAULT_RUN_DIR;
-use crate::control::client::{self, ClientError};
-use crate::control::protocol::{FORMAT, Request, Response, Severity, Status, Verdict};
+use crate::control::client;
+use crate::control::protocol::{Request, Response, Severity, Status, Verdict};
 use crate::findings;
 pub(super) use page::table;
 
@@ -99,7 +100,7 @@ fn summary(verdict: &Verdict) -> String {
 
 fn without_status(verdict: &Verdict, as_json: bool) -> String {
     if as_json {
-        return json(&serde_json::json!({ "format": FORMAT, "verdict": verdict }));
+        return json(&Unknown::new(None, verdict.clone()));
     }
     terminal::severity(&verdict.line, verdict.severity) + "\n"
 }
@@ -115,28 +116,11 @@ pub(super) fn look(run_dir: &Path, timeout: Duration, instances: &[String]) -> R
         Ok(Response::Status(status)) => *status,
         Ok(Response::Error(failure)) => return Err(unknown("no_answer", &failure.message)),
         Ok(_) => return Err(unknown("no_answer", "the daemon answered another question")),
-        Err(error) => return Err(unknown(code(&error), &error.to_string())),
+        Err(error) => return Err(unknown(error.code(), &error.to_string())),
     };
     select::only(&mut status, instances).map_err(|why| unknown("no_such_instance", &why))?;
     status.verdict = Some(findings::verdict(&status));
     Ok(status)
-}
-
-const fn code(error: &ClientError) -> &'static str {
-    match error {
-        ClientError::NotRunning { .. } => "not_running",
-        ClientError::PermissionDenied { .. } => "permission_denied",
-        ClientError::Frozen { .. } => "frozen",
-        ClientError::Ended { .. } | ClientError::Garbled { .. } | ClientError::Io { .. } => "no_answer",
-    }
-}
-
-/// Sends a request; tells the user what went wrong.
-pub(super) fn ask(run_dir: &Path, request: Request) -> Result<Response, ExitCode> {
-    client::request(run_dir, request).map_err(|error| {
-        eprintln!("xvrrp: {error}");
-        ExitCode::FAILURE
-    })
 }
 
 /// Prints text. A reader that went away (`| head`) is no failure.
@@ -163,20 +147,6 @@ pub(super) fn print_json(value: &impl serde::Serialize) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The daemon refused, or answered something else than was asked.
-pub(super) fn unexpected(response: Response) -> ExitCode {
-    match response {
-        Response::Error(failure) => {
-            for diagnostic in &failure.diagnostics {
-                eprintln!("{}", diagnostic.trim_end());
-            }
-            eprintln!("xvrrp: {}", failure.message);
-        }
-        _ => eprintln!("xvrrp: the daemon answered another question; are both of one version?"),
-    }
-    ExitCode::FAILURE
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod interface;
 mod observed;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use interface::{FenceStatus, InterfaceStatus, PeerStatus};
@@ -79,7 +80,7 @@ pub struct HoldRequest {
 }
 
 /// What was done to instances.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Held {
     /// Those that were meant, in file order.
@@ -87,7 +88,7 @@ pub struct Held {
 }
 
 /// An instance that was held or let go.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HeldInstance {
     /// Name in the configuration.
@@ -99,7 +100,7 @@ pub struct HeldInstance {
 }
 
 /// What an operator holds an instance to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HoldStatus {
     /// `resigned`: whoever else can takes over; `preferred`: it takes over; `frozen`: no change of roles but for a death.
@@ -111,9 +112,12 @@ pub struct HoldStatus {
 }
 
 /// Why a request was not carried out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Failure {
+    /// What kind of failure: `not_running`, `permission_denied`, `frozen`, `no_answer`, `refused`, `no_files`, `not_found`,
+    /// `not_done`. From a daemon empty, which is `refused`.
+    pub code: String,
     /// One sentence.
     pub message: String,
     /// Rendered diagnostics of a configuration that was refused, each of one or more lines.
@@ -124,12 +128,12 @@ impl Failure {
     /// A failure without diagnostics.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), diagnostics: Vec::new() }
+        Self { message: message.into(), ..Self::default() }
     }
 }
 
 /// What a reload did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Reloaded {
     /// One sentence per thing that changed; empty where the files say what they said before.
@@ -139,7 +143,7 @@ pub struct Reloaded {
 }
 
 /// What a reload would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Preview {
     /// Why it would be refused.
@@ -153,7 +157,7 @@ pub struct Preview {
 }
 
 /// The whole state of the daemon.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Status {
     /// [`FORMAT`] of the daemon.
@@ -194,7 +198,7 @@ pub struct Status {
 }
 
 /// One virtual router.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct InstanceStatus {
     /// Name in the configuration.
@@ -283,7 +287,7 @@ impl InstanceStats {
 }
 
 /// How adverts are signed, without the keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HmacStatus {
     /// `enforce`, `permissive` or `receive-only`.
@@ -301,7 +305,7 @@ pub struct HmacStatus {
 }
 
 /// One sync group.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct GroupStatus {
     /// Name in the configuration.
@@ -315,7 +319,7 @@ pub struct GroupStatus {
 }
 
 /// A member of a sync group.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MemberStatus {
     /// Name of the instance.
@@ -325,7 +329,7 @@ pub struct MemberStatus {
 }
 
 /// A priority and what makes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PriorityStatus {
     /// What the adverts carry.
@@ -337,7 +341,7 @@ pub struct PriorityStatus {
 }
 
 /// A tracker that changes a priority.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PriorityChange {
     /// `script NAME`, `interface NAME`, `check NAME`, `process NAME`, `file NAME` or `bfd NAME`.
@@ -347,7 +351,7 @@ pub struct PriorityChange {
 }
 
 /// The master that a backup follows.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MasterStatus {
     /// Source address of its adverts.
@@ -361,7 +365,7 @@ pub struct MasterStatus {
 }
 
 /// keepalived's statistics of an instance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[expect(missing_docs, reason = "the names are those of keepalived's statistics")]
 pub struct InstanceStats {
@@ -388,7 +392,7 @@ pub struct InstanceStats {
 }
 
 /// One tracked script.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ScriptStatus {
     /// Name in the configuration.
@@ -412,7 +416,7 @@ pub struct ScriptStatus {
 }
 
 /// One tracked thing that is no script.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TrackerStatus {
     /// `check`, `process`, `file`, `bfd` or `interface`.
@@ -438,7 +442,7 @@ pub struct TrackerStatus {
 }
 
 /// Counters of all interfaces.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Counters {
     /// [`FORMAT`] of the daemon.
@@ -448,7 +452,7 @@ pub struct Counters {
 }
 
 /// Counters of one interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct InterfaceCounters {
     /// Name of the interface.
@@ -458,7 +462,7 @@ pub struct InterfaceCounters {
 }
 
 /// One counter.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CounterValue {
     /// Word of [`ha_common::counter::Counter`].

@@ -110,7 +110,7 @@ fn config_test(line: &CommandLine) -> ExitCode {
     }
     // Nothing to say, nothing said: cron sends mail for less.
     let silent = loaded.diagnostics.worst().is_none();
-    let text = if silent { String::new() } else { report::text(&loaded, false) };
+    let text = if silent { String::new() } else { report::text(&loaded, false, None) };
     let written = match line.path(Opt::ConfigTest) {
         Some(path) => OpenOptions::new()
             .create(true)

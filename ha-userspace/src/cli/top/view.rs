@@ -10,7 +10,6 @@ use ratatui::widgets::{Cell, Paragraph, Row, Sparkline, Table};
 
 use super::Answer;
 use super::history::History;
-use crate::cli::events::line;
 use crate::control::protocol::{InstanceStatus, PeerStatus, Severity, Status, Verdict};
 use crate::events::Event;
 use crate::findings::age;
@@ -95,7 +94,9 @@ impl View {
         ])
         .areas(area);
         frame.render_widget(Paragraph::new(head), top);
-        self.draw_instances(frame, instances, status);
+        if self.status.is_some() {
+            self.draw_instances(frame, instances, status);
+        }
         self.draw_links(frame, links, status);
         self.draw_events(frame, events);
     }
@@ -127,7 +128,10 @@ impl View {
                 0 => String::new(),
                 more => format!("; {more} more: xvrrp status"),
             };
-            lines.push(Line::raw(format!("  {} [{}]{more}", finding.advice, finding.code)));
+            let advice =
+                if finding.advice.is_empty() { String::new() } else { format!("{} ", finding.advice) };
+            let text = format!("  {advice}[{}]{more}", finding.code);
+            lines.extend(wrapped(vec![Span::raw(""), Span::raw(text)], width));
         }
         if self.status.is_some() {
             #[expect(clippy::cast_precision_loss, reason = "an age")]
@@ -209,21 +213,25 @@ impl View {
 
     fn draw_events(&self, frame: &mut Frame, area: Rect) {
         let room = usize::from(area.height.saturating_sub(1));
-        let skip = self.events.len().saturating_sub(room);
-        let lines = self.events.iter().skip(skip).map(|event| {
-            let severity = match event.level.as_str() {
-                "error" => Severity::Critical,
-                "warning" => Severity::Warning,
-                _ => return Line::raw(short(event)),
+        let mut lines: VecDeque<Line> = VecDeque::new();
+        // The latest are at the end, and none is shown without its beginning.
+        for event in self.events.iter().rev() {
+            let style = match event.level.as_str() {
+                "error" => self.style(Severity::Critical),
+                "warning" => self.style(Severity::Warning),
+                _ => Style::new(),
             };
-            Line::styled(short(event), self.style(severity))
-        });
-        let none = self.events.is_empty().then(|| Line::raw("none is recorded"));
-        let head = Line::styled("EVENTS", Modifier::BOLD);
-        frame.render_widget(
-            Paragraph::new(std::iter::once(head).chain(lines).chain(none).collect::<Vec<_>>()),
-            area,
-        );
+            let more = wrapped(vec![Span::raw(""), Span::raw(short(event))], area.width);
+            if lines.len() + more.len() > room {
+                break;
+            }
+            more.into_iter().rev().for_each(|line| lines.push_front(line.style(style)));
+        }
+        if self.events.is_empty() {
+            lines.push_back(Line::raw("none is recorded"));
+        }
+        lines.push_front(Line::styled("EVENTS", Modifier::BOLD));
+        frame.render_widget(Paragraph::new(Vec::from(lines)), area);
     }
 }
 
@@ -289,13 +297,14 @@ fn peer_line(interface: &str, peer: &PeerStatus) -> String {
     format!("{who:<24} {:>5.0} us  p99 {:>5.0} us ", peer.rtt_median_us, peer.rtt_p99_us)
 }
 
-/// The line of an event without its date: what is shown is recent.
+/// `03:12:44 (VI_1) BACKUP -> MASTER …`: what is shown is recent, and mostly of level info.
 fn short(event: &Event) -> String {
-    let line = line(event);
-    let (time, rest) = line.split_at_checked("2026-11-30 03:12:44".len()).unwrap_or((&line, ""));
-    let time = time.split_once(' ').map_or(time, |(_, clock)| clock);
-    let rest = rest.split_once(' ').map_or(rest, |(_, rest)| rest);
-    format!("{time} {rest}")
+    let text: String = event.text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let level = match event.level.as_str() {
+        "info" => String::new(),
+        level => format!("{level}: "),
+    };
+    format!("{} {level}{text}", clock(&event.at))
 }
 
 /// `03:12:44` of an RFC 3339 time.

@@ -104,7 +104,7 @@ fn view() -> View {
     }
     view.add_events(vec![
         event("info", "(VI_1) BACKUP -> MASTER: first start, no master heard for 3.6 s"),
-        event("warning", "(VI_2) MASTER -> BACKUP: preempted by 172.16.1.2 (101 > 100)"),
+        event("warning", "(VI_2) MASTER -> BACKUP: preempted by 172.16.1.2 (101 > 100); priority 100"),
     ]);
     view
 }
@@ -122,8 +122,9 @@ ROUND TRIPS of probes, and the fence
 fence of ens160: armed, open, lease 18 ms, probed 0.8 ms ago
 
 EVENTS
-03:11:02 info    (VI_1) BACKUP -> MASTER: first start, no master heard for 3.6 s
-03:11:02 warning (VI_2) MASTER -> BACKUP: preempted by 172.16.1.2 (101 > 100)
+03:11:02 (VI_1) BACKUP -> MASTER: first start, no master heard for 3.6 s
+03:11:02 warning: (VI_2) MASTER -> BACKUP: preempted by 172.16.1.2 (101 > 100);
+  priority 100
 ";
 
 #[test]

@@ -27,23 +27,23 @@ pub struct Args {
 /// Commands that print JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Name {
-    /// `xvrrp status --json`.
+    /// xvrrp status --json.
     Status,
-    /// `xvrrp ready --json`.
+    /// xvrrp ready --json.
     Ready,
-    /// `xvrrp counters --json`.
+    /// xvrrp counters --json.
     Counters,
-    /// A line of `xvrrp events --json`, of the files, and of `--log-format json`.
+    /// A line of xvrrp events --json, of the files, and of --log-format json.
     Events,
-    /// `xvrrp why --json`.
+    /// xvrrp why --json.
     Why,
-    /// `xvrrp check --json`.
+    /// xvrrp check --json.
     Check,
-    /// `xvrrp doctor --json`.
+    /// xvrrp doctor --json.
     Doctor,
-    /// `xvrrp reload --json`, also with `--dry-run`.
+    /// xvrrp reload --json, also with --dry-run.
     Reload,
-    /// `xvrrp resign`, `prefer`, `freeze` and `release` with `--json`.
+    /// xvrrp resign, prefer, freeze and release with --json.
     Hold,
 }
 
@@ -84,7 +84,7 @@ pub(super) fn schema(name: Name) -> Schema {
         Name::Status => of::<Or<Status, Unknown>>("status"),
         Name::Ready => of::<Or<Versioned<At<'static>>, Unknown>>("ready"),
         Name::Counters => of::<OrFailed<Counters>>("counters"),
-        Name::Events => of::<Event>("events"),
+        Name::Events => of::<OrFailed<Event>>("events"),
         Name::Why => of::<OrFailed<Versioned<Story>>>("why"),
         Name::Check => of::<OrFailed<Or<report::Report, Vec<report::Report>>>>("check"),
         Name::Doctor => of::<OrFailed<Doctor>>("doctor"),

@@ -112,7 +112,8 @@ fn a_doctor_s_report() {
 
 #[test]
 fn failures_are_part_of_what_is_printed() {
-    for name in [Name::Counters, Name::Why, Name::Check, Name::Doctor, Name::Reload, Name::Hold] {
+    for name in [Name::Counters, Name::Events, Name::Why, Name::Check, Name::Doctor, Name::Reload, Name::Hold]
+    {
         fits(name, &failed());
     }
 }

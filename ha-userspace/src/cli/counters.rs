@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::ask::{ask, unexpected};
 use super::json::Form;
-use super::status::print_json;
+use super::output::print_json;
 use crate::control::DEFAULT_RUN_DIR;
 use crate::control::protocol::{Counters, Request, Response};
 
@@ -32,7 +32,7 @@ pub fn run(args: &Args) -> ExitCode {
     let form = Form::of(args.json);
     match ask(&args.run_dir, Request::Counters, form) {
         Ok(Response::Counters(counters)) if args.json => print_json(&counters),
-        Ok(Response::Counters(counters)) => super::status::print(&render(&counters, args.all)),
+        Ok(Response::Counters(counters)) => super::output::print(&render(&counters, args.all)),
         Ok(other) => unexpected(other, form),
         Err(code) => code,
     }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use super::json::Form;
 use super::start::namespace;
-use super::{DEFAULT_BPFFS, DEFAULT_CONFIG, check, status};
+use super::{DEFAULT_BPFFS, DEFAULT_CONFIG, check, output, status};
 use crate::config::diag::Severity;
 use crate::config::{self, Loaded};
 use crate::doctor::expect::{self, Expectation, Expected, Found};
@@ -58,9 +58,9 @@ pub fn run(args: &Args) -> ExitCode {
     }
     let report = examine(args, file, loaded.as_ref());
     if args.json {
-        let _ = status::print_json(&report);
+        let _ = output::print_json(&report);
     } else {
-        let _ = status::print(&render(&report));
+        let _ = output::print(&render(&report));
     }
     ExitCode::from(report.exit_code)
 }

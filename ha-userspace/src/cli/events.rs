@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::json::Form;
-use super::status::{json_line, print};
+use super::output::{json_line, print};
 use crate::control::DEFAULT_RUN_DIR;
 use crate::events::{self, Event, Found, Tail, when};
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::ask::{ask, unexpected};
 use super::json::{Form, Versioned};
-use super::status::{print, print_json};
+use super::output::{print, print_json};
 use crate::control::protocol::{Held, HoldRequest, Request, Response, Status};
 use crate::control::{DEFAULT_RUN_DIR, client};
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::status::print_json;
+use super::output::print_json;
 use crate::control::protocol::{FORMAT, Failure, Verdict};
 
 /// An answer with the version of its form.

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod hold;
 mod json;
 pub mod man;
+mod output;
 pub mod ready;
 pub mod reload;
 pub mod restart;

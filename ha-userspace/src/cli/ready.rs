@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::json::{Unknown, Versioned};
-use super::status::{look, print, print_json, seconds};
+use super::output::{print, print_json};
+use super::status::{look, seconds};
 use crate::control::DEFAULT_RUN_DIR;
 use crate::findings::age;
 use crate::findings::ready::{InstanceReady, Ready, ready};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::ask::{ask, unexpected};
 use super::json::{Form, Versioned};
-use super::status::{print, print_json};
+use super::output::{print, print_json};
 use crate::control::DEFAULT_RUN_DIR;
 use crate::control::protocol::{Preview, Reloaded, Request, Response};
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::DEFAULT_RUN_DIR;
 use super::ask::{ask, unexpected};
 use super::json::Form;
-use super::status::print;
+use super::output::print;
 use crate::control::protocol::{Request, Response};
 
 /// Options of `xvrrp restart`.

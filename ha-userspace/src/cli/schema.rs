@@ -8,8 +8,8 @@ use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
 use super::json::{Failed, Unknown, Versioned};
+use super::output::{print, print_json};
 use super::ready::At;
-use super::status::{print, print_json};
 use crate::config::report;
 use crate::control::protocol::{Counters, Held, Preview, Reloaded, Status};
 use crate::doctor::report::Report as Doctor;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::DEFAULT_RUN_DIR;
 use super::ask::{ask, unexpected};
 use super::json::Form;
-use super::status::print;
+use super::output::print;
 use crate::control::client::{ClientError, request};
 use crate::control::protocol::{Request, Response};
 

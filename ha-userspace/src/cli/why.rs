@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::events::{Place, line, time};
 use super::json::{Form, Versioned};
-use super::status::{print, print_json};
+use super::output::{print, print_json};
 use crate::events::story::{Outage, Story, story};
 use crate::events::{Event, when};
 

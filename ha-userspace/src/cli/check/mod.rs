@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::json::Form;
 use super::start::namespace;
-use super::{DEFAULT_CONFIG, status};
+use super::{DEFAULT_CONFIG, output};
 use crate::colour;
 use crate::config::report::{Report, Verdict};
 use crate::config::{self, LoadOptions, Loaded, Refused, analysis, report};
@@ -84,8 +84,8 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     }
     if args.json {
         let _ = match reports.as_slice() {
-            [report] => status::print_json(report),
-            reports => status::print_json(&reports),
+            [report] => output::print_json(report),
+            reports => output::print_json(&reports),
         };
     }
     ExitCode::from(verdict.code())

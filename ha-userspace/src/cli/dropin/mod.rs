@@ -51,7 +51,7 @@ pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     if !line.unexpected.is_empty() {
-        super::status::print(&format!("Unexpected argument(s): {}\n", line.unexpected.join(" ")));
+        super::output::print(&format!("Unexpected argument(s): {}\n", line.unexpected.join(" ")));
     }
     // Whichever comes first is answered.
     let answer = line.options.iter().find_map(|(opt, value)| match opt {
@@ -98,7 +98,7 @@ fn signum(name: &str) -> ExitCode {
             return ExitCode::from(code::USAGE);
         }
     };
-    super::status::print(&format!("{number}\n"))
+    super::output::print(&format!("{number}\n"))
 }
 
 /// `-t`: the exit codes are those of `xvrrp check`.

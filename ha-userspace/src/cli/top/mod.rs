@@ -14,7 +14,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::events::Place;
-use super::status::{look, print, seconds};
+use super::output::print;
+use super::status::{look, seconds};
 use super::terminal;
 use crate::colour;
 use crate::control::protocol::{Status, Verdict};

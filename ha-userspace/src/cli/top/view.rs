@@ -312,21 +312,29 @@ fn clock(at: &str) -> &str {
     at.get("2026-11-30T".len().."2026-11-30T03:12:44".len()).unwrap_or(at)
 }
 
-/// A line that is too long, in two; what does not fit there either is cut.
+/// More lines of one text than this say nothing new.
+const LINES: usize = 4;
+
+/// A line that is too long goes on below, at blanks where there are some. Its first span is a word in its own style.
 fn wrapped(spans: Vec<Span<'_>>, width: u16) -> Vec<Line<'_>> {
-    let width = usize::from(width);
-    let line = Line::from(spans);
-    if line.width() <= width {
-        return vec![line];
-    }
-    let mut spans = line.spans.into_iter();
+    let mut spans = spans.into_iter();
     let first = spans.next().unwrap_or_default();
-    let rest: String = spans.map(|span| span.content).collect();
-    let room = width.saturating_sub(first.width());
-    let cut =
-        rest.char_indices().take(room + 1).filter(|(_, letter)| *letter == ' ').map(|(at, _)| at).last();
-    let (one, two) = rest.split_at_checked(cut.unwrap_or(0)).unwrap_or((&rest, ""));
-    vec![Line::from(vec![first, Span::raw(one.to_owned())]), Line::raw(format!("  {}", two.trim_start()))]
+    let mut rest: String = spans.map(|span| span.content).collect();
+    let mut room = usize::from(width).saturating_sub(first.width());
+    let mut lines = Vec::new();
+    let mut line = Line::from(first);
+    while lines.len() + 1 < LINES && rest.chars().count() > room {
+        let fitting = || rest.char_indices().take(room + 1);
+        let blank = fitting().filter(|(at, letter)| *at > 0 && *letter == ' ').last();
+        let Some((cut, _)) = blank.or_else(|| fitting().last().filter(|(at, _)| *at > 0)) else { break };
+        let below = rest.split_off(cut);
+        line.push_span(Span::raw(std::mem::replace(&mut rest, below.trim_start().to_owned())));
+        lines.push(std::mem::replace(&mut line, Line::raw("  ")));
+        room = usize::from(width).saturating_sub(2);
+    }
+    line.push_span(Span::raw(rest));
+    lines.push(line);
+    lines
 }
 
 #[cfg(test)]

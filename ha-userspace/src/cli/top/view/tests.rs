@@ -175,6 +175,22 @@ fn of_many_instances_those_with_trouble_are_shown() {
 }
 
 #[test]
+fn a_long_verdict_goes_on_below() {
+    let text = |text: &str, width| {
+        let lines = wrapped(vec![Span::raw("UNKNOWN"), Span::raw(text.to_owned())], width);
+        lines.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(text(": it is frozen", 80), ["UNKNOWN: it is frozen"]);
+    assert_eq!(text(": it is frozen", 14), ["UNKNOWN: it is", "  frozen"]);
+    assert_eq!(
+        text(": it is frozen, says who asked", 14),
+        ["UNKNOWN: it is", "  frozen, says", "  who asked"]
+    );
+    assert_eq!(text(": äöüäöüäöü", 12), ["UNKNOWN:", "  äöüäöüäöü"]);
+    assert_eq!(text(": äöüäöüäöüäöü", 12), ["UNKNOWN:", "  äöüäöüäöüä", "  öü"]);
+}
+
+#[test]
 fn no_size_is_too_small() {
     let view = view();
     for size in [(1, 1), (20, 3), (79, 7), (3, 40), (500, 200)] {

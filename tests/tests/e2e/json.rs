@@ -97,10 +97,10 @@ fn failures(lab: &Lab) -> Result<()> {
     let (code, value) = ask(r1, &["ready", "--timeout", "0.3"])?;
     ensure!(code == 3 && value["state"] == "unknown", "{code}: {value:#}");
     fits(r1, "ready", &value)?;
-    // The picture of a frozen daemon is one as well, and says so.
+    // There is a picture of a frozen daemon, too, with the code of what is wrong.
     let output = xvrrp(r1, &["top", "--once", "--run-dir", RUN_DIR])?;
     let picture = stdout(&output);
-    ensure!(output.status.code() == Some(3) && picture.contains("it is frozen"), "{picture}");
+    ensure!(output.status.code() == Some(3) && picture.contains("[frozen]"), "{picture}");
     daemon.thaw()?;
     let picture = stdout(&xvrrp(r1, &["top", "--once", "--run-dir", RUN_DIR])?);
     ensure!(picture.contains("VI_1 ") && picture.contains("EVENTS"), "{picture}");

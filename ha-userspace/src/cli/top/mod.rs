@@ -1,7 +1,7 @@
 //! `xvrrp top`: roles, round trips and events, live on a terminal.
 //!
-//! A thread asks the daemon at every interval, and goes on asking where none answers. [`view`] turns what is known into a
-//! picture and knows neither daemon nor terminal; [`screen`] has the terminal, and gives it back.
+//! A thread asks the daemon at every interval, and goes on asking where none answers. `view` turns what is known into a
+//! picture and knows neither daemon nor terminal; `screen` has the terminal, and gives it back.
 
 mod history;
 mod picture;

@@ -24,5 +24,6 @@ mod service_manager;
 mod signals;
 pub mod track;
 pub mod trust;
+mod words;
 mod worker;
 pub mod xdp;

@@ -38,6 +38,8 @@ mod hostile;
 mod interfaces;
 #[path = "e2e/interop.rs"]
 mod interop;
+#[path = "e2e/json.rs"]
+mod json;
 #[path = "e2e/lab.rs"]
 mod lab;
 #[path = "e2e/load.rs"]
@@ -102,6 +104,7 @@ fn main() -> std::process::ExitCode {
         services_cli::tests(),
         timers::tests(),
         track::tests(),
+        json::tests(),
         verdict::tests(),
         vmac::tests(),
         fast::tests(),

@@ -62,6 +62,10 @@ pub const MAX_PAUSE: Span = Span::from_secs(600);
 /// A sign of life within this time shows that the verdict was wrong. Later the peer may have come back.
 pub const WRONG_WITHIN: Span = Span::from_secs(10);
 
+/// A verdict so shortly before the local carrier goes says nothing about the peer: the kernel tells of a cable later than
+/// probes do.
+pub const OWN_CABLE: Span = Span::SECOND;
+
 /// By so much longer than the probe interval a backup waits for each that takes over before it: time for a turn of that
 /// one's main loop, and for its advert.
 pub const ORDER: Span = Span::from_millis(1);
@@ -121,6 +125,8 @@ pub struct PeerJudge {
     quiet_since: Time,
     /// The verdict in force, and its moment.
     verdict: Option<(Verdict, Time)>,
+    /// What came of the verdict in force came of our own carrier's loss.
+    own_cable: bool,
     restarting: bool,
     paused_until: Time,
     pause: Span,
@@ -168,6 +174,7 @@ impl PeerJudge {
             outstanding: Outstanding::new(),
             quiet_since: now,
             verdict: None,
+            own_cable: false,
             restarting: false,
             paused_until: Time(0),
             pause: Span::ZERO,
@@ -207,6 +214,7 @@ impl PeerJudge {
     pub fn link(&mut self, up: bool, now: Time) {
         if self.link_up != up {
             self.link_up = up;
+            self.own_cable |= !up && self.verdict.is_some_and(|(_, at)| now.span_since(at) <= OWN_CABLE);
             self.restart(now);
         }
     }

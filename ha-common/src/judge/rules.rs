@@ -56,7 +56,8 @@ impl PeerJudge {
     pub(super) fn refuted(&mut self, judged: Time, at: Time, wrong: bool, now: Time) {
         self.verdict = None;
         self.events.push(Event::Alive { at });
-        if wrong && at.span_since(judged) <= WRONG_WITHIN {
+        let own_cable = core::mem::take(&mut self.own_cable);
+        if wrong && !own_cable && at.span_since(judged) <= WRONG_WITHIN {
             self.counts.wrong += 1;
             let calm = now.span_since(self.paused_until) > MAX_PAUSE;
             self.pause = if calm || self.pause == Span::ZERO { PAUSE } else { self.pause.times(2) };
@@ -132,6 +133,7 @@ impl PeerJudge {
             return;
         }
         self.verdict = Some((Verdict::Unreachable, now));
+        self.own_cable = false;
         self.events.push(Event::Lost { verdict: Verdict::Unreachable, at: now, affirmed: now });
     }
 

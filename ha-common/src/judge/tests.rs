@@ -510,3 +510,25 @@ fn who_is_master_for_nothing_has_nothing_to_lose() {
     rig.pass(100 * MS);
     assert_eq!(rig.verdicts(), []);
 }
+
+#[test]
+fn a_verdict_that_came_of_the_own_cable_is_none_against_the_peer() {
+    let pulled = |plug_after_ms: u64| {
+        let mut rig = Rig::fast();
+        rig.answering = false;
+        rig.pass(10 * MS);
+        assert_eq!(rig.judge.verdict().map(|(verdict, _)| verdict), Some(Verdict::Unreachable));
+        // The kernel tells of it later.
+        rig.pass(plug_after_ms * MS);
+        rig.judge.link(false, rig.now);
+        rig.pass(3_000 * MS);
+        rig.judge.link(true, rig.now);
+        rig.answering = true;
+        rig.events.clear();
+        rig.pass(1_000 * MS);
+        assert!(rig.events.iter().any(|(_, event)| matches!(event, Event::Alive { .. })));
+        (rig.judge.counts().wrong, rig.judge.paused_until(rig.now).is_some())
+    };
+    assert_eq!(pulled(5), (0, false));
+    assert_eq!(pulled(2_000), (1, true), "that late it has nothing to do with it");
+}

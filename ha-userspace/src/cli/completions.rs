@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use super::Cli;
-use super::status::print;
+use super::output::print;
 
 /// Options of `xvrrp completions`.
 #[derive(Clone, Debug, clap::Args)]

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::status::{ask, print_json, unexpected};
+use super::ask::{ask, unexpected};
+use super::json::Form;
+use super::output::print_json;
 use crate::control::DEFAULT_RUN_DIR;
 use crate::control::protocol::{Counters, Request, Response};
 
@@ -27,10 +29,11 @@ pub struct Args {
 /// Prints the counters. Fails where the daemon does not answer.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    match ask(&args.run_dir, Request::Counters) {
+    let form = Form::of(args.json);
+    match ask(&args.run_dir, Request::Counters, form) {
         Ok(Response::Counters(counters)) if args.json => print_json(&counters),
-        Ok(Response::Counters(counters)) => super::status::print(&render(&counters, args.all)),
-        Ok(other) => unexpected(other),
+        Ok(Response::Counters(counters)) => super::output::print(&render(&counters, args.all)),
+        Ok(other) => unexpected(other, form),
         Err(code) => code,
     }
 }

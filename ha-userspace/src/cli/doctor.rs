@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::json::Form;
 use super::start::namespace;
-use super::{DEFAULT_BPFFS, DEFAULT_CONFIG, check, status};
+use super::{DEFAULT_BPFFS, DEFAULT_CONFIG, check, output, status};
 use crate::config::diag::Severity;
 use crate::config::{self, Loaded};
 use crate::doctor::expect::{self, Expectation, Expected, Found};
@@ -53,14 +54,13 @@ pub fn run(args: &Args) -> ExitCode {
     if let Some(name) = wanted
         && let Err(error) = namespace::enter(&name)
     {
-        eprintln!("xvrrp: {error}");
-        return ExitCode::from(2);
+        return Form::of(args.json).fail("not_done", &error.to_string(), 2);
     }
     let report = examine(args, file, loaded.as_ref());
     if args.json {
-        let _ = status::print_json(&report);
+        let _ = output::print_json(&report);
     } else {
-        let _ = status::print(&render(&report));
+        let _ = output::print(&render(&report));
     }
     ExitCode::from(report.exit_code)
 }

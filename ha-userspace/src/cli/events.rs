@@ -1,10 +1,11 @@
 //! `xvrrp events`: what happened, from the flight recorder's files. Needs no daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::status::{json_line, print};
+use super::json::Form;
+use super::output::{json_line, print};
 use crate::control::DEFAULT_RUN_DIR;
 use crate::events::{self, Event, Found, Tail, when};
 
@@ -25,8 +26,13 @@ impl Place {
         self.state_dir.clone().unwrap_or_else(|| events::state_dir(&self.run_dir))
     }
 
+    /// The run directory of the daemon.
+    pub(super) fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
     /// Reads them; tells the user what went wrong.
-    pub(super) fn read(&self) -> Result<Found, ExitCode> {
+    pub(super) fn read(&self, form: Form) -> Result<Found, ExitCode> {
         let directory = self.directory();
         events::read(&directory).map_err(|error| {
             let hint = match error.kind() {
@@ -36,8 +42,8 @@ impl Place {
                 std::io::ErrorKind::PermissionDenied => "; root may read it",
                 _ => "",
             };
-            eprintln!("xvrrp: {}: {error}{hint}", directory.join(events::FILE).display());
-            ExitCode::FAILURE
+            let text = format!("{}: {error}{hint}", directory.join(events::FILE).display());
+            form.fail("no_files", &text, 1)
         })
     }
 }
@@ -82,7 +88,7 @@ pub fn run(args: &Args) -> ExitCode {
         }
     };
     let mut tail = args.follow.then(|| Tail::from_end(&args.place.directory()));
-    let found = match args.place.read() {
+    let found = match args.place.read(Form::of(args.json)) {
         Ok(found) => found,
         // The daemon may be about to start.
         Err(_) if args.follow => Found::default(),

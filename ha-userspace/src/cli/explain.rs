@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::status::print;
+use super::output::print;
 use crate::config::explain;
 
 /// Options of `xvrrp explain`.

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::status::{ask, print, print_json, unexpected};
-use crate::control::DEFAULT_RUN_DIR;
-use crate::control::protocol::{Failure, Held, HoldRequest, Request, Response, Status};
+use super::ask::{ask, unexpected};
+use super::json::{Form, Versioned};
+use super::output::{print, print_json};
+use crate::control::protocol::{Held, HoldRequest, Request, Response, Status};
+use crate::control::{DEFAULT_RUN_DIR, client};
 
 /// How long a role is waited for: the longest of three adverts of a second, and the skew.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -106,30 +108,30 @@ fn hold(which: &Which, kind: Option<&str>, length: Duration, force: bool, ends: 
         seconds: length.as_secs().max(u64::from(kind.is_some())),
         force,
     };
-    let held = match ask(&which.run_dir, Request::Hold(request)) {
+    let form = Form::of(which.json);
+    let held = match ask(&which.run_dir, Request::Hold(request), form) {
         Ok(Response::Held(held)) => held,
-        Ok(Response::Error(failure)) if which.json => return fail(&failure),
-        Ok(other) => return unexpected(other),
+        Ok(other) => return unexpected(other, form),
         Err(code) => return code,
     };
     let after = ends.and_then(|state| wait(which, &held, state));
     let stuck =
         held.instances.iter().any(|one| !one.refused.is_empty() || is_stuck(one, ends, after.as_ref()));
-    let printed =
-        if which.json { print_json(&held) } else { print(&render(&held, kind, ends, after.as_ref())) };
+    let printed = if which.json {
+        print_json(&Versioned::new(&held))
+    } else {
+        print(&render(&held, kind, ends, after.as_ref()))
+    };
     if stuck { ExitCode::FAILURE } else { printed }
-}
-
-fn fail(failure: &Failure) -> ExitCode {
-    print_json(failure);
-    ExitCode::FAILURE
 }
 
 /// Waits until no instance that was held is in that state any more, and returns what is known then.
 fn wait(which: &Which, held: &Held, state: &str) -> Option<Status> {
     let until = Instant::now() + PATIENCE;
     loop {
-        let Ok(Response::Status(status)) = ask(&which.run_dir, Request::Status) else { return None };
+        let Ok(Response::Status(status)) = client::request(&which.run_dir, Request::Status) else {
+            return None;
+        };
         let still = held
             .instances
             .iter()

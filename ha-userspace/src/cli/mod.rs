@@ -1,6 +1,7 @@
 //! The command line: parses it and hands over to one module per subcommand, or to `dropin` where the program was
 //! called as `keepalived`.
 
+mod ask;
 pub mod check;
 pub mod completions;
 pub mod counters;
@@ -10,15 +11,19 @@ mod dropin;
 pub mod events;
 pub mod explain;
 pub mod hold;
+mod json;
 pub mod man;
+mod output;
 pub mod ready;
 pub mod reload;
 pub mod restart;
 pub mod run;
+pub mod schema;
 mod start;
 pub mod status;
 pub mod stop;
 mod terminal;
+pub mod top;
 pub mod why;
 
 use std::process::ExitCode;
@@ -59,6 +64,8 @@ enum Command {
     Status(status::Args),
     /// Say who would take over, and how soon; on a backup, whether this host could.
     Ready(ready::Args),
+    /// Watch roles, round trips and events live.
+    Top(top::Args),
     /// Show what happened to received frames.
     Counters(counters::Args),
     /// Show what happened, from files: needs no daemon.
@@ -82,6 +89,8 @@ enum Command {
     Restart(restart::Args),
     /// Remove what a daemon that is gone has left in the kernel: XDP programs and pinned maps.
     Detach(detach::Args),
+    /// Print the JSON schema of what a command prints with --json.
+    Schema(schema::Args),
     /// Print what a shell needs to complete this command line.
     Completions(completions::Args),
     /// Write the manual pages.
@@ -103,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Ready(args) => ready::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Counters(args) => counters::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Why(args) => why::run(&args),
@@ -114,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Stop(args) => stop::run(&args),
         Command::Restart(args) => restart::run(&args),
         Command::Detach(args) => detach::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

@@ -5,11 +5,30 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::status::{look, print, print_json, seconds};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::json::{Unknown, Versioned};
+use super::output::{print, print_json};
+use super::status::{look, seconds};
 use crate::control::DEFAULT_RUN_DIR;
-use crate::control::protocol::FORMAT;
 use crate::findings::age;
-use crate::findings::ready::{InstanceReady, ready};
+use crate::findings::ready::{InstanceReady, Ready, ready};
+
+/// Readiness, and when it was asked for.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub(super) struct At<'a> {
+    /// By the clock of the host: RFC 3339.
+    at: &'a str,
+    #[serde(flatten)]
+    ready: &'a Ready,
+}
+
+impl<'a> At<'a> {
+    pub(super) const fn new(at: &'a str, ready: &'a Ready) -> Self {
+        Self { at, ready }
+    }
+}
 
 /// Options of `xvrrp ready`.
 #[derive(Clone, Debug, clap::Args)]
@@ -38,7 +57,7 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(status) => status,
         Err(verdict) => {
             if args.json {
-                print_json(&serde_json::json!({ "format": FORMAT, "state": "unknown", "verdict": verdict }));
+                print_json(&Unknown::new(Some("unknown"), verdict));
             } else {
                 print(&format!("{}\n", verdict.line));
             }
@@ -47,12 +66,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let found = ready(&status);
     if args.json {
-        print_json(&serde_json::json!({
-            "format": FORMAT,
-            "at": status.at,
-            "state": found.state,
-            "instances": found.instances,
-        }));
+        print_json(&Versioned::new(At::new(&status.at, &found)));
     } else {
         print(&found.instances.iter().map(text).collect::<String>());
     }

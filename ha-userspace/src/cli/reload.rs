@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::status::{ask, print, print_json, unexpected};
+use super::ask::{ask, unexpected};
+use super::json::{Form, Versioned};
+use super::output::{print, print_json};
 use crate::control::DEFAULT_RUN_DIR;
 use crate::control::protocol::{Preview, Reloaded, Request, Response};
 
@@ -34,26 +36,23 @@ pub struct Args {
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
     let request = Request::Reload { force: args.force, dry_run: args.dry_run };
-    match ask(&args.run_dir, request) {
-        Ok(Response::Reloaded(reloaded)) if args.json => print_json(&reloaded),
+    let form = Form::of(args.json);
+    match ask(&args.run_dir, request, form) {
+        Ok(Response::Reloaded(reloaded)) if args.json => print_json(&Versioned::new(&reloaded)),
         Ok(Response::Reloaded(reloaded)) => {
             complain(&reloaded.diagnostics);
             print(&render(&reloaded))
         }
         Ok(Response::Preview(preview)) => {
             let printed = if args.json {
-                print_json(&preview)
+                print_json(&Versioned::new(&preview))
             } else {
                 complain(&preview.diagnostics);
                 print(&preview_text(&preview))
             };
             if preview.refused.is_some() { ExitCode::FAILURE } else { printed }
         }
-        Ok(Response::Error(failure)) if args.json => {
-            print_json(&failure);
-            ExitCode::FAILURE
-        }
-        Ok(other) => unexpected(other),
+        Ok(other) => unexpected(other, form),
         Err(code) => code,
     }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::DEFAULT_RUN_DIR;
-use super::status::{ask, print, unexpected};
+use super::ask::{ask, unexpected};
+use super::json::Form;
+use super::output::print;
 use crate::control::protocol::{Request, Response};
 
 /// Options of `xvrrp restart`.
@@ -18,9 +20,9 @@ pub struct Args {
 /// Asks for the restart. It happens after the answer; `xvrrp status` shows the new run.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    match ask(&args.run_dir, Request::Restart) {
+    match ask(&args.run_dir, Request::Restart, Form::Text) {
         Ok(Response::Restarting) => print("restarting; roles and addresses stay where they are\n"),
-        Ok(other) => unexpected(other),
+        Ok(other) => unexpected(other, Form::Text),
         Err(code) => code,
     }
 }

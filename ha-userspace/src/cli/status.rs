@@ -5,15 +5,16 @@ mod page;
 mod select;
 mod watch;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::json::Unknown;
+use super::output::print;
 use super::{DEFAULT_BPFFS, terminal};
 use crate::control::DEFAULT_RUN_DIR;
-use crate::control::client::{self, ClientError};
-use crate::control::protocol::{FORMAT, Request, Response, Severity, Status, Verdict};
+use crate::control::client;
+use crate::control::protocol::{Request, Response, Severity, Status, Verdict};
 use crate::findings;
 use crate::xdp;
 pub(super) use page::table;
@@ -106,7 +107,7 @@ fn without_status(verdict: &Verdict, args: &Args) -> String {
     let left: Vec<String> =
         xdp::left(&args.bpffs, crate::net::clock::now()).iter().map(ToString::to_string).collect();
     if args.json {
-        return json(&serde_json::json!({ "format": FORMAT, "verdict": verdict, "left": left }));
+        return json(&Unknown::new(None, verdict.clone()).leaving(left));
     }
     let lines = left.iter().map(|line| format!("  {line}\n"));
     std::iter::once(terminal::severity(&verdict.line, verdict.severity) + "\n").chain(lines).collect()
@@ -123,68 +124,11 @@ pub(super) fn look(run_dir: &Path, timeout: Duration, instances: &[String]) -> R
         Ok(Response::Status(status)) => *status,
         Ok(Response::Error(failure)) => return Err(unknown("no_answer", &failure.message)),
         Ok(_) => return Err(unknown("no_answer", "the daemon answered another question")),
-        Err(error) => return Err(unknown(code(&error), &error.to_string())),
+        Err(error) => return Err(unknown(error.code(), &error.to_string())),
     };
     select::only(&mut status, instances).map_err(|why| unknown("no_such_instance", &why))?;
     status.verdict = Some(findings::verdict(&status));
     Ok(status)
-}
-
-const fn code(error: &ClientError) -> &'static str {
-    match error {
-        ClientError::NotRunning { .. } => "not_running",
-        ClientError::PermissionDenied { .. } => "permission_denied",
-        ClientError::Frozen { .. } => "frozen",
-        ClientError::Ended { .. } | ClientError::Garbled { .. } | ClientError::Io { .. } => "no_answer",
-    }
-}
-
-/// Sends a request; tells the user what went wrong.
-pub(super) fn ask(run_dir: &Path, request: Request) -> Result<Response, ExitCode> {
-    client::request(run_dir, request).map_err(|error| {
-        eprintln!("xvrrp: {error}");
-        ExitCode::FAILURE
-    })
-}
-
-/// Prints text. A reader that went away (`| head`) is no failure.
-pub(super) fn print(text: &str) -> ExitCode {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
-}
-
-/// A value as JSON on one line.
-pub(super) fn json_line(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-/// Prints a value as JSON.
-pub(super) fn print_json(value: &impl serde::Serialize) -> ExitCode {
-    match serde_json::to_string_pretty(value) {
-        Ok(text) => print(&(text + "\n")),
-        Err(error) => {
-            eprintln!("xvrrp: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// The daemon refused, or answered something else than was asked.
-pub(super) fn unexpected(response: Response) -> ExitCode {
-    match response {
-        Response::Error(failure) => {
-            for diagnostic in &failure.diagnostics {
-                eprintln!("{}", diagnostic.trim_end());
-            }
-            eprintln!("xvrrp: {}", failure.message);
-        }
-        _ => eprintln!("xvrrp: the daemon answered another question; are both of one version?"),
-    }
-    ExitCode::FAILURE
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::DEFAULT_RUN_DIR;
-use super::status::{ask, print, unexpected};
+use super::ask::{ask, unexpected};
+use super::json::Form;
+use super::output::print;
 use crate::control::client::{ClientError, request};
 use crate::control::protocol::{Request, Response};
 
@@ -27,9 +29,9 @@ pub struct Args {
 /// Asks for the stop and waits for it.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    match ask(&args.run_dir, Request::Stop) {
+    match ask(&args.run_dir, Request::Stop, Form::Text) {
         Ok(Response::Stopping) => {}
-        Ok(other) => return unexpected(other),
+        Ok(other) => return unexpected(other, Form::Text),
         Err(code) => return code,
     }
     let until = Instant::now() + PATIENCE;

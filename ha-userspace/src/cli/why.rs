@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use super::events::{Place, line, time};
-use super::status::{print, print_json};
+use super::json::{Form, Versioned};
+use super::output::{print, print_json};
 use crate::events::story::{Outage, Story, story};
 use crate::events::{Event, when};
 
@@ -37,7 +38,8 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let found = match args.place.read() {
+    let form = Form::of(args.json);
+    let found = match args.place.read(form) {
         Ok(found) => found,
         Err(code) => return code,
     };
@@ -53,8 +55,7 @@ pub fn run(args: &Args) -> ExitCode {
         (None, 1) => changed.first().copied().unwrap_or_default(),
         (None, 0) => "",
         (None, _) => {
-            eprintln!("xvrrp: of which instance? There are {names}");
-            return ExitCode::from(2);
+            return form.fail("not_found", &format!("of which instance? There are {names}"), 2);
         }
     };
     let Some(story) = story(&found.events, instance, at) else {
@@ -63,10 +64,10 @@ pub fn run(args: &Args) -> ExitCode {
             .first()
             .map_or("no events at all".to_owned(), |event| format!("the events begin at {}", time(event)));
         let others = if names.is_empty() { String::new() } else { format!("; there are changes of {names}") };
-        eprintln!("xvrrp: no change of {instance} is recorded ({since}){others}");
-        return ExitCode::FAILURE;
+        let text = format!("no change of {instance} is recorded ({since}){others}");
+        return form.fail("not_found", &text, 1);
     };
-    if args.json { print_json(&story) } else { print(&render(&story)) }
+    if args.json { print_json(&Versioned::new(&story)) } else { print(&render(&story)) }
 }
 
 fn render(story: &Story) -> String {

@@ -49,8 +49,8 @@ pub struct Refused {
 /// Says whether a script could be run on this host.
 pub type ScriptCheck = Box<dyn Fn(&Script, &Global) -> Result<(), Refused>>;
 
-/// Says whether an interface exists on this host.
-pub type InterfaceCheck = Box<dyn Fn(&str) -> bool>;
+/// Says whether an interface exists on this host; where it does not, what there is instead.
+pub type InterfaceCheck = Box<dyn Fn(&str) -> Result<(), String>>;
 
 /// What the meaning of a file depends on besides its text.
 pub struct LoadOptions {

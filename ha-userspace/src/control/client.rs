@@ -68,6 +68,19 @@ pub enum ClientError {
     },
 }
 
+impl ClientError {
+    /// The word that stays what it is, for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotRunning { .. } => "not_running",
+            Self::PermissionDenied { .. } => "permission_denied",
+            Self::Frozen { .. } => "frozen",
+            Self::Ended { .. } | Self::Garbled { .. } | Self::Io { .. } => "no_answer",
+        }
+    }
+}
+
 /// Sends one request to the daemon of this run directory and waits for the answer.
 ///
 /// # Errors

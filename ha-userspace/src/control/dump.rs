@@ -1,11 +1,12 @@
 //! Dumps for SIGUSR1 (data), SIGUSR2 (statistics) and keepalived's JSON signal, with keepalived's file names and labels.
 //!
 //! What lives here: which file, and writing it. The texts are in [`data`], [`json`] and [`stats`], which only turn a
-//! [`Content`] into text. The main loop hands out what [`super::snapshot`] and the configuration have; the
+//! [`Content`] into text; `routing` has the words of routes and rules. The main loop hands out what [`super::snapshot`] and the configuration have; the
 //! rest happens on another thread.
 
 pub mod data;
 pub mod json;
+mod routing;
 pub mod stats;
 
 use std::io::{self, Write};

@@ -8,6 +8,7 @@ mod interface;
 mod measured;
 mod observed;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use interface::{FenceStatus, InterfaceStatus, PeerStatus};
@@ -81,7 +82,7 @@ pub struct HoldRequest {
 }
 
 /// What was done to instances.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Held {
     /// Those that were meant, in file order.
@@ -89,7 +90,7 @@ pub struct Held {
 }
 
 /// An instance that was held or let go.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HeldInstance {
     /// Name in the configuration.
@@ -101,7 +102,7 @@ pub struct HeldInstance {
 }
 
 /// What an operator holds an instance to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HoldStatus {
     /// `resigned`: whoever else can takes over; `preferred`: it takes over; `frozen`: no change of roles but for a death.
@@ -113,9 +114,12 @@ pub struct HoldStatus {
 }
 
 /// Why a request was not carried out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Failure {
+    /// What kind of failure: `not_running`, `permission_denied`, `frozen`, `no_answer`, `refused`, `no_files`, `not_found`,
+    /// `not_done`. From a daemon empty, which is `refused`.
+    pub code: String,
     /// One sentence.
     pub message: String,
     /// Rendered diagnostics of a configuration that was refused, each of one or more lines.
@@ -126,12 +130,12 @@ impl Failure {
     /// A failure without diagnostics.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), diagnostics: Vec::new() }
+        Self { message: message.into(), ..Self::default() }
     }
 }
 
 /// What a reload did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Reloaded {
     /// One sentence per thing that changed; empty where the files say what they said before.
@@ -141,7 +145,7 @@ pub struct Reloaded {
 }
 
 /// What a reload would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Preview {
     /// Why it would be refused.
@@ -155,7 +159,7 @@ pub struct Preview {
 }
 
 /// The whole state of the daemon.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Status {
     /// [`FORMAT`] of the daemon.
@@ -199,7 +203,7 @@ pub struct Status {
 }
 
 /// One virtual router.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct InstanceStatus {
     /// Name in the configuration.
@@ -291,7 +295,7 @@ impl InstanceStats {
 }
 
 /// How adverts are signed, without the keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HmacStatus {
     /// `enforce`, `permissive` or `receive-only`.
@@ -309,7 +313,7 @@ pub struct HmacStatus {
 }
 
 /// One sync group.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct GroupStatus {
     /// Name in the configuration.
@@ -323,7 +327,7 @@ pub struct GroupStatus {
 }
 
 /// A member of a sync group.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MemberStatus {
     /// Name of the instance.
@@ -333,7 +337,7 @@ pub struct MemberStatus {
 }
 
 /// A priority and what makes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PriorityStatus {
     /// What the adverts carry.
@@ -345,7 +349,7 @@ pub struct PriorityStatus {
 }
 
 /// A tracker that changes a priority.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PriorityChange {
     /// `script NAME`, `interface NAME`, `check NAME`, `process NAME`, `file NAME` or `bfd NAME`.
@@ -355,7 +359,7 @@ pub struct PriorityChange {
 }
 
 /// The master that a backup follows.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MasterStatus {
     /// Source address of its adverts.
@@ -369,7 +373,7 @@ pub struct MasterStatus {
 }
 
 /// keepalived's statistics of an instance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[expect(missing_docs, reason = "the names are those of keepalived's statistics")]
 pub struct InstanceStats {
@@ -396,7 +400,7 @@ pub struct InstanceStats {
 }
 
 /// One tracked script.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ScriptStatus {
     /// Name in the configuration.
@@ -420,7 +424,7 @@ pub struct ScriptStatus {
 }
 
 /// One tracked thing that is no script.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TrackerStatus {
     /// `check`, `process`, `file`, `bfd` or `interface`.
@@ -446,7 +450,7 @@ pub struct TrackerStatus {
 }
 
 /// Counters of all interfaces.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Counters {
     /// [`FORMAT`] of the daemon.
@@ -456,7 +460,7 @@ pub struct Counters {
 }
 
 /// Counters of one interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct InterfaceCounters {
     /// Name of the interface.
@@ -466,7 +470,7 @@ pub struct InterfaceCounters {
 }
 
 /// One counter.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CounterValue {
     /// Word of [`ha_common::counter::Counter`].

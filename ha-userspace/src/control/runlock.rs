@@ -45,13 +45,21 @@ pub enum LockError {
     #[error("run directory: {0}; or name another --run-dir")]
     Distrusted(#[from] Distrust),
     /// The directory or the file cannot be made.
-    #[error("{}: {source}; xvrrp needs a run directory that it can write, see --run-dir", path.display())]
+    #[error("{}: {source}; {}", path.display(), hint(source))]
     Io {
         /// What could not be made.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied && !nix::unistd::geteuid().is_root() {
+        "run this as root, or name a directory of yours with --run-dir"
+    } else {
+        "name a run directory that can be written with --run-dir"
+    }
 }
 
 /// The lock; dropping it removes the file and lets the next daemon start.

@@ -7,6 +7,7 @@ use ha_common::machine::master_down_interval;
 use ha_common::packet::Auth;
 use ha_common::time::Span;
 use ha_common::types::{Centis, Family, Priority, Version};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::model::{Config, Fast, Global, Instance, XdpMode};
@@ -119,7 +120,7 @@ impl Expected {
 }
 
 /// What can be expected of an interface.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Expectation {
     /// Its name.
     pub interface: String,
@@ -137,6 +138,7 @@ pub struct Expectation {
     pub fence: &'static str,
     /// What is lost.
     #[serde(serialize_with = "super::words")]
+    #[schemars(with = "Vec<String>")]
     pub lost: Vec<Lost>,
     /// Why it is not better; `None` where nothing is lost.
     pub reason: Option<String>,

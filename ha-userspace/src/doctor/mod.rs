@@ -11,12 +11,13 @@ pub mod network;
 pub mod report;
 pub mod rights;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::lost::Lost;
 
 /// How good a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// As it should be.
@@ -43,7 +44,7 @@ impl Level {
 }
 
 /// What a finding is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
     /// The file.
@@ -59,7 +60,7 @@ pub enum Group {
 }
 
 /// One line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// What it is about.
     pub group: Group,
@@ -75,6 +76,7 @@ pub struct Finding {
     pub fix: Option<String>,
     /// What is lost by it.
     #[serde(serialize_with = "words")]
+    #[schemars(with = "Vec<String>")]
     pub lost: Vec<Lost>,
 }
 
@@ -104,7 +106,7 @@ impl Finding {
 }
 
 /// How it looks on the whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Fast failover and fence can be had on every interface.

@@ -2,6 +2,7 @@
 //!
 //! Fields are only ever added; a change of meaning raises [`VERSION`].
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::expect::Expectation;
@@ -11,7 +12,7 @@ use super::{Finding, Verdict};
 pub const VERSION: u32 = 1;
 
 /// All that `xvrrp doctor` has to say.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Report {
     /// [`VERSION`].
     pub schema: u32,

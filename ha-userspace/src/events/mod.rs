@@ -13,6 +13,7 @@ pub mod when;
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use reader::{Found, Tail, read};
@@ -44,7 +45,7 @@ fn below(base: &Path, run_dir: &Path) -> PathBuf {
 }
 
 /// One event, as it is in the file. Fields that say nothing about it are absent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Event {
     /// [`FORMAT`] of whoever wrote it.

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Event;
@@ -15,7 +16,7 @@ const AFTER: u64 = 2_000_000;
 const MOST: usize = 12;
 
 /// A change of state, and what is known about it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Story {
     /// The change.
     pub change: Event,
@@ -30,7 +31,7 @@ pub struct Story {
 }
 
 /// For how long nobody answered for the addresses, as far as this host can know.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Outage {
     /// The change moved no address to or from this host.

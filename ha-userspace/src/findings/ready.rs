@@ -1,13 +1,14 @@
 //! Would a takeover succeed now? On a master: who would take over, and within what time. On a backup: whether this host
 //! could.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::age;
 use crate::control::protocol::{InstanceStatus, InterfaceStatus, StandbyStatus, Status};
 
 /// The answer for all instances that were asked about.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Ready {
     /// `ready`, `not_ready` or `unknown`: the worst of the instances.
     pub state: String,
@@ -16,7 +17,7 @@ pub struct Ready {
 }
 
 /// The answer for one instance.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct InstanceReady {
     /// Its name.
     pub name: String,

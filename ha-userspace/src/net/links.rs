@@ -10,6 +10,7 @@ use netlink_packet_route::link::{InfoData, InfoVrf, LinkAttribute, LinkFlags, Li
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::addresses::MARK;
+use crate::words;
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +155,13 @@ impl Links {
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Link> {
         self.iter().find(|link| link.name == name)
+    }
+
+    /// `interface eth9 does not exist; there are eth0 and eth1`.
+    #[must_use]
+    pub fn missing(&self, name: &str) -> String {
+        let there = self.iter().map(|link| link.name.as_str());
+        format!("interface {name} does not exist; {}", words::interfaces_like(name, there))
     }
 
     /// Whether one of the links has this address.

@@ -207,7 +207,7 @@ pub(super) fn obstacles(config: &Instance, links: &Links) -> Vec<String> {
     names.retain(|name| *name != config.interface && (config.track_primary || *name != of_instance(config)));
     let without_peers = config.fault_without_peers.then(|| "no unicast_peer is left".to_owned());
     let obstacle = |name: &str| match links.by_name(name) {
-        None => Some(format!("interface {name} does not exist")),
+        None => Some(links.missing(name)),
         Some(link) if !link.up => Some(format!("interface {name} is down")),
         Some(_) => None,
     };

@@ -82,7 +82,7 @@ use crate::program;
 use crate::realtime;
 use crate::service_manager::ServiceManager;
 use crate::track::watch::Watchers;
-use crate::xdp;
+use crate::{words, xdp};
 use announcements::Announcements;
 use configuration::Configuration;
 use daemon::Daemon;
@@ -253,7 +253,7 @@ async fn set_up(
     let incarnation = random_incarnation().context("/dev/urandom cannot be read")?;
     let (reporter, reports) = tokio::sync::mpsc::unbounded_channel();
     let liveness = Liveness::start(incarnation, reporter, scheduling::above(&config.global.process))
-        .map_err(|error| warn(&mut warnings, format!("no liveness probes: {error:#}")))
+        .map_err(|error| warn(&mut warnings, format!("no liveness probes: {}", words::whole(&error))))
         .ok();
     timeline.mark("links, addresses and the control socket");
     let setup = Setup {

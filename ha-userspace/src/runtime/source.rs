@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ha_common::types::Family;
 
 use crate::config::model::Instance;
-use crate::net::monitor::Link;
+use crate::net::monitor::{Link, Links};
 
 /// The source of the adverts: as configured, or the interface's own.
 ///
@@ -49,10 +49,10 @@ fn v6_of(address: &IpAddr) -> Option<Ipv6Addr> {
 }
 
 /// What keeps the virtual router in FAULT, as sentences; empty where nothing does.
-pub(super) fn obstacles(config: &Instance, link: Option<&Link>, source: Option<IpAddr>) -> Vec<String> {
+pub(super) fn obstacles(config: &Instance, links: &Links, source: Option<IpAddr>) -> Vec<String> {
     let name = &config.interface;
-    let Some(link) = link else {
-        return vec![format!("interface {name} does not exist")];
+    let Some(link) = links.by_name(name) else {
+        return vec![links.missing(name)];
     };
     let mut obstacles = Vec::new();
     if config.fault_without_peers {

@@ -37,7 +37,8 @@ pub(super) fn trials() -> Vec<Trial> {
                 if got == want {
                     Ok(())
                 } else {
-                    Err(format!("expected {want}\n     got {got}\n{}", report::text(&loaded, false)).into())
+                    Err(format!("expected {want}\n     got {got}\n{}", report::text(&loaded, false, None))
+                        .into())
                 }
             })
         })

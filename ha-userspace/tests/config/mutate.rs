@@ -252,7 +252,7 @@ fn case(number: u64, corpus: &[Vec<u8>], most: Duration, fatal: &AtomicU64) -> R
     }
     fatal.fetch_add(u64::from(loaded.fatal), Ordering::Relaxed);
     if number.is_multiple_of(32) {
-        assert!(!report::text(&loaded, number.is_multiple_of(64)).is_empty());
+        assert!(!report::text(&loaded, number.is_multiple_of(64), None).is_empty());
     }
     Ok(took)
 }

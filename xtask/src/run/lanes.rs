@@ -35,15 +35,10 @@ impl Picture {
         let step = (self.to - self.from) / columns as f64;
         let column = |at: f64| (0..columns).rev().find(|n| self.from + *n as f64 * step <= at).unwrap_or(0);
         let mut out = String::new();
-        let mut head = vec![' '; columns + 1];
-        for event in &self.events {
-            let at = column(event.at);
-            for (cell, letter) in head.iter_mut().skip(at).zip(format!("|{}", event.name).chars()) {
-                *cell = letter;
-            }
-        }
         let row = |cells: Vec<char>| cells.into_iter().collect::<String>().trim_end().to_owned();
-        let _infallible = writeln!(out, "{:label$} {}", "", row(head));
+        for head in heads(self.events.iter().map(|event| (column(event.at), event.name.as_str())).collect()) {
+            let _infallible = writeln!(out, "{:label$} {head}", "");
+        }
         for lane in &self.lanes {
             let mut cells = vec!['.'; columns];
             for (n, cell) in cells.iter_mut().enumerate() {
@@ -139,6 +134,34 @@ impl Picture {
     }
 }
 
+/// The names of events above their columns, in as many lines as it takes that none runs into another. The rightmost is
+/// in the lowest line: no name crosses the line of another event.
+fn heads(mut events: Vec<(usize, &str)>) -> Vec<String> {
+    events.sort_by_key(|(at, _)| *at);
+    let mut placed: Vec<(usize, usize, &str)> = Vec::new();
+    for (at, name) in events.into_iter().rev() {
+        let end = at + 1 + name.chars().count();
+        // Those that it would run into; its own line is above all of theirs.
+        let near = placed.iter().filter(|(_, other, _)| *other <= end).map(|(height, ..)| *height + 1);
+        placed.push((near.max().unwrap_or(0), at, name));
+    }
+    let top = placed.iter().map(|(height, ..)| *height).max().unwrap_or(0);
+    (0..=top).rev().map(|height| line(&placed, height)).collect()
+}
+
+/// One of these lines: names of this height, and the lines of the events whose names are above.
+fn line(placed: &[(usize, usize, &str)], height: usize) -> String {
+    let mut cells: Vec<char> = Vec::new();
+    for (own, at, name) in placed.iter().rev().filter(|(own, ..)| *own >= height) {
+        let text = if *own == height { format!("|{name}") } else { "|".to_owned() };
+        cells.resize(cells.len().max(at + text.chars().count()), ' ');
+        for (cell, letter) in cells.iter_mut().skip(*at).zip(text.chars()) {
+            *cell = letter;
+        }
+    }
+    cells.into_iter().collect()
+}
+
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
@@ -164,6 +187,14 @@ mod tests {
         // Eight columns of half a second; the axis starts at -1.
         let wanted = ["          |out", "on r1   ==....==", "adverts |", "seconds -10 1 2"];
         assert_eq!(picture().text(8).lines().collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
+    fn names_that_are_close_are_above_each_other() {
+        let events = vec![(2, "cable out"), (5, "takeover"), (20, "cable in"), (22, "failback"), (40, "end")];
+        let wanted = ["  |cable out        |cable in", "  |  |takeover      | |failback         |end"];
+        assert_eq!(heads(events), wanted);
+        assert_eq!(heads(Vec::new()), [""]);
     }
 
     #[test]

@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::json::Form;
 use super::start::namespace;
-use super::{DEFAULT_CONFIG, status};
+use super::{DEFAULT_CONFIG, output};
 use crate::colour;
+use crate::config::report::{Report, Verdict};
 use crate::config::{self, LoadOptions, Loaded, Refused, analysis, report};
 use crate::net::monitor::Monitor;
-use crate::program;
+use crate::{program, words};
 
 /// Options of `xvrrp check`.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,14 +28,15 @@ use crate::program;
     1  --listen could not be done\n  \
     4  cannot run\n  \
     5  runs, with complaints\n  \
-    6  runs, but scripts are not protected by enable_script_security"
+    6  runs, but scripts are not protected by enable_script_security\n\
+    Of several files it is that of the worst: 4, then 6, then 5."
 )]
 pub struct CheckArgs {
-    /// Configuration file [default: /etc/keepalived/keepalived.conf]
+    /// Configuration files, each for itself [default: /etc/keepalived/keepalived.conf]
     #[arg(value_name = "FILE")]
-    pub file: Option<PathBuf>,
+    pub files: Vec<PathBuf>,
     /// The same, as keepalived has it
-    #[arg(short = 'f', long = "use-file", value_name = "FILE", conflicts_with = "file")]
+    #[arg(short = 'f', long = "use-file", value_name = "FILE", conflicts_with = "files")]
     pub use_file: Option<PathBuf>,
     /// Compare with the other router's configuration
     #[arg(long, value_name = "FILE")]
@@ -50,7 +53,7 @@ pub struct CheckArgs {
     /// Network namespace whose interfaces to look at [default: net_namespace of the file]
     #[arg(short = 's', long, value_name = "NAME", conflicts_with = "no_host")]
     pub namespace: Option<String>,
-    /// Print JSON on standard output instead
+    /// Print JSON on standard output instead: an object, of several files an array of them
     #[arg(long)]
     pub json: bool,
     /// Configuration id for `@id` lines [default: the short host name]
@@ -58,17 +61,59 @@ pub struct CheckArgs {
     pub config_id: Option<String>,
 }
 
-/// Check the file, print the findings on standard error.
+/// Check the files, print the findings on standard error.
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
-    let file = args.file.as_deref().or(args.use_file.as_deref()).unwrap_or(Path::new(DEFAULT_CONFIG));
-    match check(args, file) {
-        Ok(loaded) => print(&loaded, args.json),
-        Err(error) => {
-            eprintln!("xvrrp: {error:#}");
-            ExitCode::FAILURE
+    let named = args.use_file.as_ref().map_or(args.files.as_slice(), std::slice::from_ref);
+    let default = [PathBuf::from(DEFAULT_CONFIG)];
+    let files = if named.is_empty() { &default } else { named };
+    if args.peer.is_some() && files.len() > 1 {
+        eprintln!("xvrrp: --peer compares with one file; name one");
+        return ExitCode::from(2);
+    }
+    let mut verdict = Verdict::Good;
+    let mut reports = Vec::new();
+    for file in files {
+        match apart(args, file, files.len() > 1) {
+            Ok(checked) => {
+                verdict = verdict.worse(checked.verdict);
+                reports.extend(checked.report);
+            }
+            Err(error) => return Form::of(args.json).fail("not_done", &words::whole(&error), 1),
         }
     }
+    if args.json {
+        let _ = match reports.as_slice() {
+            [report] => output::print_json(report),
+            reports => output::print_json(&reports),
+        };
+    }
+    ExitCode::from(verdict.code())
+}
+
+/// What became of a file.
+struct Checked {
+    verdict: Verdict,
+    report: Option<Report>,
+}
+
+/// Checks a file on a thread of its own: one that enters a network namespace leaves the next file where it was.
+fn apart(args: &CheckArgs, file: &Path, several: bool) -> anyhow::Result<Checked> {
+    let checked = || {
+        let loaded = check(args, file)?;
+        let report = args.json.then(|| Report::of(&loaded));
+        if report.is_none() {
+            let mut stderr = std::io::stderr();
+            let name = file.display().to_string();
+            let of = several.then_some(name.as_str());
+            let text = report::text(&loaded, colour::is_wanted(stderr.is_terminal()), of);
+            // A closed pipe must not change the verdict.
+            let _ = stderr.write_all(text.as_bytes());
+        }
+        Ok(Checked { verdict: report::verdict(&loaded), report })
+    };
+    let joined = std::thread::scope(|scope| scope.spawn(checked).join());
+    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn check(args: &CheckArgs, file: &Path) -> anyhow::Result<Loaded> {
@@ -120,22 +165,10 @@ fn world(loaded: &mut Loaded, time: Option<Duration>) -> anyhow::Result<()> {
     })
 }
 
-fn print(loaded: &Loaded, json: bool) -> ExitCode {
-    if json {
-        let _ = status::print_json(&report::Report::of(loaded));
-    } else {
-        let mut stderr = std::io::stderr();
-        let text = report::text(loaded, colour::is_wanted(stderr.is_terminal()));
-        // A closed pipe must not change the verdict.
-        let _ = stderr.write_all(text.as_bytes());
-    }
-    ExitCode::from(report::verdict(loaded).code())
-}
-
 /// The options for this host: its interfaces, and its scripts' files.
 pub(super) fn options(config_id: Option<&str>) -> LoadOptions {
     let mut options = LoadOptions::for_host();
-    options.interface_check = Some(Box::new(|name| nix::net::if_::if_nametoindex(name).is_ok()));
+    options.interface_check = Some(Box::new(interface));
     // Another user than the daemon's cannot judge what the daemon may run.
     options.script_check = nix::unistd::geteuid().is_root().then_some(Box::new(|script, global| {
         let user = script.user.as_ref().or(global.script_user.as_ref());
@@ -147,6 +180,16 @@ pub(super) fn options(config_id: Option<&str>) -> LoadOptions {
         id.clone_into(&mut options.config_id);
     }
     options
+}
+
+/// Whether there is such an interface; else, what there is.
+fn interface(name: &str) -> Result<(), String> {
+    if nix::net::if_::if_nametoindex(name).is_ok() {
+        return Ok(());
+    }
+    let there = nix::net::if_::if_nameindex().map_err(|_| "`ip link` lists the interfaces".to_owned())?;
+    let names = there.iter().map(|interface| interface.name().to_string_lossy());
+    Err(words::interfaces_like(name, names))
 }
 
 /// Why a script is refused, with the command that helps apart from it.

@@ -51,7 +51,7 @@ pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     if !line.unexpected.is_empty() {
-        super::status::print(&format!("Unexpected argument(s): {}\n", line.unexpected.join(" ")));
+        super::output::print(&format!("Unexpected argument(s): {}\n", line.unexpected.join(" ")));
     }
     // Whichever comes first is answered.
     let answer = line.options.iter().find_map(|(opt, value)| match opt {
@@ -98,7 +98,7 @@ fn signum(name: &str) -> ExitCode {
             return ExitCode::from(code::USAGE);
         }
     };
-    super::status::print(&format!("{number}\n"))
+    super::output::print(&format!("{number}\n"))
 }
 
 /// `-t`: the exit codes are those of `xvrrp check`.
@@ -110,7 +110,7 @@ fn config_test(line: &CommandLine) -> ExitCode {
     }
     // Nothing to say, nothing said: cron sends mail for less.
     let silent = loaded.diagnostics.worst().is_none();
-    let text = if silent { String::new() } else { report::text(&loaded, false) };
+    let text = if silent { String::new() } else { report::text(&loaded, false, None) };
     let written = match line.path(Opt::ConfigTest) {
         Some(path) => OpenOptions::new()
             .create(true)

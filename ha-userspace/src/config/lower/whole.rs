@@ -129,7 +129,7 @@ pub(super) fn shared(lowered: &[Lowered], cx: &mut Context) {
 
 /// Interfaces that this host does not have (yet).
 pub(super) fn existing(lowered: &Lowered, options: &LoadOptions, cx: &mut Context) {
-    let Some(exists) = &options.interface_check else { return };
+    let Some(look) = &options.interface_check else { return };
     let instance = &lowered.instance;
     let devices = lowered.devices.iter().map(|(name, span)| (name, *span));
     let tracked = lowered.trackers.interfaces.iter();
@@ -138,12 +138,14 @@ pub(super) fn existing(lowered: &Lowered, options: &LoadOptions, cx: &mut Contex
         std::iter::once((&instance.interface, lowered.interface)).chain(devices).chain(tracked)
     {
         // An alias was reported as one.
-        if !exists(name) && !name.contains(':') {
+        if let Err(instead) = look(name)
+            && !name.contains(':')
+        {
             let message = format!("interface `{name}` does not exist on this host");
             cx.push(
                 Diagnostic::warning(codes::NO_SUCH_INTERFACE, span, message)
                     .label(format!("`{}` waits until it does", instance.name))
-                    .help("`ip link` lists the interfaces"),
+                    .help(instead),
             );
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Fields are only ever added; a change of meaning raises [`VERSION`].
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::verdict;
@@ -15,7 +16,7 @@ use crate::config::source::{Sources, Span};
 pub const VERSION: u32 = 1;
 
 /// All that `xvrrp check` has to say about a configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Report {
     /// [`VERSION`].
     pub schema: u32,
@@ -42,7 +43,7 @@ pub struct Report {
 }
 
 /// One finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// `error`, `warning` or `note`.
     pub severity: &'static str,
@@ -66,7 +67,7 @@ pub struct Finding {
 }
 
 /// A place, counted from 1.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Place {
     /// File, as named by the user or by an include.
     pub file: String,
@@ -79,7 +80,7 @@ pub struct Place {
 }
 
 /// A second place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Related {
     /// Where.
     #[serde(flatten)]

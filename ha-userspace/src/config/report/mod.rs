@@ -21,6 +21,18 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The worse of two: a file that cannot run is worse than scripts without protection, these than other complaints.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        let rank = |verdict| match verdict {
+            Self::Good => 0,
+            Self::Complaints => 1,
+            Self::Insecure => 2,
+            Self::CannotRun => 3,
+        };
+        std::cmp::max_by_key(self, other, |verdict| rank(*verdict))
+    }
+
     /// The exit code.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -61,10 +73,14 @@ pub fn verdict(loaded: &Loaded) -> Verdict {
     }
 }
 
-/// All findings and a last line that sums up.
+/// All findings and a last line that sums up; `of` is in front of it, where there are several files.
 #[must_use]
-pub fn text(loaded: &Loaded, color: bool) -> String {
+pub fn text(loaded: &Loaded, color: bool, of: Option<&str>) -> String {
     let mut out = loaded.diagnostics.render(color);
+    if let Some(file) = of {
+        out.push_str(file);
+        out.push_str(": ");
+    }
     out.push_str(&summary(&loaded.config, &loaded.diagnostics, verdict(loaded)));
     out.push('\n');
     out

@@ -71,6 +71,8 @@ fn data(content: &Content, config: &Config, instance: &Instance, status: &Instan
         fields.extend(scripts(instance).map(|(name, argv)| (name.to_owned(), Value::from(quoted(argv)))));
         for (name, list) in [
             ("evips", addresses(&instance.excluded)),
+            ("vroutes", instance.routes.iter().map(super::routing::route).collect()),
+            ("vrules", instance.rules.iter().map(super::routing::rule).collect()),
             ("track_ifp", instance.track_interfaces.iter().map(|track| track.interface.clone()).collect()),
             ("track_script", tracked_scripts(config, instance)),
         ] {

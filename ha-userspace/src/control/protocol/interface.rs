@@ -1,9 +1,10 @@
 //! Interfaces: how adverts come in, the fence, and who is probed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One interface.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct InterfaceStatus {
     /// Name.
@@ -27,7 +28,7 @@ pub struct InterfaceStatus {
 }
 
 /// What closes this node's addresses when the daemon dies or freezes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct FenceStatus {
     /// `armed`: it outlives the daemon; `not pinned`: it goes with the daemon.
@@ -43,7 +44,7 @@ pub struct FenceStatus {
 }
 
 /// A router that is probed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PeerStatus {
     /// Its address.

@@ -1,10 +1,11 @@
 //! What the daemon has seen of others: competing masters, foreign virtual routers, who would take over. And the verdict
 //! that is made of a whole [`super::Status`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A router whose adverts for this virtual router are rejected, or come although this node is master.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CompetitorStatus {
     /// Source of its adverts.
@@ -25,7 +26,7 @@ pub struct CompetitorStatus {
 }
 
 /// A VRID that is not configured here, and whose adverts list an address of ours.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ForeignStatus {
     /// Its number.
@@ -43,7 +44,7 @@ pub struct ForeignStatus {
 }
 
 /// Who would take over from this node, for a virtual router of which it is master.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct StandbyStatus {
     /// `ready`: a router probes this node and would take over; `none`: there was one, or should be one, and there is none;
@@ -60,7 +61,7 @@ pub struct StandbyStatus {
 }
 
 /// A router that probes this node.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct StandbyRouter {
     /// Its address.
@@ -74,7 +75,7 @@ pub struct StandbyRouter {
 }
 
 /// A router that was master once.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HeardRouter {
     /// Source of its adverts.
@@ -88,7 +89,7 @@ pub struct HeardRouter {
 }
 
 /// How bad something is, as monitoring plugins have it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Severity {
     /// All is well.
@@ -127,7 +128,7 @@ impl Severity {
 }
 
 /// What a whole [`super::Status`] amounts to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Verdict {
     /// The worst of the findings.
@@ -139,7 +140,7 @@ pub struct Verdict {
 }
 
 /// Something that is not as it should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Finding {
     /// How bad it is.

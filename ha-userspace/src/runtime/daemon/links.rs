@@ -149,7 +149,7 @@ impl Daemon {
         let waits = tracked.iter().any(|tracker| tracker.is_fatal() && tracker.seen == Seen::Pending);
         let tracked = tracked.into_iter().map(|tracker| Tracker { seen: known(tracker.seen), ..tracker });
         router.effective = effective(router.config.priority, tracked);
-        let mut obstacles = source::obstacles(&router.config, link, router.source);
+        let mut obstacles = source::obstacles(&router.config, links, router.source);
         if router.config.track_source
             && let Some(address) = router.config.source.filter(|address| !links.hold(*address))
         {

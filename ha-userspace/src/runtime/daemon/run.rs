@@ -205,7 +205,7 @@ impl Daemon {
         if let Some(message) = self.refusal(&loaded, purpose) {
             let diagnostics = crate::runtime::log_diagnostics(&loaded);
             tracing::error!("{message}");
-            return Response::Error(Failure { message, diagnostics });
+            return Response::Error(Failure { message, diagnostics, ..Failure::default() });
         }
         if purpose == Purpose::Restart {
             self.life.ending = Some(End::Replace);

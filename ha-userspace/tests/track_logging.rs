@@ -35,21 +35,19 @@ fn speak(level: Option<&str>, environment: &[(&str, &str)]) -> String {
     String::from_utf8(command.output().unwrap().stderr).unwrap()
 }
 
-/// Lines without the time of day, which has a fixed width.
+/// Lines without date and time, which have a fixed width.
 fn without_times(text: &str) -> Vec<String> {
-    text.lines().map(|line| line.get("00:00:00.000 ".len()..).unwrap_or(line).to_owned()).collect()
+    text.lines()
+        .map(|line| line.get("2026-11-30T03:12:44.123456+01:00 ".len()..).unwrap_or(line).to_owned())
+        .collect()
 }
 
 #[test]
-fn lines_have_time_level_message_and_fields_and_no_colour_in_a_pipe() {
+fn lines_have_date_level_and_message_and_no_colour_in_a_pipe() {
     let text = speak(None, &[]);
-    assert_eq!(
-        without_times(&text),
-        ["INFO  state is MASTER vrid=51 name=VI_1", "WARN  from a library"],
-        "{text}"
-    );
-    let digits = text.bytes().take(12).filter(u8::is_ascii_digit).count();
-    assert_eq!(digits, 9, "{text}");
+    assert_eq!(without_times(&text), ["INFO  state is MASTER", "WARN  from a library"], "{text}");
+    let digits = text.bytes().take("2026-11-30T03:12:44".len()).filter(u8::is_ascii_digit).count();
+    assert_eq!(digits, 14, "{text}");
 }
 
 #[test]
@@ -72,6 +70,10 @@ fn levels_come_from_the_option_and_else_from_the_environment() {
 fn the_journal_gets_priorities_but_only_on_its_own_stream() {
     use std::io::Read;
     use std::os::unix::fs::MetadataExt;
+    if std::path::Path::new("/run/systemd/journal/socket").exists() {
+        // There it would be told, with fields.
+        return;
+    }
     // A file stands in for the journal's socket: what counts is the device and inode of standard error.
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let meta = file.as_file().metadata().unwrap();
@@ -87,7 +89,7 @@ fn the_journal_gets_priorities_but_only_on_its_own_stream() {
     assert!(status.success());
     let mut text = String::new();
     file.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "<6>state is MASTER vrid=51 name=VI_1\n<4>from a library\n");
+    assert_eq!(text, "<6>state is MASTER\n<4>from a library\n");
     let elsewhere = speak(None, &[("JOURNAL_STREAM", &stream)]);
     assert!(!elsewhere.contains("<6>"), "{elsewhere}");
 }

@@ -9,6 +9,9 @@ use crate::machine::{Input, State};
 use crate::time::Time;
 use crate::types::Family;
 
+/// Peers that are remembered to answer probes: more than are probed at a time. The oldest makes way.
+const MOST_ANSWERING: usize = 256;
+
 impl Node {
     /// Takes what the judge of a peer has found; `rank` others would take over from it before this node.
     pub fn report<K: Kernel + ?Sized>(
@@ -66,6 +69,9 @@ impl Node {
         };
         self.answering.retain(|known| (known.0, known.1) != (on, peer));
         if answers {
+            if self.answering.len() >= MOST_ANSWERING {
+                self.answering.remove(0);
+            }
             self.answering.push((on, peer, rank));
         }
     }

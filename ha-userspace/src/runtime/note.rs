@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use ha_common::counter::Counter;
-use ha_common::judge::{Event, Verdict};
+use ha_common::judge::Event;
 use ha_common::machine::{Evidence, Reason, State};
 use ha_common::node::{Node, RouterId};
 use ha_common::time::{Span, Time};
@@ -14,10 +14,12 @@ use tracing::{error, info, warn};
 
 use super::fast::Fast;
 use super::interfaces::Interfaces;
-use super::reasons::{self, Change};
+use super::reasons::{Change, milliseconds};
+use super::rejections;
 use super::router::Router;
 use super::routers::Routers;
 use super::senders::Packet;
+use super::told_peers;
 use super::vips::vips;
 use crate::config::model::Instance;
 use crate::liveness::Silence;
@@ -254,7 +256,7 @@ impl Note {
                 lease_ran_out(interface_name(interfaces, interface), late, superseded);
             }
             Self::Liveness { interface, source, event, keyed, silence } => {
-                liveness(interface_name(interfaces, interface), source, (event, silence), keyed)
+                told_peers::log(interface_name(interfaces, interface), source, (event, silence), keyed)
             }
             Self::Installed { added, took } => installed(added, took),
         }
@@ -303,10 +305,6 @@ fn transition(router: &Router, (from, to): (State, State), change: &Change<'_>) 
     if to == State::Fault { tell!(warn) } else { tell!(info) }
 }
 
-fn milliseconds(span: Span) -> f64 {
-    std::time::Duration::from_nanos(span.0).as_secs_f64() * 1000.0
-}
-
 fn rejected(name: &str, source: IpAddr, vrid: u8, reason: Counter, quiet: u64) {
     let more = if quiet > 0 { format!("; {quiet} other kinds before it") } else { String::new() };
     warn!(
@@ -315,7 +313,7 @@ fn rejected(name: &str, source: IpAddr, vrid: u8, reason: Counter, quiet: u64) {
         peer = source.to_string(),
         reason = reason.word(),
         "({name}) advert from {source} for VRID {vrid} dropped: {}{more}",
-        explain(reason)
+        rejections::explain(reason)
     );
 }
 
@@ -345,110 +343,4 @@ fn installed(added: usize, took: Span) {
         "{added} virtual {addresses} added in {} us",
         took.0 / 1000
     );
-}
-
-fn liveness(interface: &str, source: IpAddr, (event, silence): (Event, Silence), keyed: bool) {
-    let peer = source.to_string();
-    macro_rules! tell {
-        ($level:ident, $reason:expr, $($text:tt)+) => {
-            tracing::$level!(
-                kind = "peer",
-                interface = interface,
-                peer = peer.as_str(),
-                reason = $reason,
-                $($text)+
-            )
-        };
-    }
-    match event {
-        Event::Unanswered if keyed => tell!(
-            warn,
-            "unanswered",
-            "{interface}: {source} answers no probes, so only the RFC's timers count for it; if it runs xvrrp, it has \
-             another fast_key or none"
-        ),
-        Event::Unanswered => tell!(
-            info,
-            "unanswered",
-            "{interface}: {source} answers no probes, so only the RFC's timers count for it; if it runs xvrrp, it has \
-             a fast_key or no fast failover"
-        ),
-        Event::Discovered { .. } => {
-            tell!(info, "discovered", "{interface}: {source} answers probes, fast failover is on for it")
-        }
-        Event::Lost { verdict, at, .. } => {
-            let last = silence.last_reply.map(|last| milliseconds(at.span_since(last)));
-            let seen = match verdict {
-                Verdict::Unreachable => format!(": {}", reasons::evidence(silence, at)),
-                Verdict::Orphaned | Verdict::Expired => String::new(),
-            };
-            warn!(
-                kind = "peer",
-                interface = interface,
-                peer = peer.as_str(),
-                reason = verdict.word(),
-                silent_ms = last,
-                unanswered = silence.unanswered,
-                "{interface}: {source} is {verdict}{seen}"
-            );
-        }
-        Event::Resigned { .. } => tell!(info, "resigned", "{interface}: {source} has resigned"),
-        Event::Restarting { .. } => {
-            tell!(info, "restarting", "{interface}: {source} is being restarted, its role stays")
-        }
-        Event::Apart { .. } => tell!(
-            info,
-            "apart",
-            "{interface}: {source} takes no part in fast failover (fast_failover off), so only the RFC's timers count for it"
-        ),
-        Event::Alive { .. } => tell!(info, "alive", "{interface}: {source} is alive"),
-        Event::Paused { until } => tell!(
-            warn,
-            "wrong verdict",
-            "{interface}: the verdict on {source} was wrong; only the RFC's timers count for it for {} s",
-            until.span_since(crate::net::clock::now()).0.div_ceil(1_000_000_000)
-        ),
-    }
-}
-
-/// A reject reason in a sentence, with what to do.
-pub(super) fn explain(reason: Counter) -> String {
-    let hint = match reason {
-        Counter::AuthFailure => {
-            "the password differs; is it a neighbour's virtual router with the same VRID?"
-        }
-        Counter::AuthTypeMismatch => "one side has authentication and the other has not, or another kind",
-        Counter::BadLength => {
-            "the length does not fit the number of addresses; has one side an auth_hmac and the other none?"
-        }
-        Counter::HmacMissing => {
-            "it is not signed, and auth_hmac wants it to be; in a migration, begin with mode receive-only"
-        }
-        Counter::HmacMalformed => "its trailer is of another kind, such as that of keepalived before 2.4.2",
-        Counter::HmacUnknownKey => "it is signed under a key number that is not in auth_hmac here",
-        Counter::HmacInvalid => {
-            "it is signed under another key of the same number, by keepalived before 2.4.2, or was changed on the way"
-        }
-        Counter::HmacStale => {
-            "the clocks differ by more than time_window, or it is an old one; compare NTP on both"
-        }
-        Counter::HmacReplay => "its sender has sent a newer one: it was repeated, or overtaken on the way",
-        Counter::BadTtl => "the TTL is not 255, so it may have come through a router",
-        Counter::BadVersion => {
-            "it is of the other VRRP version; compare vrrp_version or version of both routers"
-        }
-        Counter::IntervalMismatch => "advert_int differs, and VRRPv2 wants it to be the same on all routers",
-        Counter::BadChecksum => "the checksum is wrong",
-        Counter::Carp => "it is CARP, which uses the same protocol number",
-        Counter::MulticastAtUnicast => "it is multicast, and this router has unicast_peer",
-        Counter::UnicastAtMulticast => "it is unicast, and this router has no unicast_peer",
-        Counter::OtherDestination => "it is addressed to another host",
-        Counter::UnknownPeer => "the sender is not among unicast_peer or check_source",
-        Counter::AddressListMismatch => {
-            "none of its addresses is one of ours: another service with this VRID; skip_check_adv_addr takes it"
-        }
-        Counter::OwnPacket => "it has our own source address: a loop, or another host with our address",
-        _ => return reason.word().to_owned(),
-    };
-    format!("{} ({hint})", reason.word())
 }

@@ -125,6 +125,11 @@ pub(super) fn evidence(silence: Silence, at: Time) -> String {
     format!("{} {probes} unanswered{last}", silence.unanswered)
 }
 
+/// Milliseconds with a fraction.
+pub(super) fn milliseconds(of: Span) -> f64 {
+    std::time::Duration::from_nanos(of.0).as_secs_f64() * 1000.0
+}
+
 /// Two digits that count, and a unit.
 pub(super) fn span(of: Span) -> String {
     let ns = of.0;

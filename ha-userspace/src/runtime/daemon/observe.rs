@@ -16,15 +16,15 @@ use ha_common::types::{Family, Priority};
 
 use super::Daemon;
 use super::links::SETTLED;
-use super::report::{age_ms, family, millis, milliseconds};
 use crate::config::model::Vip;
 use crate::control::protocol::{CompetitorStatus, ForeignStatus, HeardRouter, StandbyRouter, StandbyStatus};
-use crate::runtime::note;
 use crate::runtime::others::Other;
+use crate::runtime::rejections;
 use crate::runtime::router::Router;
 use crate::runtime::settings::judge_settings;
 use crate::runtime::shown::WallClock;
 use crate::runtime::standby::Successor;
+use crate::runtime::statuses::{age_ms, family, millis, milliseconds};
 use crate::runtime::vips::vips;
 use crate::xdp::XdpInterface;
 
@@ -41,7 +41,7 @@ impl Daemon {
             address: other.address.to_string(),
             priority: other.priority,
             problem: other.rejected.map_or("accepted", |reason| reason.word()).to_owned(),
-            explanation: other.rejected.map_or_else(String::new, note::explain),
+            explanation: other.rejected.map_or_else(String::new, rejections::explain),
             count: other.count,
             last_ms_ago: age_ms(now, other.last),
             every_ms: other.every.map(milliseconds),

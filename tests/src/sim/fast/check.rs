@@ -306,7 +306,7 @@ impl World {
             let misses = u64::from(settings.misses.max(1));
             let half = Span(settings.interval.0 / 2).max(Span(1));
             let witnesses = settings.interval.plus(wait).plus(half.max(Span(1)).times(misses - 1)).plus(wait);
-            let order = takeover_wait(host.priority, &settings, judge.rank());
+            let order = takeover_wait(host.effective(), &settings, judge.rank());
             let sleepy = self.weather.sleepy.1.times(misses + 2);
             let interval = host.params.interval;
             let advert = if interval <= SOON {

@@ -28,6 +28,8 @@ pub(super) enum Fault {
     Start { host: usize },
     /// A graceful stop.
     Stop { host: usize },
+    /// Its trackers take so much from its priority.
+    Weigh { host: usize, minus: u8 },
     /// SIGSTOP.
     Freeze { host: usize, timed: bool },
     /// SIGCONT.
@@ -134,6 +136,13 @@ impl World {
                 }
                 self.wake(host);
             }
+            Fault::Weigh { host, minus } => {
+                self.hosts[host].minus = minus;
+                if let Some(daemon) = &mut self.hosts[host].daemon {
+                    daemon.reweigh = true;
+                }
+                self.wake(host);
+            }
             Fault::Freeze { host, timed } => {
                 let bound = self.bound(host).filter(|_| timed && self.hosts[host].answers(now));
                 self.loses_head(host);
@@ -195,6 +204,9 @@ impl World {
                 link.held_until = link.held_until.max(now.after(span));
             }),
             Fault::ClearUp => {
+                for host in (0..self.hosts.len()).filter(|&id| self.hosts[id].minus > 0).collect::<Vec<_>>() {
+                    self.strike(Fault::Weigh { host, minus: 0 });
+                }
                 if std::mem::take(&mut self.weather.loss) > 0 {
                     self.reach.disturb(now);
                 }

@@ -27,6 +27,8 @@ pub(super) struct Host {
     pub(super) id: usize,
     pub(super) params: Params,
     pub(super) priority: Priority,
+    /// What its trackers take from that.
+    pub(super) minus: u8,
     pub(super) settings: Settings,
     pub(super) lease: Span,
     pub(super) ways: Ways,
@@ -52,6 +54,8 @@ pub(super) struct Daemon {
     mail: Vec<(usize, Judged)>,
     /// It has been told to stop.
     pub(super) stop: bool,
+    /// A tracker has changed.
+    pub(super) reweigh: bool,
     pub(super) main_at: Time,
     pub(super) live_at: Time,
     /// No CPU for the main loop, for the liveness thread.
@@ -118,6 +122,7 @@ impl Host {
             id,
             params,
             priority,
+            minus: 0,
             settings,
             lease,
             ways,
@@ -135,10 +140,24 @@ impl Host {
         self.daemon.as_ref().map_or(State::Init, |daemon| daemon.machine().state())
     }
 
+    /// Its priority as its trackers have it.
+    pub(super) fn effective(&self) -> Priority {
+        self.priority.weighted(-i32::from(self.minus))
+    }
+
+    fn fit(&self) -> Fitness {
+        Fitness {
+            fitness: Input::Ready(true),
+            waits: false,
+            priority: self.effective(),
+            source: Some(address(self.id)),
+        }
+    }
+
     /// What its probes say: as backup it would take over.
     pub(super) fn bid(&self) -> u64 {
         let end = u32::from(source(self.id));
-        if self.state() == State::Backup { bid(self.priority.get(), end) } else { 0 }
+        if self.state() == State::Backup { bid(self.effective().get(), end) } else { 0 }
     }
 
     pub(super) fn answers(&self, now: Time) -> bool {
@@ -207,6 +226,7 @@ impl Host {
             incarnation,
             mail: Vec::new(),
             stop: false,
+            reweigh: false,
             main_at: Time::NEVER,
             live_at: Time::NEVER,
             main_stalled: Time(0),
@@ -219,12 +239,7 @@ impl Host {
             over: Time(0),
             resumed: false,
         };
-        let fit = Fitness {
-            fitness: Input::Ready(true),
-            waits: false,
-            priority: self.priority,
-            source: Some(address(self.id)),
-        };
+        let fit = self.fit();
         daemon.node.take_part(now, &self.kernel);
         self.perform(&mut daemon, now, &mut output)?;
         daemon.node.set_fitness(id, fit, now);
@@ -275,6 +290,12 @@ impl Host {
         // A router that did not probe for a while may have taken the addresses meanwhile.
         if std::mem::take(&mut daemon.resumed) {
             daemon.node.probes_resumed(ON, now);
+        }
+        if std::mem::take(&mut daemon.reweigh) {
+            let id = daemon.id;
+            daemon.node.set_fitness(id, self.fit(), now);
+            daemon.node.settle_fitness(now, &self.kernel);
+            self.perform(&mut daemon, now, &mut output)?;
         }
         if std::mem::take(&mut daemon.stop) {
             daemon.node.stop(now, &self.kernel);

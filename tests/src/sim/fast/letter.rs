@@ -129,7 +129,7 @@ impl Letter {
             peers_only: listed,
             ours: self.address == OURS,
             restarting: now < host.kernel.restart_until,
-            priority: host.priority.get(),
+            priority: host.effective().get(),
             foreign: self.source != source(host.id),
             multicast: true,
             unicast_router: false,

@@ -339,7 +339,7 @@ fn chaos(world: &mut World) -> Result<(), String> {
         let other = (host + 1 + world.rng.index(world.hosts.len() - 1)) % world.hosts.len();
         let span = world.rng.span(Span::from_micros(100), Span::from_millis(200));
         let timed = false;
-        let fault = match world.rng.below(14) {
+        let fault = match world.rng.below(16) {
             0 => Fault::Die { host, timed },
             1 => Fault::Boot { host },
             2 => Fault::Kill { host, timed },
@@ -361,6 +361,7 @@ fn chaos(world: &mut World) -> Result<(), String> {
                 lost: world.rng.chance(50),
                 span,
             },
+            13 | 14 => Fault::Weigh { host, minus: world.rng.pick(&[0, 1, 60, 253]) },
             _ => Fault::Stall { host, span },
         };
         world.befall(fault);

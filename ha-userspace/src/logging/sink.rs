@@ -44,7 +44,7 @@ pub enum Target {
     File,
     /// Standard error, each record an event in JSON (docs/events.md).
     Json,
-    /// The journal, with fields ([`super::journal`]); where its socket is not there, standard error, which systemd reads:
+    /// The journal, with fields (docs/events.md); where its socket is not there, standard error, which systemd reads:
     /// `<6>message` (sd-daemon(3)). Time and name are the journal's.
     Journal,
     /// `/dev/log`, name `xvrrp`.

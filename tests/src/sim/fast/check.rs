@@ -133,8 +133,8 @@ impl World {
                     return Err(format!("39: a headless host answers: h{a} and h{b}"));
                 }
                 let deaf = self.is_deaf(a) || self.is_deaf(b);
-                // What that has done is healed by the next advert, of which there is none while neither has a daemon.
-                let healed = self.is_attended(a) || self.is_attended(b);
+                // What that has done is healed by the next advert, of which there is none while neither has a daemon with a CPU.
+                let healed = self.can_advertise(a) || self.can_advertise(b);
                 self.check.parted[a][b] = apart || deaf || (self.check.parted[a][b] && !healed);
                 if self.check.parted[a][b] {
                     self.check.both_since[a][b] = None;
@@ -165,9 +165,10 @@ impl World {
         known && kernel.knows(other) && kernel.flags(self.now) & (ORPHANED | EXPIRED) != 0
     }
 
-    /// A daemon runs here, be it late.
-    fn is_attended(&self, id: usize) -> bool {
-        self.hosts[id].daemon.as_ref().is_some_and(|daemon| !daemon.stopped)
+    /// A daemon runs here, and its main loop has the CPU.
+    fn can_advertise(&self, id: usize) -> bool {
+        let runs = |daemon: &Daemon| !daemon.stopped && daemon.main_stalled <= self.now;
+        self.hosts[id].daemon.as_ref().is_some_and(runs)
     }
 
     /// The host's main loop can't read an advert at the moment, and its program does not take its place yet.

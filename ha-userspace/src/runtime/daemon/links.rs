@@ -34,39 +34,7 @@ impl Daemon {
             if !used {
                 continue;
             }
-            match &change.what {
-                What::Appeared => tracing::info!(
-                    kind = "link",
-                    interface = change.name.as_str(),
-                    reason = "appeared",
-                    "{}: appeared (index {})",
-                    change.name,
-                    change.index
-                ),
-                What::Gone => tracing::warn!(
-                    kind = "link",
-                    interface = change.name.as_str(),
-                    reason = "gone",
-                    "{}: is gone",
-                    change.name
-                ),
-                What::Up => tracing::info!(
-                    kind = "link",
-                    interface = change.name.as_str(),
-                    reason = "up",
-                    "{}: up",
-                    change.name
-                ),
-                What::Down => tracing::warn!(
-                    kind = "link",
-                    interface = change.name.as_str(),
-                    reason = "down",
-                    "{}: down",
-                    change.name
-                ),
-                What::Renamed { from } => tracing::info!("{from} is called {} now", change.name),
-                What::Mac | What::Mtu | What::Addresses => {}
-            }
+            tell(change);
         }
         let appeared =
             |change: &Change| matches!(change.what, What::Appeared | What::Gone | What::Renamed { .. });
@@ -343,4 +311,22 @@ fn all_slots() -> impl Iterator<Item = Slot> {
     let vrids = || (1..=u8::MAX).filter_map(Vrid::new);
     let of = move |family| vrids().map(move |vrid| Slot::of(family, vrid));
     of(Family::V4).chain(of(Family::V6))
+}
+
+/// A link has changed: for the log.
+fn tell(change: &Change) {
+    let (name, index) = (change.name.as_str(), change.index);
+    let (reason, text) = match &change.what {
+        What::Appeared => ("appeared", format!("{name}: appeared (index {index})")),
+        What::Gone => ("gone", format!("{name}: is gone")),
+        What::Up => ("up", format!("{name}: up")),
+        What::Down => ("down", format!("{name}: down")),
+        What::Renamed { from } => ("renamed", format!("{from} is called {name} now")),
+        What::Mac | What::Mtu | What::Addresses => return,
+    };
+    if matches!(change.what, What::Gone | What::Down) {
+        tracing::warn!(kind = "link", interface = name, reason = reason, "{text}");
+    } else {
+        tracing::info!(kind = "link", interface = name, reason = reason, "{text}");
+    }
 }

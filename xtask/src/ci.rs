@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    circles, conformance, fuzz,
+    book, circles, conformance, fuzz,
     setup::{self, Need, Way},
     sys, test,
 };
@@ -52,6 +52,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     check("docs", &mut docs);
     check("circles", &mut circles::check);
     check("conformance", &mut conformance::check);
+    check("book", &mut book::check);
     check("fuzz", &mut fuzz::run);
     if !args.no_test {
         check("test", &mut || test::main(&test::Args::default()));

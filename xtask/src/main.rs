@@ -4,6 +4,7 @@
 //! links (ha-tests) may depend on ha-userspace.
 
 mod bench;
+mod book;
 mod ci;
 mod circles;
 mod conformance;

@@ -166,6 +166,11 @@ impl Host {
         self.started = now;
         let used = interfaces().filter(|_| self.xdp);
         self.kernel.begin(used, now);
+        // A start removes what an earlier run has left on interfaces that the file does not use.
+        let unused = |on: &InterfaceId| !self.file.iter().any(|instance| instance.on == *on);
+        for on in interfaces().filter(unused).filter(|_| self.xdp) {
+            self.kernel.attach(on);
+        }
         let mut daemon = Daemon {
             node: Node::new(),
             instances: BTreeMap::new(),

@@ -1,4 +1,5 @@
-//! Sentences for operators that several parts need: an error with its causes, names like the one that there is not.
+//! Sentences for operators that several parts need: an error with its causes, names like the one that there is not, text
+//! that somebody else has written.
 
 use std::fmt::Write as _;
 
@@ -12,6 +13,11 @@ pub(crate) fn whole(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// Text that a terminal does not obey: control characters, but for those named, are replaced.
+pub(crate) fn printable(text: &str, but: &[char]) -> String {
+    text.chars().map(|c| if c.is_control() && !but.contains(&c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// So many names are enough to see which one was meant.

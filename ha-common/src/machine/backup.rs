@@ -120,7 +120,7 @@ pub(super) struct Backup {
     last_word: LastWord,
     /// A takeover that only the sync group holds back.
     ready: Option<Ready>,
-    /// For whoever must explain what follows.
+    /// Whether a master has lowered its priority, and for whoever must explain what follows.
     last_heard: LastHeard,
 }
 

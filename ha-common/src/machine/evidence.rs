@@ -1,6 +1,7 @@
 //! What a change of state rests on, for whoever must explain it.
 //!
-//! What must not live here: anything that decides. [`super::Machine`] keeps it beside what it decides by.
+//! [`super::Machine`] keeps it beside what it decides by. One thing is decided by it too: whether a master has fallen below
+//! this router, which only who has heard both priorities can know.
 
 use core::net::IpAddr;
 

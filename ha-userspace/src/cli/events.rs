@@ -8,6 +8,7 @@ use super::json::Form;
 use super::output::{json_line, print};
 use crate::control::DEFAULT_RUN_DIR;
 use crate::events::{self, Event, Found, Tail, when};
+use crate::words::printable;
 
 /// Where the files are.
 #[derive(Clone, Debug, clap::Args)]
@@ -131,7 +132,7 @@ fn show<'a>(events: impl Iterator<Item = &'a Event>, json: bool) -> Result<(), (
 
 /// `2026-11-30 03:12:44.123456 warning  text`.
 pub(super) fn line(event: &Event) -> String {
-    let text: String = event.text.chars().map(|c| if c.is_control() { '�' } else { c }).collect();
+    let text = printable(&event.text, &[]);
     format!("{} {:<7} {text}", time(event), event.level)
 }
 

@@ -6,6 +6,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 
 use super::diag::{Diagnostic, Diagnostics, Severity};
 use super::source::{Sources, Span, to_usize};
+use crate::words;
 
 /// Findings beyond this number are summed up in a line.
 const MAX_PRINTED: usize = 100;
@@ -147,8 +148,7 @@ fn hide_secrets(line: &[u8]) -> Vec<u8> {
 
 /// Bytes as text that cannot disturb a terminal.
 pub(super) fn printable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    words::printable(&String::from_utf8_lossy(bytes), &['\t'])
 }
 
 #[cfg(test)]

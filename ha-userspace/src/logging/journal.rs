@@ -3,9 +3,6 @@
 //! `journalctl INSTANCE=VI_1 REASON="master unreachable"`, or `MESSAGE_ID=` for one kind of event; docs/events.md has the
 //! fields and the numbers.
 
-use std::os::unix::net::UnixDatagram;
-use std::path::Path;
-
 use super::record::Record;
 use super::sink::severity;
 
@@ -44,13 +41,6 @@ const FIELDS: [(&str, &str); 11] = [
     ("addresses", "VIP"),
     ("silent_ms", "SILENT_MS"),
 ];
-
-/// The journal's socket; sending to it does not wait.
-pub(super) fn connect(path: &Path) -> std::io::Result<UnixDatagram> {
-    let socket = UnixDatagram::unbound()?;
-    socket.connect(path)?;
-    Ok(socket)
-}
 
 /// One record in the journal's form.
 pub(super) fn datagram(record: &Record) -> Vec<u8> {

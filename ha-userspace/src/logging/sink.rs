@@ -19,6 +19,7 @@ use super::clock::{rfc3339, time_of_day};
 use super::journal;
 use super::record::Record;
 use crate::events::Recording;
+use crate::words::printable;
 use crate::worker::Worker;
 
 /// Lines that wait to be written.
@@ -199,7 +200,8 @@ impl Writer {
         let target = self.target;
         match target {
             Target::Nowhere => return,
-            Target::Journal if self.journal(line) => return,
+            // Where its socket does not take it, systemd reads standard error too.
+            Target::Journal if self.send(&journal::datagram(line)) => return,
             Target::Syslog { facility } if self.syslog(facility, line) => return,
             Target::Syslog { .. }
             | Target::Terminal { .. }
@@ -211,14 +213,23 @@ impl Writer {
         let _ = self.stderr.flush();
     }
 
-    /// False where the journal's socket does not take it: systemd reads standard error too.
-    fn journal(&mut self, line: &Record) -> bool {
-        // A journal that was restarted has a new socket.
+    /// One datagram per line of text; false where there is no syslog, and standard error has to do.
+    fn syslog(&mut self, facility: u8, line: &Record) -> bool {
+        line.text.lines().all(|text| {
+            let datagram =
+                format!("<{}>xvrrp[{}]: {text}", facility << 3 | severity(line.level), std::process::id());
+            self.send(datagram.as_bytes())
+        })
+    }
+
+    /// Sends to the socket of the journal or of syslog; false where nobody takes it.
+    fn send(&mut self, datagram: &[u8]) -> bool {
+        // Whoever was restarted has a new socket.
         for _ in 0..2 {
             if self.socket.is_none() {
-                self.socket = journal::connect(&self.path).ok();
+                self.socket = connect(&self.path).ok();
             }
-            match self.socket.as_ref().map(|socket| socket.send(&journal::datagram(line))) {
+            match self.socket.as_ref().map(|socket| socket.send(datagram)) {
                 Some(Ok(_)) => return true,
                 Some(Err(_)) => self.socket = None,
                 None => return false,
@@ -226,31 +237,12 @@ impl Writer {
         }
         false
     }
+}
 
-    /// One datagram per line of text; false where there is no syslog, and standard error has to do.
-    fn syslog(&mut self, facility: u8, line: &Record) -> bool {
-        line.text.lines().all(|text| {
-            let datagram =
-                format!("<{}>xvrrp[{}]: {text}", facility << 3 | severity(line.level), std::process::id());
-            // A syslog daemon that was restarted has a new socket.
-            for _ in 0..2 {
-                if self.socket.is_none() {
-                    self.socket = UnixDatagram::unbound()
-                        .and_then(|socket| {
-                            socket.connect(&self.path)?;
-                            Ok(socket)
-                        })
-                        .ok();
-                }
-                match self.socket.as_ref().map(|socket| socket.send(datagram.as_bytes())) {
-                    Some(Ok(_)) => return true,
-                    Some(Err(_)) => self.socket = None,
-                    None => return false,
-                }
-            }
-            false
-        })
-    }
+fn connect(path: &Path) -> std::io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(path)?;
+    Ok(socket)
 }
 
 /// Severity (RFC 5424 section 6.2.1), which the journal uses too.
@@ -276,11 +268,7 @@ fn render(target: Target, line: &Record) -> String {
     // Where the message begins.
     let indent = time.len() + " ERROR ".len();
     let mut out = String::new();
-    let plain: String = line
-        .text
-        .chars()
-        .map(|c| if c.is_control() && !matches!(c, '\t' | '\n') { '�' } else { c })
-        .collect();
+    let plain = printable(&line.text, &['\t', '\n']);
     let lines = match target {
         Target::Terminal { .. } => textwrap::wrap(&plain, WIDTH.saturating_sub(indent)),
         _ => plain.lines().map(std::borrow::Cow::Borrowed).collect(),

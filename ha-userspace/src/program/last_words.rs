@@ -12,6 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::io::unix::AsyncFd;
 
 use crate::descriptor::{Owned, watch_readable};
+use crate::words::printable;
 
 /// So much of the end is kept.
 const KEPT: usize = 4 << 10;
@@ -110,9 +111,9 @@ impl LastWords {
 fn last_line(text: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(text);
     let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-    let plain = line.chars().map(|c| if c.is_control() { '�' } else { c });
-    let short: String = plain.clone().take(LONGEST).collect();
-    Some(if plain.count() > LONGEST { short + "…" } else { short })
+    let plain = printable(line, &[]);
+    let short: String = plain.chars().take(LONGEST).collect();
+    Some(if short.len() < plain.len() { short + "…" } else { plain })
 }
 
 #[cfg(test)]

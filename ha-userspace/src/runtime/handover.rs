@@ -66,7 +66,7 @@ pub(super) struct Handover {
 
 /// Why a file is not believed.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(super) enum Refusal {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("it is no file of root's own that others cannot change")]
@@ -177,8 +177,8 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
-/// The text of a file, where it is nobody else's.
-fn read(path: &Path) -> Result<String, Refusal> {
+/// The text of a file of the run directory, where it is nobody else's.
+pub(super) fn read(path: &Path) -> Result<String, Refusal> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)

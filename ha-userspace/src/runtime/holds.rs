@@ -2,18 +2,18 @@
 //! run directory. What a hold does is the node's business ([`ha_common::node::Hold`]).
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ha_common::node::HoldKind;
 use serde::{Deserialize, Serialize};
 
+use super::handover::{self, Refusal};
+
 /// Its name.
 const FILE: &str = "holds";
-/// A file that is longer is none of ours.
-const LONGEST_FILE: u64 = 1 << 20;
 /// Longer holds are forgotten holds.
 pub(super) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -58,11 +58,11 @@ impl Holds {
     /// Those of the run before that are not over. A file that cannot be read is one line in the log.
     pub(super) fn open(run_dir: &Path, now: SystemTime) -> Self {
         let path = run_dir.join(FILE);
-        let kept = match read(&path) {
+        let kept = match kept(&path) {
             Ok(kept) => kept,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => {
-                tracing::warn!("{}: {error}; nothing is held", path.display());
+            Err(Refusal::Io(error)) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(refusal) => {
+                tracing::warn!("{}: {refusal}; nothing is held", path.display());
                 Vec::new()
             }
         };
@@ -76,7 +76,7 @@ impl Holds {
         self.kept.iter().find(|kept| kept.instance == instance)
     }
 
-    /// Takes a hold on, in the place of an earlier one.
+    /// Takes a hold on, in the place of an earlier one; it is no longer than [`LONGEST`].
     pub(super) fn put(&mut self, instance: &str, kind: HoldKind, length: Duration, now: SystemTime) {
         self.kept.retain(|kept| kept.instance != instance);
         let until = now + length.min(LONGEST);
@@ -116,15 +116,8 @@ impl Holds {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<Kept>> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() || meta.mode() & 0o022 != 0 || meta.len() > LONGEST_FILE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file of this daemon's"));
-    }
-    let mut text = String::new();
-    file.take(LONGEST_FILE).read_to_string(&mut text)?;
-    Ok(serde_json::from_str(&text)?)
+fn kept(path: &Path) -> Result<Vec<Kept>, Refusal> {
+    Ok(serde_json::from_str(&handover::read(path)?)?)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What the programs of a daemon that is gone still do, read from their pins: for `xvrrp status` without a daemon, and for
 //! the first lines of the next run.
 
-use std::fs;
 use std::path::Path;
 
 use ha_common::time::{Span, Time};
@@ -84,15 +83,6 @@ impl std::fmt::Display for LeftProgram {
         }
         Ok(())
     }
-}
-
-/// The names of interfaces that are pinned in a directory; those of the BPF file system have no dots.
-pub(super) fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .map(|name| name.replace(':', "."))
-        .collect()
 }
 
 #[cfg(test)]

@@ -271,7 +271,11 @@ pub(super) fn pinned(bpffs: &Path) -> Vec<String> {
     if !is_bpffs(bpffs) || trusted(&root).is_err() {
         return Vec::new();
     }
-    super::left::names(&root.join(version()))
+    let entries = fs::read_dir(root.join(version())).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .map(|name| name.replace(':', "."))
+        .collect()
 }
 
 /// Takes the link of another version's directory into an empty one, and what its lease says of a restart.

@@ -14,6 +14,7 @@ use crate::control::protocol::{InstanceStatus, PeerStatus, Severity, Status, Ver
 use crate::events::Event;
 use crate::findings::age;
 use crate::findings::ready::{InstanceReady, ready};
+use crate::words::printable;
 
 /// More than fit on a screen.
 const EVENTS: usize = 100;
@@ -299,7 +300,7 @@ fn peer_line(interface: &str, peer: &PeerStatus) -> String {
 
 /// `03:12:44 (VI_1) BACKUP -> MASTER …`: what is shown is recent, and mostly of level info.
 fn short(event: &Event) -> String {
-    let text: String = event.text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let text = printable(&event.text, &[]);
     let level = match event.level.as_str() {
         "info" => String::new(),
         level => format!("{level}: "),

@@ -27,7 +27,7 @@ impl Daemon {
             Ok(wanted) => wanted,
             Err(message) => return Response::Error(Failure::new(message)),
         };
-        let length = Duration::from_secs(request.seconds);
+        let length = Duration::from_secs(request.seconds).min(holds::LONGEST);
         let order: Vec<RouterId> = self.in_file_order().into_iter().map(|router| router.id).collect();
         let mut held = Held::default();
         for id in order.into_iter().filter(|id| wanted.contains(id)) {
@@ -68,8 +68,7 @@ impl Daemon {
         let name = self.routers[id].config.name.clone();
         let state = self.node[id].machine().state().word().to_owned();
         let mut answer = HeldInstance { name, state, refused: String::new() };
-        let until = |length: Duration| now.after(length.into());
-        let hold = kind.map(|kind| Hold { kind, until: until(length.min(holds::LONGEST)) });
+        let hold = kind.map(|kind| Hold { kind, until: now.after(length.into()) });
         if !self.with_kernel(|node, kernel| node.hold(id, hold, now, kernel)) {
             "priority 255: the addresses are its own, and no other router may have them"
                 .clone_into(&mut answer.refused);
@@ -79,7 +78,7 @@ impl Daemon {
         match kind {
             Some(kind) => {
                 self.life.holds.put(name, kind, length, wall);
-                let end = second(wall + length.min(holds::LONGEST));
+                let end = second(wall + length);
                 let word = kind.word();
                 tracing::info!(
                     kind = "hold",
@@ -121,19 +120,6 @@ impl Daemon {
             }
         }
         self.perform();
-    }
-
-    /// Holds whose time is over are none for the next run either.
-    pub(super) fn forget_ended_holds(&mut self, _now: Time) {
-        let ended: Vec<String> = self
-            .routers
-            .iter()
-            .filter(|router| self.node.router(router.id).is_some_and(|core| core.hold().is_none()))
-            .map(|router| router.config.name.clone())
-            .collect();
-        for name in ended {
-            self.life.holds.remove(&name);
-        }
     }
 
     /// For `status`.

@@ -42,8 +42,9 @@ impl Daemon {
         self.decide(now);
         let attached = self.interfaces.attach_again();
         let news = self.host.statics.take_news();
+        // All are asked: news is told once.
         let refused =
-            self.routers.iter_mut().filter_map(|router| router.refusal.take_news(now).then_some(())).count()
+            self.routers.iter_mut().map(|router| router.refusal.take_news(now)).filter(|news| *news).count()
                 > 0;
         if attached || news || refused {
             self.reconsider();
@@ -204,7 +205,10 @@ impl Daemon {
             Event::Resumed(router) => Note::Resumed { router },
             Event::Priority(router) => Note::Priority { router },
             Event::HoldEnded(router) => {
-                self.forget_ended_holds(now);
+                if let Some(router) = self.routers.get(router) {
+                    // It is none for the next run either.
+                    self.life.holds.remove(&router.config.name);
+                }
                 Note::HoldEnded { router }
             }
             Event::GroupState { group, state } => {

@@ -175,10 +175,7 @@ fn reload(host: &Host, config: &str) -> Result<()> {
 }
 
 fn xvrrp(host: &Host, words: &[&str]) -> Result<String> {
-    let binary = host.path_of_machine(lab::xvrrp_binary()?);
-    let mut all = vec![binary.to_str().context("the path of xvrrp is not UTF-8")?];
-    all.extend(words);
-    let output = host.run(&all)?;
+    let output = host.run_xvrrp(words)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     // `status` ends with what it has found.
     ensure!(!text.is_empty(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,7 +1,7 @@
 //! Routing daemons on hosts: start with a configuration text, stop, kill, freeze, read the log.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -139,6 +139,14 @@ impl Host {
         let mut command = Command::new(self.path_of_machine(xvrrp_binary()?));
         command.args(arguments);
         Ok(command)
+    }
+
+    /// Runs `xvrrp` inside this host to its end; its output, whatever its exit status.
+    pub fn run_xvrrp(&self, arguments: &[&str]) -> Result<Output> {
+        let binary = self.path_of_machine(xvrrp_binary()?);
+        let mut words = vec![binary.to_str().context("the path of xvrrp is not UTF-8")?];
+        words.extend(arguments);
+        self.run(&words)
     }
 
     /// What `xvrrp status --json` prints on this host.

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Daemon, Host, Lab, Moment, RUN_DIR, wait_for};
 
 use crate::harness::Test;
-use crate::pair::{Conf, VIP, adverts, held_by, ms, script, stderr, stdout, xvrrp};
+use crate::pair::{Conf, VIP, adverts, held_by, ms, probes, script, stderr, stdout, xvrrp};
 use crate::punctual::allowance;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -31,13 +31,6 @@ fn says(text: &str, parts: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn answers_probes(host: &Host) -> Result<()> {
-    let answered = || host.read("/run/lab/xvrrp.log").ok()?.contains("answers probes").then_some(());
-    wait_for(ms(12_000), answered).with_context(|| format!("{} does not probe", host.name()))?;
-    std::thread::sleep(ms(300));
-    Ok(())
-}
-
 /// A service that fails, then a cable; afterwards nobody runs.
 fn explained(lab: &Lab) -> Result<()> {
     let addresses = lab.watch_addresses()?;
@@ -46,7 +39,7 @@ fn explained(lab: &Lab) -> Result<()> {
     let mut first = r1.start(Daemon::Xvrrp, &(script("weight -20") + &tracked))?;
     held_by(&addresses, VIP, &["r1"], ms(5_000))?;
     let mut second = r2.start(Daemon::Xvrrp, &Conf::new(99).text())?;
-    answers_probes(r2)?;
+    probes(r2)?;
 
     r1.write("/run/bad", "", 0o644)?;
     held_by(&addresses, VIP, &["r2"], ms(5_000))?;
@@ -130,7 +123,7 @@ fn left(lab: &Lab) -> Result<()> {
     let mut first = r1.start(Daemon::Xvrrp, &Conf::new(101).text())?;
     held_by(&addresses, VIP, &["r1"], ms(5_000))?;
     let _second = r2.start(Daemon::Xvrrp, &Conf::new(99).text())?;
-    answers_probes(r2)?;
+    probes(r2)?;
     first.kill9()?;
     held_by(&addresses, VIP, &["r1", "r2"], ms(5_000))?;
     std::thread::sleep(ms(500));

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Daemon, Host, Lab, Moment, RUN_DIR, wait_for};
 
 use crate::harness::Test;
-use crate::pair::{Conf, MASTER_DOWN, VIP, held_by, ms, script, stderr, stdout, until, xvrrp};
+use crate::pair::{Conf, MASTER_DOWN, VIP, held_by, ms, probes, script, stderr, stdout, until, xvrrp};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -32,9 +32,7 @@ fn probed(lab: &Lab, first: &str, second: &str) -> Result<[ha_tests::lab::Runnin
     let master = r1.start(Daemon::Xvrrp, first)?;
     held_by(&addresses, VIP, &["r1"], ms(5_000))?;
     let backup = r2.start(Daemon::Xvrrp, second)?;
-    let answered = || r2.read("/run/lab/xvrrp.log").ok()?.contains("answers probes").then_some(());
-    wait_for(ms(12_000), answered).context("r2 does not probe")?;
-    std::thread::sleep(ms(300));
+    probes(r2)?;
     Ok([master, backup])
 }
 

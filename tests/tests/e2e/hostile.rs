@@ -26,7 +26,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use ha_tests::lab::{Host, RUN_DIR, Running, wait_for, xvrrp_binary};
+use ha_tests::lab::{Host, RUN_DIR, Running, wait_for};
 use serde_json::Value;
 
 use crate::harness::Test;
@@ -52,10 +52,7 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// Runs `xvrrp` with `arguments` on `host` to its end.
 pub(crate) fn xvrrp(host: &Host, arguments: &[&str]) -> Result<Output> {
-    let binary = host.path_of_machine(xvrrp_binary()?);
-    let mut words = vec![binary.to_str().context("the path of xvrrp is not UTF-8")?];
-    words.extend(arguments);
-    host.run(&words)
+    host.run_xvrrp(arguments)
 }
 
 /// Everything that a program wrote.

@@ -5,7 +5,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Frame, Host, InstanceStatus, Moment, RUN_DIR, Sighting, Wire, wait_for, xvrrp_binary};
+use ha_tests::lab::{Frame, Host, InstanceStatus, Moment, RUN_DIR, Sighting, Wire, wait_for};
 
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 25);
 pub(crate) const VIP2: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 26);
@@ -88,10 +88,7 @@ pub(crate) fn script(weight: &str) -> String {
 
 /// Runs `xvrrp` on a host with its run directory.
 pub(crate) fn xvrrp(host: &Host, arguments: &[&str]) -> Result<Output> {
-    let binary = host.path_of_machine(xvrrp_binary()?);
-    let mut words = vec![binary.to_str().context("the path of xvrrp is not UTF-8")?];
-    words.extend(arguments);
-    host.run(&words)
+    host.run_xvrrp(arguments)
 }
 
 pub(crate) fn stdout(output: &Output) -> String {
@@ -108,6 +105,14 @@ pub(crate) fn reload(host: &Host, config: &str) -> Result<String> {
     let output = xvrrp(host, &["reload", "--run-dir", RUN_DIR])?;
     ensure!(output.status.success(), "reload: {}\n{}", output.status, stderr(&output));
     Ok(stdout(&output))
+}
+
+/// Waits until the daemon of a host probes its master and is answered, and the master knows who probes it.
+pub(crate) fn probes(host: &Host) -> Result<()> {
+    let answered = || host.read("/run/lab/xvrrp.log").ok()?.contains("answers probes").then_some(());
+    wait_for(ms(12_000), answered).with_context(|| format!("{} does not probe", host.name()))?;
+    std::thread::sleep(ms(300));
+    Ok(())
 }
 
 /// What the daemon says of an instance.

@@ -52,6 +52,9 @@ pub const USER_SPACE: u8 = 8;
 /// and its silence means nothing. It goes with [`RESTARTING`] and [`USER_SPACE`], which tell the same to a prober that
 /// does not know it.
 pub const APART: u8 = 16;
+/// Flag: the rank in this reply counts, because the responder tells the others that probe it of this prober too. Who goes
+/// first need not wait for anybody.
+pub const RANKED: u8 = 32;
 /// The flags of a responder that takes no part.
 pub const TAKES_NO_PART: u8 = APART | RESTARTING | USER_SPACE;
 
@@ -348,7 +351,7 @@ pub fn is_sealed(body: &Body, key: Option<Key>, addresses: &Addresses) -> bool {
 /// What a responder has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// [`ORPHANED`], [`EXPIRED`], [`RESTARTING`], [`USER_SPACE`], [`APART`].
+    /// [`ORPHANED`], [`EXPIRED`], [`RESTARTING`], [`USER_SPACE`], [`APART`], [`RANKED`].
     pub flags: u8,
     /// Its incarnation id, never 0.
     pub responder: u64,

@@ -8,6 +8,7 @@
 
 use crate::fence::PROBED_NS;
 use crate::layout::Contender;
+use crate::probe::RANKED;
 
 /// Routers that a master ranks in each family: clusters of five.
 pub const CONTENDERS: usize = 4;
@@ -19,6 +20,15 @@ pub struct Standing {
     pub rank: u8,
     /// Its entry; `None` where all are taken by others.
     pub place: Option<usize>,
+}
+
+impl Standing {
+    /// The flag of the reply to it: the others are told of it, where it is `known` and has an entry.
+    #[must_use]
+    #[inline(always)]
+    pub const fn flag(&self, known: bool) -> u8 {
+        if known && self.place.is_some() { RANKED } else { 0 }
+    }
 }
 
 /// A router in one number, of which the greater goes first: by priority, and then by address as RFC 9568 section 6.4.3
@@ -52,14 +62,18 @@ pub const fn standing(contenders: &[Contender; CONTENDERS], bid: u64, now_ns: u6
     standing
 }
 
-/// Takes down that the router of this bid has probed, if it is `known` and there is room, and counts those that go before
-/// it.
-pub fn take_down(contenders: &mut [Contender; CONTENDERS], bid: u64, known: bool, now_ns: u64) -> u8 {
-    let Standing { rank, place } = standing(contenders, bid, now_ns);
-    if let Some(entry) = place.filter(|_| known).and_then(|place| contenders.get_mut(place)) {
+/// Takes down that the router of this bid has probed, if it is `known` and there is room. Where it stands.
+pub fn take_down(
+    contenders: &mut [Contender; CONTENDERS],
+    bid: u64,
+    known: bool,
+    now_ns: u64,
+) -> Standing {
+    let standing = standing(contenders, bid, now_ns);
+    if let Some(entry) = standing.place.filter(|_| known).and_then(|place| contenders.get_mut(place)) {
         *entry = Contender { bid, last_ns: now_ns };
     }
-    rank
+    standing
 }
 
 #[cfg(test)]
@@ -102,9 +116,19 @@ mod tests {
     #[test]
     fn whoever_is_taken_down_goes_before_others() {
         let mut table = table(&[bid(100, 1)]);
-        assert_eq!(take_down(&mut table, bid(200, 3), false, NOW), 0);
-        assert_eq!(take_down(&mut table, bid(150, 2), true, NOW), 0);
-        assert_eq!(take_down(&mut table, bid(100, 1), true, NOW), 1, "and a stranger does not");
+        let mut rank = |bid, known| take_down(&mut table, bid, known, NOW).rank;
+        assert_eq!(rank(bid(200, 3), false), 0);
+        assert_eq!(rank(bid(150, 2), true), 0);
+        assert_eq!(rank(bid(100, 1), true), 1, "and a stranger does not");
+    }
+
+    #[test]
+    fn a_rank_counts_where_the_others_are_told_of_it() {
+        let mut table = table(&[bid(100, 1), bid(101, 2), bid(102, 3)]);
+        let mut flag = |bid, known| take_down(&mut table, bid, known, NOW).flag(known);
+        assert_eq!(flag(bid(90, 4), false), 0, "a stranger is told of to nobody");
+        assert_eq!(flag(bid(90, 4), true), RANKED);
+        assert_eq!(flag(bid(200, 5), true), 0, "there is no room");
     }
 
     #[test]

@@ -194,17 +194,17 @@ impl Lease {
         Some((key, left_ns <= FAREWELL.0))
     }
 
-    /// Takes down which of those that would take over this router is, and counts those that go before it. For one that
-    /// is not `known` nothing is taken down.
+    /// Takes down which of those that would take over this router is, and says where it stands. For one that is not
+    /// `known` nothing is taken down.
     #[inline(always)]
-    pub(crate) fn rank(&self, family: Family, bid: u64, known: bool, now_ns: u64) -> u8 {
+    pub(crate) fn rank(&self, family: Family, bid: u64, known: bool, now_ns: u64) -> Standing {
         // SAFETY: the fields are inside the entry; nothing is read yet.
         let [v4, v6] = unsafe { [&raw mut (*self.0).contenders_v4, &raw mut (*self.0).contenders_v6] };
         let contenders = pick(family, v4, v6).cast::<Contender>();
         // SAFETY: as many as the field has, which the kernel keeps.
         let read = |n| unsafe { contenders.add(n).read_volatile() };
-        let Standing { rank, place } = standing(&[read(0), read(1), read(2), read(3)], bid, now_ns);
-        if let Some(place) = place
+        let standing = standing(&[read(0), read(1), read(2), read(3)], bid, now_ns);
+        if let Some(place) = standing.place
             && known
         {
             // SAFETY: masked, it is one of them.
@@ -212,7 +212,7 @@ impl Lease {
                 contenders.add(place & (CONTENDERS - 1)).write_volatile(Contender { bid, last_ns: now_ns });
             }
         }
-        rank
+        standing
     }
 
     /// What a reply of this moment says to a router that is `known`, or is not.

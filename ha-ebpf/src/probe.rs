@@ -6,7 +6,7 @@ use ha_common::counter::Counter;
 use ha_common::fence::{Proof, RESUMED_NS, steadiness};
 use ha_common::layout::{PEER_SLOTS, PeerSlot, ProberSlot};
 use ha_common::probe::{
-    self, AT_LEASE, AT_PRIORITY, AT_PROBER, AT_RANK, AT_RESPONDER, AT_SEQUENCE, AT_TAG, Addresses, Body,
+    self, AT_FLAGS, AT_LEASE, AT_PRIORITY, AT_PROBER, AT_RANK, AT_RESPONDER, AT_SEQUENCE, AT_TAG, Addresses, Body,
     HOP_LIMIT, Latest, TAKES_NO_PART, is_probe, is_reply, reflect, wanted,
 };
 use ha_common::rank::bid;
@@ -254,7 +254,9 @@ pub(crate) extern "C" fn ha_seal(v6: u64, seal: u64, known: u64, now_ns: u64) ->
     let priority = image.body[AT_PRIORITY];
     if priority != 0 {
         let bid = bid(priority, receiver_end(&image.header));
-        image.body[AT_RANK] = lease.rank(family_of(v6), bid, known != 0, now_ns);
+        let standing = lease.rank(family_of(v6), bid, known != 0, now_ns);
+        image.body[AT_RANK] = standing.rank;
+        image.body[AT_FLAGS] |= standing.flag(known != 0);
     }
     let key = match lease.other_tag_key(format, now_ns) {
         Some((key, _)) if seal & CURRENT == 0 => key,
@@ -372,7 +374,7 @@ fn believe(body: &Body, from: [u64; 2], current: bool, now_ns: u64) -> u64 {
     peer.set_sequence(sequence);
     peer.set_responder(probe::number(body, AT_RESPONDER));
     peer.set_lease_left_ns(probe::number(body, AT_LEASE));
-    peer.set_flags(u64::from(body[probe::AT_FLAGS]));
+    peer.set_flags(u64::from(body[AT_FLAGS]));
     peer.set_masters(bytemuck::cast(probe::masters(body).0));
     peer.set_rank(u64::from(body[AT_RANK]));
     if current {

@@ -82,8 +82,8 @@ fn s39_s40_s41_clusters_with_probes_and_fence() {
     // thousands.
     let (slow, timed) = (total.slow_default, total.timed_default);
     assert!(
-        slow * 10_000 <= timed && slowest <= Duration::from_micros(5_500),
-        "{slow} of {timed} dead hosts were replaced after more than 5 ms, the last after {slowest:?}"
+        slow * 10_000 <= timed && slowest <= Duration::from_micros(3_500),
+        "{slow} of {timed} dead hosts were replaced after more than 3 ms, the last after {slowest:?}"
     );
     if seeds >= 1000 {
         let enough = [

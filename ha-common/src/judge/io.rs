@@ -1,5 +1,6 @@
 //! What goes into a [`super::PeerJudge`] and what comes out of it.
 
+use super::window::WindowSettings;
 use crate::probe::Masters;
 use crate::time::{Span, Time};
 
@@ -11,10 +12,10 @@ pub struct Settings {
     /// Probes that must be missed; at least 1.
     pub misses: u8,
     /// No verdict sooner than this after the latest reply.
-    pub window: Span,
+    pub window: WindowSettings,
     /// The same for a peer whose daemon answers for lack of XDP, where it is longer: `fast_lease`.
     pub user_space_window: Span,
-    /// The reply wait is never shorter.
+    /// The reply wait is never shorter than this, or than [`Settings::burst_interval`] where that is less.
     pub min_wait: Span,
     /// The reply wait is never longer.
     pub max_wait: Span,
@@ -25,11 +26,31 @@ impl Default for Settings {
         Self {
             interval: Span::from_millis(1),
             misses: 3,
-            window: Span::from_micros(2_500),
+            window: WindowSettings::default(),
             user_space_window: Span::from_millis(100),
             min_wait: Span::from_micros(200),
             max_wait: Span::from_millis(100),
         }
+    }
+}
+
+impl Settings {
+    /// Between two probes after a first miss: the next ones confirm it.
+    #[must_use]
+    pub fn burst_interval(&self) -> Span {
+        Span((self.interval.0 / 5).max(1))
+    }
+
+    /// How soon after its last reply a peer that answered at once can be found unreachable, whatever the window.
+    #[must_use]
+    pub fn quickest(&self) -> Span {
+        let (burst, wait) = (self.burst_interval(), self.min_wait.min(self.burst_interval()));
+        // The second probe goes out when the first is missed.
+        let more = match self.misses {
+            0 | 1 => Span::ZERO,
+            misses => wait.plus(burst.times(u64::from(misses) - 2)),
+        };
+        self.interval.plus(more).plus(wait)
     }
 }
 
@@ -48,7 +69,7 @@ pub struct Answered {
     pub lease: Span,
     /// What the responder is master for.
     pub masters: Masters,
-    /// How many others would take over from it before us.
+    /// How many others would take over from it before us; as far as the flag [`crate::probe::RANKED`] says.
     pub rank: u8,
 }
 

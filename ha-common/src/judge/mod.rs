@@ -22,23 +22,27 @@
 //! [`PeerJudge::heard`] may be called at any time, and may bring the deadline forward.
 
 mod io;
+mod order;
 mod outstanding;
 mod queue;
 mod round_trip;
 mod rules;
+mod window;
 
 #[cfg(test)]
 mod tests;
 
 pub use io::{Answered, Event, Settings, Verdict};
+pub use order::{ORDER, Precedence, fast_skew_time, takeover_wait};
 pub use round_trip::Summary;
+pub use window::{FLOOR, LEARNING, OUTAGE, Window, WindowSettings};
 
 use crate::probe::{APART, EXPIRED, ORPHANED, RESTARTING, USER_SPACE};
 use crate::time::{Span, Time};
-use crate::types::Priority;
 use outstanding::Outstanding;
 use queue::Queue;
 use round_trip::RoundTrips;
+use window::Silences;
 
 /// A driver that comes later than this was short of CPU, and so perhaps was its kernel: what was sent before is no
 /// evidence.
@@ -65,24 +69,6 @@ pub const WRONG_WITHIN: Span = Span::from_secs(10);
 /// A verdict so shortly before the local carrier goes says nothing about the peer: the kernel tells of a cable later than
 /// probes do.
 pub const OWN_CABLE: Span = Span::SECOND;
-
-/// By so much longer than the probe interval a backup waits for each that takes over before it: time for a turn of that
-/// one's main loop, and for its advert.
-pub const ORDER: Span = Span::from_millis(1);
-
-/// How long a backup waits with a takeover by verdict: the fast skew time, and more for each of `rank` others that go
-/// before it. Two find a master dead within a probe interval of each other.
-#[must_use]
-pub fn takeover_wait(priority: Priority, settings: &Settings, rank: u8) -> Span {
-    let step = settings.interval.plus(ORDER);
-    fast_skew_time(priority, settings.window).plus(step.times(u64::from(rank)))
-}
-
-/// The RFC's skew time, scaled to the window.
-#[must_use]
-pub fn fast_skew_time(priority: Priority, window: Span) -> Span {
-    Span(window.times(256 - u64::from(priority.get())).0 / 256)
-}
 
 /// Whether the responder takes no part in fast failover.
 const fn is_apart(reply: &Answered) -> bool {
@@ -123,6 +109,8 @@ pub struct PeerJudge {
     outstanding: Outstanding,
     /// From when silence counts: the latest reply, or the end of a stall.
     quiet_since: Time,
+    /// From when it had been silent when it was last found unreachable, until it answers.
+    suspected: Option<Time>,
     /// The verdict in force, and its moment.
     verdict: Option<(Verdict, Time)>,
     /// What came of the verdict in force came of our own carrier's loss.
@@ -132,6 +120,7 @@ pub struct PeerJudge {
     pause: Span,
     trips: RoundTrips,
     lateness: RoundTrips,
+    silences: Silences,
     counts: Counts,
     /// What the driver was told to come at.
     promised: Time,
@@ -173,6 +162,7 @@ impl PeerJudge {
             answers: false,
             outstanding: Outstanding::new(),
             quiet_since: now,
+            suspected: None,
             verdict: None,
             own_cable: false,
             restarting: false,
@@ -180,6 +170,7 @@ impl PeerJudge {
             pause: Span::ZERO,
             trips: RoundTrips::new(),
             lateness: RoundTrips::new(),
+            silences: Silences::new(settings.window, settings.interval),
             counts: Counts::default(),
             promised: Time::NEVER,
             events: Queue::default(),
@@ -198,8 +189,9 @@ impl PeerJudge {
     }
 
     /// Other settings, by a reload.
-    pub const fn reconfigure(&mut self, settings: Settings) {
+    pub fn reconfigure(&mut self, settings: Settings) {
         self.settings = settings;
+        self.silences.reconfigure(settings.window, settings.interval);
     }
 
     /// Whether some virtual router of ours tracks this peer as its master. Saying the same twice changes nothing.
@@ -257,6 +249,7 @@ impl PeerJudge {
         }
         let before = self.latest.replace(*reply);
         self.counts.answered += 1;
+        self.learn(reply, before.as_ref());
         let apart = is_apart(reply);
         let was_apart = before.as_ref().is_some_and(is_apart);
         if apart && !was_apart {
@@ -337,10 +330,18 @@ impl PeerJudge {
         self.latest.as_ref()
     }
 
-    /// How many others would take over from the peer before us, as it said last.
+    /// Where this node stands among those that would take over from the peer, as it said last.
     #[must_use]
-    pub fn rank(&self) -> u8 {
-        self.latest.map_or(0, |latest| latest.rank)
+    pub fn precedence(&self) -> Precedence {
+        let Window { span, ceiling, .. } = *self.window();
+        let patience = Span(ceiling.0 - span.0);
+        self.latest.map_or(Precedence::default(), |latest| Precedence::told(&latest, patience))
+    }
+
+    /// The window in force, and what it follows from.
+    #[must_use]
+    pub const fn window(&self) -> &Window {
+        self.silences.window()
     }
 
     /// Probes that were sent since the one that was answered last.
@@ -384,7 +385,7 @@ impl PeerJudge {
     #[must_use]
     pub fn reply_wait(&self) -> Span {
         let Settings { min_wait, max_wait, .. } = self.settings;
-        self.trips.p99().times(4).min(max_wait).max(min_wait)
+        self.trips.p99().times(4).min(max_wait).max(min_wait.min(self.settings.burst_interval()))
     }
 
     /// What was counted.

@@ -11,6 +11,7 @@ impl PeerJudge {
     pub(super) fn restart(&mut self, now: Time) {
         self.outstanding.clear();
         self.answers = false;
+        self.suspected = None;
         self.since = now;
         self.quiet_since = self.quiet_since.max(now);
         (self.pace, self.next_send) = if !self.link_up {
@@ -109,25 +110,39 @@ impl PeerJudge {
             return None;
         }
         let last_witness = self.outstanding.nth(usize::from(self.settings.misses.max(1)) - 1)?;
+        let window = self.window().span;
         let window = match self.latest {
-            Some(latest) if latest.flags & USER_SPACE != 0 => {
-                self.settings.window.max(self.settings.user_space_window)
-            }
-            Some(latest) if latest.flags & RESTARTING != 0 => self.settings.window.max(RESTART_WINDOW),
-            Some(_) | None => self.settings.window,
+            Some(latest) if latest.flags & USER_SPACE != 0 => window.max(self.settings.user_space_window),
+            Some(latest) if latest.flags & RESTARTING != 0 => window.max(RESTART_WINDOW),
+            Some(_) | None => window,
         };
-        // The prober's own lateness is no silence of the peer.
+        Some(last_witness.after(self.reply_wait()).max(self.silent_since()?.after(window)))
+    }
+
+    /// Since when the peer has been silent, while a probe is unanswered. The prober's own lateness is no silence of the
+    /// peer.
+    fn silent_since(&self) -> Option<Time> {
         let first_witness = self.outstanding.nth(0)?;
-        let silent_since =
-            self.quiet_since.max(Time(first_witness.0.saturating_sub(self.settings.interval.0)));
-        Some(last_witness.after(self.reply_wait()).max(silent_since.after(window)))
+        Some(self.quiet_since.max(Time(first_witness.0.saturating_sub(self.settings.interval.0))))
+    }
+
+    /// A reply ends a silence, and the window follows from how long it was: where the peer is the same, was not being
+    /// restarted, and was watched all the time.
+    pub(super) fn learn(&mut self, reply: &Answered, before: Option<&Answered>) {
+        let suspected = self.suspected.take();
+        let same = before.is_some_and(|before| before.responder == reply.responder && before.flags & RESTARTING == 0);
+        let since = if self.answers { self.silent_since() } else { suspected };
+        if let Some(since) = since.filter(|_| same) {
+            self.silences.ended(reply.at.span_since(since));
+        }
     }
 
     pub(super) fn unreachable(&mut self, now: Time) {
         self.counts.verdicts += 1;
+        self.suspected = self.silent_since();
         self.outstanding.clear();
         self.answers = false;
-        self.pace = Pace::Slow { gap: self.hurried() };
+        self.pace = Pace::Slow { gap: Span((self.settings.interval.0 / 2).max(1)) };
         if now < self.paused_until {
             self.counts.dropped += 1;
             return;
@@ -156,18 +171,14 @@ impl PeerJudge {
 
     /// The same, while that would change anything.
     fn hurry_at(&self) -> Option<Time> {
-        let sooner = self.next_send > self.last_send.after(self.hurried());
+        let sooner = self.next_send > self.last_send.after(self.settings.burst_interval());
         self.missed_at().filter(|_| sooner)
     }
 
-    fn hurried(&self) -> Span {
-        Span((self.settings.interval.0 / 2).max(1))
-    }
-
-    /// After a first miss the next probes come at half the interval.
+    /// After a first miss the next probes come in a burst.
     pub(super) fn hurry(&mut self, now: Time) {
         if self.hurry_at().is_some_and(|at| at <= now) {
-            self.next_send = self.last_send.after(self.hurried()).max(now);
+            self.next_send = self.last_send.after(self.settings.burst_interval()).max(now);
         }
     }
 
@@ -178,9 +189,9 @@ impl PeerJudge {
         self.next_send = match self.pace {
             Pace::Idle => Time::NEVER,
             Pace::Slow { gap } => {
-                // While a backup waits for its skew, an answer is welcome soon.
+                // While a backup waits for its turn, an answer is welcome soon.
                 let waiting = matches!(self.verdict, Some((Verdict::Unreachable, at))
-                    if now < at.after(self.settings.window));
+                    if now < at.after(self.settings.window.ceiling));
                 let slower = if waiting { gap } else { gap.times(2) };
                 self.pace = Pace::Slow { gap: slower.min(MAX_GAP) };
                 self.look_at = now.after(self.reply_wait());
@@ -188,7 +199,7 @@ impl PeerJudge {
             }
             Pace::Fast => {
                 let missed = self.missed_at().is_some_and(|at| at <= now);
-                let step = if missed { self.hurried() } else { Span(self.settings.interval.0.max(1)) };
+                let step = if missed { self.settings.burst_interval() } else { Span(self.settings.interval.0.max(1)) };
                 // The phase is kept, but nothing is made up for.
                 let next = due.after(step);
                 if next > now { next } else { now.after(step) }

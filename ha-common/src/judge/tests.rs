@@ -2,15 +2,23 @@
 
 extern crate std;
 
+mod adaptive;
+
 use std::vec::Vec;
 
 use super::*;
 use crate::probe::{Masters, TAKES_NO_PART};
-use crate::types::Vrid;
+use crate::types::{Priority, Vrid};
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
 const TRIP: Span = Span::from_micros(20);
+const WINDOW: Span = Span::from_micros(2_500);
+
+/// With a window that is always the same.
+fn settings() -> Settings {
+    Settings { window: WindowSettings::fixed(WINDOW), ..Settings::default() }
+}
 
 fn masters() -> Masters {
     let mut masters = Masters::NONE;
@@ -40,7 +48,7 @@ impl Rig {
             masters: masters(),
             rank: 0,
         };
-        let judge = PeerJudge::new(Settings::default(), now);
+        let judge = PeerJudge::new(settings(), now);
         Self { judge, now, answering: true, reply, sent: Vec::new(), events: Vec::new() }
     }
 
@@ -159,16 +167,16 @@ fn silence_of_a_window_is_unreachable() {
     let last = rig.reply.at;
     rig.pass(5 * MS);
     let [(at, Verdict::Unreachable), ..] = rig.verdicts()[..] else { panic!("{:?}", rig.events) };
-    assert_eq!(at, last.after(Settings::default().window), "not sooner and not later");
+    assert_eq!(at, last.after(WINDOW), "not sooner and not later");
     let before: Vec<_> = rig.sent.iter().filter(|&&sent| sent < at).collect();
     assert!(before.len() >= 3, "{before:?}");
-    assert_eq!(rig.gaps()[..2], [500, 500], "after the first miss at half the interval");
+    assert_eq!(rig.gaps()[..2], [200, 200], "after the first miss at a fifth of the interval");
 }
 
 #[test]
 fn two_misses_are_not_three() {
     let mut rig = Rig::fast();
-    rig.judge.reconfigure(Settings { window: Span(1), misses: 30, ..Settings::default() });
+    rig.judge.reconfigure(Settings { window: WindowSettings::fixed(Span(1)), misses: 60, ..settings() });
     rig.answering = false;
     rig.pass(10 * MS);
     assert!(rig.verdicts().is_empty());
@@ -218,7 +226,7 @@ fn s41_a_stalled_prober_needs_three_more_misses_and_a_window() {
         let woke = rig.now;
         rig.pass(20 * MS);
         let (at, _) = rig.verdicts()[0];
-        assert!(at.span_since(woke) >= Settings::default().window, "{stall} ms: {at:?}");
+        assert!(at.span_since(woke) >= WINDOW, "{stall} ms: {at:?}");
         assert_eq!(rig.judge.counts().stalls, 1);
     }
 }
@@ -240,8 +248,8 @@ fn s41_the_probers_own_lateness_is_no_silence() {
     assert!(first.span_since(rig.reply.at) > Span::from_micros(1500), "{first:?} {:?}", rig.reply);
     rig.pass(10 * MS);
     assert_eq!(rig.judge.counts().stalls, 0);
-    let Settings { window, interval, .. } = Settings::default();
-    assert_eq!(rig.verdicts()[0].0.0, first.0 - interval.0 + window.0);
+    let Settings { interval, .. } = settings();
+    assert_eq!(rig.verdicts()[0].0.0, first.0 - interval.0 + WINDOW.0);
 }
 
 #[test]
@@ -455,9 +463,8 @@ fn a_verdict_is_affirmed_while_nothing_comes() {
 
 #[test]
 fn the_skew_keeps_the_order() {
-    let window = Settings::default().window;
-    let skew = |priority| fast_skew_time(Priority::new(priority).expect("a priority"), window);
-    assert_eq!(skew(100), Span(window.0 * 156 / 256));
+    let skew = |priority| fast_skew_time(Priority::new(priority).expect("a priority"), WINDOW);
+    assert_eq!(skew(100), Span(WINDOW.0 * 156 / 256));
     assert!(skew(254) > Span::ZERO && (1..255).all(|n| skew(n) > skew(n + 1)));
 }
 

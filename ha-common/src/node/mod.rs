@@ -74,6 +74,7 @@ pub use reload::{Fate, Reload};
 pub use resume::{LONGEST_WINDOW, patience, restart_window};
 pub use router::{Presence, Router, Settings};
 
+use crate::judge::Precedence;
 use crate::machine::Input;
 use crate::time::Time;
 
@@ -98,7 +99,7 @@ pub struct Node {
     /// Who is to be probed may have changed.
     peers_changed: bool,
     /// Peers that answer probes, and how many others would take over from each before this node.
-    answering: Vec<(InterfaceId, IpAddr, u8)>,
+    answering: Vec<(InterfaceId, IpAddr, Precedence)>,
     reached: Reached,
 }
 

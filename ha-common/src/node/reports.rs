@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use super::Node;
 use super::io::{InterfaceId, Kernel};
-use crate::judge::{Event, takeover_wait};
+use crate::judge::{Event, Precedence, Verdict, takeover_wait};
 use crate::machine::{Input, State};
 use crate::time::Time;
 use crate::types::Family;
@@ -13,17 +13,19 @@ use crate::types::Family;
 const MOST_ANSWERING: usize = 256;
 
 impl Node {
-    /// Takes what the judge of a peer has found; `rank` others would take over from it before this node.
+    /// Takes what the judge of a peer has found, and where this node stands among those that would take over from it.
     pub fn report<K: Kernel + ?Sized>(
         &mut self,
         on: InterfaceId,
         peer: IpAddr,
         event: Event,
-        rank: u8,
+        order: Precedence,
         now: Time,
         kernel: &K,
     ) {
-        self.note_answers(on, peer, event, rank);
+        self.note_answers(on, peer, event, order);
+        let silent = matches!(event, Event::Lost { verdict: Verdict::Unreachable, .. });
+        let order = if silent { order } else { order.at_its_word() };
         // When the peer was last heard decides over how long its next advert is waited for.
         self.read_stamps(now, kernel);
         for at in 0..self.routers.len() {
@@ -41,7 +43,7 @@ impl Node {
                 self.routers[at].announce_again(now);
             }
             let router = &self.routers[at];
-            let wait = takeover_wait(router.machine.priority(), &router.settings.judge, rank);
+            let wait = takeover_wait(router.machine.priority(), &router.settings.judge, order);
             let input = match event {
                 Event::Lost { verdict, at, affirmed } => {
                     Input::MasterLost { source: peer, verdict, at, affirmed, wait }
@@ -61,7 +63,7 @@ impl Node {
         }
     }
 
-    fn note_answers(&mut self, on: InterfaceId, peer: IpAddr, event: Event, rank: u8) {
+    fn note_answers(&mut self, on: InterfaceId, peer: IpAddr, event: Event, order: Precedence) {
         let answers = match event {
             Event::Discovered { .. } | Event::Alive { .. } | Event::Restarting { .. } => true,
             Event::Unanswered | Event::Lost { .. } | Event::Apart { .. } | Event::Paused { .. } => false,
@@ -72,7 +74,7 @@ impl Node {
             if self.answering.len() >= MOST_ANSWERING {
                 self.answering.remove(0);
             }
-            self.answering.push((on, peer, rank));
+            self.answering.push((on, peer, order.at_its_word()));
         }
     }
 

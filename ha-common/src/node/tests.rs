@@ -9,7 +9,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use proptest::prelude::*;
 
 use super::*;
-use crate::judge::{Event as Judged, Verdict};
+use crate::judge::{Event as Judged, Precedence, Verdict};
 use crate::machine::{Input, Params, Reason, State};
 use crate::time::Span;
 use crate::types::{Family, Priority, Version, Vrid};
@@ -347,7 +347,7 @@ proptest! {
                 }
                 Step::Lost(from) => {
                     let event = Judged::Lost { verdict: Verdict::Unreachable, at: rig.now, affirmed: rig.now };
-                    rig.node.report(InterfaceId(0), peer(from), event, 0, rig.now, &rig.maps);
+                    rig.node.report(InterfaceId(0), peer(from), event, Precedence::default(), rig.now, &rig.maps);
                     rig.drain(true);
                     rig.turn();
                 }
@@ -431,7 +431,7 @@ fn a_group_takes_over_when_all_of_it_can() {
     rig.turn();
     let lost = |rig: &mut Rig, on: u32| {
         let event = Judged::Lost { verdict: Verdict::Orphaned, at: rig.now, affirmed: rig.now };
-        rig.node.report(InterfaceId(on), peer(2), event, 0, rig.now, &rig.maps);
+        rig.node.report(InterfaceId(on), peer(2), event, Precedence::default(), rig.now, &rig.maps);
         rig.drain(true);
     };
     rig.now = ms(10);
@@ -452,7 +452,7 @@ fn a_master_announces_again_when_one_that_it_probes_falls_silent() {
     rig.run_until(ms(1000));
     let mut rounds = |affirmed: u64| {
         let event = Judged::Lost { verdict: Verdict::Orphaned, at: rig.now, affirmed: ms(affirmed) };
-        rig.node.report(InterfaceId(0), peer(2), event, 0, rig.now, &rig.maps);
+        rig.node.report(InterfaceId(0), peer(2), event, Precedence::default(), rig.now, &rig.maps);
         rig.drain(true);
         rig.node.turn(rig.now, &mut rig.maps);
         let mut rounds = 0;

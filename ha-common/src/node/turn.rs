@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use super::io::{Effect, Event, Heard, InterfaceId, Kernel, Mark, RouterId};
 use super::router::{Presence, Router, Settings};
 use super::{Node, fence};
-use crate::judge::takeover_wait;
+use crate::judge::{Precedence, takeover_wait};
 use crate::machine::{self, Action, FAST_HANDOVER, Input, Params, State};
 use crate::time::Time;
 use crate::types::Priority;
@@ -62,12 +62,12 @@ impl Node {
     fn hear_of_fall(&mut self, at: usize, source: IpAddr, came: Time, now: Time) {
         let Self { routers, answering, .. } = self;
         let router = &routers[at];
-        let same = |peer: &&(InterfaceId, IpAddr, u8)| peer.0 == router.interface() && peer.1 == source;
+        let same = |peer: &&(InterfaceId, IpAddr, Precedence)| peer.0 == router.interface() && peer.1 == source;
         if !router.settings.fast || router.machine.state() != State::Backup {
             return;
         }
-        let Some((_, _, rank)) = answering.iter().find(same) else { return };
-        let wait = takeover_wait(router.machine.priority(), &router.settings.judge, *rank);
+        let Some((_, _, order)) = answering.iter().find(same) else { return };
+        let wait = takeover_wait(router.machine.priority(), &router.settings.judge, *order);
         self.feed(at, Input::MasterLowered { source, at: came, wait }, now, None);
     }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ha_common::judge::{FLOOR, WindowSettings};
 use ha_common::machine::master_down_interval;
 use ha_common::packet::Auth;
 use ha_common::time::Span;
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::model::{Config, Fast, Global, Instance, XdpMode};
+use crate::liveness::judge_settings;
 use crate::lost::{self, Lost};
 use crate::xdp::Attached;
 use crate::xdp::facts::Facts;
@@ -109,13 +111,14 @@ impl Expected {
         }
     }
 
-    /// How soon the silence of a dead host is noticed (docs/liveness.md), where replies come as fast as can be.
+    /// How soon the silence of a dead host is noticed (docs/liveness.md), where replies come as fast as can be and, unless
+    /// the window is fixed, have done so for a while.
     #[must_use]
     pub fn detection(&self) -> Duration {
-        const REPLY_WAIT: Duration = Duration::from_micros(200);
-        let Fast { probe_interval, probe_misses, window, .. } = self.fast;
-        let more = u32::from(probe_misses.saturating_sub(1));
-        window.max(probe_interval + probe_interval * more / 2 + REPLY_WAIT * 2)
+        let settings = judge_settings(&self.fast);
+        let WindowSettings { ceiling, fixed, .. } = settings.window;
+        let window = if fixed { ceiling } else { ceiling.min(FLOOR) };
+        Duration::from_nanos(settings.quickest().max(window).0)
     }
 }
 

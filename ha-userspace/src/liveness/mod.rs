@@ -18,11 +18,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use ha_common::judge::{Counts, Event, Settings, Summary, Verdict};
+use ha_common::judge::{Counts, Event, Precedence, Settings, Summary, Verdict, Window, WindowSettings};
 use ha_common::probe::{Keys, Masters};
 use ha_common::time::{Span, Time};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::config::model::Fast;
 use crate::worker::Worker;
 use crate::xdp::{Lease, PeerIndex, Peers};
 use thread::Probing;
@@ -84,8 +85,8 @@ pub enum Report {
         peer: PeerKey,
         /// What.
         event: Event,
-        /// How many others would take over from it before us.
-        rank: u8,
+        /// Where this node stands among those that would take over from it.
+        order: Precedence,
         /// What was known of it then.
         silence: Silence,
     },
@@ -124,12 +125,30 @@ pub struct PeerStatus {
     pub round_trips: Summary,
     /// How late probes went out.
     pub lateness: Summary,
+    /// Its window, and what that follows from.
+    pub window: Window,
     /// When the latest reply came.
     pub last_reply: Option<Time>,
     /// The responder answers from user space.
     pub user_space: bool,
     /// It says that it takes no part in fast failover.
     pub apart: bool,
+}
+
+/// Settings of the judges of masters.
+#[must_use]
+pub fn judge_settings(config: &Fast) -> Settings {
+    Settings {
+        interval: config.probe_interval.into(),
+        misses: config.probe_misses,
+        window: WindowSettings {
+            ceiling: config.window.max(Duration::from_micros(1)).into(),
+            fixed: config.window_fixed,
+            ..WindowSettings::default()
+        },
+        user_space_window: config.lease.into(),
+        ..Settings::default()
+    }
 }
 
 /// The answer of the thread that probes, on its way.

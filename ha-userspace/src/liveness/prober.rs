@@ -150,8 +150,8 @@ impl Prober {
         };
         while let Some(event) = self.judge.poll_event() {
             // The main loop is gone when the daemon stops; so is this thread, soon.
-            let _ =
-                reports.send(Report::Peer { peer: self.spec.key, event, rank: self.judge.rank(), silence });
+            let order = self.judge.precedence();
+            let _ = reports.send(Report::Peer { peer: self.spec.key, event, order, silence });
         }
     }
 
@@ -175,6 +175,7 @@ impl Prober {
             counts: self.judge.counts(),
             round_trips: self.judge.round_trips(),
             lateness: self.judge.lateness(),
+            window: *self.judge.window(),
             last_reply: latest.map(|reply| reply.at),
             user_space: latest.is_some_and(|reply| reply.flags & USER_SPACE != 0),
             apart: self.judge.is_apart(),

@@ -16,7 +16,7 @@ use super::interfaces::Interfaces;
 use super::reasons::Judgement;
 use super::router::{Router, interface_id};
 use super::routers::Routers;
-use super::settings::judge_settings;
+use crate::liveness::judge_settings;
 use crate::config::model::Fast as FastConfig;
 use crate::liveness::{Inquiry, LeaseSpec, Liveness, PeerKey, PeerSpec};
 use crate::net::neighbours::Neighbours;

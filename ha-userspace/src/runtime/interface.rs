@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ha_common::layout::Contender;
 use ha_common::probe::Keys;
-use ha_common::rank::{CONTENDERS, bid, take_down};
+use ha_common::rank::{CONTENDERS, Standing, bid, take_down};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
@@ -342,7 +342,7 @@ impl Interface {
     }
 
     /// Takes down that a router would take over with this priority, and counts those that go before it.
-    pub(super) fn rank(&mut self, router: IpAddr, priority: u8, now: Time) -> u8 {
+    pub(super) fn rank(&mut self, router: IpAddr, priority: u8, now: Time) -> Standing {
         let (family, end) = match router {
             IpAddr::V4(address) => (0, u32::from(address)),
             IpAddr::V6(address) => (1, u128::from(address) as u32),

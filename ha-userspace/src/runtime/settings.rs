@@ -1,13 +1,13 @@
 //! From the configuration of a virtual router to what the node wants to know of it.
 
 use ha_common::announce;
-use ha_common::judge;
 use ha_common::machine::{FAST_HANDOVER, Params};
 use ha_common::node::Settings;
 
 use super::devices;
 use super::router::interface_id;
-use crate::config::model::{Fast, Garp, Instance};
+use crate::config::model::{Garp, Instance};
+use crate::liveness;
 
 /// Settings of its state machine.
 pub(super) fn params(config: &Instance) -> Params {
@@ -38,23 +38,12 @@ pub(super) fn settings(config: &Instance, interface: usize) -> Settings {
         params: params(config),
         priority: config.priority,
         fast: config.fast.enabled,
-        judge: judge_settings(&config.fast),
+        judge: liveness::judge_settings(&config.fast),
         lease: config.fast.lease.into(),
         announce: burst_settings(&config.garp),
         again: (lower_prio_delay.into(), lower_prio_repeat),
         virtual_mac: devices::advert_mac(config).is_some(),
         owner_ignores_adverts: config.owner_ignore_adverts,
-    }
-}
-
-/// Settings of the judges of masters.
-pub(super) fn judge_settings(config: &Fast) -> judge::Settings {
-    judge::Settings {
-        interval: config.probe_interval.into(),
-        misses: config.probe_misses,
-        window: config.window.max(std::time::Duration::from_micros(1)).into(),
-        user_space_window: config.lease.into(),
-        ..judge::Settings::default()
     }
 }
 

@@ -108,7 +108,7 @@ words! {
             Failover = "fast_failover": Boolean => Fast.enabled;
             ProbeInterval = "fast_probe_interval": Time => Fast.probe_interval;
             ProbeMisses = "fast_probe_misses": Number => Fast.probe_misses;
-            Window = "fast_window": Time => Fast.window;
+            Window = "fast_window": Several => Fast.window, Fast.window_fixed;
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) struct FastDraft {
     enabled: Option<bool>,
     interval: Option<Duration>,
     misses: Option<u8>,
-    window: Option<Duration>,
+    window: Option<(Duration, bool)>,
     lease: Option<Duration>,
     key: Option<FastKey>,
 }
@@ -38,7 +38,7 @@ pub(super) fn setting(keyword: Fast, stmt: &Statement, draft: &mut FastDraft, cx
             let Some(word) = value::one(stmt, cx) else { return };
             draft.misses = value::small(word, "fast_probe_misses", 1..=20, "ignored", cx).or(draft.misses);
         }
-        Fast::Window => draft.window = time(stmt, 200, 10_000_000, cx).or(draft.window),
+        Fast::Window => draft.window = window(stmt, cx).or(draft.window),
     }
 }
 
@@ -56,19 +56,49 @@ pub(super) fn key(stmt: &Statement, draft: &mut FastDraft, cx: &mut Context) {
 /// The instance's settings, else the global ones, else the defaults.
 pub(super) fn finish(instance: &FastDraft, global: &FastDraft) -> model::Fast {
     let default = model::Fast::default();
+    let (window, window_fixed) =
+        instance.window.or(global.window).unwrap_or((default.window, default.window_fixed));
     model::Fast {
         enabled: instance.enabled.or(global.enabled).unwrap_or(default.enabled),
         probe_interval: instance.interval.or(global.interval).unwrap_or(default.probe_interval),
         probe_misses: instance.misses.or(global.misses).unwrap_or(default.probe_misses),
-        window: instance.window.or(global.window).unwrap_or(default.window),
+        window,
+        window_fixed,
         lease: global.lease.unwrap_or(default.lease),
         key: global.key.or(default.key),
     }
 }
 
+/// `fast_window`: the most that it may be, and whether it is always that.
+fn window(stmt: &Statement, cx: &mut Context) -> Option<(Duration, bool)> {
+    value::no_block(stmt, cx);
+    let [most, rest @ ..] = stmt.args() else {
+        value::missing(stmt, cx);
+        return None;
+    };
+    let fixed = match rest {
+        [] => false,
+        [word, ..] if word.text() == "fixed" => {
+            value::extra(stmt, 2, cx);
+            true
+        }
+        [word, ..] => {
+            let message = format!("fast_window has no option `{}`", word.text());
+            let help = "write `fixed` where the window is always the same; without it, this is the most that it may be";
+            cx.push(Diagnostic::error(codes::BAD_WORD, word.span, message).label("ignored").help(help));
+            false
+        }
+    };
+    Some((time_of(most, stmt, 200, 10_000_000, cx)?, fixed))
+}
+
 /// A time with its unit: `250us`, `1ms`, `2s`. A bare number is refused, because it could mean any of them.
 fn time(stmt: &Statement, least: u64, most: u64, cx: &mut Context) -> Option<Duration> {
     let word = value::one(stmt, cx)?;
+    time_of(word, stmt, least, most, cx)
+}
+
+fn time_of(word: &Word, stmt: &Statement, least: u64, most: u64, cx: &mut Context) -> Option<Duration> {
     let keyword = stmt.keyword().text();
     let text = word.text();
     let units: [(&str, u64); 3] = [("us", 1), ("ms", 1_000), ("s", 1_000_000)];

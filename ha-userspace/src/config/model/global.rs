@@ -210,8 +210,10 @@ pub struct Fast {
     pub probe_interval: Duration,
     /// `fast_probe_misses`: 1 to 20, default 3.
     pub probe_misses: u8,
-    /// `fast_window`: no verdict sooner than this after the last answered probe; 200 µs to 10 s, default 2.5 ms.
+    /// `fast_window`: the most that the window may be, within which silence is no verdict; 200 µs to 10 s, default 10 ms.
     pub window: Duration,
+    /// `fast_window … fixed`: it is always that.
+    pub window_fixed: bool,
     /// `fast_lease`: how long a frozen daemon may still be answered for; 10 ms to 10 s, default 100 ms.
     pub lease: Duration,
     /// `fast_key`: probes are authenticated with it.
@@ -224,7 +226,8 @@ impl Default for Fast {
             enabled: true,
             probe_interval: Duration::from_millis(1),
             probe_misses: 3,
-            window: Duration::from_micros(2500),
+            window: Duration::from_millis(10),
+            window_fixed: false,
             lease: Duration::from_millis(100),
             key: None,
         }

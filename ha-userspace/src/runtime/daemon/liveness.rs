@@ -45,8 +45,8 @@ impl Daemon {
     /// Takes a report of the liveness thread.
     pub(super) fn hear_report(&mut self, report: Report) {
         let now = clock::now();
-        let (peer, event, rank, silence) = match report {
-            Report::Peer { peer, event, rank, silence } => (peer, event, rank, silence),
+        let (peer, event, order, silence) = match report {
+            Report::Peer { peer, event, order, silence } => (peer, event, order, silence),
             Report::ProbesResumed { ifindex } => {
                 if let Some(at) = self.interfaces.with_index(ifindex) {
                     self.node.probes_resumed(interface_id(at), now);
@@ -81,7 +81,7 @@ impl Daemon {
         {
             self.fast.judge(source, Judgement { verdict, at, silence });
         }
-        self.with_kernel(|node, kernel| node.report(interface_id(at), source, event, rank, now, kernel));
+        self.with_kernel(|node, kernel| node.report(interface_id(at), source, event, order, now, kernel));
         self.perform();
     }
 }

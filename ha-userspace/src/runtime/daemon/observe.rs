@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ha_common::fence::PROBED_NS;
-use ha_common::judge::takeover_wait;
+use ha_common::judge::{Precedence, takeover_wait};
 use ha_common::layout::{Contender, LeaseSlot};
 use ha_common::machine::State;
 use ha_common::rank::CONTENDERS;
@@ -21,7 +21,7 @@ use crate::control::protocol::{CompetitorStatus, ForeignStatus, HeardRouter, Sta
 use crate::runtime::others::Other;
 use crate::runtime::rejections;
 use crate::runtime::router::Router;
-use crate::runtime::settings::judge_settings;
+use crate::liveness::judge_settings;
 use crate::runtime::shown::WallClock;
 use crate::runtime::standby::Successor;
 use crate::runtime::statuses::{age_ms, family, millis, milliseconds};
@@ -125,7 +125,7 @@ impl Daemon {
 /// Within what time this node would take over from a master that answers its probes.
 pub(super) fn fast_takeover_ms(router: &Router, priority: Priority) -> f64 {
     let settings = judge_settings(&router.config.fast);
-    milliseconds(settings.window.plus(takeover_wait(priority, &settings, 0)))
+    milliseconds(settings.window.ceiling.plus(takeover_wait(priority, &settings, Precedence::default())))
 }
 
 /// The routers that have probed within the last second and would take this virtual router over, in their order.
@@ -137,15 +137,20 @@ fn standby_routers(router: &Router, xdp: &XdpInterface, now: Time) -> Vec<Standb
         .collect();
     fresh.sort_by_key(|contender| std::cmp::Reverse(contender.bid));
     let settings = judge_settings(&router.config.fast);
+    let order = |rank: usize| Precedence {
+        rank: u8::try_from(rank).unwrap_or(u8::MAX),
+        ranked: true,
+        patience: Span::ZERO,
+    };
     let status = |(rank, contender): (usize, Contender)| {
         let priority = u8::try_from(contender.bid >> 32).unwrap_or(u8::MAX);
         let wait = Priority::new(priority)
-            .map_or(Span::ZERO, |at| takeover_wait(at, &settings, u8::try_from(rank).unwrap_or(u8::MAX)));
+            .map_or(Span::ZERO, |at| takeover_wait(at, &settings, order(rank)));
         StandbyRouter {
             address: address_of(contender, of, xdp),
             priority,
             probed_ms_ago: age_ms(now, Time(contender.last_ns)),
-            takes_over_ms: milliseconds(settings.window.plus(wait)),
+            takes_over_ms: milliseconds(settings.window.ceiling.plus(wait)),
         }
     };
     fresh.into_iter().enumerate().map(status).collect()

@@ -49,15 +49,16 @@ impl Daemon {
             on.receive.count(Counter::ProbeTag);
             return true;
         };
-        let rank = match body[probe::AT_PRIORITY] {
-            0 => 0,
-            priority => on.rank(from, priority, now),
+        let standing = match body[probe::AT_PRIORITY] {
+            0 => None,
+            priority => Some(on.rank(from, priority, now)),
         };
+        let (rank, ranked) = standing.map_or((0, 0), |standing| (standing.rank, standing.flag(true)));
         let mut reply = *body;
         let lease_ns = self.node.lease_length(interface_id(interface)).0;
         let responder = self.interfaces.setup.incarnation;
         let farewell = key != current && keys.is_farewell(now);
-        let flags = probe::flags_of_daemon(apart, self.life.is_restarting(), farewell);
+        let flags = probe::flags_of_daemon(apart, self.life.is_restarting(), farewell) | ranked;
         probe::reflect(&mut reply, &Answer { flags, responder, lease_ns, masters, rank });
         probe::seal(&mut reply, key, &addresses.swapped());
         let on = &mut self.interfaces[interface];

@@ -1,6 +1,6 @@
 //! The invariants, judged by what really happened, which no host knows.
 
-use ha_common::judge::{Event as Judged, Settings, Verdict, takeover_wait};
+use ha_common::judge::{Event as Judged, Settings, Verdict, WindowSettings, takeover_wait};
 use ha_common::machine::{LEAVE_MARGIN, Reason, SOON, State};
 use ha_common::node::lease;
 use ha_common::probe::{EXPIRED, ORPHANED};
@@ -13,7 +13,7 @@ use super::world::{HOSTS, World};
 use crate::sim::timeline::millis;
 
 /// What a takeover from a dead host may take with default settings.
-const SLOW_NS: u64 = 5_000_000;
+const SLOW_NS: u64 = 3_000_000;
 
 /// What the checks remember.
 #[derive(Debug)]
@@ -249,13 +249,15 @@ impl World {
             && self.check.undisturbed(died, now)
         {
             let ranked =
-                tracked.and_then(|master| Some(self.hosts[id].daemon.as_ref()?.judges[master].rank()));
+                tracked.and_then(|master| Some(self.hosts[id].daemon.as_ref()?.judges[master].precedence().rank));
             self.stats.timed += 1;
             let took = now.span_since(died).0;
             self.stats.slowest_ns = self.stats.slowest_ns.max(took);
             let host = &self.hosts[id];
             let ordinary =
                 Settings { user_space_window: host.settings.user_space_window, ..Settings::default() };
+            // Replies are known to come at once.
+            let ordinary = Settings { window: WindowSettings { learning: Span::ZERO, ..ordinary.window }, ..ordinary };
             let in_time = self.weather.sleepy.1 <= Span::from_micros(200)
                 && self.weather.latency <= Span::from_micros(100)
                 && self.weather.late.1 <= Span::from_micros(100);
@@ -305,9 +307,9 @@ impl World {
             // Replies that are under way may still move the percentile, by a bucket or two.
             let wait = Span(judge.reply_wait().0 * 3 / 2);
             let misses = u64::from(settings.misses.max(1));
-            let half = Span(settings.interval.0 / 2).max(Span(1));
-            let witnesses = settings.interval.plus(wait).plus(half.max(Span(1)).times(misses - 1)).plus(wait);
-            let order = takeover_wait(host.effective(), &settings, judge.rank());
+            let burst = settings.burst_interval();
+            let witnesses = settings.interval.plus(wait).plus(burst.times(misses - 1)).plus(wait);
+            let order = takeover_wait(host.effective(), &settings, judge.precedence());
             let sleepy = self.weather.sleepy.1.times(misses + 2);
             let interval = host.params.interval;
             let advert = if interval <= SOON {
@@ -316,8 +318,9 @@ impl World {
                 Span::ZERO
             };
             Some(
-                settings
-                    .window
+                judge
+                    .window()
+                    .span
                     .max(witnesses)
                     .max(advert)
                     .plus(order)

@@ -283,8 +283,8 @@ impl Host {
         daemon.node.listen(now, &self.kernel);
         self.perform(&mut daemon, now, &mut output)?;
         for (peer, event) in std::mem::take(&mut daemon.mail) {
-            let rank = daemon.judges[peer].rank();
-            daemon.node.report(ON, address(peer), event, rank, now, &self.kernel);
+            let order = daemon.judges[peer].precedence();
+            daemon.node.report(ON, address(peer), event, order, now, &self.kernel);
             self.perform(&mut daemon, now, &mut output)?;
         }
         // A router that did not probe for a while may have taken the addresses meanwhile.

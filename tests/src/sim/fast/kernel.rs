@@ -5,7 +5,7 @@ use ha_common::judge::Answered;
 use ha_common::layout::Contender;
 use ha_common::node::{self, Inherited, InterfaceId, LeaseView, Stamp, Write};
 use ha_common::probe::{Latest, Masters, Secret};
-use ha_common::rank::{CONTENDERS, take_down};
+use ha_common::rank::{CONTENDERS, Standing, take_down};
 use ha_common::rate::Window;
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
@@ -240,7 +240,11 @@ impl Kernel {
         let steady = steadiness(steady, pause, attended);
         let known = proof.makes_known(self.latest[from].doubtful, steady);
         self.probers[from] = (steady, now, known);
-        let rank = if bid == 0 { 0 } else { take_down(&mut self.contenders, bid, known, now.0) };
+        let standing = if bid == 0 {
+            Standing { rank: 0, place: None }
+        } else {
+            take_down(&mut self.contenders, bid, known, now.0)
+        };
         if known {
             self.last_probe = Some(now);
             if last > Time(0) && now.span_since(last).0 >= RESUMED_NS {
@@ -250,7 +254,8 @@ impl Kernel {
         let mut masters = Masters::NONE;
         masters.set(vrid(), self.master);
         let lease = Span(self.guard().lease_left_ns(now.0));
-        let (flags, responder) = (self.guard().flags(now.0, known), self.responder);
+        let flags = self.guard().flags(now.0, known) | standing.flag(known);
+        let (responder, rank) = (self.responder, standing.rank);
         let answer = Answered { sequence, at: now, flags, responder, lease, masters, rank };
         Some(Frame::Reply { from: me, prober, answer })
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use ha_common::announce;
-use ha_common::judge::Settings;
+use ha_common::judge::{LEARNING, PeerJudge, Settings, takeover_wait};
 use ha_common::machine::{FAST_HANDOVER, HANDOVER, Params, State};
 use ha_common::node::restart_window;
 use ha_common::packet::Auth;
@@ -82,8 +82,10 @@ fn cluster(rng: &mut Rng, spared: Spared) -> World {
     if rng.chance(40) {
         settings.interval = Span::from_micros(rng.pick(&[250, 500, 1000, 2000, 5000]));
         settings.misses = rng.pick(&[2, 3, 3, 5]);
-        settings.window = Span::from_micros(rng.pick(&[2500, 5000, 10_000]));
+        settings.window.ceiling = Span::from_micros(rng.pick(&[2500, 5000, 10_000]));
+        settings.window.fixed = rng.chance(30);
     }
+    settings.window.learning = rng.pick(&[Span::ZERO, Span::ZERO, Span::SECOND, LEARNING]);
     let mut priorities: Vec<u8> = Vec::new();
     for _ in 0..count {
         priorities.push(rng.pick(&[60, 90, 100, 100, 101, 150, 200, 254]));
@@ -282,8 +284,9 @@ fn round(world: &mut World) -> Result<(), String> {
 /// Nothing of this may lead to a verdict.
 fn hiccups(world: &mut World, backup: usize) -> Result<(), String> {
     let settings = world.hosts[backup].settings;
-    let tolerated = tolerated(world, &settings);
     for _ in 0..1 + world.rng.below(8) {
+        // The window may follow from what was seen meanwhile.
+        let tolerated = tolerated(world, &settings);
         let span = world.rng.span(Span::ZERO, tolerated);
         let stall = world.rng.span(Span::ZERO, Span::from_millis(60));
         let fault = match world.rng.below(6) {
@@ -305,13 +308,11 @@ fn hiccups(world: &mut World, backup: usize) -> Result<(), String> {
 /// A hiccup that may lead to a verdict, but is over before anybody acts on it.
 fn doubts(world: &mut World) -> Result<(), String> {
     let settings = world.hosts[0].settings;
-    let backups = world.hosts.iter().filter(|host| host.state() == State::Backup);
-    let highest = backups.map(|host| u64::from(host.priority.get())).max().unwrap_or(255);
-    let skew = settings.window.0 * (256 - highest) / 256;
     // A probe after the hiccup must get through, and its reply must be read, before the wait is over.
     let noise = world.weather.latency.0 * 2 + world.weather.late.1.0 * 2 + world.weather.sleepy.1.0 * 2;
-    let span = Span((tolerated(world, &settings).0 + skew).saturating_sub(settings.interval.0 + noise));
-    world.check.doubt = world.now.after(span).after(settings.window);
+    let wait = shortest_wait(world);
+    let span = Span((tolerated(world, &settings).0 + wait.0).saturating_sub(settings.interval.0 + noise));
+    world.check.doubt = world.now.after(span).after(settings.window.ceiling);
     world.befall(Fault::Drop { span });
     pass(world, Span::from_millis(60))
 }
@@ -319,7 +320,23 @@ fn doubts(world: &mut World) -> Result<(), String> {
 /// How long the network may be silent without a verdict.
 fn tolerated(world: &World, settings: &Settings) -> Span {
     let noise = world.weather.latency.0 * 2 + world.weather.late.1.0 * 2 + world.weather.sleepy.1.0;
-    Span(settings.window.0.saturating_sub(settings.interval.0 * 3 / 2 + noise))
+    let judges = judges(world).map(|(_, judge)| judge.window().span);
+    let window = judges.min().unwrap_or(settings.window.ceiling);
+    Span(window.0.saturating_sub(settings.interval.0 * 3 / 2 + noise))
+}
+
+/// How long a backup waits with a takeover, at least.
+fn shortest_wait(world: &World) -> Span {
+    let waits = judges(world)
+        .filter(|(host, judge)| host.state() == State::Backup && judge.is_fast())
+        .map(|(host, judge)| takeover_wait(host.effective(), &host.settings, judge.precedence()));
+    waits.min().unwrap_or(Span::ZERO)
+}
+
+fn judges(world: &World) -> impl Iterator<Item = (&Host, &PeerJudge)> {
+    world.hosts.iter().flat_map(|host| {
+        host.daemon.iter().flat_map(move |daemon| daemon.judges.iter().map(move |judge| (host, judge)))
+    })
 }
 
 /// Anything, at any time.

@@ -63,12 +63,7 @@ pub const fn standing(contenders: &[Contender; CONTENDERS], bid: u64, now_ns: u6
 }
 
 /// Takes down that the router of this bid has probed, if it is `known` and there is room. Where it stands.
-pub fn take_down(
-    contenders: &mut [Contender; CONTENDERS],
-    bid: u64,
-    known: bool,
-    now_ns: u64,
-) -> Standing {
+pub fn take_down(contenders: &mut [Contender; CONTENDERS], bid: u64, known: bool, now_ns: u64) -> Standing {
     let standing = standing(contenders, bid, now_ns);
     if let Some(entry) = standing.place.filter(|_| known).and_then(|place| contenders.get_mut(place)) {
         *entry = Contender { bid, last_ns: now_ns };

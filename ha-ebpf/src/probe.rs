@@ -6,8 +6,8 @@ use ha_common::counter::Counter;
 use ha_common::fence::{Proof, RESUMED_NS, steadiness};
 use ha_common::layout::{PEER_SLOTS, PeerSlot, ProberSlot};
 use ha_common::probe::{
-    self, AT_FLAGS, AT_LEASE, AT_PRIORITY, AT_PROBER, AT_RANK, AT_RESPONDER, AT_SEQUENCE, AT_TAG, Addresses, Body,
-    HOP_LIMIT, Latest, TAKES_NO_PART, is_probe, is_reply, reflect, wanted,
+    self, AT_FLAGS, AT_LEASE, AT_PRIORITY, AT_PROBER, AT_RANK, AT_RESPONDER, AT_SEQUENCE, AT_TAG, Addresses,
+    Body, HOP_LIMIT, Latest, TAKES_NO_PART, is_probe, is_reply, reflect, wanted,
 };
 use ha_common::rank::bid;
 use ha_common::rate;

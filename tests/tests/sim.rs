@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ha_tests::sim::fast::{self, FastStats};
 use ha_tests::sim::groups::{self, GroupStats};
-use ha_tests::sim::{self, Failure, Stats, many};
+use ha_tests::sim::{self, Failure, Stats, many, windows};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 10_000;
@@ -67,6 +67,25 @@ fn s38_s40_s41_clusters() {
             "tame: {total:?}"
         );
     }
+}
+
+/// A false verdict is rarer with a window that adapts than with a narrow one, and a death is found sooner than with a wide one.
+#[test]
+fn a_window_that_adapts_is_right_more_often_and_sooner() {
+    use windows::{Network, try_window, windows};
+    let [(_, adapts), (_, narrow), (_, wide)] = windows();
+    let clean = Network::Clean;
+    let median = |window| {
+        let found = try_window(clean, window).found;
+        found[found.len() / 2]
+    };
+    assert!(median(adapts) < median(narrow) && median(narrow) < median(wide));
+    let milliseconds = ha_common::time::Span::from_millis;
+    for network in [clean, Network::Microbursts(milliseconds(1)), Network::Microbursts(milliseconds(3))] {
+        assert_eq!(try_window(network, adapts).wrong, 0, "{network:?}");
+    }
+    let stalls = Network::Microbursts(milliseconds(3));
+    assert!(try_window(stalls, narrow).wrong > 0, "and what it is measured by sees them");
 }
 
 #[test]

@@ -46,6 +46,10 @@ pub(crate) struct Args {
     /// Runs of each failover
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: u16,
+    /// How long a backup of ours has watched its master before a failover, in seconds: its window follows from that. None
+    /// with --quick
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    learn: u16,
     /// Length of each load of `load`, in seconds
     #[arg(long, default_value_t = 20, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     load_time: u32,
@@ -167,6 +171,7 @@ fn measure(args: &Args, progress: &mut Progress) -> Results {
         machine: Machine::here(),
         peers: args.peers.clone(),
         runs: if args.quick { 1 } else { usize::from(args.runs) },
+        learn: if args.quick { Duration::ZERO } else { Duration::from_secs(args.learn.into()) },
         command: command(args),
         minutes: 0.0,
         samples: Vec::new(),
@@ -219,6 +224,9 @@ fn command(args: &Args) -> String {
         text += " --quick";
     } else {
         text += &format!(" --runs {}", args.runs);
+    }
+    if args.learn != 60 && !args.quick {
+        text += &format!(" --learn {}", args.learn);
     }
     if args.load_time != 20 {
         text += &format!(" --load-time {}", args.load_time);

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use ha_tests::sim::fast::{self, FastStats};
 use ha_tests::sim::groups::{self, GroupStats};
-use ha_tests::sim::{self, Coverage, Failure, Stats, many};
+use ha_tests::sim::{self, Coverage, Failure, Stats, many, windows};
 
 use crate::sys;
 
@@ -40,11 +40,18 @@ pub(crate) struct Args {
     /// Go on after a failure, and list them all: for a rule that was broken on purpose
     #[arg(long)]
     keep_going: bool,
+    /// Print what windows make of networks: the table of docs/liveness.md
+    #[arg(long, conflicts_with_all = ["cluster", "seed", "keep_going"])]
+    windows: bool,
 }
 
 /// # Errors
 /// When a seed fails.
 pub(crate) fn main(args: &Args) -> Result<()> {
+    if args.windows {
+        print!("{}", windows::table());
+        return Ok(());
+    }
     let wanted = |cluster| args.cluster.is_none_or(|only| only == cluster);
     let mut failed = 0;
     let mut coverage = Coverage::default();

@@ -28,7 +28,7 @@ impl Default for Settings {
             misses: 3,
             window: WindowSettings::default(),
             user_space_window: Span::from_millis(100),
-            min_wait: Span::from_micros(200),
+            min_wait: Span::from_micros(100),
             max_wait: Span::from_millis(100),
         }
     }
@@ -45,12 +45,7 @@ impl Settings {
     #[must_use]
     pub fn quickest(&self) -> Span {
         let (burst, wait) = (self.burst_interval(), self.min_wait.min(self.burst_interval()));
-        // The second probe goes out when the first is missed.
-        let more = match self.misses {
-            0 | 1 => Span::ZERO,
-            misses => wait.plus(burst.times(u64::from(misses) - 2)),
-        };
-        self.interval.plus(more).plus(wait)
+        self.interval.plus(burst.times(u64::from(self.misses.max(1)) - 1)).plus(wait)
     }
 }
 

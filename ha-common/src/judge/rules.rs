@@ -130,7 +130,8 @@ impl PeerJudge {
     /// restarted, and was watched all the time.
     pub(super) fn learn(&mut self, reply: &Answered, before: Option<&Answered>) {
         let suspected = self.suspected.take();
-        let same = before.is_some_and(|before| before.responder == reply.responder && before.flags & RESTARTING == 0);
+        let same = before
+            .is_some_and(|before| before.responder == reply.responder && before.flags & RESTARTING == 0);
         let since = if self.answers { self.silent_since() } else { suspected };
         if let Some(since) = since.filter(|_| same) {
             self.silences.ended(reply.at.span_since(since));
@@ -199,7 +200,11 @@ impl PeerJudge {
             }
             Pace::Fast => {
                 let missed = self.missed_at().is_some_and(|at| at <= now);
-                let step = if missed { self.settings.burst_interval() } else { Span(self.settings.interval.0.max(1)) };
+                let step = if missed {
+                    self.settings.burst_interval()
+                } else {
+                    Span(self.settings.interval.0.max(1))
+                };
                 // The phase is kept, but nothing is made up for.
                 let next = due.after(step);
                 if next > now { next } else { now.after(step) }

@@ -400,7 +400,7 @@ fn several_replies_between_two_readings_are_one() {
 #[test]
 fn the_reply_wait_follows_the_round_trips() {
     let mut rig = Rig::fast();
-    assert_eq!(rig.judge.reply_wait(), Span::from_micros(200));
+    assert_eq!(rig.judge.reply_wait(), Span::from_micros(100));
     assert_eq!(rig.judge.round_trips().max, TRIP);
     for _ in 0..2000 {
         rig.judge.trips.record(Span::from_micros(500));

@@ -241,7 +241,10 @@ mod tests {
         for silence in [0, 1, u64::MAX, OUTAGE.0, OUTAGE.0 - 1] {
             silences.ended(Span(silence));
         }
-        silences.reconfigure(WindowSettings { ceiling: Span::from_secs(10), ..WindowSettings::default() }, Span::SECOND);
+        silences.reconfigure(
+            WindowSettings { ceiling: Span::from_secs(10), ..WindowSettings::default() },
+            Span::SECOND,
+        );
         assert!(silences.window().span <= Span::from_secs(10));
     }
 }

@@ -62,7 +62,8 @@ impl Node {
     fn hear_of_fall(&mut self, at: usize, source: IpAddr, came: Time, now: Time) {
         let Self { routers, answering, .. } = self;
         let router = &routers[at];
-        let same = |peer: &&(InterfaceId, IpAddr, Precedence)| peer.0 == router.interface() && peer.1 == source;
+        let same =
+            |peer: &&(InterfaceId, IpAddr, Precedence)| peer.0 == router.interface() && peer.1 == source;
         if !router.settings.fast || router.machine.state() != State::Backup {
             return;
         }

@@ -111,14 +111,14 @@ impl Expected {
         }
     }
 
-    /// How soon the silence of a dead host is noticed (docs/liveness.md), where replies come as fast as can be and, unless
-    /// the window is fixed, have done so for a while.
+    /// How soon the silence of a dead host is noticed (docs/liveness.md), where replies come as fast as can be: on a network
+    /// that is known to be quiet, and at most.
     #[must_use]
-    pub fn detection(&self) -> Duration {
+    pub fn detection(&self) -> [Duration; 2] {
         let settings = judge_settings(&self.fast);
         let WindowSettings { ceiling, fixed, .. } = settings.window;
-        let window = if fixed { ceiling } else { ceiling.min(FLOOR) };
-        Duration::from_nanos(settings.quickest().max(window).0)
+        let least = if fixed { ceiling } else { ceiling.min(FLOOR) };
+        [least, ceiling].map(|window| Duration::from_nanos(settings.quickest().max(window).0))
     }
 }
 
@@ -133,8 +133,10 @@ pub struct Expectation {
     pub mode: &'static str,
     /// The configuration wants fast failover.
     pub fast_failover: bool,
-    /// How soon the death of a master that runs xvrrp is noticed; `None` where only the RFC's timers notice it.
+    /// Within what time the death of a master that runs xvrrp is noticed; `None` where only the RFC's timers notice it.
     pub detection_ms: Option<f64>,
+    /// The same on a network that is known to be quiet.
+    pub detection_quiet_ms: Option<f64>,
     /// After how long a dead master is replaced by the RFC's timers.
     pub rfc_ms: f64,
     /// `armed`, `not pinned` or `none`.
@@ -168,6 +170,7 @@ pub fn expect(wanted: &Expected, found: &Found, kernel: &Kernel, privileged: boo
         mode: "raw-socket",
         fast_failover: wanted.fast.enabled,
         detection_ms: None,
+        detection_quiet_ms: None,
         rfc_ms,
         fence: "none",
         lost: Vec::new(),
@@ -193,7 +196,8 @@ pub fn expect(wanted: &Expected, found: &Found, kernel: &Kernel, privileged: boo
         (Some(attached), None) => {
             expected.mode = attached.word();
             expected.fence = "armed";
-            expected.detection_ms = wanted.fast.enabled.then(|| ms(wanted.detection()));
+            let detection = wanted.fast.enabled.then(|| wanted.detection().map(ms));
+            (expected.detection_quiet_ms, expected.detection_ms) = detection.map(Into::into).unzip();
             expected.better = better(&prospect, attached);
             expected.reason = why_not_better(&prospect, attached);
             if let Some(reason) = kernel.no_pins().filter(|_| privileged) {
@@ -255,11 +259,17 @@ impl Expectation {
     pub fn text(&self) -> String {
         let rfc = time(self.rfc_ms);
         let how = if self.mode == "tc" { "traffic control".to_owned() } else { format!("{} XDP", self.mode) };
+        let quiet = match self.detection_quiet_ms {
+            Some(quiet) if self.detection_ms != Some(quiet) => {
+                format!(", {} on a quiet network", time(quiet))
+            }
+            _ => String::new(),
+        };
         let mut text = match (self.mode, self.detection_ms) {
             ("none", _) => String::from("nothing"),
             ("raw-socket", _) => format!("raw sockets, a dead master is replaced after {rfc}"),
             (_, Some(detection)) => format!(
-                "{how}, a dead master is noticed within {} (after {rfc} where it does not run xvrrp), fence {}",
+                "{how}, a dead master is noticed within {}{quiet} (after {rfc} where it does not run xvrrp), fence {}",
                 time(detection),
                 self.fence
             ),

@@ -24,6 +24,7 @@ fn expected(mode: &'static str) -> Expectation {
         mode,
         fast_failover: true,
         detection_ms: None,
+        detection_quiet_ms: None,
         rfc_ms: 3609.4,
         fence: "none",
         lost: Vec::new(),

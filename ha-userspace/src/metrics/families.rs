@@ -87,7 +87,7 @@ families! {
     STANDBY_READY = "xvrrp_instance_standby_ready", Gauge, ROUTER, "On a master: a standby would take over (1), or none (0). Absent where nobody can know, as backups of the RFC do not speak.";
     STANDBY_ABSENT = "xvrrp_instance_standby_absent_seconds", Gauge, ROUTER, "On a master: for how long there has been no standby.";
     TAKEOVER = "xvrrp_instance_takeover_seconds", Gauge, ROUTER, "Within what time it would take over from a master that answers its probes.";
-    WINDOW = "xvrrp_instance_window_seconds", Gauge, ROUTER, "fast_window: no verdict on a master sooner than this after its last sign of life.";
+    WINDOW = "xvrrp_instance_window_seconds", Gauge, ROUTER, "fast_window: the most that the window of a master may be.";
     MASTER_DOWN = "xvrrp_instance_master_down_seconds", Gauge, ROUTER, "After so long without an advert it would take over, by the RFC.";
     ADVERT_AGE = "xvrrp_instance_master_last_advert_seconds", Gauge, ROUTER, "On a backup: age of the master's last advert.";
     COMPETING = "xvrrp_instance_competing_masters", Gauge, ROUTER, "Routers that advertise the same virtual router and do not get along with this one.";
@@ -112,6 +112,7 @@ families! {
     VERDICTS = "xvrrp_peer_verdicts_total", Counter, PEER, "Verdicts on the peer.";
     WRONG = "xvrrp_peer_wrong_verdicts_total", Counter, PEER, "Verdicts that a sign of life refuted.";
     STALLS = "xvrrp_peer_stalls_total", Counter, PEER, "Times that this host ran late and dropped its evidence.";
+    PEER_WINDOW = "xvrrp_peer_window_seconds", Gauge, PEER, "The window in force: no verdict on the peer sooner than this after its last reply.";
     ROUND_TRIP = "xvrrp_peer_round_trip_seconds", Summary, &["intf", "peer", "quantile"], "Round trips of the recent probes.";
     LONGEST_ROUND_TRIP = "xvrrp_peer_round_trip_longest_seconds", Gauge, PEER, "The longest ever.";
     LATENESS = "xvrrp_peer_lateness_seconds", Summary, &["intf", "peer", "quantile"], "How long after their time the recent probes went out.";

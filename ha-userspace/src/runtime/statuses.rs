@@ -68,6 +68,11 @@ pub(in crate::runtime) fn peer(peer: &liveness::PeerStatus, now: Time) -> PeerSt
         late_p99_us: milliseconds(peer.lateness.p99) * 1000.0,
         late_max_us: milliseconds(peer.lateness.max) * 1000.0,
         stalls: peer.counts.stalls,
+        window_ms: milliseconds(peer.window.span),
+        window_most_ms: milliseconds(peer.window.ceiling),
+        window_fixed: peer.window.fixed,
+        longest_silence_ms: milliseconds(peer.window.longest),
+        learning_ms: millis(peer.window.learning),
     }
 }
 

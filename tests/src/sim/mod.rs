@@ -33,6 +33,7 @@ mod many;
 mod scenario;
 mod shrink;
 mod timeline;
+pub mod windows;
 mod world;
 
 pub use effects::Coverage;

@@ -2,6 +2,7 @@
 //! can be written again without measuring again.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub(super) struct Results {
     pub(super) machine: Machine,
     pub(super) peers: Vec<Peer>,
     pub(super) runs: usize,
+    /// How long a backup of ours has watched its master before a failover.
+    #[serde(default)]
+    pub(super) learn: Duration,
     /// The command line that repeats it.
     pub(super) command: String,
     /// Minutes it took.

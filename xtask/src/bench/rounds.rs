@@ -6,9 +6,10 @@
 
 use std::sync::{Barrier, Mutex};
 use std::thread::ScopedJoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use ha_tests::lab::Daemon;
 
 use super::peer::Peer;
 use super::progress::Progress;
@@ -19,11 +20,12 @@ use super::stage::Stage;
 /// `together`: all peers in one round, which is faster and disturbs more.
 pub(super) fn run(results: &mut Results, failovers: &[Failover], together: bool, progress: &mut Progress) {
     let peers = results.peers.clone();
+    let learn = results.learn;
     let at_once = if together { peers.len() } else { 1 };
     let start = Instant::now();
     for run in 1..=results.runs {
         for peers in peers.chunks(at_once.max(1)) {
-            for (peer, failover, outcome) in round(peers, failovers) {
+            for (peer, failover, outcome) in round(peers, failovers, learn) {
                 match outcome {
                     Ok(outcome) => {
                         for (metric, value) in outcome {
@@ -57,7 +59,7 @@ pub(super) fn run(results: &mut Results, failovers: &[Failover], together: bool,
 }
 
 /// Each failover of each peer once.
-fn round(peers: &[Peer], failovers: &[Failover]) -> Vec<(Peer, Failover, Result<Outcome>)> {
+fn round(peers: &[Peer], failovers: &[Failover], learn: Duration) -> Vec<(Peer, Failover, Result<Outcome>)> {
     let all: Vec<_> =
         peers.iter().flat_map(|peer| failovers.iter().map(|failover| (*peer, *failover))).collect();
     let (gate, ready, over) = (Mutex::new(()), Barrier::new(all.len()), Barrier::new(all.len()));
@@ -66,6 +68,9 @@ fn round(peers: &[Peer], failovers: &[Failover]) -> Vec<(Peer, Failover, Result<
         let start = |(peer, failover): (Peer, Failover)| {
             let thread = scope.spawn(move || {
                 let stage = Stage::new(peer, failover.starts_with_both());
+                if peer.daemon() == Daemon::Xvrrp && failover.starts_with_both() {
+                    std::thread::sleep(learn);
+                }
                 // Also when it failed, or the others would wait for ever.
                 ready.wait();
                 let (outcome, stage) = match stage {

@@ -88,9 +88,23 @@ fn fast(interfaces: &[InterfaceStatus]) -> String {
                 "  sent late {:.0} us median, {:.0} us p99, {:.0} us max; above 1 ms {} times",
                 peer.late_median_us, peer.late_p99_us, peer.late_max_us, peer.stalls
             );
+            let _ = writeln!(out, "  window    {}", window(peer));
         }
     }
     out
+}
+
+/// The window in force, and why it is that.
+fn window(peer: &PeerStatus) -> String {
+    let PeerStatus { window_ms, window_most_ms, longest_silence_ms, learning_ms, .. } = peer;
+    if peer.window_fixed {
+        return format!("{window_ms:.1} ms, fixed");
+    }
+    let learning = match learning_ms {
+        0 => String::new(),
+        ms => format!("; learns for {} more", span(*ms)),
+    };
+    format!("{window_ms:.1} ms of {window_most_ms:.1}; longest hiccup {longest_silence_ms:.2} ms{learning}")
 }
 
 /// How the death of a peer would be noticed.

@@ -85,6 +85,10 @@ fn sample() -> Status {
                 late_median_us: 21.0,
                 late_p99_us: 94.0,
                 late_max_us: 3_104.0,
+                window_ms: 1.52,
+                window_most_ms: 10.0,
+                longest_silence_ms: 0.14,
+                learning_ms: 12_000,
                 stalls: 2,
                 ..PeerStatus::default()
             }],
@@ -166,6 +170,7 @@ peer 172.16.1.21 on ens160: fast, last reply 0.3 ms ago
   probes    40000 sent, 39998 answered; verdicts 1, of them wrong 0
   rtt       12 us median, 48 us p99, 702 us max
   sent late 21 us median, 94 us p99, 3104 us max; above 1 ms 2 times
+  window    1.5 ms of 10.0; longest hiccup 0.14 ms; learns for 12.0 s more
 
 SCRIPT     STATE  RUNS  FAILED  LAST
 check_web  bad    30    4       exit 1, took 12 ms, 1.5 s ago

@@ -83,4 +83,14 @@ pub struct PeerStatus {
     pub late_max_us: f64,
     /// Times that the prober ran more than a millisecond late and dropped its evidence.
     pub stalls: u64,
+    /// The window in force, in milliseconds: no verdict sooner than this after its last reply.
+    pub window_ms: f64,
+    /// The most that it may be.
+    pub window_most_ms: f64,
+    /// It is always that (`fast_window … fixed`), and does not follow from what was seen.
+    pub window_fixed: bool,
+    /// By how much the longest remembered silence that ended with a reply exceeded a probe interval, in milliseconds.
+    pub longest_silence_ms: f64,
+    /// How long the peer has still to be watched before what was seen counts in full, in milliseconds.
+    pub learning_ms: u64,
 }

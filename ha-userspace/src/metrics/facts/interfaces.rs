@@ -2,7 +2,7 @@
 
 use super::super::families::{
     FAST, FENCE, FENCE_ARMED, FRAMES, Family, INTERFACE_UP, LACKS, LATENESS, LEASE, LONGEST_ROUND_TRIP,
-    PAUSED, PROBES_ANSWERED, PROBES_SENT, ROUND_TRIP, STALLS, VERDICTS, WRONG, XDP_MODE,
+    PAUSED, PEER_WINDOW, PROBES_ANSWERED, PROBES_SENT, ROUND_TRIP, STALLS, VERDICTS, WRONG, XDP_MODE,
 };
 use super::super::page::{Page, float};
 use super::flag;
@@ -77,6 +77,7 @@ fn peers(page: &mut Page, interfaces: &[InterfaceStatus]) {
     each(&VERDICTS, |peer| float(peer.verdicts));
     each(&WRONG, |peer| float(peer.wrong));
     each(&STALLS, |peer| float(peer.stalls));
+    each(&PEER_WINDOW, |peer| peer.window_ms / 1e3);
     each(&LONGEST_ROUND_TRIP, |peer| peer.rtt_max_us / 1e6);
     let mut quantiles = |family: &'static Family, values: fn(&PeerStatus) -> [f64; 2]| {
         let mut samples = page.family(family);

@@ -18,10 +18,10 @@ use super::Daemon;
 use super::links::SETTLED;
 use crate::config::model::Vip;
 use crate::control::protocol::{CompetitorStatus, ForeignStatus, HeardRouter, StandbyRouter, StandbyStatus};
+use crate::liveness::judge_settings;
 use crate::runtime::others::Other;
 use crate::runtime::rejections;
 use crate::runtime::router::Router;
-use crate::liveness::judge_settings;
 use crate::runtime::shown::WallClock;
 use crate::runtime::standby::Successor;
 use crate::runtime::statuses::{age_ms, family, millis, milliseconds};
@@ -144,8 +144,7 @@ fn standby_routers(router: &Router, xdp: &XdpInterface, now: Time) -> Vec<Standb
     };
     let status = |(rank, contender): (usize, Contender)| {
         let priority = u8::try_from(contender.bid >> 32).unwrap_or(u8::MAX);
-        let wait = Priority::new(priority)
-            .map_or(Span::ZERO, |at| takeover_wait(at, &settings, order(rank)));
+        let wait = Priority::new(priority).map_or(Span::ZERO, |at| takeover_wait(at, &settings, order(rank)));
         StandbyRouter {
             address: address_of(contender, of, xdp),
             priority,

@@ -248,8 +248,8 @@ impl World {
         if let Some(died) = self.check.died.take()
             && self.check.undisturbed(died, now)
         {
-            let ranked =
-                tracked.and_then(|master| Some(self.hosts[id].daemon.as_ref()?.judges[master].precedence().rank));
+            let ranked = tracked
+                .and_then(|master| Some(self.hosts[id].daemon.as_ref()?.judges[master].precedence().rank));
             self.stats.timed += 1;
             let took = now.span_since(died).0;
             self.stats.slowest_ns = self.stats.slowest_ns.max(took);
@@ -257,7 +257,8 @@ impl World {
             let ordinary =
                 Settings { user_space_window: host.settings.user_space_window, ..Settings::default() };
             // Replies are known to come at once.
-            let ordinary = Settings { window: WindowSettings { learning: Span::ZERO, ..ordinary.window }, ..ordinary };
+            let ordinary =
+                Settings { window: WindowSettings { learning: Span::ZERO, ..ordinary.window }, ..ordinary };
             let in_time = self.weather.sleepy.1 <= Span::from_micros(200)
                 && self.weather.latency <= Span::from_micros(100)
                 && self.weather.late.1 <= Span::from_micros(100);

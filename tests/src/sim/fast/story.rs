@@ -320,8 +320,12 @@ fn doubts(world: &mut World) -> Result<(), String> {
 /// How long the network may be silent without a verdict.
 fn tolerated(world: &World, settings: &Settings) -> Span {
     let noise = world.weather.latency.0 * 2 + world.weather.late.1.0 * 2 + world.weather.sleepy.1.0;
-    let judges = judges(world).map(|(_, judge)| judge.window().span);
-    let window = judges.min().unwrap_or(settings.window.ceiling);
+    // A window that needs no time to learn is narrow after the first replies.
+    let narrow = |(_, judge): (&Host, &PeerJudge)| {
+        let new = judge.window().count < 100 && settings.window.learning < LEARNING && !settings.window.fixed;
+        if new { settings.interval } else { judge.window().span }
+    };
+    let window = judges(world).map(narrow).min().unwrap_or(settings.window.ceiling);
     Span(window.0.saturating_sub(settings.interval.0 * 3 / 2 + noise))
 }
 

@@ -44,8 +44,8 @@ fn what_is_no_url_to_post_to_is_told_with_its_place() {
         ("http://a:99999/", "a port that is none"),
         ("http://[::1/", "no host"),
         ("http://u:p@a/", "a user or a password"),
-        ("http://a/b#c", "behind a `#`"),
-        ("'http://a/b c'", "with %"),
+        ("\"http://a/b#c\"", "behind a `#`"),
+        ("\"http://a/b c\"", "with %"),
         ("http://a/\u{e9}", "with %"),
         ("http://a\u{e9}/", "no host"),
     ] {

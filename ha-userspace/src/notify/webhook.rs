@@ -20,10 +20,10 @@ use crate::logging::clock;
 
 /// Version of the form of a document.
 const FORMAT: u32 = 1;
-/// Documents that wait for one URL.
-const WAITING: usize = 256;
+/// Documents that wait for one URL: a host with 255 instances has them all change at once.
+const WAITING: usize = 2_048;
 /// As many of them are kept for changes of state: others can come with every packet of a stranger.
-const FOR_CHANGES: usize = 128;
+const FOR_CHANGES: usize = 1_024;
 /// How long it is tried to deliver a document.
 const PATIENCE: Patience =
     Patience { attempt: Duration::from_secs(5), pauses: [Duration::from_secs(1), Duration::from_secs(4)] };

@@ -57,6 +57,8 @@ fn in_book(file: &Path) -> Option<String> {
     match text.strip_prefix("docs/") {
         Some(name) => Some(name.to_owned()),
         None if text == "README.md" => Some("index.md".to_owned()),
+        // docs has a page of the name that it would have.
+        None if text == "SECURITY.md" => Some("reporting.md".to_owned()),
         None => PAGES.contains(&text).then(|| text.to_lowercase()),
     }
 }
@@ -132,10 +134,9 @@ mod tests {
     }
 
     #[test]
-    fn every_page_from_outside_has_a_place_of_its_own() {
-        let mut names: Vec<_> = PAGES.iter().filter_map(|page| in_book(Path::new(page))).collect();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), PAGES.len());
+    fn every_page_has_a_place_of_its_own() {
+        let pages = super::super::pages(sys::workspace_root()).expect("pages");
+        let names: std::collections::BTreeSet<_> = pages.iter().filter_map(|page| in_book(page)).collect();
+        assert_eq!(names.len(), pages.len(), "{names:?}");
     }
 }

@@ -98,8 +98,10 @@ impl Busy {
             Self::Quiet => Work::None,
             Self::Namespaces => Work::Program(shell(witness, NAMESPACES)?),
             Self::Routes => {
-                r2.output(&["ip", "link", "add", "many0", "type", "dummy"])?;
-                r2.output(&["ip", "link", "set", "many0", "up"])?;
+                r2.output(&["ip", "link", "add", "many0", "type", "veth", "peer", "name", "many1"])?;
+                for end in ["many0", "many1"] {
+                    r2.output(&["ip", "link", "set", end, "up"])?;
+                }
                 for verb in ["add", "del"] {
                     r2.write(format!("/run/lab/{verb}.routes"), routes(verb), 0o644)?;
                 }
@@ -157,7 +159,7 @@ pub(super) fn run(results: &mut Results, works: &[Busy], runs: usize, progress: 
     for run in 1..=runs {
         for &work in works {
             for peer in results.peers.clone() {
-                match measure(peer, work) {
+                match measure(peer, work, results.learn) {
                     Ok(outcome) => {
                         for (metric, value) in outcome {
                             results.add(work.name(), peer, metric, value);
@@ -181,8 +183,12 @@ pub(super) fn run(results: &mut Results, works: &[Busy], runs: usize, progress: 
     }
 }
 
-fn measure(peer: Peer, busy: Busy) -> Result<super::scenario::Outcome> {
+fn measure(peer: Peer, busy: Busy, learn: Duration) -> Result<super::scenario::Outcome> {
     let mut stage = Stage::new(peer, true)?;
+    // Others have nothing to learn. What keeps the machine busy is no part of it: nobody knows that it will come.
+    if peer.is_ours() {
+        std::thread::sleep(learn);
+    }
     let mut work = Some(busy.start(&stage).with_context(|| busy.title())?);
     std::thread::sleep(BEFORE);
     let gate = Mutex::new(());

@@ -22,6 +22,7 @@ pub mod realtime;
 pub mod runtime;
 mod service_manager;
 mod signals;
+mod tls;
 pub mod track;
 pub mod trust;
 mod words;

@@ -2,9 +2,10 @@
 //!
 //! All figures come from outside the daemons: the client's ping stream, a witness that asks by ARP who has
 //! the address, the wire, the kernel's notifications, `/proc`. The parts: `rounds` (failovers, by
-//! `scenario` on a `stage`), `steady` (false failovers under load), `footprint`, `many` (255 addresses),
-//! `xdp` (cost per packet); `results` keeps what they measure, `report` and `plot` write it down.
+//! `scenario` on a `stage`), `busy` (host death beside other work), `steady` (false failovers under load),
+//! `footprint`, `many` (255 addresses), `xdp` (cost per packet); `results` keeps what they measure, `report` and `plot` write it down.
 
+mod busy;
 mod footprint;
 mod machine;
 mod many;
@@ -30,6 +31,7 @@ use clap::ValueEnum;
 use ha_tests::lab;
 
 use crate::{run, sys};
+use busy::Busy;
 use machine::Machine;
 use peer::Peer;
 use progress::Progress;
@@ -56,6 +58,9 @@ pub(crate) struct Args {
     /// Which loads of `load`
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LOAD", default_values_t = Load::ALL)]
     loads: Vec<Load>,
+    /// Which work of `busy`
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WORK", default_values_t = Busy::ALL)]
+    works: Vec<Busy>,
     /// What is compared
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::USUAL)]
     peers: Vec<Peer>,
@@ -87,6 +92,8 @@ enum Scenario {
     Failback,
     /// The master's daemon is stopped and started
     Restart,
+    /// The master's port goes silent while the machine is busy with something else
+    Busy,
     /// The master's port stands still for 1 ms to 1 s, ten times as often as a failover happens
     Stalls,
     /// False failovers, idle and under load
@@ -109,7 +116,7 @@ impl Scenario {
             Self::Stop => Failover::Stop,
             Self::Failback => Failover::Failback,
             Self::Restart => Failover::Restart,
-            Self::Stalls | Self::Load | Self::Footprint | Self::Many | Self::Xdp => return None,
+            Self::Busy | Self::Stalls | Self::Load | Self::Footprint | Self::Many | Self::Xdp => return None,
         })
     }
 }
@@ -186,6 +193,12 @@ fn measure(args: &Args, progress: &mut Progress) -> Results {
         rounds::run(&mut results, &failovers, args.quick, progress);
     }
     // Too long for a quick run, unless asked for.
+    if wanted(Scenario::Busy) && !(args.quick && args.scenarios.is_empty()) {
+        progress.title("Host death while the machine is busy");
+        let runs = results.runs.div_ceil(4);
+        busy::run(&mut results, &args.works, runs, progress);
+    }
+    // Too long for a quick run, unless asked for.
     if wanted(Scenario::Stalls) && !(args.quick && args.scenarios.is_empty()) {
         progress.title("Stalls of the master's port: what they cost the client");
         let count = if args.quick { 5 } else { 10 * results.runs };
@@ -235,6 +248,11 @@ fn command(args: &Args) -> String {
         let values: Vec<_> = args.loads.iter().filter_map(ValueEnum::to_possible_value).collect();
         let names: Vec<_> = values.iter().map(clap::builder::PossibleValue::get_name).collect();
         text += &format!(" --loads {}", names.join(","));
+    }
+    if args.works != Busy::ALL {
+        let values: Vec<_> = args.works.iter().filter_map(ValueEnum::to_possible_value).collect();
+        let names: Vec<_> = values.iter().map(clap::builder::PossibleValue::get_name).collect();
+        text += &format!(" --works {}", names.join(","));
     }
     if args.peers != Peer::USUAL {
         let names: Vec<_> = args.peers.iter().map(|peer| peer.name()).collect();

@@ -1,5 +1,8 @@
 //! The documents as a book: each page is in it, and each link from one to another leads somewhere.
 
+mod build;
+mod places;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +10,40 @@ use anyhow::{Context, Result, bail};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use crate::sys;
+
+/// Arguments of `cargo xtask book`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// What mdbook calls it with; nothing makes the book
+    #[command(subcommand)]
+    step: Option<Step>,
+}
+
+/// What mdbook asks for.
+#[derive(Debug, clap::Subcommand)]
+enum Step {
+    /// For mdbook: puts pages and links in their places
+    Preprocess {
+        /// `supports RENDERER`: whether it is any good for that
+        question: Vec<String>,
+    },
+}
+
+/// Checks the documents and makes the book.
+///
+/// # Errors
+/// As [`check`], or when mdbook cannot make it.
+pub(crate) fn main(args: &Args) -> Result<()> {
+    match &args.step {
+        // It is good for every renderer.
+        Some(Step::Preprocess { question }) if !question.is_empty() => Ok(()),
+        Some(Step::Preprocess { .. }) => places::preprocess(),
+        None => {
+            check()?;
+            build::build()
+        }
+    }
+}
 
 /// The list of pages, as mdbook has it.
 const SUMMARY: &str = "docs/SUMMARY.md";

@@ -52,7 +52,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     check("docs", &mut docs);
     check("circles", &mut circles::check);
     check("conformance", &mut conformance::check);
-    check("book", &mut book::check);
+    check("book", &mut || book::main(&book::Args::default()));
     check("fuzz", &mut fuzz::run);
     if !args.no_test {
         check("test", &mut || test::main(&test::Args::default()));

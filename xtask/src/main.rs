@@ -48,6 +48,8 @@ enum Command {
     Dist(dist::Args),
     /// Boot Debian's kernels in virtual machines and try xvrrp on each
     Kernels(kernels::Args),
+    /// Make a book of the documents (mdbook)
+    Book(book::Args),
     /// Every check that a change must pass
     Ci(ci::Args),
 }
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => with(setup::Need::Lab, || fuzz::main(&args)),
         Command::Dist(args) => dist::main(&args),
         Command::Kernels(args) => kernels::main(&args),
+        Command::Book(args) => book::main(&args),
         Command::Ci(args) => ci::main(&args),
     };
     match result {

@@ -15,6 +15,7 @@ use crate::control::protocol::{Counters, Held, Preview, Reloaded, Status};
 use crate::doctor::report::Report as Doctor;
 use crate::events::Event;
 use crate::events::story::Story;
+use crate::notify::webhook::Document;
 
 /// Options of `xvrrp schema`.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,6 +46,8 @@ pub(super) enum Name {
     Reload,
     /// xvrrp resign, prefer, freeze and release with --json.
     Hold,
+    /// What notify_webhook posts.
+    Webhook,
 }
 
 /// An answer, or that there is none.
@@ -78,7 +81,7 @@ fn listed(name: &Name) -> String {
     })
 }
 
-/// The schema of what a command prints.
+/// The schema of what a command prints, or what is posted.
 pub(super) fn schema(name: Name) -> Schema {
     match name {
         Name::Status => of::<Or<Status, Unknown>>("status"),
@@ -90,6 +93,7 @@ pub(super) fn schema(name: Name) -> Schema {
         Name::Doctor => of::<OrFailed<Doctor>>("doctor"),
         Name::Reload => of::<OrFailed<Or<Versioned<Reloaded>, Versioned<Preview>>>>("reload"),
         Name::Hold => of::<OrFailed<Versioned<Held>>>("hold"),
+        Name::Webhook => of::<Document>("webhook"),
     }
 }
 

@@ -6,6 +6,7 @@ mod keywords;
 mod language;
 mod secret;
 mod values;
+mod webhook;
 
 use std::path::Path;
 

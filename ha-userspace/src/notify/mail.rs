@@ -96,8 +96,7 @@ impl Post {
             return None;
         }
         mail.server.as_ref()?;
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
-            .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned());
+        let host = host_name();
         let from = mail.from.clone().unwrap_or_else(|| format!("keepalived@{host}"));
         Some(envelope(mail, &from).map(|envelope| Self {
             mail: mail.clone(),
@@ -140,6 +139,12 @@ impl Post {
             Err(_) => Err(format!("the server did not answer within {:?}", self.mail.timeout)),
         }
     }
+}
+
+/// Name of this host, as it is at the moment.
+pub(super) fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
 }
 
 fn envelope(mail: &Mail, from: &str) -> Result<Envelope, String> {
@@ -252,7 +257,7 @@ mod tests {
     #[test]
     fn letters_are_keepalived_s() {
         let letter = |kind, what| {
-            let event = Event { kind, name: "X".to_owned(), what, priority: 1 };
+            let event = Event { kind, ..Event::of_instance("X".to_owned(), what, 1) };
             Letter::of(&event, "R").map(|letter| (letter.subject, letter.body))
         };
         let (subject, body) = letter(Subject::Instance, What::Master).expect("a letter");

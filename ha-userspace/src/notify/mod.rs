@@ -1,7 +1,7 @@
-//! Telling others what happened: notify scripts, FIFOs and mail, on a thread of their own.
+//! Telling others what happened: notify scripts, FIFOs, mail and webhooks, on a thread of their own.
 //!
 //! The main loop calls [`Notifier::tell`], which never waits. The thread looks up users, checks and starts scripts
-//! ([`script`]), writes FIFOs ([`fifo`]) and sends mail ([`mail`]); whatever of that hangs, hangs there. [`once`] has
+//! ([`script`]), writes FIFOs ([`fifo`]), sends mail ([`mail`]) and posts documents ([`webhook`]); whatever of that hangs, hangs there. [`once`] has
 //! the scripts that run before and after everything. Which event follows from which transition is decided by the
 //! runtime.
 //!
@@ -11,22 +11,25 @@
 pub mod fifo;
 pub mod mail;
 pub mod once;
+mod post;
 pub mod script;
+pub mod webhook;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::config::model::{Config, Global, Notify, NotifyScript, ScriptUser};
+use crate::config::model::{Config, Global, Notify, NotifyScript, ScriptUser, Url};
 use crate::worker::Worker;
 use fifo::Fifos;
 use mail::Mailer;
 use script::Scripts;
+use webhook::{Complaints, Details, Webhooks};
 
 /// Events that the thread has not looked at yet; further ones are dropped, and counted.
 const WAITING: usize = 16_384;
@@ -117,9 +120,25 @@ pub struct Event {
     pub what: What,
     /// Effective priority; 0 for groups.
     pub priority: u8,
+    /// When.
+    pub at: SystemTime,
+    /// More, where it is to be posted.
+    pub details: Option<Box<Details>>,
 }
 
 impl Event {
+    /// An instance's, now.
+    #[must_use]
+    pub fn of_instance(name: String, what: What, priority: u8) -> Self {
+        Self { kind: Subject::Instance, name, what, priority, at: SystemTime::now(), details: None }
+    }
+
+    /// A sync group's, now.
+    #[must_use]
+    pub fn of_group(name: String, what: What) -> Self {
+        Self { kind: Subject::Group, name, what, priority: 0, at: SystemTime::now(), details: None }
+    }
+
     /// The line for a FIFO.
     #[must_use]
     pub fn line(&self) -> String {
@@ -155,6 +174,19 @@ impl Settings {
         }
     }
 
+    /// What is to be told of an event.
+    fn of_event(&self, event: &Event) -> &Notify {
+        static NOTHING: LazyLock<Notify> = LazyLock::new(Notify::default);
+        let key = (event.kind, event.name.clone());
+        self.notify.get(&key).or_else(|| self.before.get(&key)).unwrap_or(&NOTHING)
+    }
+
+    /// Whether anybody has this webhook, or had it until the latest reload.
+    fn posts_to(&self, url: &Url) -> bool {
+        let all = self.notify.values().chain(self.before.values());
+        all.filter_map(|notify| notify.webhook.as_ref()).any(|webhook| webhook.url == *url)
+    }
+
     fn user<'a>(&'a self, script: &'a NotifyScript) -> Option<&'a ScriptUser> {
         script.user.as_ref().or(self.global.script_user.as_ref())
     }
@@ -166,6 +198,7 @@ pub struct Notifier {
     worker: Worker<Message>,
     waiting: Arc<AtomicUsize>,
     dropped: usize,
+    complaints: Complaints,
 }
 
 impl Notifier {
@@ -176,8 +209,16 @@ impl Notifier {
     pub fn start() -> io::Result<Self> {
         let waiting = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&waiting);
-        let worker = Worker::start_tasks("xvrrp-notify", move |messages| serve(messages, counted))?;
-        Ok(Self { worker, waiting, dropped: 0 })
+        let complaints = Complaints::default();
+        let webhooks = Webhooks::new(Arc::clone(&complaints));
+        let worker = Worker::start_tasks("xvrrp-notify", move |messages| serve(messages, counted, webhooks))?;
+        Ok(Self { worker, waiting, dropped: 0, complaints })
+    }
+
+    /// Webhooks that do not get their documents, for another thread to find out.
+    pub fn complaints(&self) -> impl Fn() -> Vec<String> + Send + Sync + use<> {
+        let complaints = Arc::clone(&self.complaints);
+        move || webhook::lines(&complaints)
     }
 
     /// Settings for all events that follow: at start and at each reload.
@@ -206,7 +247,7 @@ impl Notifier {
     }
 }
 
-async fn serve(mut messages: UnboundedReceiver<Message>, waiting: Arc<AtomicUsize>) {
+async fn serve(mut messages: UnboundedReceiver<Message>, waiting: Arc<AtomicUsize>, mut webhooks: Webhooks) {
     let mut settings = Settings::default();
     let (mut fifos, scripts, mut mailer) = (Fifos::default(), Scripts::new(), Mailer::default());
     while let Some(message) = messages.recv().await {
@@ -216,21 +257,35 @@ async fn serve(mut messages: UnboundedReceiver<Message>, waiting: Arc<AtomicUsiz
                 settings.before = before;
                 fifos.apply(&settings.global);
                 mailer.apply(&settings.global);
+                webhooks.keep(|url| settings.posts_to(url));
                 complain(&settings);
             }
             Message::Event(event) => {
                 waiting.fetch_sub(1, Ordering::Relaxed);
+                let notify = settings.of_event(&event);
+                if let Some(webhook) = &notify.webhook
+                    && is_posted(&event, notify)
+                {
+                    webhooks.tell(webhook, &event, &settings.global);
+                }
                 tell(&event, &settings, &fifos, &scripts, &mailer);
             }
         }
     }
-    tokio::join!(fifos.finish(), mailer.finish());
+    tokio::join!(fifos.finish(), mailer.finish(), webhooks.finish());
+}
+
+/// What a reload repeats is no news, and changed priorities are told where that is wanted.
+fn is_posted(event: &Event, notify: &Notify) -> bool {
+    match event.what {
+        What::Still(_) => false,
+        What::MasterPriority | What::BackupPriority => notify.priority_changes,
+        _ => true,
+    }
 }
 
 fn tell(event: &Event, settings: &Settings, fifos: &Fifos, scripts: &Scripts, mailer: &Mailer) {
-    let nothing = Notify::default();
-    let key = (event.kind, event.name.clone());
-    let notify = settings.notify.get(&key).or_else(|| settings.before.get(&key)).unwrap_or(&nothing);
+    let notify = settings.of_event(event);
     let mut event = event.clone();
     if event.what == What::Deleted && !notify.tells_deleted {
         event.what = What::Fault;
@@ -299,7 +354,9 @@ mod tests {
 
     #[test]
     fn lines_are_keepalived_s() {
-        let event = |kind, what, priority| Event { kind, name: "VI_1".to_owned(), what, priority }.line();
+        let event = |kind, what, priority| {
+            Event { kind, ..Event::of_instance("VI_1".to_owned(), what, priority) }.line()
+        };
         assert_eq!(event(Subject::Instance, What::Master, 100), "INSTANCE \"VI_1\" MASTER 100\n");
         assert_eq!(event(Subject::Group, What::Still(State::Fault), 0), "GROUP \"VI_1\" FAULT 0\n");
         let lower = event(Subject::Instance, What::MasterRxLowerPri, 7);

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use super::fast::Fast;
 use super::interfaces::Interfaces;
-use super::reasons::{Change, milliseconds};
+use super::reasons::{Change, Judgement, milliseconds};
 use super::rejections;
 use super::router::Router;
 use super::routers::Routers;
@@ -159,7 +159,21 @@ pub(super) struct Scene<'a> {
     pub(super) fast: &'a Fast,
 }
 
+impl Scene<'_> {
+    fn judgement(&self, evidence: &Evidence) -> Option<Judgement> {
+        evidence.about.and_then(|about| self.fast.judgement(about.address))
+    }
+}
+
 impl Note {
+    /// Why a virtual router changed its state, in a sentence.
+    pub(super) fn why(&self, scene: Scene<'_>) -> Option<String> {
+        let Self::Transition { reason, priority, evidence, at, fault, .. } = self else { return None };
+        let judgement = scene.judgement(evidence);
+        let (reason, priority, at) = (*reason, *priority, *at);
+        Some(Change { reason, priority, at, evidence, judgement, fault }.sentence())
+    }
+
     pub(super) fn log(self, scene: Scene<'_>) {
         let Scene { routers, interfaces, node, .. } = scene;
         let name = |n: RouterId| routers.get(n).map_or("?", |router| router.config.name.as_str());
@@ -168,7 +182,7 @@ impl Note {
         match self {
             Self::Transition { router, from, to, reason, priority, evidence, at, fault } => {
                 let Some(router) = routers.get(router) else { return };
-                let judgement = evidence.about.and_then(|about| scene.fast.judgement(about.address));
+                let judgement = scene.judgement(&evidence);
                 let change = Change { reason, priority, at, evidence: &evidence, judgement, fault: &fault };
                 transition(router, (from, to), &change);
             }

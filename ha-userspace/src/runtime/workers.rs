@@ -48,6 +48,12 @@ impl Workers {
         self.watchers.statuses()
     }
 
+    /// What notifications and metrics lack, for another thread to find out.
+    pub(super) fn complaints(&self) -> impl Fn() -> Vec<String> + Send + Sync + use<> {
+        let (metrics, notifier) = (self.metrics.complaint(), self.notifier.complaints());
+        move || metrics().into_iter().chain(notifier()).collect()
+    }
+
     /// Tells others of an event.
     pub(super) fn tell(&mut self, event: Event) {
         self.notifier.tell(event);

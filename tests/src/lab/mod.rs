@@ -100,7 +100,7 @@ pub use status::{
     Status,
 };
 pub use stress::Stress;
-pub use sweep::Sweep;
+pub use sweep::{Sweep, Swept};
 pub use switch::Switch;
 pub use sys::die_with_parent;
 pub(crate) use sys::realtime_thread;

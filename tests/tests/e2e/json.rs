@@ -16,7 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// Holds a value against the schema of a command.
-fn fits(host: &Host, name: &str, value: &Value) -> Result<()> {
+pub(crate) fn fits(host: &Host, name: &str, value: &Value) -> Result<()> {
     let schema = serde_json::from_str(&stdout(&xvrrp(host, &["schema", name])?))?;
     let mut compiler = Compiler::new();
     compiler.add_resource("schema.json", schema).map_err(|error| anyhow!("{name}: {error}"))?;

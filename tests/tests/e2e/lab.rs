@@ -67,7 +67,7 @@ fn sweep(lab: &Lab) -> Result<()> {
     let start = Moment::now();
     let targets = vec![r1?, nobody, r2?];
     let sweep = lab.host("client")?.sweep(targets, Duration::from_millis(1), Duration::from_secs(3))?;
-    let answered = sweep.finish();
+    let answered = sweep.finish().answered;
     let [Some(first), None, Some(last)] = answered[..] else {
         anyhow::bail!("answered: {answered:?}");
     };

@@ -1,4 +1,4 @@
-//! What others are told: scripts, FIFOs, mail and dumps, beside keepalived where it does the same.
+//! What others are told: scripts, FIFOs, mail, webhooks and dumps, beside keepalived where it does the same.
 
 #[path = "notify/calls.rs"]
 mod calls;
@@ -6,10 +6,14 @@ mod calls;
 mod delay;
 #[path = "notify/dumps.rs"]
 mod dumps;
+#[path = "notify/inbox.rs"]
+mod inbox;
 #[path = "notify/settings.rs"]
 mod settings;
 #[path = "notify/sink.rs"]
 mod sink;
+#[path = "notify/webhook.rs"]
+mod webhook;
 #[path = "notify/words.rs"]
 mod words;
 
@@ -24,7 +28,7 @@ use crate::harness::Test;
 use crate::hostile::frames::Packet;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [calls::tests(), delay::tests(), dumps::tests(), settings::tests(), words::tests()]
+    [calls::tests(), delay::tests(), dumps::tests(), settings::tests(), webhook::tests(), words::tests()]
         .into_iter()
         .flatten()
         .collect()

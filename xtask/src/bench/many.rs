@@ -16,13 +16,18 @@ use super::stage::topology;
 pub(super) const NAME: &str = "many";
 
 /// What is measured.
-pub(super) const METRICS: [&str; 4] =
-    ["first answered ms", "last answered ms", "first to last answered ms", "first to last announced ms"];
+pub(super) const METRICS: [&str; 6] = [
+    "first answered ms",
+    "last answered ms",
+    "first to last answered ms",
+    "last address there ms",
+    "last announced ms",
+    "asked again after ms",
+];
 
 const COUNT: u8 = 255;
-/// Between packets to one address after the other; a step of it is the resolution of the first answers, and
-/// less of it that of the last ones.
-const STEP: Duration = Duration::from_micros(50);
+/// Between two rounds in which the client asks all that have not answered.
+const PAUSE: Duration = Duration::from_micros(250);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn run(results: &mut Results, runs: usize, progress: &mut Progress) {
@@ -45,29 +50,35 @@ pub(super) fn run(results: &mut Results, runs: usize, progress: &mut Progress) {
 
 fn measure(peer: Peer) -> Result<Vec<(&'static str, f64)>> {
     let lab = Lab::new(topology())?;
-    let wire = lab.switch().watch()?;
+    let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
     let _routers = footprint::start(&lab, peer, COUNT, Duration::from_secs(3))?;
     let targets: Vec<IpAddr> = vips(COUNT).into_iter().map(IpAddr::from).collect();
     let client = lab.host("client")?;
     // The client learns where they are.
-    let known = client.sweep(targets.clone(), STEP, PATIENCE)?.finish();
-    anyhow::ensure!(known.iter().all(Option::is_some), "not all addresses are answered by r1");
+    let known = client.sweep(targets.clone(), PAUSE, PATIENCE)?.finish();
+    anyhow::ensure!(known.answered.iter().all(Option::is_some), "not all addresses are answered by r1");
 
     lab.switch().silence("r1")?;
     let died = Moment::now();
-    let answered = client.sweep(targets.clone(), STEP, PATIENCE)?.finish();
-    let answered = in_order(answered).context("not all addresses are answered by r2 within 20 s")?;
+    let swept = client.sweep(targets.clone(), PAUSE, PATIENCE)?.finish();
+    let answered = in_order(swept.answered).context("not all addresses are answered by r2 within 20 s")?;
     let (first, last) = (answered[0], answered[answered.len() - 1]);
-    let mut values = vec![first.ms_after(died), last.ms_after(died), last.ms_after(first)];
+    let figures = [first.ms_after(died), last.ms_after(died), last.ms_after(first)];
+    let mut values: Vec<_> = METRICS.into_iter().zip(figures).collect();
+    let there = wait_for(Duration::from_secs(2), || {
+        let added = |target: &IpAddr| addresses.taken(&wire, "r2", *target, died);
+        in_order(targets.iter().map(added).collect())
+    });
+    values.extend(there.and_then(|there| Some((METRICS[3], there.last()?.ms_after(died)))));
     let announced = wait_for(Duration::from_secs(2), || {
         in_order(targets.iter().map(|target| wire.first_announcement("r2", *target, died)).collect())
     });
     // 255 routers at 10 ms are more than the witness keeps; then it does not know the first.
     let whole = wire.first_since(Moment::from_boot(), |_| true).is_some_and(|oldest| oldest.at < died);
-    if let (Some(announced), true) = (announced, whole) {
-        values.push(announced[announced.len() - 1].ms_after(announced[0]));
-    }
-    Ok(METRICS.into_iter().zip(values).collect())
+    let announced = announced.filter(|_| whole);
+    values.extend(announced.and_then(|announced| Some((METRICS[4], announced.last()?.ms_after(died)))));
+    values.push((METRICS[5], swept.resolution.as_secs_f64() * 1e3));
+    Ok(values)
 }
 
 /// All moments, sorted; `None` if one is missing or there are none.

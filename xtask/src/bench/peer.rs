@@ -14,6 +14,8 @@ pub(super) enum Peer {
     Xvrrp,
     /// The same, where another XDP program has the interface: through traffic control.
     XvrrpTc,
+    /// The same as `Xvrrp` with `hot_standby on`: the addresses are on the backup beforehand.
+    XvrrpHot,
     /// The distribution's keepalived with the same files.
     Keepalived,
     /// The same keepalived, tuned to detect a failure as fast as its manual page allows.
@@ -45,6 +47,9 @@ const TUNED_GLOBAL: &str = "global_defs {
 }
 ";
 
+/// The line that [`Peer::XvrrpHot`] adds.
+const HOT: &str = "hot_standby on";
+
 impl Peer {
     /// What is compared unless something else is asked for.
     pub(super) const USUAL: [Self; 3] = [Self::Xvrrp, Self::Keepalived, Self::KeepalivedTuned];
@@ -53,6 +58,7 @@ impl Peer {
         match self {
             Self::Xvrrp => "xvrrp",
             Self::XvrrpTc => "xvrrp-tc",
+            Self::XvrrpHot => "xvrrp-hot",
             Self::Keepalived => "keepalived",
             Self::KeepalivedTuned => "keepalived-tuned",
         }
@@ -60,7 +66,7 @@ impl Peer {
 
     pub(super) const fn daemon(self) -> Daemon {
         match self {
-            Self::Xvrrp | Self::XvrrpTc => Daemon::Xvrrp,
+            Self::Xvrrp | Self::XvrrpTc | Self::XvrrpHot => Daemon::Xvrrp,
             Self::Keepalived | Self::KeepalivedTuned => Daemon::Keepalived,
         }
     }
@@ -73,6 +79,9 @@ impl Peer {
     pub(super) fn config(self, role: Role) -> String {
         match self {
             Self::Xvrrp | Self::XvrrpTc | Self::Keepalived => TUTORIAL[role as usize].to_owned(),
+            Self::XvrrpHot => {
+                TUTORIAL[role as usize].replace("advert_int", &format!("{HOT}\n    advert_int"))
+            }
             Self::KeepalivedTuned => format!("{TUNED_GLOBAL}{}", self.instance(role, 9, VIP)),
         }
     }
@@ -95,17 +104,18 @@ impl Peer {
             Role::Backup => ("BACKUP", 99),
         };
         let (interval, authentication) = match self {
-            Self::Xvrrp | Self::XvrrpTc | Self::Keepalived => {
+            Self::Xvrrp | Self::XvrrpTc | Self::XvrrpHot | Self::Keepalived => {
                 ("1", "    authentication {\n        auth_type PASS\n        auth_pass 1111\n    }\n")
             }
             Self::KeepalivedTuned => ("0.01", ""),
         };
+        let hot = if self == Self::XvrrpHot { format!("    {HOT}\n") } else { String::new() };
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = write!(
             text,
             "vrrp_instance VI_{vrid} {{\n    state {state}\n    interface ens160\n    virtual_router_id {vrid}\n    \
-             priority {priority}\n    advert_int {interval}\n{authentication}    virtual_ipaddress {{\n        \
+             priority {priority}\n    advert_int {interval}\n{hot}{authentication}    virtual_ipaddress {{\n        \
              {vip}\n    }}\n}}\n"
         );
         text
@@ -132,5 +142,7 @@ mod tests {
         assert_eq!(text.matches("global_defs").count(), 1);
         assert!(!text.contains("auth_pass"));
         assert!(Peer::Xvrrp.config_of(Role::Backup, 2).contains("auth_pass 1111"));
+        assert_eq!(Peer::XvrrpHot.config_of(Role::Backup, 2).matches(HOT).count(), 2);
+        assert_eq!(Peer::XvrrpHot.config(Role::Master).matches(HOT).count(), 1);
     }
 }

@@ -45,6 +45,7 @@ const fn colour(peer: Peer) -> &'static str {
     match peer {
         Peer::Xvrrp => "#0b6bcb",
         Peer::XvrrpTc => "#6d28d9",
+        Peer::XvrrpHot => "#0f766e",
         Peer::Keepalived => "#c2410c",
         Peer::KeepalivedTuned => "#7c6f16",
     }

@@ -54,6 +54,9 @@ fn page(results: &Results, drawn: impl Fn(&str) -> bool) -> String {
         text += "- **xvrrp-tc**: xvrrp where another XDP program has the interface of both routers, so that it reads through \
                  traffic control.\n";
     }
+    if results.peers.contains(&Peer::XvrrpHot) {
+        text += "- **xvrrp-hot**: xvrrp with `hot_standby on` added to both files.\n";
+    }
     text.push('\n');
     let _ = write!(
         text,
@@ -118,6 +121,14 @@ fn sections(results: &Results, drawn: impl Fn(&str) -> bool) -> Vec<(&'static st
             outages::parts(results),
         ),
         (
+            "Host death while the machine is busy",
+            "The gap that the client sees, in milliseconds. All hosts share the two processors, so what keeps those busy \
+             starves both routers; *until then* ends when the master dies. Namespaces that come and go, each with a veth \
+             pair, hold the lock that an address waits for, as they do on a container host.\n\n"
+                .to_owned(),
+            outages::busy(results),
+        ),
+        (
             "Stalls",
             "The master's port stands still for 1 ms to 1 s (of each order of magnitude the same number), at any time of its \
              interval, one way or both ways, and the client pings every millisecond. *Excess* is the longest gap less the \
@@ -147,8 +158,9 @@ fn sections(results: &Results, drawn: impl Fn(&str) -> bool) -> Vec<(&'static st
         ),
         (
             "Host death with 255 virtual routers",
-            "Times from the silence of the port, in milliseconds; the client asks one address after the other, \
-             every 50 µs.\n\n"
+            "Times from the silence of the port, in milliseconds. The client asks all addresses at once, again and again \
+             those that have not answered; *asked again* is the longest time between two questions to one address, and \
+             an answer is known that well. *There*: the kernel has the address.\n\n"
                 .to_owned(),
             healthy::many(results),
         ),

@@ -91,7 +91,7 @@ impl Failover {
                 let peer = stage.peer;
                 let master = stage.master()?;
                 match peer {
-                    Peer::Xvrrp | Peer::XvrrpTc => master.leave_for_restart()?,
+                    Peer::Xvrrp | Peer::XvrrpTc | Peer::XvrrpHot => master.leave_for_restart()?,
                     Peer::Keepalived | Peer::KeepalivedTuned => master.signal(Signal::SIGTERM)?,
                 }
                 // It polls every few milliseconds, as fast as a service manager.
@@ -122,6 +122,16 @@ impl Failover {
 
     /// Makes it happen and measures, holding `gate` while milliseconds count.
     pub(super) fn measure(self, stage: &mut Stage, gate: &Mutex<()>) -> Result<Outcome> {
+        self.measure_as(stage, gate, |stage| self.happen(stage))
+    }
+
+    /// The same, with another one who makes it happen.
+    pub(super) fn measure_as(
+        self,
+        stage: &mut Stage,
+        gate: &Mutex<()>,
+        happen: impl FnOnce(&mut Stage) -> Result<()>,
+    ) -> Result<Outcome> {
         if self == Self::Sigstop {
             // A new master announces its addresses again after five seconds. Frozen before that, it would do so when it
             // is thawed, and the client would find it by accident.
@@ -135,7 +145,7 @@ impl Failover {
         std::thread::sleep(BEFORE);
 
         let before = Moment::now();
-        self.happen(stage)?;
+        happen(stage)?;
         let end = before.plus(PATIENCE);
         while !self.is_over(stage, &pinger, before) {
             let now = Moment::now();

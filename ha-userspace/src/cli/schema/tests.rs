@@ -85,6 +85,14 @@ fn counters_holds_and_reloads() {
 }
 
 #[test]
+fn documents_of_webhooks() {
+    fits(
+        Name::Webhook,
+        &Document { instance: Some("VI_1".to_owned()), vrid: Some(25), ..Document::default() },
+    );
+}
+
+#[test]
 fn events_and_their_story() {
     fits(Name::Events, &event());
     for outage in [Outage::None, Outage::About { ms: 3.5 }, Outage::AskTheOther] {

@@ -160,6 +160,7 @@ words! {
     /// `global_defs`: what an instance has where it says nothing of its own.
     Defaults {
         done {
+            NotifyWebhook = "notify_webhook": Text => Notify.webhook;
             SmtpAlert = "smtp_alert": Boolean => Notify.smtp_alert;
             SmtpAlertVrrp = "smtp_alert_vrrp": Boolean => Notify.smtp_alert;
             VrrpCheckUnicastSrc = "vrrp_check_unicast_src": Flag => Unicast.check_source;

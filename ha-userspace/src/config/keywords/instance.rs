@@ -143,6 +143,7 @@ words! {
             PriorityChanges = "notify_priority_changes": Boolean => Notify.priority_changes;
             SmtpAlert = "smtp_alert": Boolean => Notify.smtp_alert;
             Stop = "notify_stop": Command => Notify.stop;
+            Webhook = "notify_webhook": Text => Notify.webhook;
         }
     }
 

@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use super::context::Context;
+use super::url::{self, host_port};
 use super::value;
 use super::words::Words;
 use crate::config::codes;
 use crate::config::diag::Diagnostic;
 use crate::config::keywords::{self, Block, Check as Keyword, HttpOnly, Words as _};
 use crate::config::lexer::Word;
-use crate::config::model::{Check, HostPort, HttpProbe, Probe, Tls, Weight};
+use crate::config::model::{Check, HttpProbe, Probe, Tls, Url, Weight};
 use crate::config::tree::Statement;
 
 /// Interval and timeout in microseconds: 10 ms (1 ms) to 1 h.
@@ -284,53 +285,11 @@ fn header(word: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<String
     None
 }
 
-/// `HOST:PORT`, `[ADDRESS]:PORT`; the port may be absent where there is a usual one.
-fn host_port(text: &str, usual: Option<u16>) -> Option<HostPort> {
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        host.parse::<std::net::Ipv6Addr>().ok()?;
-        let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
-        (host, port)
-    } else {
-        match text.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        }
-    };
-    let port = match port {
-        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            port.parse().ok().filter(|port| *port != 0)
-        }
-        Some(_) => None,
-        None => usual,
-    }?;
-    let v6 = text.starts_with('[');
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    if host.is_empty() || host.len() > 253 || (!v6 && !host.bytes().all(good)) {
-        return None;
-    }
-    Some(HostPort { host: host.to_owned(), port })
-}
-
-/// An absolute URL without user, fragment or characters that HTTP does not send.
+/// What is checked at a URL.
 fn http(url: &str) -> Option<HttpProbe> {
-    let (secure, rest) = match url.strip_prefix("https://") {
-        Some(rest) => (true, rest),
-        None => (false, url.strip_prefix("http://")?),
-    };
-    let at = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(at);
-    let path = match path.chars().next() {
-        Some('/') => path.to_owned(),
-        _ => format!("/{path}"),
-    };
-    if path.len() > 2048 || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
-        return None;
-    }
-    let server = host_port(authority, Some(if secure { 443 } else { 80 }))?;
+    let Url { secure, server, authority, path } = url::parse(url).ok()?;
     let tls = secure.then_some(Tls { verify: true, name: None, ca: None });
-    let host_header = authority.to_owned();
-    Some(HttpProbe { tls, server, host_header, path, status: vec![(200, 399)], body: None })
+    Some(HttpProbe { tls, server, host_header: authority, path, status: vec![(200, 399)], body: None })
 }
 
 fn count(word: &Word, words: &mut Words<'_>, cx: &mut Context) -> Option<u32> {

@@ -10,7 +10,7 @@ use super::fast::{self, FastDraft};
 use super::garp::{self, GarpDraft};
 use super::keyword;
 use super::notify::{FifoDraft, NotifyDefaults, OnceDraft};
-use super::{mail, settings, value};
+use super::{mail, settings, value, webhook};
 use crate::config::codes;
 use crate::config::diag::Diagnostic;
 use crate::config::keywords::{Defaults, Global as Keyword};
@@ -113,6 +113,7 @@ fn setting(keyword: Keyword, stmt: &Statement, globals: &mut Globals, cx: &mut C
 fn default(keyword: Defaults, stmt: &Statement, globals: &mut Globals, cx: &mut Context) {
     let notify = &mut globals.notify;
     match keyword {
+        Defaults::NotifyWebhook => notify.webhook = webhook::lower(stmt, cx).unwrap_or(notify.webhook.take()),
         Defaults::VrrpVersion => globals.version = version(stmt, cx).or(globals.version),
         Defaults::VrrpLowerPrioNoAdvert => {
             globals.lower_prio_no_advert = value::boolean(stmt, cx).or(globals.lower_prio_no_advert);

@@ -47,7 +47,7 @@ pub(super) struct Members<'a> {
 pub(super) fn sync(
     stmt: &Statement,
     known: &Known,
-    defaults: NotifyDefaults,
+    defaults: &NotifyDefaults,
     members: &mut Members<'_>,
     cx: &mut Context,
 ) -> Option<Lowered> {

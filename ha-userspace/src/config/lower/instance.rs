@@ -190,7 +190,7 @@ fn instance(identity: Identity, draft: Draft, agreed: Agreed, globals: &Globals)
         track_source: draft.track_source.is_some() || has_peers,
         routes: strip(draft.routes),
         rules: strip(draft.rules),
-        notify: draft.notify.finish(globals.notify),
+        notify: draft.notify.finish(&globals.notify),
         // keepalived.conf(5): accept mode is off in strict mode unless the file says otherwise.
         accept: draft.accept.map_or(!strict, |(accept, _)| accept),
         strict,

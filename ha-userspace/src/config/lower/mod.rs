@@ -33,8 +33,10 @@ mod shell;
 mod track;
 mod unicast;
 mod unsigned;
+mod url;
 mod value;
 mod vip;
+mod webhook;
 mod whole;
 mod words;
 
@@ -228,7 +230,7 @@ fn groups(
     let mut names: HashMap<String, Span> = HashMap::new();
     let mut groups = Vec::new();
     for stmt in statements {
-        let Some(lowered) = group::sync(stmt, known, globals.notify, members, cx) else { continue };
+        let Some(lowered) = group::sync(stmt, known, &globals.notify, members, cx) else { continue };
         if let Some(first) = names.get(&lowered.group.name) {
             duplicate("vrrp_sync_group", &lowered.group.name, lowered.name, *first, cx);
             continue;

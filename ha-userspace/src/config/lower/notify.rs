@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::context::Context;
-use super::{command, value};
+use super::{command, value, webhook};
 use crate::config::codes;
 use crate::config::diag::Diagnostic;
 use crate::config::keywords::{self, Notify as Keyword};
-use crate::config::model::{Fifo, Fifos, Notify, NotifyScript, OnceScript, ScriptUser};
+use crate::config::model::{Fifo, Fifos, Notify, NotifyScript, OnceScript, ScriptUser, Webhook};
 use crate::config::source::Span;
 use crate::config::tree::Statement;
 
@@ -18,16 +18,19 @@ pub(super) struct NotifyDraft {
     notify: Notify,
     priority_changes: Option<bool>,
     smtp_alert: Option<bool>,
+    /// `Some(None)` after `off`.
+    webhook: Option<Option<Webhook>>,
     /// All scripts with their lines, for the question whether they are protected and could run.
     pub(super) scripts: Vec<(NotifyScript, Span)>,
 }
 
 /// Defaults from `global_defs`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct NotifyDefaults {
     pub(super) priority_changes: bool,
     pub(super) smtp_alert: Option<bool>,
     pub(super) smtp_alert_vrrp: Option<bool>,
+    pub(super) webhook: Option<Webhook>,
 }
 
 impl NotifyDraft {
@@ -55,6 +58,10 @@ impl NotifyDraft {
                 self.smtp_alert = value::boolean(stmt, cx).or(self.smtp_alert);
                 return;
             }
+            Keyword::Webhook => {
+                self.webhook = webhook::lower(stmt, cx).or(self.webhook.take());
+                return;
+            }
         };
         self.scripts.extend(first(slot, stmt, cx));
     }
@@ -69,10 +76,11 @@ impl NotifyDraft {
         self.scripts.extend(first(&mut self.notify.standby, stmt, cx));
     }
 
-    pub(super) fn finish(self, defaults: NotifyDefaults) -> Notify {
+    pub(super) fn finish(self, defaults: &NotifyDefaults) -> Notify {
         Notify {
             priority_changes: self.priority_changes.unwrap_or(defaults.priority_changes),
             smtp_alert: self.smtp_alert.or(defaults.smtp_alert_vrrp).or(defaults.smtp_alert).unwrap_or(false),
+            webhook: self.webhook.unwrap_or_else(|| defaults.webhook.clone()),
             ..self.notify
         }
     }

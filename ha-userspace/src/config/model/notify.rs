@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Place, ScriptUser};
+use super::{HostPort, Place, ScriptUser};
 
 /// What an instance or a sync group tells, and how.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Notify {
     pub priority_changes: bool,
     /// `smtp_alert`, or else `smtp_alert_vrrp`, or else the global `smtp_alert`.
     pub smtp_alert: bool,
+    /// `notify_webhook`, or else that of `global_defs`: where a JSON document is posted for each event.
+    pub webhook: Option<Webhook>,
 }
 
 impl Notify {
@@ -50,6 +53,42 @@ impl Notify {
         ]
         .into_iter()
         .filter_map(|(keyword, script)| Some((keyword, script.as_ref()?)))
+    }
+}
+
+/// `notify_webhook URL`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// Where.
+    pub url: Url,
+    /// Where it was written, for messages.
+    pub place: Place,
+}
+
+/// An absolute URL of HTTP. Path and query of a webhook are often its secret: they are never printed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Url {
+    /// `https`.
+    pub secure: bool,
+    /// Where to connect to.
+    pub server: HostPort,
+    /// Host and port as they were written, for `Host:`.
+    pub authority: String,
+    /// Path with the query, starting with `/`.
+    pub path: String,
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority)?;
+        if self.path == "/" { Ok(()) } else { f.write_str("/…") }
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 

@@ -230,7 +230,7 @@ pub enum Probe {
 }
 
 /// A host, by address or by name, and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostPort {
     /// Address without brackets, or a name that has yet to be resolved.
     pub host: String,
@@ -255,7 +255,7 @@ pub struct HttpProbe {
     pub body: Option<String>,
 }
 
-/// TLS of a check.
+/// TLS towards a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
     /// `tls_verify`: the certificate must be good. Default on.

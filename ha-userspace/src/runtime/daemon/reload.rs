@@ -15,7 +15,7 @@ use crate::config::Loaded;
 use crate::config::model::{Config, Instance, Vip, XdpMode};
 use crate::control::protocol::{Reloaded, Response};
 use crate::net::clock;
-use crate::notify::{self, Event, Subject, What};
+use crate::notify::{self, Event, What};
 use crate::runtime::changes;
 use crate::runtime::configuration::Configuration;
 use crate::runtime::devices;
@@ -211,12 +211,12 @@ impl Daemon {
             let machine = self.node[router.id].machine();
             let what = still(machine.state())?;
             let (name, priority) = (router.config.name.clone(), machine.priority().get());
-            Some(Event { kind: Subject::Instance, name, what, priority })
+            Some(Event::of_instance(name, what, priority))
         });
         let groups = self.node.groups().iter().filter_map(|group| {
             let what = still(group.state()?)?;
             let name = self.configuration.group(group.id())?.name.clone();
-            Some(Event { kind: Subject::Group, name, what, priority: 0 })
+            Some(Event::of_group(name, what))
         });
         for event in instances.chain(groups).collect::<Vec<_>>() {
             self.workers.tell(event);

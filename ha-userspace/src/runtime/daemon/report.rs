@@ -38,10 +38,10 @@ impl Daemon {
         let known = self.known(now);
         let tracked = self.workers.statuses();
         let inquiry = self.fast.inquire();
-        let complaint = self.workers.metrics.complaint();
+        let complaints = self.workers.complaints();
         let rest = move |status: &mut Status| {
             let (scripts, watched) = tracked();
-            status.warnings.extend(complaint());
+            status.warnings.extend(complaints());
             status.scripts = scripts;
             status.trackers.splice(0..0, watched);
             let peers = inquiry.map(Inquiry::peers).unwrap_or_default();

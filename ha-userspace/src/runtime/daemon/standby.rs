@@ -5,9 +5,10 @@ use ha_common::machine::State;
 use ha_common::time::{Span, Time};
 
 use super::Daemon;
-use crate::notify::{Event, Subject, What};
+use crate::notify::{Event, What};
 use crate::runtime::router::Router;
 use crate::runtime::standby::{News, Successor};
+use crate::runtime::tell;
 
 impl Daemon {
     /// Remembers who has a standby now: where several routers probe, the map does not say later which of them it was.
@@ -85,6 +86,7 @@ impl Daemon {
         }
         let priority = self.node[id].machine().priority().get();
         let what = What::Standby(news == News::Relieved);
-        self.workers.tell(Event { kind: Subject::Instance, name, what, priority });
+        let details = tell::instance_details(&self.routers[id]);
+        self.workers.tell(Event { details, ..Event::of_instance(name, what, priority) });
     }
 }

@@ -95,11 +95,12 @@ impl Daemon {
         self.host.uninstall(&[], &self.routers, &self.node, &mut self.notes);
         self.notes.extend(batch.taken);
         for note in std::mem::take(&mut self.notes) {
-            if let Some(event) = tell::event(&note, &self.routers, &self.node) {
-                self.workers.tell(event);
+            let Self { routers, interfaces, node, fast, workers, .. } = self;
+            let scene = Scene { routers, interfaces, node, fast };
+            if let Some(event) = tell::event(&note, scene) {
+                workers.tell(event);
             }
-            let Self { routers, interfaces, node, fast, .. } = &*self;
-            note.log(Scene { routers, interfaces, node, fast });
+            note.log(scene);
         }
     }
 

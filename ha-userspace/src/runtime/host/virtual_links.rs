@@ -2,6 +2,7 @@
 //!
 //! What they are called and what is on them: [`crate::runtime::devices`].
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Host;
@@ -104,15 +105,18 @@ impl Host {
     /// a virtual address would turn its neighbours from the new master to itself.
     fn ask_as_oneself(&mut self, config: &Config) {
         let Self { virtual_links: made, monitor, .. } = self;
-        for instance in config.instances.iter().filter(|instance| instance.fast.enabled) {
-            let on = vips(instance).filter(|vip| vip.address.is_ipv4()).map(|vip| instance.device_of(vip));
-            for device in on {
-                // Where there is no other address there is no other name; the interface below asks for it.
-                let virtual_one = made.plans.iter().any(|plan| plan.name == device);
-                if !virtual_one && monitor.links().by_name(device).is_some() {
-                    let path = Path::new("ipv4/conf").join(device).join("arp_announce");
-                    made.sysctls.set(&path, "2");
-                }
+        let fast = config.instances.iter().filter(|instance| instance.fast.enabled);
+        let on = fast.flat_map(|instance| {
+            vips(instance).filter(|vip| vip.address.is_ipv4()).map(|vip| instance.device_of(vip))
+        });
+        // Hundreds of addresses are on few devices, and each look at a parameter is a file.
+        let devices: BTreeSet<&str> = on.collect();
+        for device in devices {
+            // Where there is no other address there is no other name; the interface below asks for it.
+            let virtual_one = made.plans.iter().any(|plan| plan.name == device);
+            if !virtual_one && monitor.links().by_name(device).is_some() {
+                let path = Path::new("ipv4/conf").join(device).join("arp_announce");
+                made.sysctls.set(&path, "2");
             }
         }
     }

@@ -12,8 +12,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::resolve::Resolver;
-use super::{Failure, Finding, stream, tls};
+use super::{Failure, Finding, stream};
 use crate::config::model::HttpProbe;
+use crate::tls;
 
 /// A longer answer is a failure: a check wants a small page, and a server that never stops must cost little.
 pub(super) const LONGEST_BODY: usize = 1 << 20;
@@ -40,7 +41,7 @@ impl Http {
             Some(settings) => Some(match &self.tls {
                 Some(config) => Arc::clone(config),
                 None => {
-                    let config = tls::config(settings.clone()).await?;
+                    let config = tls::config(settings.clone()).await.map_err(Failure::Tls)?;
                     Arc::clone(self.tls.insert(config))
                 }
             }),
@@ -50,7 +51,7 @@ impl Http {
         let _ = tcp.set_nodelay(true);
         match (config, &self.probe.tls) {
             (Some(config), Some(settings)) => {
-                let name = tls::server_name(settings, &self.probe.server.host)?;
+                let name = tls::server_name(settings, &self.probe.server.host).map_err(Failure::Tls)?;
                 let connected = TlsConnector::from(config).connect(name, tcp).await;
                 exchange(connected.map_err(|error| Failure::Tls(error.to_string()))?, &self.probe).await
             }

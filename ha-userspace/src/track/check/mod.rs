@@ -6,7 +6,6 @@
 mod http;
 mod resolve;
 mod stream;
-mod tls;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Whatever hangs, no advert is late: scripts, a FIFO that nobody reads, mail servers.
+//! Whatever hangs, no advert is late: scripts, a FIFO that nobody reads, mail servers, webhooks.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = ms(15);
 pub(super) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for (name, manner) in [("silent", Manner::Silent), ("babbling", Manner::Babbling)] {
-        let name = format!("notify::hanging_scripts_and_a_{name}_mail_server_delay_no_advert");
+        let name = format!("notify::hanging_scripts_and_{name}_servers_delay_no_advert");
         let body = move |lab: &Lab| no_delay(lab, manner);
         tests.push(Test::new(name, body).needs([Daemon::XvrrpRfc]).timing());
     }
@@ -29,7 +29,8 @@ fn config(priority: u8) -> String {
     format!(
         "global_defs {{\n script_user root\n vrrp_version 3\n notify_fifo /run/unread\n \
          vrrp_notify_priority_changes on\n notification_email {{ ops@example.org\n }}\n \
-         smtp_server 172.16.1.100 2525\n smtp_connect_timeout 3\n smtp_alert on\n}}\n\
+         smtp_server 172.16.1.100 2525\n smtp_connect_timeout 3\n smtp_alert on\n \
+         notify_webhook http://172.16.1.100:8080/\n}}\n\
          vrrp_instance V1 {{\n interface ens160\n virtual_router_id 51\n priority {priority}\n advert_int 0.01\n \
          virtual_ipaddress {{\n {VIP}\n }}\n notify /etc/keepalived/hangs\n notify_master /etc/keepalived/hangs\n \
          notify_master_rx_lower_pri /etc/keepalived/hangs\n}}\n"
@@ -39,6 +40,7 @@ fn config(priority: u8) -> String {
 fn no_delay(lab: &Lab, manner: Manner) -> Result<()> {
     let (r1, r2) = (lab.host("r1")?, lab.host("r2")?);
     let _sink = Sink::start(lab.host("client")?, 2525, manner)?;
+    let _other = Sink::start(lab.host("client")?, 8080, manner)?;
     r1.write("/etc/keepalived/hangs", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 100; done\n", 0o755)?;
     // A FIFO with a name so long that the pipe is full after a few hundred lines.
     let mut daemon = r1.start(Daemon::XvrrpRfc, &config(100))?;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::versus;
+use crate::bench::busy::Busy;
 use crate::bench::peer::Peer;
 use crate::bench::pictures::{double, failovers};
 use crate::bench::results::{Results, Stats};
@@ -69,6 +70,25 @@ pub(super) fn gaps(results: &Results) -> String {
                 of_lost(|stats| stats.median),
                 of_lost(|stats| stats.max),
             ]);
+        }
+        text += &table.text();
+    }
+    text
+}
+
+/// Host death beside other work: a table for each kind of work.
+pub(super) fn busy(results: &Results) -> String {
+    let mut text = String::new();
+    for work in Busy::ALL.into_iter().filter(|work| results.has(work.name())) {
+        let name = work.name();
+        let head = ["min", "median", "p95", "max", "runs", "against keepalived", "lost pings, median"];
+        let mut table = Table::new(1, &[&[work.title()][..], &head].concat());
+        for &peer in &results.peers {
+            let mut row = vec![peer.name().to_owned()];
+            row.extend(cells(results.stats(name, peer, "gap ms")));
+            row.push(versus(results, peer, name, "gap ms"));
+            row.push(results.stats(name, peer, "lost pings").map_or("–".to_owned(), |s| figure(s.median)));
+            table.row(row);
         }
         text += &table.text();
     }

@@ -1,4 +1,6 @@
-//! TLS of HTTP checks: whom to trust, and the name that the certificate must have.
+//! TLS towards servers, those of checks and webhooks: whom to trust, and the name that the certificate must have.
+//!
+//! Errors are for the operator to read; whoever calls says whose they are.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,24 +15,23 @@ use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-use super::Failure;
 use crate::config::model::Tls;
 
 /// Reads the certificates that are trusted, on a thread that may wait for the disk.
-pub(super) async fn config(settings: Tls) -> Result<Arc<ClientConfig>, Failure> {
+pub(crate) async fn config(settings: Tls) -> Result<Arc<ClientConfig>, String> {
     tokio::task::spawn_blocking(move || build(&settings))
         .await
-        .unwrap_or_else(|_| Err(Failure::Tls("certificates cannot be read".to_owned())))
+        .unwrap_or_else(|_| Err("certificates cannot be read".to_owned()))
 }
 
 /// The name that is asked for, and that the certificate must have.
-pub(super) fn server_name(settings: &Tls, host: &str) -> Result<ServerName<'static>, Failure> {
+pub(crate) fn server_name(settings: &Tls, host: &str) -> Result<ServerName<'static>, String> {
     let name = settings.name.as_deref().unwrap_or(host);
-    ServerName::try_from(name.to_owned()).map_err(|error| Failure::Tls(format!("{name}: {error}")))
+    ServerName::try_from(name.to_owned()).map_err(|error| format!("{name}: {error}"))
 }
 
-fn build(settings: &Tls) -> Result<Arc<ClientConfig>, Failure> {
-    let failed = |error: Error| Failure::Tls(error.to_string());
+fn build(settings: &Tls) -> Result<Arc<ClientConfig>, String> {
+    let failed = |error: Error| error.to_string();
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -40,7 +41,7 @@ fn build(settings: &Tls) -> Result<Arc<ClientConfig>, Failure> {
         let store = Arc::new(roots(settings.ca.as_ref(), trusted.clone())?);
         let issuers = WebPkiServerVerifier::builder_with_provider(store, provider)
             .build()
-            .map_err(|error| Failure::Tls(error.to_string()))?;
+            .map_err(|error| error.to_string())?;
         let known = Arc::new(Known { issuers, trusted });
         builder.dangerous().with_custom_certificate_verifier(known).with_no_client_auth()
     } else {
@@ -50,24 +51,24 @@ fn build(settings: &Tls) -> Result<Arc<ClientConfig>, Failure> {
     Ok(Arc::new(config))
 }
 
-fn certificates(ca: Option<&PathBuf>) -> Result<Vec<CertificateDer<'static>>, Failure> {
+fn certificates(ca: Option<&PathBuf>) -> Result<Vec<CertificateDer<'static>>, String> {
     match ca {
         Some(path) => {
-            let failed = |error| Failure::Tls(format!("certificates in {}: {error}", path.display()));
+            let failed = |error| format!("certificates in {}: {error}", path.display());
             CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(failed)
         }
         None => Ok(rustls_native_certs::load_native_certs().certs),
     }
 }
 
-fn roots(ca: Option<&PathBuf>, certificates: Vec<CertificateDer<'static>>) -> Result<RootCertStore, Failure> {
+fn roots(ca: Option<&PathBuf>, certificates: Vec<CertificateDer<'static>>) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(certificates);
     if added == 0 {
-        let place = ca.map_or_else(|| "this system".to_owned(), |path| path.display().to_string());
-        return Err(Failure::Tls(format!(
-            "{place} has no certificates to trust; install ca-certificates, set tls_ca, or tls_verify off"
-        )));
+        return Err(match ca {
+            Some(path) => format!("{} has no certificates to trust", path.display()),
+            None => "this system has no certificates to trust; install ca-certificates".to_owned(),
+        });
     }
     Ok(store)
 }
@@ -205,7 +206,7 @@ AKVKEFwFVGvHT4Iu/wY1WzyLlNsno6oxk2jJhWg5PjG5
     /// What is said to a server that shows `shown` at a time, where `OWN` is trusted.
     fn verdict(shown: &str, name: &str, seconds: u64) -> Result<(), Error> {
         let trusted = vec![certificate(OWN)];
-        let store = Arc::new(roots(None, trusted.clone()).unwrap_or_else(|_| panic!("a certificate")));
+        let store = Arc::new(roots(None, trusted.clone()).unwrap_or_else(|error| panic!("{error}")));
         let provider = Arc::new(ring::default_provider());
         let issuers = WebPkiServerVerifier::builder_with_provider(store, provider).build().expect("a store");
         let name = ServerName::try_from(name.to_owned()).expect("a name");

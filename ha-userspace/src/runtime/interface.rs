@@ -242,6 +242,11 @@ impl Interface {
         })
     }
 
+    /// Whether its program is on the way.
+    pub(super) const fn is_loading(&self) -> bool {
+        self.loading.is_some() || self.rising.is_some()
+    }
+
     /// Says that, once.
     pub(super) fn say_deaf(&mut self) {
         if !self.said_deaf

@@ -100,6 +100,11 @@ pub(super) fn write(interface: &Interface, routers: &Routers, write: Write) {
                 lease.set_suppressed(family, vrid, suppressed);
             }
         }
+        Write::Standby(family, vrid, standby) => {
+            if lease.is_standby(family, vrid) != standby {
+                lease.set_standby(family, vrid, standby);
+            }
+        }
         Write::ClearSuperseded(family, vrid) => lease.clear_superseded(family, vrid),
     }
 }
@@ -123,6 +128,9 @@ pub(super) fn forget_others(interface: &Interface, kept: &[(Family, Vrid)]) {
             xdp.lease.clear_superseded(family, vrid);
             if xdp.lease.is_suppressed(family, vrid) {
                 xdp.lease.set_suppressed(family, vrid, false);
+            }
+            if xdp.lease.is_standby(family, vrid) {
+                xdp.lease.set_standby(family, vrid, false);
             }
         }
     }

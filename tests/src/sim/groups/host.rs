@@ -366,6 +366,8 @@ impl Host {
             daemon.node.take_part(now, &self.kernel);
             self.judge_fences(&mut daemon);
             self.perform(&mut daemon, sinks)?;
+            daemon.node.turn(now, &mut self.kernel);
+            self.perform(&mut daemon, sinks)?;
         }
         for id in daemon.node.forget_retired() {
             daemon.instances.remove(&id);

@@ -56,13 +56,11 @@ pub(super) fn obstacle(
     if let Some(vip) = vips(config).find(taken) {
         return Some(format!("{} is on {} by somebody else's hand", vip.address, link.name));
     }
-    if let Some(vip) = vips(config).find(|vip| brings_network(vip, link)) {
-        return Some(format!(
-            "{}/{} lies in no network of {}'s own addresses, and this host would use it to talk to that network",
-            vip.address, vip.prefix, link.name
-        ));
-    }
-    announces(link, links)
+    let vip = vips(config).find(|vip| brings_network(vip, link))?;
+    Some(format!(
+        "{}/{} lies in no network of {}'s own addresses, and this host would use it to talk to that network",
+        vip.address, vip.prefix, link.name
+    ))
 }
 
 /// Whether the program knows all addresses as those of this virtual router.
@@ -90,7 +88,7 @@ fn brings_network(vip: &Vip, link: &Link) -> bool {
 }
 
 /// What makes the kernel announce every address of an interface of its own accord.
-fn announces(link: &Link, links: &Links) -> Option<String> {
+pub(super) fn announces(link: &Link, links: &Links) -> Option<String> {
     for (family, parameter) in [("ipv4", "arp_notify"), ("ipv6", "ndisc_notify")] {
         for conf in ["all", &link.name] {
             let path = Path::new(family).join("conf").join(conf).join(parameter);

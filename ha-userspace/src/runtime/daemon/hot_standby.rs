@@ -8,7 +8,7 @@ use ha_common::node::RouterId;
 use ha_common::time::{Span, Time};
 
 use super::Daemon;
-use crate::runtime::hot_standby::{obstacle, unfit, unknown};
+use crate::runtime::hot_standby::{announces, obstacle, unfit, unknown};
 use crate::runtime::router::{Router, interface_id};
 
 /// How often it is looked whether the pins are still there.
@@ -17,13 +17,10 @@ const LOOK: Span = Span::from_millis(500);
 impl Daemon {
     /// Before a fence changes: what would not be silent any more is removed.
     pub(super) fn bar_standbys(&mut self) {
-        let ids = self.routers.ids();
-        for id in ids {
-            let why = self.standby_obstacle(&self.routers[id]);
-            if why.is_some() {
+        for id in self.routers.ids() {
+            if self.node.may_stand_by(id) && self.standby_obstacle(&self.routers[id]).is_some() {
                 self.node.bar_standby(id);
             }
-            self.routers[id].no_standby = why;
         }
         self.perform();
     }
@@ -32,11 +29,9 @@ impl Daemon {
     pub(super) fn allow_standbys(&mut self) {
         for id in self.routers.ids() {
             let router = &self.routers[id];
-            if router.no_standby.is_none()
-                && let Some(xdp) = self.interfaces[router.interface].xdp()
-            {
-                self.routers[id].no_standby = unknown(&router.config, xdp);
-            }
+            let known = || unknown(&router.config, self.interfaces[router.interface].xdp()?);
+            let why = self.standby_obstacle(router).or_else(known);
+            self.routers[id].no_standby = why;
             if self.routers[id].no_standby.is_some() {
                 self.node.bar_standby(id);
             } else {
@@ -65,6 +60,12 @@ impl Daemon {
                 let links = self.host.links();
                 let is_ours = |index, address| self.host.is_ours(index, address);
                 obstacle(&router.config, links, on.xdp(), is_ours)
+            })
+            .or_else(|| {
+                // Looked at before they are put there: it takes a few files to read.
+                let links = self.host.links();
+                let link = links.by_name(&on.name).filter(|_| !self.node.may_stand_by(router.id))?;
+                announces(link, links)
             })
     }
 

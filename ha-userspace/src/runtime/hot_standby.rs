@@ -8,37 +8,12 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use ha_common::layout::VipSlot;
-use ha_common::types::Priority;
 
 use super::vips::vips;
 use crate::config::model::{Instance, Vip};
 use crate::net::monitor::{Link, Links};
 use crate::net::sysctl;
 use crate::xdp::XdpInterface;
-
-/// What the configuration alone has against it.
-pub(super) fn unfit(config: &Instance) -> Option<String> {
-    if !config.fast.enabled {
-        return Some("fast_failover is off, so that the interface may have no fence".to_owned());
-    }
-    if config.link.is_some() || config.vmac_addresses || vips(config).any(|vip| vip.vmac) {
-        return Some("the addresses are on a virtual interface (use_vmac, use_ipvlan)".to_owned());
-    }
-    if config.priority == Priority::OWNER {
-        return Some("priority 255 is never backup".to_owned());
-    }
-    let elsewhere = |vip: &&Vip| config.device_of(vip) != config.interface;
-    if let Some(vip) = vips(config).find(elsewhere) {
-        return Some(format!("{} is on {}, not on {}", vip.address, config.device_of(vip), config.interface));
-    }
-    let speaks = |vip: &&Vip| vip.address.is_ipv6() && vip.preferred_lft != Some(0);
-    vips(config).find(speaks).map(|vip| {
-        format!(
-            "{} may be chosen as the source of this host's own packets; write it with /128 or `preferred_lft 0`",
-            vip.address
-        )
-    })
-}
 
 /// What the interface and its program have against it now.
 pub(super) fn obstacle(

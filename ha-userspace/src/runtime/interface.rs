@@ -340,6 +340,13 @@ impl Interface {
         if self.rising.is_some() {
             return false;
         }
+        // An answer to an earlier question is of an earlier moment.
+        if urgent
+            && let Some(Ok(attached)) = self.inspection.take().map(|pending| pending.answer(false))
+            && !attached
+        {
+            return true;
+        }
         if self.inspection.is_none() && (urgent || now.span_since(self.asked) >= Span::SECOND) {
             self.asked = now;
             self.inspection = self.xdp().and_then(|xdp| inspector.ask(xdp));

@@ -8,7 +8,8 @@ use ha_common::node::RouterId;
 use ha_common::time::{Span, Time};
 
 use super::Daemon;
-use crate::runtime::hot_standby::{announces, obstacle, unfit, unknown};
+use crate::config::analysis::standby::unfit;
+use crate::runtime::hot_standby::{announces, obstacle, unknown};
 use crate::runtime::router::{Router, interface_id};
 
 /// How often it is looked whether the pins are still there.

@@ -287,8 +287,8 @@ fn busy(lab: &Lab) -> Result<()> {
         let lab = Lab::new(Topology::two_node())?;
         let files = [file(101), file(99)];
         let _routers = pair(&lab, [&files[0], &files[1]])?;
-        let churn = "while :; do for i in 1 2 3 4 5 6 7 8; do ip link add c$i type veth peer name d$i; done; \
-                     for i in 1 2 3 4 5 6 7 8; do ip link del c$i; done; done";
+        let churn = "for n in 1 2 3 4; do while :; do \
+                     unshare -n sh -c 'for i in 1 2 3 4; do ip link add a$i type veth peer name b$i; done'; done & done; wait";
         let mut command = std::process::Command::new("sh");
         command.args(["-c", churn]);
         let _churn = lab.host("client")?.spawn(command)?;

@@ -87,6 +87,8 @@ counters! {
         ReplyIgnored = reply_ignored,
         /// Traffic for a virtual address, dropped because the fence was closed.
         Fenced = fenced,
+        /// Traffic for a virtual address that is here for a takeover to come (`hot_standby`), and another router's now.
+        HotStandby = hot_standby,
         /// A solicitation for a virtual address that is being handed over, left to the successor.
         Suppressed = suppressed,
         /// Traffic for a virtual address of a router with `no_accept`.

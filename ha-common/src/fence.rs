@@ -195,6 +195,8 @@ pub struct Ban {
     /// Another router has taken its virtual router over while this node was unattended. That holds until a daemon has
     /// removed the addresses, however often this node is probed or vouched for.
     pub superseded: bool,
+    /// Its virtual router is another's, and the address is here beforehand (`hot_standby`).
+    pub standby: bool,
     /// Its virtual router is being handed over, and solicitations are the successor's to answer.
     pub suppressed: bool,
     /// It has `no_accept`, and is here: packets for it are for nobody, but its MAC address is no secret.
@@ -208,6 +210,7 @@ impl Ban {
     pub const fn keeps_out(&self, wanted: &AddressUse) -> bool {
         self.closed
             || self.superseded
+            || self.standby
             || (self.suppressed && wanted.solicitation)
             || (self.refused && !wanted.solicitation && !wanted.answer)
     }

@@ -11,7 +11,7 @@ use crate::rank::CONTENDERS;
 use crate::types::{Family, Vrid};
 
 /// Version of everything in this module.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Entries of `HA_ADVERTS`: 256 VRIDs for each of two families.
 pub const ADVERT_SLOTS: u32 = 512;
@@ -68,6 +68,9 @@ pub const SPECIAL_NO_ACCEPT: u32 = 2;
 /// Bit of [`LeaseSlot::special`]: no virtual router here has fast failover, and replies say so. It concerns no other
 /// frames.
 pub const SPECIAL_APART: u32 = 4;
+
+/// Bit of [`LeaseSlot::special`]: a bit of `standby_v4` or `standby_v6` is set.
+pub const SPECIAL_STANDBY: u32 = 8;
 
 /// Bit of [`VipSlot::flags`]: this host takes no packets for the address for itself (`no_accept`).
 pub const VIP_NO_ACCEPT: u16 = 1;
@@ -211,8 +214,8 @@ pub struct LeaseSlot {
     pub authenticated: u32,
     /// Set to 1 by XDP after one of `superseded_v4` or `superseded_v6`; cleared by user space when none is left.
     pub superseded: u32,
-    /// Written by user space: [`SPECIAL_SUPPRESSED`], [`SPECIAL_NO_ACCEPT`]: frames for virtual addresses need a look;
-    /// [`SPECIAL_APART`].
+    /// Written by user space: [`SPECIAL_SUPPRESSED`], [`SPECIAL_NO_ACCEPT`], [`SPECIAL_STANDBY`]: frames for virtual
+    /// addresses need a look; [`SPECIAL_APART`].
     pub special: u32,
     /// Written by user space: the interface's own MAC address.
     pub mac: [u8; 6],
@@ -234,6 +237,11 @@ pub struct LeaseSlot {
     pub suppressed_v4: Vrids,
     /// Written by user space: the same over IPv6.
     pub suppressed_v6: Vrids,
+    /// Written by user space: the VRIDs whose addresses are on the interface of a backup (`hot_standby`): nothing for them
+    /// is let through, whoever runs the program, until this node is master.
+    pub standby_v4: Vrids,
+    /// Written by user space: the same over IPv6.
+    pub standby_v6: Vrids,
     /// Written by XDP: the VRIDs that known routers would take over, over IPv4, as their probes since `wanted_since_ns`
     /// said. Several CPUs may write at once; what one loses, the next probe sets again.
     pub wanted_v4: Vrids,
@@ -379,7 +387,7 @@ pub struct ProberSlot {
 const _: () = assert!(size_of::<InterfaceConfig>() == 24);
 const _: () = assert!(size_of::<AdvertSlot>() == 128);
 const _: () = assert!(size_of::<EventHeader>() == 32);
-const _: () = assert!(size_of::<LeaseSlot>() == 1104);
+const _: () = assert!(size_of::<LeaseSlot>() == 1168);
 const _: () = assert!(size_of::<VipSlot>() == 4);
 const _: () = assert!(core::mem::offset_of!(LeaseSlot, restart_until_ns) == 16);
 const _: () = assert!(core::mem::offset_of!(LeaseSlot, superseded) == 48);

@@ -6,8 +6,8 @@ use ha_common::counter::Counter;
 use ha_common::fence::{Ban, Guard, PROBED_NS, virtual_mac, wanted_address};
 use ha_common::frame::Frame;
 use ha_common::layout::{
-    Contender, InterfaceConfig, LeaseSlot, SPECIAL_APART, SPECIAL_NO_ACCEPT, SPECIAL_SUPPRESSED,
-    VIP_NO_ACCEPT, VipSlot, Vrids,
+    Contender, InterfaceConfig, LeaseSlot, SPECIAL_APART, SPECIAL_NO_ACCEPT, SPECIAL_STANDBY,
+    SPECIAL_SUPPRESSED, VIP_NO_ACCEPT, VipSlot, Vrids,
 };
 use ha_common::probe::{Addresses, Answer, FAREWELL, Masters, Secret, TAKES_NO_PART};
 use ha_common::rank::{CONTENDERS, Standing, standing};
@@ -251,6 +251,13 @@ impl Lease {
         self.has(vip.vrid, pick(vip.family(), v4, v6))
     }
 
+    #[inline(always)]
+    fn is_standby(&self, vip: VipSlot) -> bool {
+        // SAFETY: as above.
+        let [v4, v6] = unsafe { [&raw mut (*self.0).standby_v4, &raw mut (*self.0).standby_v6] };
+        self.has(vip.vrid, pick(vip.family(), v4, v6))
+    }
+
     /// Whether the fence is closed for the whole interface. Reading a clock costs more than all the rest of the way of ordinary traffic, so
     /// what was found in one tick holds until the next where nothing can change before: a lease is never shortened,
     /// and the flag is looked at each time.
@@ -283,9 +290,10 @@ pub(crate) fn keeps_out(frame: &impl Frame, config: &InterfaceConfig) -> Option<
     let lease = lease()?;
     let closed = lease.is_closed();
     let superseded = lease.superseded() != 0;
-    let special = lease.special() & (SPECIAL_SUPPRESSED | SPECIAL_NO_ACCEPT);
+    let special = lease.special() & (SPECIAL_SUPPRESSED | SPECIAL_NO_ACCEPT | SPECIAL_STANDBY);
     let suppressed = special & SPECIAL_SUPPRESSED != 0;
     let refused = special & SPECIAL_NO_ACCEPT != 0;
+    let standby = special & SPECIAL_STANDBY != 0;
     if !closed && !superseded && special == 0 {
         return None;
     }
@@ -296,6 +304,7 @@ pub(crate) fn keeps_out(frame: &impl Frame, config: &InterfaceConfig) -> Option<
     let ban = Ban {
         closed: closed && lease.is_wanted(vip),
         superseded: superseded && lease.is_superseded(vip),
+        standby: standby && lease.is_standby(vip),
         suppressed: suppressed && lease.is_suppressed(vip),
         // What is for the address while it is elsewhere is passing through. Of a router on another interface nothing is
         // known here.
@@ -308,6 +317,8 @@ pub(crate) fn keeps_out(frame: &impl Frame, config: &InterfaceConfig) -> Option<
     }
     Some(if ban.closed || ban.superseded {
         Counter::Fenced
+    } else if ban.standby {
+        Counter::HotStandby
     } else if ban.suppressed && wanted.solicitation {
         Counter::Suppressed
     } else {

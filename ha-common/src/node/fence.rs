@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::effects::Effects;
 use super::io::{Event, InterfaceId, Kernel, RouterId, Write};
-use super::router::Router;
+use super::router::{Presence, Router};
 use super::{Interface, Node};
 use crate::fence::PROBED_NS;
 use crate::machine::{Input, State};
@@ -116,7 +116,7 @@ impl Node {
             .any(|that| that.id != id && place(that) == place(router) && that.presence.may_be_there());
         if router.presence.may_be_there() || !other {
             let apart = self.is_apart(router.interface());
-            show(&self.routers[at], apart, &mut self.effects);
+            show(&mut self.routers[at], apart, &mut self.effects);
         }
     }
 
@@ -154,7 +154,7 @@ impl Node {
 }
 
 /// A router has entered the state that it is in, or the program has been attached anew.
-pub(super) fn enter(router: &Router, apart: bool, effects: &mut Effects, now: Time) {
+pub(super) fn enter(router: &mut Router, apart: bool, effects: &mut Effects, now: Time) {
     // The lease comes first: nobody may see a master without one, and an advert that comes from now on is judged by the
     // machine. Then its fence opens, before there is anything to answer for.
     if router.machine.state() == State::Master && !apart {
@@ -165,17 +165,23 @@ pub(super) fn enter(router: &Router, apart: bool, effects: &mut Effects, now: Ti
     show(router, apart, effects);
 }
 
-/// Tells the program whether a router's addresses may be here, whose job it is to answer solicitations for them, and
-/// whether it is master.
-pub(super) fn show(router: &Router, apart: bool, effects: &mut Effects) {
+/// Tells the program whether a router's addresses may be here, behind the fence or not, whose job it is to answer
+/// solicitations for them, and whether it is master.
+pub(super) fn show(router: &mut Router, apart: bool, effects: &mut Effects) {
     let (on, family, vrid) = (router.interface(), router.family(), router.vrid());
     let master = router.machine.state() == State::Master;
     if master && router.source.is_some() {
         effects.write(on, Write::Own(router.id));
         effects.write(on, Write::Describe(router.id));
     }
+    // Nobody can supersede a router whose addresses are silent anyway.
+    let behind = router.presence.is_behind();
+    if behind {
+        router.closed = true;
+        effects.write(on, Write::Standby(family, vrid, true));
+    }
     // Of several on one interface, some with fast failover, all are vouched for and fenced.
-    if !apart && router.presence.may_be_there() {
+    if !apart && !behind && router.presence.may_be_there() {
         effects.write(on, Write::Held(family, vrid, true));
         // Before a reply says that this node has resigned: its successor answers from then on.
         effects.write(on, Write::Suppressed(family, vrid, !router.machine.answers()));
@@ -185,6 +191,10 @@ pub(super) fn show(router: &Router, apart: bool, effects: &mut Effects) {
         effects.write(on, Write::Held(family, vrid, false));
         effects.write(on, Write::ClearSuperseded(family, vrid));
         effects.write(on, Write::Suppressed(family, vrid, false));
+    }
+    if matches!(router.presence, Presence::Absent | Presence::Present) {
+        router.closed = false;
+        effects.write(on, Write::Standby(family, vrid, false));
     }
 }
 

@@ -146,6 +146,8 @@ pub enum Write {
     Master(Family, Vrid, bool),
     /// Whether solicitations for its addresses are left to a successor.
     Suppressed(Family, Vrid, bool),
+    /// Whether its addresses are here for a takeover to come, and nothing for them is let through.
+    Standby(Family, Vrid, bool),
     /// The fence of a virtual router that was superseded opens.
     ClearSuperseded(Family, Vrid),
 }
@@ -177,6 +179,8 @@ pub enum Effect {
     },
     /// Add the addresses, those that are there already too.
     AddAddresses(RouterId),
+    /// Add the addresses behind the fence, those that are there already too: nobody is to hear of them.
+    AddBehind(RouterId),
     /// One round of announcements.
     Announce {
         /// Of whom.

@@ -36,10 +36,11 @@
 //!    that addresses may be here before the addresses;
 //! 2. addresses that move with a virtual MAC address, of which switches learn by the advert;
 //! 3. adverts: the old master must let go before hosts learn the new MAC address;
-//! 4. the other addresses, then announcements;
-//! 5. addresses that are removed, after that what says that they are gone, and only then a lease that had run out is
-//!    renewed;
-//! 6. events, for logs and notifications: writing them may take longer than the whole takeover.
+//! 4. the fence opens for addresses that are there already (`hot_standby`), the other addresses, then announcements;
+//! 5. addresses for which the fence closes, and that are removed; after that what says that they are gone, and only then a
+//!    lease that had run out is renewed;
+//! 6. addresses that are put behind the fence;
+//! 7. events, for logs and notifications: writing them may take longer than the whole takeover.
 
 mod effects;
 mod fence;
@@ -53,6 +54,7 @@ mod reload;
 mod reports;
 mod resume;
 mod router;
+mod standby;
 mod turn;
 
 #[cfg(test)]
@@ -111,6 +113,8 @@ struct Interface {
     apart: bool,
     /// Frames lost on the way to user space when it was last asked.
     lost: u64,
+    /// When a backup with addresses behind its fence looks for its program.
+    look_at: Time,
 }
 
 impl Node {
@@ -126,7 +130,7 @@ impl Node {
         self.next_id += 1;
         if !self.interfaces.iter().any(|interface| interface.id == settings.interface) {
             // What the program says before it was told anything is the driver's choice.
-            self.interfaces.push(Interface { id: settings.interface, apart: false, lost: 0 });
+            self.interfaces.push(Interface { id: settings.interface, apart: false, lost: 0, look_at: now });
         }
         self.routers.push(Router::new(id, settings, self.resuming, now));
         self.count_apart(settings.interface);
@@ -174,7 +178,7 @@ impl Node {
     #[must_use]
     pub fn next_deadline(&self) -> Time {
         let routers = self.routers.iter().map(Router::next_deadline).min().unwrap_or(Time::NEVER);
-        routers.min(self.start_at.unwrap_or(Time::NEVER))
+        routers.min(self.start_at.unwrap_or(Time::NEVER)).min(self.next_look())
     }
 
     /// Whether the peers that are to be probed may have changed since this was asked last.

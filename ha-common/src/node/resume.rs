@@ -77,7 +77,7 @@ impl Node {
             router.announce_again(now);
         }
         let apart = self.is_apart(on);
-        let router = &self.routers[at];
+        let router = &mut self.routers[at];
         if !apart {
             let until = now.after(router.settings.lease);
             self.effects.write(on, Write::Renew { until });
@@ -100,6 +100,7 @@ impl Node {
         for router in &mut self.routers {
             if router.presence == Presence::Leftover {
                 router.presence = Presence::Absent;
+                router.place();
             }
         }
         for n in 0..self.interfaces.len() {
@@ -114,7 +115,10 @@ impl Node {
     pub fn close_restart_windows(&mut self) {
         for n in 0..self.interfaces.len() {
             let on = self.interfaces[n].id;
-            let ours = |router: &&Router| router.interface() == on && router.machine.state() == State::Master;
+            let ours = |router: &&Router| {
+                let speaks = router.machine.state() == State::Master || router.presence.is_behind();
+                router.interface() == on && speaks
+            };
             let kept: Vec<(Family, Vrid)> =
                 self.routers.iter().filter(ours).map(|router| (router.family(), router.vrid())).collect();
             self.effects.now(Effect::ForgetOthers(on, kept));

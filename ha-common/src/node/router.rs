@@ -33,6 +33,9 @@ pub struct Settings {
     pub again: (Span, u32),
     /// Its addresses have a virtual MAC address.
     pub virtual_mac: bool,
+    /// As backup it has its addresses behind the fence (`hot_standby`), where [`super::Node::allow_standby`] says that it
+    /// can.
+    pub hot_standby: bool,
     /// As owner it does not listen to adverts (`owner_ignore_adverts`).
     pub owner_ignores_adverts: bool,
 }
@@ -53,6 +56,15 @@ pub enum Presence {
     Present,
     /// To be removed.
     Unwanted,
+    /// On the interface of a backup, behind the fence.
+    Behind {
+        /// All are there, as far as is known; otherwise they are to be added.
+        all: bool,
+    },
+    /// Behind the fence, which is to be opened for them.
+    Opening,
+    /// There, and the fence is to be closed for them.
+    Closing,
 }
 
 impl Presence {
@@ -65,13 +77,25 @@ impl Presence {
     /// Whether the addresses should be there.
     #[must_use]
     pub const fn is_wanted(self) -> bool {
-        matches!(self, Self::Wanted { .. } | Self::Present)
+        matches!(self, Self::Wanted { .. } | Self::Present | Self::Opening)
+    }
+
+    /// Whether they are, or are to be, behind the fence.
+    #[must_use]
+    pub const fn is_behind(self) -> bool {
+        matches!(self, Self::Behind { .. })
+    }
+
+    /// Whether what is there stays there.
+    #[must_use]
+    pub const fn is_kept(self) -> bool {
+        self.is_wanted() || matches!(self, Self::Behind { .. } | Self::Closing)
     }
 
     /// Whether some have been added, and not removed since.
     #[must_use]
     pub const fn was_added(self) -> bool {
-        matches!(self, Self::Wanted { some: true } | Self::Present | Self::Unwanted)
+        !matches!(self, Self::Absent | Self::Leftover | Self::Wanted { some: false })
     }
 }
 
@@ -82,6 +106,10 @@ pub struct Router {
     pub(super) settings: Settings,
     pub(super) machine: Machine,
     pub(super) presence: Presence,
+    /// The fence can be closed for its addresses alone.
+    pub(super) can_stand_by: bool,
+    /// The program has been told to let nothing for them through.
+    pub(super) closed: bool,
     pub(super) arp: Bursts,
     pub(super) na: Bursts,
     /// Source of its adverts.
@@ -119,6 +147,8 @@ impl Router {
             id,
             machine: Machine::new(settings.params, settings.priority, now),
             presence: if leftover { Presence::Leftover } else { Presence::Absent },
+            can_stand_by: false,
+            closed: false,
             arp: Bursts::new(settings.announce),
             na: Bursts::new(settings.announce),
             source: None,
@@ -242,7 +272,12 @@ impl Router {
         match self.presence {
             Presence::Present => self.presence = Presence::Wanted { some: true },
             Presence::Wanted { .. } => {}
-            Presence::Absent | Presence::Leftover | Presence::Unwanted => return,
+            Presence::Behind { .. } => {
+                self.presence = Presence::Behind { all: false };
+                return;
+            }
+            Presence::Opening => self.presence = Presence::Wanted { some: true },
+            Presence::Absent | Presence::Leftover | Presence::Unwanted | Presence::Closing => return,
         }
         let rounds = self.settings.announce.repeat;
         self.arp.again(now, Span::ZERO, rounds);

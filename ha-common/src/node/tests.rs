@@ -1,6 +1,7 @@
 //! The order of effects, as a property of what is drained; and the rules that no single virtual router has.
 
 mod hold;
+mod standby;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -25,6 +26,10 @@ struct Maps {
     held: BTreeSet<Place>,
     master: BTreeSet<Place>,
     superseded: BTreeSet<Place>,
+    /// Nothing for their addresses is let through.
+    silent: BTreeSet<Place>,
+    /// The program has been taken off.
+    gone: bool,
     last_probe: Option<Time>,
     stamp: Time,
     inherited: Option<Inherited>,
@@ -63,7 +68,7 @@ impl Kernel for Maps {
     }
 
     fn is_deaf(&mut self, _on: InterfaceId, _urgent: bool) -> bool {
-        false
+        self.gone
     }
 
     fn frames_lost(&mut self, _on: InterfaceId) -> u64 {
@@ -83,6 +88,7 @@ impl Maps {
         match write {
             Write::Held(family, vrid, held) => set(|maps| &mut maps.held, family, vrid, held),
             Write::Master(family, vrid, master) => set(|maps| &mut maps.master, family, vrid, master),
+            Write::Standby(family, vrid, silent) => set(|maps| &mut maps.silent, family, vrid, silent),
             Write::ClearSuperseded(family, vrid) => set(|maps| &mut maps.superseded, family, vrid, false),
             Write::Renew { until } => {
                 let lease = self.until.entry(on).or_insert(until);
@@ -126,6 +132,7 @@ fn settings(interface: u32, vrid: u8, virtual_mac: bool) -> Settings {
         announce: announce::Settings { repeat: 2, delay: Span::ZERO, refresh: Span::ZERO, refresh_repeat: 1 },
         again: (Span::ZERO, 2),
         virtual_mac,
+        hot_standby: false,
         owner_ignores_adverts: false,
     }
 }
@@ -221,7 +228,7 @@ impl Rig {
                     Effect::Write(..) | Effect::Track { .. } | Effect::Untrack(_) | Effect::ForgetOthers(..)
                 );
                 assert!(
-                    kind || matches!(effect, Effect::Advert { .. }),
+                    kind || matches!(effect, Effect::Advert { .. } | Effect::RemoveAddresses(_)),
                     "{effect:?} does not wait for a turn"
                 );
             }
@@ -238,11 +245,23 @@ impl Rig {
                     if let Write::Held(family, vrid, false) = write {
                         let here = |id: &RouterId| self.place(*id) == (on, family, vrid);
                         assert!(
-                            !self.there.iter().any(here),
+                            !self.there.iter().any(here) || self.maps.silent.contains(&(on, family, vrid)),
                             "the fence opens before the addresses are gone"
                         );
                     }
+                    if let Write::Standby(family, vrid, false) = write {
+                        let place = (on, family, vrid);
+                        let here = self.there.iter().find(|id| self.place(**id) == place);
+                        let opens = here.filter(|_| self.maps.silent.contains(&place));
+                        assert!(opens.is_none_or(|id| advertised.contains(id)), "answers before its advert");
+                        let held = self.maps.held.contains(&place);
+                        assert!(opens.is_none() || held, "answers before the fence knows");
+                    }
                     self.maps.write(on, write);
+                }
+                Effect::AddBehind(id) => {
+                    assert!(self.maps.silent.contains(&self.place(id)), "added before it is silent");
+                    self.there.insert(id);
                 }
                 Effect::Advert { router, priority } => {
                     advertised.insert(router);
@@ -260,9 +279,12 @@ impl Rig {
                 }
                 Effect::Announce { router, .. } => {
                     assert!(self.there.contains(&router), "announced before it is there");
+                    assert!(!self.maps.silent.contains(&self.place(router)), "announced before it answers");
                 }
                 Effect::RemoveAddresses(id) => {
-                    assert!(self.maps.held.contains(&self.place(id)), "open before it is gone");
+                    let place = self.place(id);
+                    let fenced = self.maps.held.contains(&place) || self.maps.silent.contains(&place);
+                    assert!(fenced, "open before it is gone");
                     self.there.remove(&id);
                 }
                 Effect::Event(event) => {
@@ -274,6 +296,7 @@ impl Rig {
                     self.maps.held.retain(ours);
                     self.maps.master.retain(ours);
                     self.maps.superseded.retain(ours);
+                    self.maps.silent.retain(ours);
                 }
                 Effect::Track { .. } | Effect::Untrack(_) => {}
             }
@@ -281,8 +304,12 @@ impl Rig {
         if !between_turns {
             for router in self.node.routers() {
                 let holds = router.machine().state().holds_addresses();
-                assert_eq!(self.there.contains(&router.id()), holds, "{:?}", router.machine().state());
-                assert_eq!(self.maps.held.contains(&self.place(router.id())), holds);
+                let stands_by = router.presence().is_behind();
+                let there = self.there.contains(&router.id());
+                assert_eq!(there, holds || stands_by, "{:?}", router.machine().state());
+                let place = self.place(router.id());
+                assert_eq!(self.maps.held.contains(&place), holds);
+                assert_eq!(self.maps.silent.contains(&place), stands_by);
             }
         }
     }
@@ -297,6 +324,10 @@ enum Step {
     Superseded(usize),
     Frozen(u64),
     AddAgain(usize),
+    /// Whether it can stand by; whether it is to.
+    Standby(usize, bool, bool),
+    /// Somebody takes the programs off, and they are attached again.
+    Gone,
     Stop,
 }
 
@@ -310,6 +341,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0_usize..3).prop_map(Step::Superseded),
         1 => (50_u64..500).prop_map(Step::Frozen),
         1 => (0_usize..3).prop_map(Step::AddAgain),
+        2 => (0_usize..3, any::<bool>(), any::<bool>()).prop_map(|(n, can, to)| Step::Standby(n, can, to)),
+        1 => Just(Step::Gone),
         1 => Just(Step::Stop),
     ];
     prop::collection::vec(step, 1..40)
@@ -368,6 +401,8 @@ proptest! {
                     rig.node.add_addresses_again(id, rig.now);
                     rig.turn();
                 }
+                Step::Standby(n, can, to) => rig.stand_by(n, can, to),
+                Step::Gone => rig.lose_programs(),
                 Step::Stop => {
                     rig.node.stop(rig.now, &rig.maps);
                     rig.drain(true);

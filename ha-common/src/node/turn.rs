@@ -110,8 +110,10 @@ impl Node {
             let due = self.on(on).filter(|router| router.machine.next_deadline() <= now);
             let urgent =
                 due.map(|router| router.machine.state() == State::Backup).reduce(|one, other| one || other);
-            if urgent.is_some_and(|urgent| kernel.is_deaf(on, urgent)) {
+            let deaf = urgent.is_some_and(|urgent| kernel.is_deaf(on, urgent));
+            if deaf || self.has_lost_fence(n, now, kernel) {
                 self.was_deaf(on, now);
+                self.lose_fence(on);
                 self.effects.event(Event::Deaf(on));
             }
         }
@@ -229,6 +231,7 @@ impl Node {
             self.add_addresses();
         }
         self.effects.release_adverts();
+        self.open();
         if !early {
             self.add_addresses();
         }
@@ -238,6 +241,7 @@ impl Node {
                 self.effects.now(Effect::Announce { router: router.id, arp, na });
             }
         }
+        self.close_up();
         let unwanted = |router: &&mut Router| router.presence == Presence::Unwanted;
         let mut released = Vec::new();
         for router in self.routers.iter_mut().filter(unwanted) {
@@ -252,6 +256,7 @@ impl Node {
         for on in core::mem::take(&mut self.renewals) {
             self.renew(on, now);
         }
+        self.add_behind(now);
         self.effects.release_events();
     }
 
@@ -284,6 +289,7 @@ impl Node {
         router.arp.configure(settings.announce);
         router.na.configure(settings.announce);
         router.settings = settings;
+        router.place();
         let (on, params) = (router.interface(), router.params());
         self.count_apart(on);
         // What was accepted under the old settings may fail under the new ones: it is judged again.
@@ -299,10 +305,12 @@ impl Node {
         let Some(at) = self.position(id) else { return };
         self.routers[at].retired = true;
         self.count_apart(self.routers[at].interface());
+        let was_behind = self.routers[at].presence.is_behind();
         self.feed(at, Input::Stop, now, None);
         if self.routers[at].machine.state() == State::Leaving {
             self.feed(at, Input::Stop, now, None);
         }
+        self.remove_exposed(at, was_behind);
     }
 
     /// Forgets those that have left, and returns their ids.
@@ -344,14 +352,16 @@ fn transition(router: &mut Router, from: State, to: State, now: Time) {
         machine::Effect::TakeOver => {
             router.presence = match router.presence {
                 Presence::Absent | Presence::Leftover => Presence::Wanted { some: false },
-                Presence::Unwanted => Presence::Wanted { some: true },
+                Presence::Unwanted | Presence::Behind { all: false } => Presence::Wanted { some: true },
+                Presence::Behind { all: true } => Presence::Opening,
+                Presence::Closing => Presence::Present,
                 wanted => wanted,
             };
             router.arp.start(now);
             router.na.start(now);
         }
         machine::Effect::Release => {
-            router.presence = if router.presence.was_added() { Presence::Unwanted } else { Presence::Absent };
+            router.place();
             router.arp.stop();
             router.na.stop();
         }
@@ -360,7 +370,7 @@ fn transition(router: &mut Router, from: State, to: State, now: Time) {
             router.arp.stop();
             router.na.stop();
         }
-        machine::Effect::Keep => {}
+        machine::Effect::Keep => router.place(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::{DEFAULT_BPFFS, DEFAULT_RUN_DIR};
 use crate::control::runlock::{LockError, RunLock};
+use crate::net::addresses::{Addresses, Marks};
 use crate::net::sysctl::{self, Changed};
 use crate::xdp;
 
@@ -35,6 +36,7 @@ pub fn run(args: &Args) -> ExitCode {
         }
     };
     Changed::load(args.run_dir.join(sysctl::FILE)).restore();
+    remove_standbys(args);
     let detached = xdp::detach_everything(&args.bpffs);
     let filters = xdp::remove_filters();
     for interface in &filters {
@@ -50,4 +52,21 @@ pub fn run(args: &Args) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// What a program keeps silent goes before the program.
+fn remove_standbys(args: &Args) {
+    let left = xdp::left_standbys(&args.bpffs);
+    if left.is_empty() {
+        return;
+    }
+    match Addresses::open_remembering(args.run_dir.join("addresses"), Marks::Used) {
+        Ok(mut addresses) => {
+            addresses.remove_left(&left.iter().map(xdp::LeftStandby::place).collect::<Vec<_>>());
+            for gone in left {
+                println!("removed {} from {} (hot_standby)", gone.address, gone.interface);
+            }
+        }
+        Err(error) => eprintln!("xvrrp: addresses of hot_standby stay, and are not silent any more: {error}"),
+    }
 }

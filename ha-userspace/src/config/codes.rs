@@ -94,6 +94,8 @@ codes! {
     SCRIPT_OVERLAPS = "XV0703", "A check may take longer than its interval.";
     OWN_PEER = "XV0704", "A unicast peer is the instance's own address.";
     VIP_UNFENCED = "XV0705", "A virtual address is on an interface without a fence.";
+    STANDBY_SEEN = "XV0706", "Virtual addresses are on the backup as well.";
+    STANDBY_IMPOSSIBLE = "XV0707", "An instance cannot have hot standby.";
     VIP_OFF_LINK = "XV0801", "A virtual address lies in no network of its interface.";
     TIMER_TOO_SHORT = "XV0802", "This host cannot hold a timer.";
     NO_REALTIME = "XV0803", "Short timers without real-time scheduling.";

@@ -248,6 +248,9 @@ pub struct InstanceStatus {
     pub missing: Vec<String>,
     /// Virtual addresses that are on the host although this node is not master.
     pub held: Vec<String>,
+    /// `hot_standby`: `standby` while the addresses are here behind the fence, `master` while they answer, `off` in other
+    /// states, `impossible` where `warnings` says why; null where it is not configured.
+    pub hot_standby: Option<String>,
     /// Routers that advertise the same virtual router, and do not get along with this one.
     pub competing: Vec<CompetitorStatus>,
     /// Other virtual routers that advertise an address of this one.

@@ -350,10 +350,31 @@ impl Addresses {
         Ok(held.into_iter().filter(|held| self.is_ours(held)).map(|held| held.spec).collect())
     }
 
+    /// Removes what is ours of these, before the program goes that keeps it silent.
+    pub fn remove_left(&mut self, left: &[(u32, IpAddr)]) {
+        if left.is_empty() {
+            return;
+        }
+        let ours = self.ours().unwrap_or_default();
+        let exposed: Vec<_> =
+            ours.into_iter().filter(|spec| left.contains(&(spec.ifindex, spec.address))).collect();
+        for removal in self.remove(&exposed) {
+            if let Removal::Failed(error) = removal {
+                tracing::error!("{error}; it is on this host, and nothing keeps it silent");
+            }
+        }
+    }
+
     /// Whether the kernel is known to keep marks (Linux 5.18, or what a distribution has made of an older one).
     #[must_use]
     pub fn keeps_marks(&self) -> bool {
         self.keeps_marks
+    }
+
+    /// Whether this daemon or an earlier run added an address, where the kernel keeps no marks.
+    #[must_use]
+    pub fn has_added(&self, ifindex: u32, address: IpAddr) -> bool {
+        !self.keeps_marks && self.added.iter().any(|key| (key.0, key.1) == (ifindex, address))
     }
 
     fn is_ours(&self, held: &Held) -> bool {

@@ -1,6 +1,6 @@
 //! Receives VRRP packets without XDP, and keeps the multicast membership that XDP needs.
 //!
-//! [`Membership`] joins the VRRP group so that the NIC and the switches deliver it, and drops every packet: the
+//! [`Membership`] joins the VRRP group so that the NIC and the switches deliver it, and drops every packet but replies: the
 //! XDP program has seen them before. Its presence also keeps the kernel from answering unicast adverts with ICMP
 //! "protocol unreachable". [`AdvertRx`] is the fallback: it delivers the packets with the kernel's time of
 //! arrival. The caller judges them; here nothing is checked but what is needed to take a packet apart.
@@ -15,6 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use ha_common::classify::{Origin, parse_ip_packet};
 use ha_common::packet::{Endpoints, ah};
+use ha_common::probe::REPLY;
 use ha_common::time::Time;
 use ha_common::types::{Family, IPPROTO_VRRP, MULTICAST_V4, MULTICAST_V6};
 use nix::errno::Errno;
@@ -35,10 +36,13 @@ const MAX_BATCH: usize = 64;
 /// Enough for a second of 255 masters at 10 ms.
 const RECEIVE_BUFFER: usize = 16 << 20;
 
+/// Replies that are looked at in one go.
+const QUEUED_REPLIES: usize = 512;
+
 /// Membership of the VRRP group on one interface, in one family; lasts until it is dropped.
 #[derive(Debug)]
 pub struct Membership {
-    _socket: Socket,
+    socket: Socket,
 }
 
 impl Membership {
@@ -62,13 +66,27 @@ impl Membership {
         let thing = format!("the VRRP multicast group on interface {}", interface_name(ifindex));
         let at = |step| SocketError::at(&thing, step);
         let socket = open(family, protocol).map_err(at("open a raw socket"))?;
-        // `ret #0`: keep no byte of any packet. Before the bind, so that none slips in.
-        socket
-            .attach_filter(&[SockFilter::new(libc::BPF_RET as u16, 0, 0, 0)])
-            .map_err(at("attach a filter"))?;
+        // Before the bind, so that nothing else slips in.
+        socket.attach_filter(&reply_filter(family)).map_err(at("attach a filter"))?;
         bind_to_interface(&socket, family, ifindex).map_err(at("bind the socket"))?;
         join(&socket, ifindex, family).map_err(at("join"))?;
-        Ok(Self { _socket: socket })
+        Ok(Self { socket })
+    }
+
+    /// Whether a reply to a probe has come through to the stack since this was asked last: where an XDP program is
+    /// attached, it takes those that are genuine. Forged ones come through, so that only the lack of any says something.
+    #[must_use]
+    pub fn heard_replies(&self) -> bool {
+        let mut heard = false;
+        let mut byte = [std::mem::MaybeUninit::uninit(); 1];
+        // As many as the buffer can hold, and no more: a flood does not keep the caller here.
+        for _ in 0..QUEUED_REPLIES {
+            if self.socket.recv_with_flags(&mut byte, libc::MSG_DONTWAIT | libc::MSG_TRUNC).is_err() {
+                break;
+            }
+            heard = true;
+        }
+        heard
     }
 }
 
@@ -411,6 +429,27 @@ fn join(socket: &Socket, ifindex: u32, family: Family) -> io::Result<()> {
 }
 
 /// VRRP of one family that comes in, seen from the IP header on.
+/// Keeps a byte of each reply to a probe, and nothing of anything else.
+fn reply_filter(family: Family) -> [SockFilter; 5] {
+    let code = |parts: u32| u16::try_from(parts).unwrap_or(0);
+    let (load_header_len, load_type) = match family {
+        // An IPv4 packet begins with its header, and an IPv6 one behind it.
+        Family::V4 => {
+            (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, libc::BPF_LD | libc::BPF_B | libc::BPF_IND)
+        }
+        Family::V6 => {
+            (libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, libc::BPF_LD | libc::BPF_B | libc::BPF_IND)
+        }
+    };
+    [
+        SockFilter::new(code(load_header_len), 0, 0, 0),
+        SockFilter::new(code(load_type), 0, 0, 0),
+        SockFilter::new(code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K), 0, 1, REPLY.into()),
+        SockFilter::new(code(libc::BPF_RET | libc::BPF_K), 0, 0, 1),
+        SockFilter::new(code(libc::BPF_RET | libc::BPF_K), 0, 0, 0),
+    ]
+}
+
 fn tap_filter(family: Family) -> [SockFilter; 8] {
     const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
     const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;

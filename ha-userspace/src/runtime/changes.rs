@@ -53,6 +53,9 @@ pub(super) fn of(old: &Instance, new: &Instance) -> Option<String> {
     say(old.rules != new.rules, &|| "virtual_rules".to_owned());
     say(old.link != new.link || old.vmac_addresses != new.vmac_addresses, &|| "virtual MAC".to_owned());
     say(old.accept != new.accept, &|| (if new.accept { "accept" } else { "no_accept" }).to_owned());
+    say(old.hot_standby != new.hot_standby, &|| {
+        (if new.hot_standby { "hot_standby on" } else { "hot_standby off" }).to_owned()
+    });
     if list.is_empty() {
         list.push("other settings".to_owned());
     }

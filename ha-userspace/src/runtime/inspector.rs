@@ -18,6 +18,9 @@ type Question = (Box<dyn FnOnce() -> bool + Send>, Sender<bool>);
 /// somebody does, adding the addresses would wait as well: detaching itself holds it for some 20 ms.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// How long one waits for it that adds no addresses.
+const IMPATIENCE: Duration = Duration::from_micros(300);
+
 /// The thread's handle. Dropping it ends the thread.
 #[derive(Debug)]
 pub(super) struct Inspector {
@@ -51,8 +54,17 @@ impl Inspector {
 impl Pending {
     /// Whether the program is attached, where that is known by now. `urgent`: it is waited for, a little.
     pub(super) fn answer(self, urgent: bool) -> Result<bool, Option<Self>> {
-        if urgent {
-            match self.0.recv_timeout(PATIENCE) {
+        self.answer_within(urgent.then_some(PATIENCE))
+    }
+
+    /// The same by a takeover that needs nothing that waits for the kernel's lock: it gives up soon.
+    pub(super) fn answer_soon(self) -> Result<bool, Option<Self>> {
+        self.answer_within(Some(IMPATIENCE))
+    }
+
+    fn answer_within(self, patience: Option<Duration>) -> Result<bool, Option<Self>> {
+        if let Some(patience) = patience {
+            match self.0.recv_timeout(patience) {
                 Ok(attached) => Ok(attached),
                 Err(RecvTimeoutError::Timeout) => Err(Some(self)),
                 Err(RecvTimeoutError::Disconnected) => Err(None),

@@ -242,6 +242,11 @@ impl Interface {
         })
     }
 
+    /// Whether its program is on the way.
+    pub(super) const fn is_loading(&self) -> bool {
+        self.loading.is_some() || self.rising.is_some()
+    }
+
     /// Says that, once.
     pub(super) fn say_deaf(&mut self) {
         if !self.said_deaf
@@ -321,17 +326,43 @@ impl Interface {
     }
 
     /// Whether somebody else has detached the program, which then sees no adverts and answers no probes. Asked at most
-    /// once a second, unless it is `urgent`.
-    pub(super) fn lost_program(&mut self, inspector: &Inspector, urgent: bool, now: Time) -> bool {
+    /// once a second, unless it is `urgent`. The kernel answers under its lock of links. Who cannot wait for that may
+    /// `listen` instead, for as long as some probes take: where the program is gone, their replies reach the stack, and
+    /// where the peer is, there are none.
+    pub(super) fn lost_program(
+        &mut self,
+        inspector: &Inspector,
+        urgent: bool,
+        listen: Option<Duration>,
+        now: Time,
+    ) -> bool {
         // Its place changes just now.
         if self.rising.is_some() {
             return false;
+        }
+        // An answer to an earlier question is of an earlier moment.
+        if urgent
+            && let Some(Ok(attached)) = self.inspection.take().map(|pending| pending.answer(false))
+            && !attached
+        {
+            return true;
         }
         if self.inspection.is_none() && (urgent || now.span_since(self.asked) >= Span::SECOND) {
             self.asked = now;
             self.inspection = self.xdp().and_then(|xdp| inspector.ask(xdp));
         }
-        match self.inspection.take().map(|pending| pending.answer(urgent)) {
+        let mut answer = match (self.inspection.take(), listen) {
+            (Some(pending), Some(_)) if urgent => Some(pending.answer_soon()),
+            (pending, _) => pending.map(|pending| pending.answer(urgent)),
+        };
+        if let (Some(Err(pending @ Some(_))), Some(listen)) = (&mut answer, listen.filter(|_| urgent)) {
+            self.receive.heard_replies();
+            std::thread::sleep(listen);
+            if self.receive.heard_replies() {
+                answer = pending.take().map(|pending| pending.answer(true));
+            }
+        }
+        match answer {
             Some(Ok(attached)) => !attached,
             Some(Err(pending)) => {
                 self.inspection = pending;

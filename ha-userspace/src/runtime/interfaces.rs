@@ -4,6 +4,7 @@
 
 use std::ops::{Index, IndexMut};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ha_common::node::InterfaceId;
 use ha_common::time::Time;
@@ -121,12 +122,18 @@ impl Interfaces {
     }
 
     /// Whether somebody has detached the program of an interface on which a virtual router sends adverts.
-    pub(super) fn is_deaf(&mut self, on: InterfaceId, urgent: bool, now: Time) -> bool {
+    pub(super) fn is_deaf(
+        &mut self,
+        on: InterfaceId,
+        urgent: bool,
+        listen: Option<Duration>,
+        now: Time,
+    ) -> bool {
         let Some(interface) = self.list.get_mut(on.0 as usize) else { return false };
         if !urgent {
             interface.say_deaf();
         }
-        interface.lost_program(&self.inspector, urgent, now)
+        interface.lost_program(&self.inspector, urgent, listen, now)
     }
 
     /// Somebody has detached the program of an interface.

@@ -1,11 +1,13 @@
 //! The maps of all interfaces, as the node reads and writes them.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ha_common::node::{Inherited, InterfaceId, Kernel, LeaseView, Mark, Stamp, Write};
 use ha_common::time::Time;
 use ha_common::types::{Family, Vrid};
 
+use super::fast::Fast;
 use super::handover::Handover;
 use super::interface::Interface;
 use super::interfaces::Interfaces;
@@ -17,13 +19,29 @@ use crate::xdp::{Slot, XdpInterface};
 pub(super) struct Maps<'a> {
     pub(super) interfaces: &'a mut Interfaces,
     pub(super) handover: Option<&'a Handover>,
+    pub(super) fast: &'a Fast,
+    /// The longest time between two probes.
+    pub(super) pace: Duration,
 }
 
 impl Maps<'_> {
     fn xdp(&self, on: InterfaceId) -> Option<&XdpInterface> {
         self.interfaces.get(on.0 as usize)?.xdp()
     }
+
+    /// How long the replies of a router that is probed are to be listened for, where a takeover has nothing else to wait
+    /// for: twice the time between two probes of one that is silent.
+    fn listening(&self, on: InterfaceId) -> Option<Duration> {
+        let interface = self.interfaces.get(on.0 as usize)?;
+        let stands_by = interface.xdp().is_some_and(|xdp| xdp.lease.any_standby());
+        let index = interface.index?;
+        let probed = [Family::V4, Family::V6].into_iter().any(|family| self.fast.knows(index, family));
+        (stands_by && probed).then(|| self.pace.max(SHORTEST_PACE))
+    }
 }
+
+/// Of a peer that answers within less.
+const SHORTEST_PACE: Duration = Duration::from_millis(1);
 
 impl Kernel for Maps<'_> {
     fn lease(&self, on: InterfaceId) -> Option<LeaseView> {
@@ -71,7 +89,8 @@ impl Kernel for Maps<'_> {
     }
 
     fn is_deaf(&mut self, on: InterfaceId, urgent: bool) -> bool {
-        self.interfaces.is_deaf(on, urgent, clock::now())
+        let listen = self.listening(on);
+        self.interfaces.is_deaf(on, urgent, listen, clock::now())
     }
 }
 
@@ -100,6 +119,11 @@ pub(super) fn write(interface: &Interface, routers: &Routers, write: Write) {
                 lease.set_suppressed(family, vrid, suppressed);
             }
         }
+        Write::Standby(family, vrid, standby) => {
+            if lease.is_standby(family, vrid) != standby {
+                lease.set_standby(family, vrid, standby);
+            }
+        }
         Write::ClearSuperseded(family, vrid) => lease.clear_superseded(family, vrid),
     }
 }
@@ -123,6 +147,9 @@ pub(super) fn forget_others(interface: &Interface, kept: &[(Family, Vrid)]) {
             xdp.lease.clear_superseded(family, vrid);
             if xdp.lease.is_suppressed(family, vrid) {
                 xdp.lease.set_suppressed(family, vrid, false);
+            }
+            if xdp.lease.is_standby(family, vrid) {
+                xdp.lease.set_standby(family, vrid, false);
             }
         }
     }

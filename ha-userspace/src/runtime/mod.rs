@@ -20,6 +20,7 @@ mod handover;
 mod herald;
 mod holds;
 mod host;
+mod hot_standby;
 mod inspector;
 mod interface;
 mod interfaces;
@@ -67,7 +68,7 @@ use ha_common::node::Node;
 use ha_common::time::Time;
 use tokio::sync::mpsc::Receiver;
 
-use crate::config::model::Config;
+use crate::config::model::{Config, XdpMode};
 use crate::config::{Loaded, Severity};
 use crate::control::asker::Call;
 use crate::control::runlock::RunLock;
@@ -252,6 +253,20 @@ async fn set_up(
         for left in xdp::left(bpffs, clock::now()) {
             tracing::info!(kind = "fence", interface = left.interface.as_str(), "{left}");
         }
+        let stays = |left: &xdp::LeftStandby| {
+            config.instances.iter().any(|instance| {
+                let router = (&instance.interface, (instance.family, instance.vrid));
+                instance.hot_standby
+                    && instance.xdp_mode != XdpMode::Off
+                    && router == (&left.interface, left.router)
+            })
+        };
+        let exposed: Vec<_> = xdp::left_standbys(bpffs)
+            .iter()
+            .filter(|left| !stays(left))
+            .map(xdp::LeftStandby::place)
+            .collect();
+        host.addresses.remove_left(&exposed);
         xdp::remove_leftovers(bpffs, &in_use);
     }
     let incarnation = random_incarnation().context("/dev/urandom cannot be read")?;

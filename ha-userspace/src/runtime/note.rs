@@ -96,6 +96,10 @@ pub(super) enum Note {
         added: usize,
         took: Span,
     },
+    /// Addresses that have been put behind the fence of a backup.
+    Behind {
+        added: usize,
+    },
     /// An address, a route or a rule that somebody removed; `router` is `None` for what is static.
     PutBack {
         router: Option<RouterId>,
@@ -273,6 +277,7 @@ impl Note {
                 told_peers::log(interface_name(interfaces, interface), source, (event, silence), keyed)
             }
             Self::Installed { added, took } => installed(added, took),
+            Self::Behind { added } => behind(added),
         }
     }
 }
@@ -347,6 +352,21 @@ fn lease_ran_out(interface: &str, late: Span, superseded: bool) {
         late.0 / 1_000_000,
         if superseded { "another router has taken over" } else { "somebody probed it" }
     );
+}
+
+impl Note {
+    /// The same of addresses that nobody is to hear of.
+    pub(super) fn behind(self) -> Self {
+        match self {
+            Self::Installed { added, .. } => Self::Behind { added },
+            other => other,
+        }
+    }
+}
+
+fn behind(added: usize) {
+    let addresses = if added == 1 { "address" } else { "addresses" };
+    info!(kind = "hot_standby", "hot standby: {added} virtual {addresses} added behind the fence");
 }
 
 fn installed(added: usize, took: Span) {

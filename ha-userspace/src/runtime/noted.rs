@@ -21,6 +21,7 @@ pub(super) struct Noted {
     pub(super) rejections: Limiter,
     pub(super) send_failure: Option<nix::errno::Errno>,
     pub(super) fault: Vec<String>,
+    pub(super) no_standby: Option<String>,
     /// It is fit itself: another member of its sync group is not.
     pub(super) held_back: bool,
     /// When a lower-priority advert was last told of.
@@ -39,6 +40,7 @@ impl Default for Noted {
             rejections: Limiter::new(5, Span::from_secs(60)),
             send_failure: None,
             fault: Vec::new(),
+            no_standby: None,
             held_back: false,
             lower_priority: None,
         }

@@ -110,6 +110,12 @@ impl Receive {
         }
     }
 
+    /// Whether replies to probes have come through to the stack since this was asked last.
+    pub(super) fn heard_replies(&self) -> bool {
+        // All are asked: each forgets what it has heard.
+        self.members.iter().filter(|(_, member)| member.heard_replies()).count() > 0
+    }
+
     /// The word for `status`.
     pub(super) fn word(&self) -> &'static str {
         match &self.way {

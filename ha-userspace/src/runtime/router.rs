@@ -68,6 +68,8 @@ pub(super) struct Router {
     pub(super) placed: Vec<(u32, IpAddr)>,
     /// Those of them that somebody has removed since, to be put back.
     pub(super) lost: Vec<(u32, IpAddr)>,
+    /// Why its addresses cannot be here while it is backup.
+    pub(super) no_standby: Option<String>,
     /// The kernel takes none of its addresses.
     pub(super) refusal: Refusal,
     /// Its routes and rules.
@@ -119,6 +121,7 @@ impl Router {
             untold: Vec::new(),
             placed: Vec::new(),
             lost: Vec::new(),
+            no_standby: None,
             refusal: Refusal::default(),
             routes: RouteSet::default(),
             extra: None,

@@ -43,6 +43,7 @@ pub(super) fn settings(config: &Instance, interface: usize) -> Settings {
         announce: burst_settings(&config.garp),
         again: (lower_prio_delay.into(), lower_prio_repeat),
         virtual_mac: devices::advert_mac(config).is_some(),
+        hot_standby: config.hot_standby,
         owner_ignores_adverts: config.owner_ignore_adverts,
     }
 }

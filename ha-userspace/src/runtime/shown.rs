@@ -78,6 +78,8 @@ pub(super) struct Shown {
     counters: Option<Arc<Counters>>,
     /// When masters' standbys are looked at.
     pub(super) looks: Looks,
+    /// When those that stand by are looked at next.
+    pub(super) standbys_at: Time,
     pub(super) manager: ServiceManager,
 }
 

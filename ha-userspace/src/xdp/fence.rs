@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use aya::maps::{HashMap, MapData, MapError};
 use ha_common::fence::Guard;
 use ha_common::layout::{
-    AddressKey, LeaseSlot, SPECIAL_APART, SPECIAL_NO_ACCEPT, SPECIAL_SUPPRESSED, VipSlot, address_key,
+    AddressKey, LeaseSlot, SPECIAL_APART, SPECIAL_NO_ACCEPT, SPECIAL_STANDBY, SPECIAL_SUPPRESSED, VipSlot,
+    address_key,
 };
 use ha_common::probe::{Keys, Secret};
 use ha_common::time::Time;
@@ -96,22 +97,36 @@ impl Lease {
     /// Leaves solicitations for a virtual router's addresses (ARP requests, neighbour solicitations) to its successor, or
     /// lets them through again. Other traffic is not touched. One thread calls this.
     pub fn set_suppressed(&self, family: Family, vrid: Vrid, suppressed: bool) {
-        let special = self.memory.u32(offset_of!(LeaseSlot, special));
-        if suppressed {
-            self.set_bit(Self::suppressed_at(family), vrid, true);
-            special.fetch_or(SPECIAL_SUPPRESSED, Ordering::SeqCst);
-        } else {
-            self.set_bit(Self::suppressed_at(family), vrid, false);
-            if !self.any_suppressed() {
-                special.fetch_and(!SPECIAL_SUPPRESSED, Ordering::SeqCst);
-            }
-        }
+        self.set_special(SPECIAL_SUPPRESSED, Self::suppressed_at, (family, vrid), suppressed);
     }
 
     /// See [`Lease::set_suppressed`].
     #[must_use]
     pub fn is_suppressed(&self, family: Family, vrid: Vrid) -> bool {
         self.bit(Self::suppressed_at(family), vrid)
+    }
+
+    /// Lets nothing for a virtual router's addresses through, whoever runs the program, or lets it through again: they are
+    /// on the interface of a backup. One thread calls this.
+    pub fn set_standby(&self, family: Family, vrid: Vrid, standby: bool) {
+        self.set_special(SPECIAL_STANDBY, Self::standby_at, (family, vrid), standby);
+    }
+
+    /// See [`Lease::set_standby`].
+    #[must_use]
+    pub fn is_standby(&self, family: Family, vrid: Vrid) -> bool {
+        self.bit(Self::standby_at(family), vrid)
+    }
+
+    /// Sets or clears a virtual router's bit, and the one that says whether any is set: what closes a fence comes first.
+    fn set_special(&self, kind: u32, at: fn(Family) -> usize, (family, vrid): (Family, Vrid), set: bool) {
+        let special = self.memory.u32(offset_of!(LeaseSlot, special));
+        self.set_bit(at(family), vrid, set);
+        if set {
+            special.fetch_or(kind, Ordering::SeqCst);
+        } else if !self.any(at) {
+            special.fetch_and(!kind, Ordering::SeqCst);
+        }
     }
 
     /// Looks at packets for virtual addresses with `no_accept`, or at none. One thread calls this.
@@ -294,6 +309,13 @@ impl Lease {
         }
     }
 
+    const fn standby_at(family: Family) -> usize {
+        match family {
+            Family::V4 => offset_of!(LeaseSlot, standby_v4),
+            Family::V6 => offset_of!(LeaseSlot, standby_v6),
+        }
+    }
+
     fn superseded_at(&self, family: Family, vrid: Vrid) -> &AtomicU8 {
         let at = match family {
             Family::V4 => offset_of!(LeaseSlot, superseded_v4),
@@ -305,11 +327,18 @@ impl Lease {
     /// Whether any virtual router's solicitations are left to a successor.
     #[must_use]
     pub fn any_suppressed(&self) -> bool {
-        [Family::V4, Family::V6].into_iter().any(|family| {
-            (0..4).any(|n| {
-                self.u64(Self::suppressed_at(family) + n * size_of::<u64>()).load(Ordering::SeqCst) != 0
-            })
-        })
+        self.any(Self::suppressed_at)
+    }
+
+    /// Whether any virtual router's addresses are on the interface of a backup.
+    #[must_use]
+    pub fn any_standby(&self) -> bool {
+        self.any(Self::standby_at)
+    }
+
+    fn any(&self, at: fn(Family) -> usize) -> bool {
+        let word = |family, n| self.u64(at(family) + n * size_of::<u64>()).load(Ordering::SeqCst);
+        [Family::V4, Family::V6].into_iter().any(|family| (0..4).any(|n| word(family, n) != 0))
     }
 
     fn bit(&self, at: usize, vrid: Vrid) -> bool {
@@ -378,6 +407,12 @@ impl Vips {
             self.current.remove(&key);
         }
         Ok(())
+    }
+
+    /// Whose an address is in the map.
+    #[must_use]
+    pub fn owner(&self, address: IpAddr) -> Option<VipSlot> {
+        self.current.get(&address_key(address)).copied()
     }
 
     /// The addresses in the map with their virtual routers, in no useful order.

@@ -241,6 +241,13 @@ impl XdpInterface {
         self.unpinned.as_deref()
     }
 
+    /// Whether the program would outlive the daemon, also as somebody has left the pins.
+    #[must_use]
+    pub fn outlives(&self) -> bool {
+        let Some(pins) = &self.pins else { return false };
+        self.unpinned.is_none() && (matches!(self.attachment, Attachment::Filter(_)) || pins.has_link())
+    }
+
     /// Which build of the program it is.
     #[must_use]
     pub const fn variant(&self) -> Variant {

@@ -1,13 +1,14 @@
 //! What the programs of a daemon that is gone still do, read from their pins: for `xvrrp status` without a daemon, and for
 //! the first lines of the next run.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
 
 use super::Lease;
-use super::pins::{left_lease, pinned};
+use super::pins::{left_lease, left_vips, pinned};
 
 /// A program that nobody runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,47 @@ pub struct LeftProgram {
     pub closed: bool,
     /// Since when nobody has probed; `None` for never.
     pub probed: Option<Span>,
+}
+
+/// A virtual address that a backup had behind its fence (`hot_standby`), and the program keeps silent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftStandby {
+    /// On which interface.
+    pub interface: String,
+    /// Index of that.
+    pub ifindex: u32,
+    /// Whose it is.
+    pub router: (Family, Vrid),
+    /// The address.
+    pub address: IpAddr,
+}
+
+impl LeftStandby {
+    /// The index of the interface, and the address.
+    #[must_use]
+    pub const fn place(&self) -> (u32, IpAddr) {
+        (self.ifindex, self.address)
+    }
+}
+
+/// The addresses that only programs keep silent which are pinned for interfaces of this network namespace. Whoever detaches
+/// one removes them first.
+#[must_use]
+pub fn left_standbys(bpffs: &Path) -> Vec<LeftStandby> {
+    let mut found = Vec::new();
+    for interface in pinned(bpffs) {
+        let Ok(ifindex) = nix::net::if_::if_nametoindex(interface.as_str()) else { continue };
+        let Some(lease) = left_lease(bpffs, &interface).filter(Lease::any_standby) else { continue };
+        let Some(vips) = left_vips(bpffs, &interface) else { continue };
+        for (address, slot) in vips.iter() {
+            let Some(vrid) = Vrid::new(slot.vrid) else { continue };
+            let router = (slot.family(), vrid);
+            if lease.is_standby(router.0, router.1) {
+                found.push(LeftStandby { interface: interface.clone(), ifindex, router, address });
+            }
+        }
+    }
+    found
 }
 
 /// The programs that are pinned for interfaces of this network namespace, whose lease has run out. Nothing is changed.

@@ -39,7 +39,7 @@ pub use events::{Event, Events};
 pub use features::Features;
 pub use fence::{Lease, Vips};
 pub use interface::{Inherited, Options, XdpInterface};
-pub use left::{LeftProgram, left};
+pub use left::{LeftProgram, LeftStandby, left, left_standbys};
 pub use loader::{Alive, LoadError, Program, Variant};
 pub use log::BpfLog;
 pub use maps::{Adverts, ClaimRule, Counters, Judged, Seen, Slot, Travel};

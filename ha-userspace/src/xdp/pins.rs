@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{MapData, MapInfo};
+use aya::maps::{HashMap, Map, MapData, MapInfo};
 use aya::pin::PinError as AyaPinError;
 use aya::programs::links::{FdLink, PinnedLink as AyaPinnedLink};
 use ha_common::layout::ABI_VERSION;
@@ -24,7 +24,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::bpf::{LinkInfo, PinnedLink};
 use super::claim::Claim;
-use super::fence::Lease;
+use super::fence::{Lease, Vips};
 use super::loader::PINNED_MAPS;
 use super::{occupant, tc};
 use crate::trust::{self, Distrust};
@@ -236,6 +236,11 @@ impl Pins {
         PinnedLink::open(&self.directory.join(LINK))
     }
 
+    /// Whether the link is still pinned.
+    pub(super) fn has_link(&self) -> bool {
+        self.directory.join(LINK).exists()
+    }
+
     /// Leaves the pins where they are.
     pub(super) fn keep(self) {
         std::mem::forget(self);
@@ -263,6 +268,16 @@ pub fn left_lease(bpffs: &Path, interface: &str) -> Option<Lease> {
     }
     let map = MapData::from_pin(directory.join("HA_LEASE")).ok()?;
     Lease::map(map.fd()).ok()
+}
+
+/// `HA_VIPS` of the same.
+pub(super) fn left_vips(bpffs: &Path, interface: &str) -> Option<Vips> {
+    let directory = bpffs.join(ROOT).join(version()).join(file_name(interface));
+    if !is_bpffs(bpffs) || trusted(&bpffs.join(ROOT)).is_err() || !maps_fit(&directory) {
+        return None;
+    }
+    let map = MapData::from_pin(directory.join("HA_VIPS")).ok()?;
+    Vips::new(HashMap::try_from(Map::HashMap(map)).ok()?).ok()
 }
 
 /// The interfaces that this version has pins for.

@@ -316,6 +316,7 @@ impl Node {
             announce: quiet,
             again: (Span::ZERO, 0),
             virtual_mac: false,
+            hot_standby: false,
             owner_ignores_adverts: false,
         }
     }

@@ -2,7 +2,7 @@
 
 use ha_common::node::{Effect, Event, Reached, Write};
 
-const NAMES: [&str; 27] = [
+const NAMES: [&str; 29] = [
     "Write Renew",
     "Write Apart",
     "Write RestartWindow",
@@ -30,6 +30,8 @@ const NAMES: [&str; 27] = [
     "FramesLost",
     "LeaseRanOut",
     "HoldEnded",
+    "Write Standby",
+    "AddBehind",
 ];
 
 /// What the stories have reached of the node.
@@ -95,6 +97,7 @@ const fn kind(effect: &Effect) -> usize {
             Write::Master(..) => 6,
             Write::Suppressed(..) => 7,
             Write::ClearSuperseded(..) => 8,
+            Write::Standby(..) => 27,
         },
         Effect::Track { .. } => 9,
         Effect::Untrack(_) => 10,
@@ -102,6 +105,7 @@ const fn kind(effect: &Effect) -> usize {
         Effect::AddAddresses(_) => 12,
         Effect::Announce { .. } => 13,
         Effect::RemoveAddresses(_) => 14,
+        Effect::AddBehind(_) => 28,
         Effect::ForgetOthers(..) => 15,
         Effect::Event(event) => match event {
             Event::Transition { .. } => 16,

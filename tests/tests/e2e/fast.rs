@@ -14,6 +14,8 @@ mod freeze;
 mod harmless;
 #[path = "fast/headless.rs"]
 mod headless;
+#[path = "fast/hot_standby.rs"]
+mod hot_standby;
 #[path = "fast/keys.rs"]
 mod keys;
 #[path = "fast/lowered.rs"]
@@ -37,6 +39,7 @@ pub(crate) fn tests() -> Vec<Test> {
         freeze::tests(),
         harmless::tests(),
         headless::tests(),
+        hot_standby::tests(),
         keys::tests(),
         lowered::tests(),
         outward::tests(),

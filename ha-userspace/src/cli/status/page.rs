@@ -178,6 +178,11 @@ fn details(instance: &InstanceStatus) -> String {
     for fault in &instance.fault {
         line("fault", fault);
     }
+    match instance.hot_standby.as_deref() {
+        Some("standby") => line("addresses", "here, behind the fence (hot_standby)"),
+        Some("impossible") => line("addresses", "not here: no hot standby, see the warnings"),
+        _ => {}
+    }
     if let Some(master) = &instance.master {
         line(
             "master",

@@ -7,6 +7,7 @@
 pub(crate) mod alone;
 pub mod host;
 pub mod peer;
+pub(crate) mod standby;
 mod weights;
 pub mod wire;
 
@@ -17,6 +18,7 @@ use super::outline::Outline;
 /// Everything that needs nothing but the configuration.
 pub(super) fn run(config: &Config, outline: &Outline, diags: &mut Diagnostics) {
     alone::check(config, outline, diags);
+    standby::check(config, outline, diags);
     for instance in config.instances.iter().filter(|instance| weights::count(config, instance)) {
         weights::check(instance, outline, diags);
     }

@@ -83,6 +83,7 @@ words! {
     Addresses {
         done {
             Accept = "accept": Flag => Instance.accept;
+            HotStandby = "hot_standby": Boolean => Instance.hot_standby;
             NativeIpv6 = "native_ipv6": Flag => Instance.family;
             NoAccept = "no_accept": Flag => Instance.accept;
             VirtualIpaddress = "virtual_ipaddress": Block => Instance.vips;

@@ -63,6 +63,7 @@ pub(super) struct Draft {
     pub(super) rules: Vec<Placed<Rule>>,
     /// `accept` (true) or `no_accept`.
     pub(super) accept: Option<(bool, Span)>,
+    pub(super) hot_standby: bool,
     pub(super) track_source: Option<Span>,
     pub(super) vrf: Option<Placed<String>>,
     pub(super) promote_secondaries: bool,
@@ -271,6 +272,9 @@ impl Draft {
             Addresses::VirtualIpaddressExcluded => vips(stmt, &mut self.excluded, cx),
             Addresses::VirtualRoutes => routes(stmt, &mut self.routes, cx),
             Addresses::VirtualRules => rules(stmt, &mut self.rules, cx),
+            Addresses::HotStandby => {
+                self.hot_standby = value::boolean(stmt, cx).unwrap_or(self.hot_standby);
+            }
             Addresses::NativeIpv6 => {
                 value::flag(stmt, cx);
                 self.native_ipv6 = Some(stmt.keyword().span);

@@ -192,6 +192,7 @@ fn instance(identity: Identity, draft: Draft, agreed: Agreed, globals: &Globals)
         rules: strip(draft.rules),
         notify: draft.notify.finish(&globals.notify),
         // keepalived.conf(5): accept mode is off in strict mode unless the file says otherwise.
+        hot_standby: draft.hot_standby,
         accept: draft.accept.map_or(!strict, |(accept, _)| accept),
         strict,
         link: None,

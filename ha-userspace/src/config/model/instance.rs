@@ -83,6 +83,8 @@ pub struct Instance {
     /// False for `no_accept` (and for strict mode without `accept`): packets to the virtual addresses are dropped,
     /// unless the priority is 255.
     pub accept: bool,
+    /// `hot_standby`: as backup it has the addresses on the interface, behind the fence.
+    pub hot_standby: bool,
     /// `strict_mode`, or else `vrrp_strict`.
     pub strict: bool,
     /// `use_vmac` or `use_ipvlan`: the interface that the addresses are put on.

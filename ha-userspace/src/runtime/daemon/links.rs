@@ -75,8 +75,10 @@ impl Daemon {
     /// Cheap enough to be done for everything whenever anything changes, and so nothing can be forgotten.
     pub(super) fn reconsider(&mut self) {
         let virtual_addresses = self.routers.virtual_addresses();
+        self.bar_standbys();
         self.refresh_interfaces(&virtual_addresses);
         self.update_fences();
+        self.allow_standbys();
         self.node.mark_peers_dirty();
         let now = clock::now();
         let view = self.host.delayed_links(now);
@@ -273,7 +275,7 @@ impl Daemon {
         let Self { routers, node, host, .. } = self;
         let links = host.links();
         let mut again = Vec::new();
-        for router in routers.iter_mut().filter(|router| node[router.id].presence() == Presence::Present) {
+        for router in routers.iter_mut().filter(|router| is_all_there(node[router.id].presence())) {
             // The kernel tells of IPv6 addresses some time after they were added, so that those which it has not told
             // of yet are missing only after a while.
             let settled = router.installed_at.after(SETTLED) <= now;
@@ -305,6 +307,11 @@ impl Daemon {
         }
         again.into_iter().for_each(|id| self.node.add_addresses_again(id, now));
     }
+}
+
+/// Whether every address should be there.
+const fn is_all_there(presence: Presence) -> bool {
+    matches!(presence, Presence::Present | Presence::Behind { all: true })
 }
 
 fn all_slots() -> impl Iterator<Item = Slot> {

@@ -6,6 +6,7 @@ mod fence;
 mod groups;
 mod hearing;
 mod holds;
+mod hot_standby;
 mod links;
 mod liveness;
 mod observe;

@@ -79,6 +79,8 @@ impl Daemon {
             match node.machine().state() {
                 // What is not tracked may come and go with its interface.
                 State::Master if !there && !vip.no_track => missing.push(text()),
+                // Behind the fence it is where it should be.
+                State::Backup if node.presence().is_behind() => {}
                 State::Backup | State::Fault if there && !self.is_shared(router, vip) => held.push(text()),
                 _ => {}
             }

@@ -135,7 +135,12 @@ impl Daemon {
             let specs =
                 |vips: &[Vip]| specs(vips.iter().map(|vip| (config.device_of(vip), vip)), links, |_| {});
             let (replaced, gone) = (specs(&replaced), specs(&gone));
-            self.host.obsolete.extend(gone);
+            if self.node[id].presence().is_behind() {
+                // The fence will know nothing of them in a moment.
+                self.host.remove_addresses(&gone, &mut self.notes);
+            } else {
+                self.host.obsolete.extend(gone);
+            }
             // To the kernel this is the same address, so the old one makes room before the next turn adds the new.
             if !replaced.is_empty() {
                 self.host.remove_addresses(&replaced, &mut self.notes);

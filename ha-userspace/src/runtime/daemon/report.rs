@@ -93,6 +93,7 @@ impl Daemon {
         InstanceStatus {
             missing,
             held,
+            hot_standby: self.hot_standby_status(router),
             competing: self.competing(router, now),
             foreign: self.foreign(router, now),
             standby: self.standby(router, now, wall),
@@ -268,7 +269,9 @@ impl Daemon {
         let deaf = alone.into_iter().filter_map(|at| self.interfaces[at].deafened_by());
         let Configuration { warnings, unfenced, .. } = &self.configuration;
         let of_interfaces = lacking.map(str::to_owned).chain(deaf);
-        warnings.iter().cloned().chain(of_interfaces).chain(unfenced.iter().cloned()).collect()
+        let standbys = self.standby_warnings();
+        let unfenced = unfenced.iter().cloned();
+        warnings.iter().cloned().chain(of_interfaces).chain(unfenced).chain(standbys).collect()
     }
 
     /// Those of the configuration in force.

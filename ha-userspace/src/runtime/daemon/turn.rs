@@ -22,6 +22,8 @@ struct Batch {
     added: Vec<RouterId>,
     announced: Vec<(RouterId, bool, bool)>,
     removed: Vec<RouterId>,
+    /// To be added behind the fence.
+    behind: Vec<RouterId>,
     adverts: bool,
     /// How the addresses were added.
     taken: Option<Note>,
@@ -50,7 +52,7 @@ impl Daemon {
             self.reconsider();
             self.decide(now);
         }
-        let standbys = self.look_around(now);
+        let standbys = [self.look_around(now), self.look_after_standbys(now)].into_iter().flatten().min();
         let extra = self.routers.iter().filter_map(|router| router.extra);
         let others = extra
             .chain(self.host.delays.next())
@@ -70,8 +72,10 @@ impl Daemon {
 
     /// Lets the node do something, with the kernel to look at.
     pub(super) fn with_kernel<R>(&mut self, act: impl FnOnce(&mut Node, &mut Maps<'_>) -> R) -> R {
-        let Self { node, interfaces, life, .. } = self;
-        act(node, &mut Maps { interfaces, handover: life.handover.as_ref() })
+        let Self { node, interfaces, life, fast, routers, .. } = self;
+        let hot = routers.iter().filter(|router| router.config.hot_standby);
+        let pace = hot.map(|router| router.config.fast.probe_interval).max().unwrap_or_default();
+        act(node, &mut Maps { interfaces, handover: life.handover.as_ref(), fast, pace })
     }
 
     /// Carries out what the node has decided since the last turn, before anything else is decided.
@@ -129,6 +133,10 @@ impl Daemon {
                 self.settle(batch);
                 batch.removed.push(router);
             }
+            Effect::AddBehind(router) => {
+                self.settle(batch);
+                batch.behind.push(router);
+            }
             Effect::Write(on, write) => {
                 self.finish(batch);
                 let Self { interfaces, routers, .. } = self;
@@ -172,6 +180,11 @@ impl Daemon {
         if !batch.removed.is_empty() {
             let removed = std::mem::take(&mut batch.removed);
             self.host.uninstall(&removed, &self.routers, &self.node, &mut self.notes);
+        }
+        if !batch.behind.is_empty() {
+            let behind = std::mem::take(&mut batch.behind);
+            let placed = self.host.install(&behind, &mut self.routers, &mut self.notes);
+            self.notes.extend(placed.map(Note::behind));
         }
     }
 

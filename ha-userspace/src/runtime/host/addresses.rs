@@ -3,6 +3,7 @@
 //! When: the node ([`ha_common::node`]). How: [`crate::net::addresses`].
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use ha_common::node::{Node, RouterId};
 
@@ -81,6 +82,15 @@ impl Host {
         (added > 0).then_some(Note::Installed { added, took })
     }
 
+    /// Whether an address is there by the daemon's hand.
+    pub(in crate::runtime) fn is_ours(&self, index: u32, address: IpAddr) -> bool {
+        let marked = self.links().get(index).is_some_and(|link| match address {
+            IpAddr::V4(v4) => link.v4.iter().any(|held| held.address == v4 && held.ours),
+            IpAddr::V6(v6) => link.v6.iter().any(|held| held.address == v6 && held.ours),
+        });
+        marked || self.addresses.has_added(index, address)
+    }
+
     /// Removes the addresses of these virtual routers, and those that a reload has taken out of the configuration.
     pub(in crate::runtime) fn uninstall(
         &mut self,
@@ -110,11 +120,11 @@ impl Host {
         self.virtual_links.forward(&held);
     }
 
-    /// The addresses of all virtual routers that are master.
+    /// The addresses of all virtual routers that are master, or have them behind the fence.
     fn held_addresses(&self, routers: &Routers, node: &Node) -> Vec<AddressSpec> {
         let held = |router: &&Router| {
             let presence = node[router.id].presence();
-            presence.is_wanted() && presence.was_added()
+            presence.is_kept() && presence.was_added()
         };
         let holders = routers.iter().filter(held);
         holders.flat_map(|router| router_specs(router, self.links(), |_| {})).collect()
@@ -173,7 +183,7 @@ impl Host {
             used |= config.interface == link.name;
             if let Some(vip) = on_link.find(|vip| vip.address == spec.address) {
                 used = true;
-                if node[router.id].presence().is_wanted() && vip.prefix == spec.prefix {
+                if node[router.id].presence().is_kept() && vip.prefix == spec.prefix {
                     return false;
                 }
             }

@@ -34,6 +34,8 @@ pub(super) struct Host {
     pub(super) ways: Ways,
     /// It probes its masters. One that does not has the RFC's timers, like stock keepalived.
     pub(super) probes: bool,
+    /// As backup it has the address behind its fence.
+    pub(super) hot_standby: bool,
     pub(super) powered: bool,
     /// Nothing runs, not even the kernel, until this time.
     pub(super) frozen_until: Time,
@@ -127,6 +129,7 @@ impl Host {
             lease,
             ways,
             probes,
+            hot_standby: false,
             powered: true,
             frozen_until: Time(0),
             card: Vec::new(),
@@ -202,6 +205,7 @@ impl Host {
             announce: self.ways.garp,
             again: self.ways.again,
             virtual_mac: self.ways.virtual_mac,
+            hot_standby: self.hot_standby,
             owner_ignores_adverts: false,
         }
     }
@@ -241,13 +245,14 @@ impl Host {
         };
         let fit = self.fit();
         daemon.node.take_part(now, &self.kernel);
+        daemon.node.allow_standby(id);
         self.perform(&mut daemon, now, &mut output)?;
         daemon.node.set_fitness(id, fit, now);
         daemon.node.settle_fitness(now, &self.kernel);
         self.perform(&mut daemon, now, &mut output)?;
         let resumes = daemon.node[id].is_resumed();
         // Leftovers of the earlier run.
-        self.kernel.addresses &= daemon.node[id].presence().is_wanted();
+        self.kernel.addresses &= daemon.node[id].presence().is_kept();
         daemon.node.end_start(now);
         self.perform(&mut daemon, now, &mut output)?;
         daemon.node.close_restart_windows();
@@ -371,6 +376,15 @@ impl Host {
                     spoke |= priority > 0 && !self.kernel.master;
                     output.adverts.push(priority);
                 }
+                Effect::AddBehind(_) => {
+                    if !self.kernel.standby {
+                        return Err(format!(
+                            "h{} adds addresses that its fence does not keep silent",
+                            self.id
+                        ));
+                    }
+                    self.kernel.addresses = true;
+                }
                 Effect::AddAddresses(_) => {
                     if !self.kernel.held {
                         return Err(format!("h{} adds addresses that its fence does not know", self.id));
@@ -379,7 +393,7 @@ impl Host {
                 }
                 Effect::Announce { .. } => output.announce = true,
                 Effect::RemoveAddresses(_) => {
-                    if !self.kernel.held {
+                    if !self.kernel.held && !self.kernel.standby {
                         return Err(format!("the fence of h{} opens before its addresses are gone", self.id));
                     }
                     self.kernel.addresses = false;

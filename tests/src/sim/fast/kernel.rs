@@ -59,6 +59,8 @@ pub(super) struct Kernel {
     pub(super) superseded: bool,
     /// Solicitations are the successor's to answer.
     pub(super) suppressed: bool,
+    /// The address is here for a takeover to come, and silent.
+    pub(super) standby: bool,
     pub(super) responder: u64,
     pub(super) last_probe: Option<Time>,
     /// When a known router last probed after a pause.
@@ -96,6 +98,7 @@ impl Kernel {
             orphaned: false,
             superseded: false,
             suppressed: false,
+            standby: false,
             lease_until: Time(0),
             restart_until: Time(0),
             master: false,
@@ -155,6 +158,7 @@ impl Kernel {
         let ban = Ban {
             closed: self.guard().closed(now.0),
             superseded: self.superseded,
+            standby: self.standby,
             suppressed: self.suppressed,
             refused: false,
         };
@@ -195,6 +199,7 @@ impl Kernel {
             Write::Held(.., held) => self.held = held,
             Write::Master(.., master) => self.master = master,
             Write::Suppressed(.., suppressed) => self.suppressed = suppressed,
+            Write::Standby(.., standby) => self.standby = standby,
             Write::ClearSuperseded(..) => self.superseded = false,
             Write::Own(_) => self.fingerprint = None,
             // Every host takes part, and its rules are the same all the time.
@@ -205,6 +210,7 @@ impl Kernel {
     /// The maps speak for no virtual router.
     pub(super) const fn forget(&mut self) {
         (self.master, self.held, self.superseded, self.suppressed) = (false, false, false, false);
+        self.standby = false;
     }
 
     /// The number that stands for the fingerprint of an advert.

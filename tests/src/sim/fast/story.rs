@@ -93,6 +93,7 @@ fn cluster(rng: &mut Rng, spared: Spared) -> World {
     let nopreempt = rng.chance(20);
     let lower_prio_no_advert = rng.chance(15);
     let quiet = rng.chance(30);
+    let hot_standby = rng.chance(40) && !ways.virtual_mac;
     let hosts = priorities.into_iter().enumerate().map(|(id, priority)| {
         let params = Params {
             interval,
@@ -106,7 +107,8 @@ fn cluster(rng: &mut Rng, spared: Spared) -> World {
         // Beside it, or it alone, a router that does not probe: stock keepalived, or fast failover is off.
         let probes = !quiet || rng.chance(30);
         let priority = Priority::new(priority).unwrap_or(Priority::DEFAULT);
-        Host::new(id, params, priority, settings, lease, ways, probes)
+        let host = Host::new(id, params, priority, settings, lease, ways, probes);
+        Host { hot_standby: hot_standby && !rng.chance(20), ..host }
     });
     let hosts = hosts.collect();
     let weather = Weather {

@@ -24,6 +24,7 @@ pub(super) struct Instance {
     pub(super) priority: Priority,
     pub(super) fast: bool,
     pub(super) virtual_mac: bool,
+    pub(super) hot_standby: bool,
     /// Its sync group.
     pub(super) group: Option<u32>,
     /// Stands for what only the judgement of adverts knows: adverts with another one are not accepted.
@@ -52,6 +53,7 @@ impl Instance {
             },
             again: (Span::ZERO, 1),
             virtual_mac: self.virtual_mac,
+            hot_standby: self.hot_standby,
             owner_ignores_adverts: false,
         }
     }
@@ -61,6 +63,7 @@ impl Instance {
 pub(super) fn files(rng: &mut Rng) -> Vec<Vec<Instance>> {
     let interval = Span::from_millis(rng.pick(&[50, 100, 100, 200]));
     let (preempt, virtual_mac, fast) = (!rng.chance(20), rng.chance(25), rng.chance(70));
+    let hot_standby = rng.chance(30) && !virtual_mac;
     let mut shared = Vec::new();
     for (vrid, group) in [(1, Some(0)), (2, Some(0)), (3, None), (4, Some(1)), (5, Some(1)), (6, None)] {
         // The first group is always there.
@@ -73,7 +76,7 @@ pub(super) fn files(rng: &mut Rng) -> Vec<Vec<Instance>> {
         let params = Params { interval, preempt, ..Params::new(number, family, Version::V3) };
         let fast = if rng.chance(10) { !fast } else { fast };
         let priority = Priority::DEFAULT;
-        shared.push(Instance { on, params, priority, fast, virtual_mac, group, password: 0 });
+        shared.push(Instance { on, params, priority, fast, virtual_mac, hot_standby, group, password: 0 });
     }
     // Each has the same order of its hosts in all virtual routers; nobody has two that wait for each other.
     let equal = rng.chance(15);

@@ -184,13 +184,8 @@ impl Host {
         daemon.node.take_part(now, &self.kernel);
         self.perform(&mut daemon, sinks)?;
         self.reconsider(&mut daemon, sinks)?;
-        let wanted: Vec<Place> = daemon
-            .node
-            .routers()
-            .iter()
-            .filter(|router| router.presence().is_wanted())
-            .map(place_of)
-            .collect();
+        let wanted: Vec<Place> =
+            daemon.node.routers().iter().filter(|router| router.presence().is_kept()).map(place_of).collect();
         self.kernel.addresses.retain(|place| wanted.contains(place));
         daemon.node.end_start(now);
         self.perform(&mut daemon, sinks)?;
@@ -307,8 +302,21 @@ impl Host {
             let source = Some(address(self.id, instance.params.family));
             daemon.node.set_fitness(id, Fitness { fitness, waits: false, priority, source }, sinks.now);
         }
+        self.judge_fences(daemon);
         daemon.node.settle_fitness(sinks.now, &self.kernel);
         self.perform(daemon, sinks)
+    }
+
+    /// Which addresses can be kept silent on a backup.
+    fn judge_fences(&self, daemon: &mut Daemon) {
+        for instance in daemon.instances.iter().map(|(id, of)| (*id, of.on)).collect::<Vec<_>>() {
+            let (id, on) = instance;
+            if self.xdp && !daemon.node.is_apart(on) {
+                daemon.node.allow_standby(id);
+            } else {
+                daemon.node.bar_standby(id);
+            }
+        }
     }
 
     /// The main loop has the CPU.
@@ -351,6 +359,9 @@ impl Host {
             daemon.node.attached(on, now);
             self.perform(&mut daemon, sinks)?;
             daemon.node.take_part(now, &self.kernel);
+            self.judge_fences(&mut daemon);
+            self.perform(&mut daemon, sinks)?;
+            daemon.node.turn(now, &mut self.kernel);
             self.perform(&mut daemon, sinks)?;
         }
         for id in daemon.node.forget_retired() {
@@ -402,8 +413,12 @@ impl Host {
             let place = place_of(router);
             let state = router.machine().state();
             let there = self.kernel.addresses.contains(&place);
-            if !router.is_retired() && there != state.holds_addresses() {
+            let behind = router.presence().is_behind();
+            if !router.is_retired() && there != (behind || state.holds_addresses()) {
                 return Err(format!("36: h{} {place:?} is {state}, addresses: {there}", self.id));
+            }
+            if behind != self.kernel.is_silent(place) && self.kernel.has_program(place.0) {
+                return Err(format!("36: h{} {place:?} is {state}, behind its fence: {behind}", self.id));
             }
         }
         let Daemon { node, agreed, .. } = daemon;
@@ -451,6 +466,15 @@ impl Host {
                         interval,
                         password: instance.password,
                     });
+                }
+                Effect::AddBehind(id) => {
+                    let place = place(id).ok_or("addresses of nobody")?;
+                    if !self.kernel.is_silent(place) {
+                        return Err(format!(
+                            "39: h{me} adds {place:?}, which its fence does not keep silent"
+                        ));
+                    }
+                    self.kernel.addresses.insert(place);
                 }
                 Effect::AddAddresses(id) => {
                     let place = place(id).ok_or("addresses of nobody")?;

@@ -19,6 +19,7 @@ struct Slot {
     held: bool,
     master: bool,
     superseded: bool,
+    standby: bool,
     fingerprint: Option<Frame>,
     stamp: Time,
     other_at: Time,
@@ -138,14 +139,26 @@ impl Kernel {
     pub(super) fn answers(&self, place: Place) -> bool {
         let (on, family, vrid) = place;
         let slot = self.programs.get(&on).and_then(|program| program.slots.get(&(family, vrid)));
-        self.addresses.contains(&place) && !slot.is_some_and(|slot| slot.superseded)
+        self.addresses.contains(&place) && !slot.is_some_and(|slot| slot.superseded || slot.standby)
     }
 
     /// Whether the fence knows that addresses may be here; without one, nobody has to.
     pub(super) fn may_hold(&self, (on, family, vrid): Place) -> bool {
         self.programs.get(&on).is_none_or(|program| {
-            program.apart || program.slots.get(&(family, vrid)).is_some_and(|slot| slot.held)
+            let knows = |slot: &Slot| slot.held || slot.standby;
+            program.apart || program.slots.get(&(family, vrid)).is_some_and(knows)
         })
+    }
+
+    /// Whether a program is attached.
+    pub(super) fn has_program(&self, on: InterfaceId) -> bool {
+        self.programs.contains_key(&on)
+    }
+
+    /// Whether the program keeps the addresses of a virtual router silent.
+    pub(super) fn is_silent(&self, (on, family, vrid): Place) -> bool {
+        let slot = self.programs.get(&on).and_then(|program| program.slots.get(&(family, vrid)));
+        slot.is_some_and(|slot| slot.standby)
     }
 
     pub(super) fn track(&mut self, frame: Frame, at: Time) {
@@ -167,7 +180,7 @@ impl Kernel {
     pub(super) fn forget_others(&mut self, on: InterfaceId, kept: &[(Family, Vrid)]) {
         if let Some(program) = self.programs.get_mut(&on) {
             for (_, slot) in program.slots.iter_mut().filter(|(place, _)| !kept.contains(place)) {
-                (slot.held, slot.master, slot.superseded) = (false, false, false);
+                (slot.held, slot.master, slot.superseded, slot.standby) = (false, false, false, false);
             }
         }
     }
@@ -193,6 +206,9 @@ impl Kernel {
             Write::Held(family, vrid, held) => program.slots.entry((family, vrid)).or_default().held = held,
             Write::Master(family, vrid, master) => {
                 program.slots.entry((family, vrid)).or_default().master = master;
+            }
+            Write::Standby(family, vrid, standby) => {
+                program.slots.entry((family, vrid)).or_default().standby = standby;
             }
             Write::ClearSuperseded(family, vrid) => {
                 program.slots.entry((family, vrid)).or_default().superseded = false;

@@ -1,10 +1,10 @@
 //! What a healthy pair costs with 1, 100 and 255 virtual routers: processor, context switches, memory.
 
 use std::thread::ScopedJoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use ha_tests::lab::{Lab, Running, Usage, wait_for};
+use ha_tests::lab::{Daemon, Lab, Running, Usage, wait_for};
 
 use super::peer::{Peer, Role, VIPS_NETWORK, vips};
 use super::progress::Progress;
@@ -54,6 +54,20 @@ const SETTLE: Duration = Duration::from_secs(7);
 /// What the program on the interface does to ordinary packets: round trips to the master's own address.
 pub(super) const ROUND_TRIPS: [(&str, usize); 2] = [("round trip median us", 50), ("round trip p99 us", 99)];
 
+/// What a thread costs that wakes up as often as a backup, and does nothing.
+pub(super) const SLEEPER: &str = "sleeper cpu %";
+
+/// Sleeps a millisecond at a time, and says how many percent of a processor that took.
+fn sleeper(time: Duration) -> Result<f64> {
+    use nix::time::{ClockId, clock_gettime};
+    let read = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from);
+    let (begin, before) = (Instant::now(), read()?);
+    while begin.elapsed() < time {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(read()?.saturating_sub(before).as_secs_f64() * 100.0 / begin.elapsed().as_secs_f64())
+}
+
 /// Measured values by name.
 type Values = Vec<(String, f64)>;
 
@@ -77,6 +91,7 @@ fn measure(peer: Peer, count: u8, settle: Duration, time: Duration) -> Result<Va
     let read = || routers.iter().map(Running::usage).collect::<Result<Vec<Usage>>>();
     let before = read()?;
     let mut values = Vec::new();
+    let sleeper = (peer.daemon() == Daemon::Xvrrp).then(|| std::thread::spawn(move || sleeper(time)));
     if count == 1 {
         let target = lab.host("r1")?.spec().v4;
         let stream = lab.host("client")?.ping(target.into(), Duration::from_millis(1), time)?;
@@ -90,6 +105,9 @@ fn measure(peer: Peer, count: u8, settle: Duration, time: Duration) -> Result<Va
         std::thread::sleep(time);
     }
     let after = read()?;
+    if let Some(percent) = sleeper.and_then(|thread| thread.join().ok()) {
+        values.push((SLEEPER.to_owned(), percent?));
+    }
     for (role, (before, after)) in ["master", "backup"].iter().zip(before.iter().zip(&after)) {
         values.push((format!("{role} cpu %"), after.percent_since(before)));
         values.push((format!("{role} switches/s"), after.switches_since(before)));

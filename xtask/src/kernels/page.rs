@@ -156,8 +156,8 @@ another version meanwhile), the names of fields in `bpftool map dump`, `xvrrp de
 and that the kernel's log has no complaint.
 
 With TCG and the instruction clock, an instruction takes 2 ns of the guest's time: about a tenth of the speed of a
-processor of today. Each takeover takes at least the window of 2.5 ms
-([liveness.md](liveness.md)); a frozen daemon's lease runs for 100 ms first. QEMU's network is not run by that clock: where
+processor of today. A takeover takes the window of 10 ms
+([liveness.md](liveness.md)), which no guest runs long enough to narrow; a frozen daemon's lease runs for 100 ms first. QEMU's network is not run by that clock: where
 the host is busy, frames stand still while the guest's time goes on. A guest that fails is booted anew, up to three times,
 if in each step that failed r2's own address did not answer either, or the client sent nothing.
 

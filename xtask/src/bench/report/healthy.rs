@@ -96,7 +96,17 @@ pub(super) fn costs(results: &Results) -> String {
             }
         }
     }
-    if any { table.text() + &round_trips(results) } else { String::new() }
+    let of_sleepers = |count| {
+        let stats = |&peer| results.stats(&footprint::name(count), peer, footprint::SLEEPER);
+        results.peers.iter().find_map(stats).map(|stats| stats.median)
+    };
+    let sleeper = footprint::COUNTS.into_iter().find_map(of_sleepers).map_or(String::new(), |percent| {
+        format!(
+            "\nFor comparison: on this machine a thread that does nothing but sleep for a millisecond at a time costs \
+             {percent:.2} % of a processor.\n"
+        )
+    });
+    if any { table.text() + &sleeper + &round_trips(results) } else { String::new() }
 }
 
 /// Ordinary pings to the master's own address: through the program, and without it at keepalived.

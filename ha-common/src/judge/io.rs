@@ -139,6 +139,15 @@ pub enum Event {
         /// Kernel time of the sign of life.
         at: Time,
     },
+    /// It was silent for so long that the window had been too narrow for this network.
+    Widened {
+        /// For how long.
+        silence: Span,
+        /// The window until then.
+        before: Span,
+        /// The window from now on.
+        window: Span,
+    },
     /// The verdict `unreachable` was wrong; there will be none until then.
     Paused {
         /// The end of the pause.

@@ -2,7 +2,7 @@
 
 use super::io::Event;
 
-/// Room for what one reply can cause (discovered, alive, paused, lost or restarting, resigned), and some.
+/// Room for what one reply can cause (discovered, widened, alive, paused, lost or restarting, resigned), and some.
 const CAPACITY: usize = 8;
 
 #[derive(Clone, Debug, Default)]

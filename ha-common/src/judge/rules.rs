@@ -134,7 +134,13 @@ impl PeerJudge {
             .is_some_and(|before| before.responder == reply.responder && before.flags & RESTARTING == 0);
         let since = if self.answers { self.silent_since() } else { suspected };
         if let Some(since) = since.filter(|_| same) {
-            self.silences.ended(reply.at.span_since(since));
+            let (silence, before) = (reply.at.span_since(since), self.window().span);
+            self.silences.ended(silence);
+            let window = self.window().span;
+            // What widens it by little is noise.
+            if window > before.plus(Span(before.0 / 4)) {
+                self.events.push(Event::Widened { silence, before, window });
+            }
         }
     }
 

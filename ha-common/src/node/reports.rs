@@ -57,6 +57,7 @@ impl Node {
                 | Event::Unanswered
                 | Event::Restarting { .. }
                 | Event::Apart { .. }
+                | Event::Widened { .. }
                 | Event::Paused { .. } => continue,
             };
             self.feed(at, input, now, None);
@@ -67,7 +68,7 @@ impl Node {
         let answers = match event {
             Event::Discovered { .. } | Event::Alive { .. } | Event::Restarting { .. } => true,
             Event::Unanswered | Event::Lost { .. } | Event::Apart { .. } | Event::Paused { .. } => false,
-            Event::Resigned { .. } => return,
+            Event::Resigned { .. } | Event::Widened { .. } => return,
         };
         self.answering.retain(|known| (known.0, known.1) != (on, peer));
         if answers {

@@ -62,6 +62,14 @@ pub(super) fn log(interface: &str, source: IpAddr, (event, silence): (Event, Sil
             "{interface}: {source} takes no part in fast failover (fast_failover off), so only the RFC's timers count for it"
         ),
         Event::Alive { .. } => tell!(info, "alive", "{interface}: {source} is alive"),
+        Event::Widened { silence, before, window } => tell!(
+            info,
+            "window widened",
+            "{interface}: {source} said nothing for {:.1} ms; its window is {:.1} ms from now on, it was {:.1}",
+            milliseconds(silence),
+            milliseconds(window),
+            milliseconds(before)
+        ),
         Event::Paused { until } => tell!(
             warn,
             "wrong verdict",

@@ -67,6 +67,8 @@ fn a_refuted_suspicion_widens_it() {
     let mut rig = watched(61);
     hiccup(&mut rig, 5 * MS);
     assert_eq!(rig.judge.counts().wrong, 1);
+    let widened = |(_, event): &(Time, Event)| matches!(event, Event::Widened { .. });
+    assert_eq!(rig.events.iter().filter(|event| widened(event)).count(), 1, "and that is told");
     assert!(rig.judge.window().span > Span::from_millis(7), "{:?}", rig.judge.window());
     let before = rig.judge.counts().verdicts;
     hiccup(&mut rig, 5 * MS);

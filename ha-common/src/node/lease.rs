@@ -5,10 +5,15 @@ use crate::time::{Span, Time};
 /// How much later than it promised the main loop may be done with a turn before it counts as stuck.
 pub const SLACK: Span = Span::from_millis(50);
 
-/// How often a thread looks whether a lease of this length is to be renewed: three renewals fit into it.
+/// Who probes again after a pause is noticed within this time, however long the lease.
+const NOTICED: Span = Span::from_millis(34);
+
+/// How often a thread looks whether a lease of this length is to be renewed: three renewals fit into it. It looks for those who
+/// probe again, too, to whom hosts may send until this node announces.
 #[must_use]
 pub const fn pace(length: Span) -> Span {
-    Span(length.0 / 3)
+    let third = Span(length.0 / 3);
+    if third.0 < NOTICED.0 { third } else { NOTICED }
 }
 
 /// Until when a lease that ends at `until` is to be renewed at `now`, if it is. The main loop has promised to be done with

@@ -360,6 +360,13 @@ impl Backup {
             Some(known) if self.loss.is_some_and(|loss| loss.source == known.address) => self.loss = None,
             Some(_) | None => {}
         }
+        // A silent master that then resigned has a successor, which is preempted when any other would be.
+        let replaced = |loss: Loss| {
+            self.resigned == Some(loss.source) && loss.reason != Reason::MasterResigned && heard.at > loss.at
+        };
+        if self.loss.is_some_and(replaced) {
+            self.loss = None;
+        }
         self.ignored = Some(ignored);
         self.resigned = None;
         Verdict::Nothing

@@ -110,6 +110,28 @@ fn a_verdict_on_one_ignored_master_does_not_count_for_another() {
     assert_eq!(rig.machine.next_deadline(), before);
 }
 
+/// The verdict waits for the next advert of a master that advertises often; that one resigns meanwhile, and a lower router takes
+/// over. What was held against the first is no reason to take over from the second.
+#[test]
+fn a_silent_master_that_resigned_has_a_successor() {
+    let mut rig = Rig::backup(params(), 100);
+    rig.pass(10);
+    rig.hear_every(200, 30, 200);
+    let (mut input, judged) = (lost(&rig, 30), rig.now);
+    if let Input::MasterLost { wait, .. } = &mut input {
+        *wait = Span::from_millis(60);
+    }
+    rig.feed(input);
+    rig.pass(10);
+    rig.hear(30, 0);
+    assert_eq!(watched(&rig), None);
+    rig.pass(10);
+    rig.hear(20, 50);
+    assert_eq!(watched(&rig), Some(20));
+    let due = judged.after(Span::from_millis(60));
+    assert!(rig.machine.next_deadline() > due, "the skew time of its resignation counts, and not the verdict");
+}
+
 #[test]
 fn signs_of_life_of_an_ignored_master_refute_a_verdict() {
     let before = returning().machine.next_deadline();

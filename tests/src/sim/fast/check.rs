@@ -276,10 +276,7 @@ impl World {
             return Err(format!("41: h{id} takes over from h{master}, which is alive"));
         }
         let said = matches!(reason, Reason::MasterOrphaned | Reason::MasterExpired);
-        // A lower one may have taken over meanwhile, which is preempted.
-        let of_it =
-            self.hosts[id].daemon.as_ref().is_some_and(|daemon| daemon.judges[master].verdict().is_some());
-        if said && of_it && self.hosts[master].answers(now) && self.check.apart[id][master] < now {
+        if said && self.hosts[master].answers(now) && self.check.apart[id][master] < now {
             return Err(format!("39: h{id} takes over by \"{reason}\" while h{master} answers"));
         }
         Ok(())

@@ -349,15 +349,15 @@ fn pins() {
     block_on(async {
         let first = attach(ifindex, options);
         let directory = first.pin_directory().expect("pinned").to_owned();
-        assert!(directory.ends_with("xvrrp/v4/ens160"), "{}", directory.display());
+        assert!(directory.ends_with("xvrrp/v5/ens160"), "{}", directory.display());
 
         // As a crash leaves them, and as an older version left them.
         let xvrrp = bpffs.path().join("xvrrp");
         std::fs::create_dir_all(xvrrp.join("v0/ens160")).expect("writable");
         std::fs::hard_link(directory.join("HA_ADVERTS"), xvrrp.join("v0/ens160/HA_OLD")).expect("linkable");
-        std::fs::rename(&directory, xvrrp.join("v4/kept")).expect("movable");
+        std::fs::rename(&directory, xvrrp.join("v5/kept")).expect("movable");
         drop(first);
-        std::fs::rename(xvrrp.join("v4/kept"), &directory).expect("movable");
+        std::fs::rename(xvrrp.join("v5/kept"), &directory).expect("movable");
 
         let second = attach(ifindex, options);
         assert_eq!(second.notes(), &[] as &[String]);
@@ -386,10 +386,10 @@ fn pins() {
         drop(second);
         assert!(!directory.exists());
         drop(third);
-        assert!(!xvrrp.join("v4").exists());
+        assert!(!xvrrp.join("v5").exists());
 
         // Of an interface that is not used any more.
-        std::fs::create_dir_all(xvrrp.join("v4/eth9")).expect("writable");
+        std::fs::create_dir_all(xvrrp.join("v5/eth9")).expect("writable");
         remove_leftovers(bpffs.path(), &[]);
         assert!(!xvrrp.exists());
 

@@ -126,7 +126,7 @@ impl Lab {
     }
 
     fn directory(&self) -> PathBuf {
-        self.bpffs().join("xvrrp/v4/ens160")
+        self.bpffs().join("xvrrp/v5/ens160")
     }
 
     fn spawn(&self) -> Daemon {
@@ -338,12 +338,12 @@ fn upgraded() {
         xdp.lease.open_restart_window(until);
         xdp.leave();
         let before = link();
-        std::fs::rename(version("v4"), version("v3")).expect("movable");
+        std::fs::rename(version("v5"), version("v4")).expect("movable");
 
         let xdp = attach(lab.bpffs(), 2);
         assert!(xdp.inherited().is_none(), "maps of another version are not understood");
         assert_eq!(link(), before, "the program was replaced, and never missing");
-        assert!(!version("v3").exists());
+        assert!(!version("v4").exists());
         assert_eq!(xdp.lease.restart_until(), until);
         let reply = lab.probe().expect("answered");
         assert_eq!((reply.flags, reply.responder), (RESTARTING, 2), "peers go on waiting");
@@ -359,10 +359,10 @@ fn replaced() {
     inside_runtime(|| {
         // Of another version.
         lab.spawn().kill();
-        std::fs::rename(version("v4"), version("v3")).expect("movable");
+        std::fs::rename(version("v5"), version("v4")).expect("movable");
         let xdp = attach(lab.bpffs(), 2);
         assert!(xdp.inherited().is_none() && xdp.notes().is_empty(), "{:?}", xdp.notes());
-        assert!(lab.directory().join("link").exists() && !version("v3").exists());
+        assert!(lab.directory().join("link").exists() && !version("v4").exists());
         assert_eq!(lab.probe().expect("answered").responder, 2);
         drop(xdp);
 

@@ -619,7 +619,7 @@ mod tests {
         let (root, victim) = (dir.path().join("xvrrp"), dir.path().join("victim"));
         make_directory(&root.join("v3/ens160")).unwrap();
         fs::create_dir_all(victim.join("www/data")).unwrap();
-        std::os::unix::fs::symlink(&victim, root.join("v4")).unwrap();
+        std::os::unix::fs::symlink(&victim, root.join("v5")).unwrap();
         std::os::unix::fs::symlink(victim.join("www"), root.join("v3/ens161")).unwrap();
         assert_eq!(interfaces(&root).collect::<Vec<_>>(), [root.join("v3/ens160")]);
         std::os::unix::fs::symlink(&victim, dir.path().join("link")).unwrap();

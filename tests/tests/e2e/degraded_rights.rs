@@ -168,7 +168,7 @@ fn occupied(lab: &Lab) -> Result<()> {
 }
 
 fn pinned(host: &Host) -> bool {
-    host.path("/sys/fs/bpf/xvrrp/v4/ens160/HA_ADVERTS").exists()
+    host.path("/sys/fs/bpf/xvrrp/v5/ens160/HA_ADVERTS").exists()
 }
 
 /// It is mounted, as bpftool would.

@@ -10,8 +10,8 @@ use ha_common::counter::XdpCounters;
 use ha_common::layout::RATE_PROBES;
 use ha_common::probe::{
     AT_FLAGS, AT_LEASE, AT_RANK, AT_SEQUENCE, Addresses, Answer, Body, EXPIRED, FAREWELL, FORMAT, Key, Keys,
-    Masters, ORPHANED, Probe, ProbeFrame, RESTARTING, Reply, Secret, TAKES_NO_PART, is_sealed, number,
-    reflect, seal,
+    Masters, ORPHANED, Probe, ProbeFrame, RANKED, RESTARTING, Reply, Secret, TAKES_NO_PART, is_sealed,
+    number, reflect, seal,
 };
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Vrid};
@@ -385,7 +385,10 @@ fn ranked() {
     let rank = |family, last, priority| {
         let (action, frame) = loaded.run(&probe(family, last, priority));
         assert_eq!(action, TX);
-        body(&frame, family)[AT_RANK]
+        let body = body(&frame, family);
+        let told = body[AT_FLAGS] & RANKED != 0;
+        assert_eq!(told, priority != 0 && last != 77, "whose rank counts: {last}");
+        body[AT_RANK]
     };
     for family in FAMILIES {
         let routers = [(2, 100), (3, 150), (4, 100), (5, 0)];

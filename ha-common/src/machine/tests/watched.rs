@@ -129,7 +129,10 @@ fn a_silent_master_that_resigned_has_a_successor() {
     rig.hear(20, 50);
     assert_eq!(watched(&rig), Some(20));
     let due = judged.after(Span::from_millis(60));
-    assert!(rig.machine.next_deadline() > due, "the skew time of its resignation counts, and not the verdict");
+    assert!(
+        rig.machine.next_deadline() > due,
+        "the skew time of its resignation counts, and not the verdict"
+    );
 }
 
 #[test]

@@ -267,12 +267,13 @@ fn fast_settings_have_units_ranges_and_a_place_of_their_own() {
     let text = "global_defs {\n@xvrrp fast_probe_interval 500us\nfast_lease 50ms\n\
                 fast_key 00112233445566778899aabbccddeeff\n}\n\
                 vrrp_instance V {\ninterface e\nvirtual_router_id 1\nvirtual_ipaddress { 192.0.2.1 }\nfast_window 4.5ms\nfast_probe_misses 5\n}\n\
-                vrrp_instance W {\ninterface e\nvirtual_router_id 2\nvirtual_ipaddress { 192.0.2.2 }\nfast_failover off\n}\n";
+                vrrp_instance W {\ninterface e\nvirtual_router_id 2\nvirtual_ipaddress { 192.0.2.2 }\nfast_failover off\nfast_window 3ms fixed\n}\n";
     let loaded = loaded(text);
     assert!(complaints(&loaded).is_empty(), "{:?}", complaints(&loaded));
     let [v, w] = &*loaded.config.instances else { panic!("two instances") };
     assert_eq!(v.fast.probe_interval, Duration::from_micros(500));
-    assert_eq!(v.fast.window, Duration::from_micros(4500));
+    assert_eq!((v.fast.window, v.fast.window_fixed), (Duration::from_micros(4500), false));
+    assert_eq!((w.fast.window, w.fast.window_fixed), (Duration::from_millis(3), true));
     assert_eq!((v.fast.probe_misses, w.fast.probe_misses), (5, 3));
     assert_eq!(v.fast.lease, Duration::from_millis(50));
     assert_eq!((v.fast.enabled, w.fast.enabled), (true, false));
@@ -284,6 +285,7 @@ fn fast_settings_have_units_ranges_and_a_place_of_their_own() {
         ("fast_probe_interval 50us", "XV0401"),
         ("fast_probe_interval 2s", "XV0401"),
         ("fast_window ms", "XV0401"),
+        ("fast_window 2ms steady", "XV0405"),
         ("fast_probe_misses 0", "XV0401"),
         ("fast_failover maybe", "XV0402"),
         ("fast_key 1234", "XV0405"),

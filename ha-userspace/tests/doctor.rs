@@ -130,7 +130,7 @@ fn healthy() {
     let expected = &report["interfaces"][0];
     assert_eq!(expected["mode"], "generic", "{expected}");
     assert_eq!((&expected["fence"], &expected["lost"]), (&json!("armed"), &json!([])));
-    assert_eq!((&expected["detection_ms"], &expected["rfc_ms"]), (&json!(2.5), &json!(3609.375)));
+    assert_eq!((&expected["detection_ms"], &expected["rfc_ms"]), (&json!(10.0), &json!(3609.375)));
     for what in ["bpf", "program", "links", "jit", "bpffs", "link", "rules"] {
         assert_eq!(finding(&report, what)["level"], "ok", "{what}");
     }

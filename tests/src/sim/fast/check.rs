@@ -262,7 +262,10 @@ impl World {
             let in_time = self.weather.sleepy.1 <= Span::from_micros(200)
                 && self.weather.latency <= Span::from_micros(100)
                 && self.weather.late.1 <= Span::from_micros(100);
-            let prompt = host.params.interval > SOON && ranked == Some(0);
+            // A hiccup that was seen widens the window, and that takes its time.
+            let narrow = tracked.and_then(|master| Some(host.daemon.as_ref()?.judges[master].window().span));
+            let quiet = narrow.is_some_and(|window| window <= host.settings.quickest());
+            let prompt = host.params.interval > SOON && ranked == Some(0) && quiet;
             if host.settings == ordinary && host.priority >= Priority::DEFAULT && in_time && prompt {
                 self.stats.timed_default += 1;
                 self.stats.slow_default += u64::from(took > SLOW_NS);

@@ -230,6 +230,12 @@ fn measure(args: &Args, progress: &mut Progress) -> Results {
     results
 }
 
+/// As they are written on the command line.
+fn words<V: ValueEnum>(values: &[V]) -> String {
+    let values: Vec<_> = values.iter().filter_map(ValueEnum::to_possible_value).collect();
+    values.iter().map(clap::builder::PossibleValue::get_name).collect::<Vec<_>>().join(",")
+}
+
 /// The command line that repeats it.
 fn command(args: &Args) -> String {
     let mut text = "cargo xtask bench".to_owned();
@@ -245,14 +251,10 @@ fn command(args: &Args) -> String {
         text += &format!(" --load-time {}", args.load_time);
     }
     if args.loads != Load::ALL {
-        let values: Vec<_> = args.loads.iter().filter_map(ValueEnum::to_possible_value).collect();
-        let names: Vec<_> = values.iter().map(clap::builder::PossibleValue::get_name).collect();
-        text += &format!(" --loads {}", names.join(","));
+        text += &format!(" --loads {}", words(&args.loads));
     }
     if args.works != Busy::ALL {
-        let values: Vec<_> = args.works.iter().filter_map(ValueEnum::to_possible_value).collect();
-        let names: Vec<_> = values.iter().map(clap::builder::PossibleValue::get_name).collect();
-        text += &format!(" --works {}", names.join(","));
+        text += &format!(" --works {}", words(&args.works));
     }
     if args.peers != Peer::USUAL {
         let names: Vec<_> = args.peers.iter().map(|peer| peer.name()).collect();

@@ -428,19 +428,15 @@ fn join(socket: &Socket, ifindex: u32, family: Family) -> io::Result<()> {
     }
 }
 
-/// VRRP of one family that comes in, seen from the IP header on.
 /// Keeps a byte of each reply to a probe, and nothing of anything else.
 fn reply_filter(family: Family) -> [SockFilter; 5] {
     let code = |parts: u32| u16::try_from(parts).unwrap_or(0);
-    let (load_header_len, load_type) = match family {
-        // An IPv4 packet begins with its header, and an IPv6 one behind it.
-        Family::V4 => {
-            (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, libc::BPF_LD | libc::BPF_B | libc::BPF_IND)
-        }
-        Family::V6 => {
-            (libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, libc::BPF_LD | libc::BPF_B | libc::BPF_IND)
-        }
+    // An IPv4 packet begins with its header, and an IPv6 one behind it.
+    let load_header_len = match family {
+        Family::V4 => libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH,
+        Family::V6 => libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM,
     };
+    let load_type = libc::BPF_LD | libc::BPF_B | libc::BPF_IND;
     [
         SockFilter::new(code(load_header_len), 0, 0, 0),
         SockFilter::new(code(load_type), 0, 0, 0),
@@ -450,6 +446,7 @@ fn reply_filter(family: Family) -> [SockFilter; 5] {
     ]
 }
 
+/// VRRP of one family that comes in, seen from the IP header on.
 fn tap_filter(family: Family) -> [SockFilter; 8] {
     const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
     const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;

@@ -17,8 +17,7 @@ use super::reasons::Judgement;
 use super::router::{Router, interface_id};
 use super::routers::Routers;
 use crate::config::model::Fast as FastConfig;
-use crate::liveness::judge_settings;
-use crate::liveness::{Inquiry, LeaseSpec, Liveness, PeerKey, PeerSpec};
+use crate::liveness::{Inquiry, LeaseSpec, Liveness, PeerKey, PeerSpec, judge_settings};
 use crate::net::neighbours::Neighbours;
 use crate::xdp::PeerIndex;
 

@@ -4,12 +4,13 @@
 //! and the kernel must not send anything in their name of its own accord. What is not there by the daemon's hand stays the
 //! operator's.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use ha_common::layout::VipSlot;
 
 use super::vips::vips;
+use crate::config::analysis::host::same_network;
 use crate::config::model::{Instance, Vip};
 use crate::net::monitor::{Link, Links};
 use crate::net::sysctl;
@@ -53,9 +54,8 @@ pub(super) fn unknown(config: &Instance, xdp: &XdpInterface) -> Option<String> {
 fn brings_network(vip: &Vip, link: &Link) -> bool {
     match vip.address {
         IpAddr::V4(address) if vip.prefix < 32 => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(vip.prefix)).unwrap_or(0);
-            let same = |other: u32| (other ^ u32::from(address)) & mask == 0;
-            !link.v4.iter().any(|held| !held.ours && held.address != address && same(held.address.into()))
+            let same = |other: Ipv4Addr| same_network(other.into(), vip.address, vip.prefix);
+            !link.v4.iter().any(|held| !held.ours && held.address != address && same(held.address))
         }
         // Deprecated, it is nobody's choice.
         IpAddr::V4(_) | IpAddr::V6(_) => false,

@@ -20,8 +20,7 @@ pub(super) struct Maps<'a> {
     pub(super) interfaces: &'a mut Interfaces,
     pub(super) handover: Option<&'a Handover>,
     pub(super) fast: &'a Fast,
-    /// The longest time between two probes.
-    pub(super) pace: Duration,
+    pub(super) routers: &'a Routers,
 }
 
 impl Maps<'_> {
@@ -36,7 +35,10 @@ impl Maps<'_> {
         let stands_by = interface.xdp().is_some_and(|xdp| xdp.lease.any_standby());
         let index = interface.index?;
         let probed = [Family::V4, Family::V6].into_iter().any(|family| self.fast.knows(index, family));
-        (stands_by && probed).then(|| self.pace.max(SHORTEST_PACE))
+        (stands_by && probed).then(|| {
+            let hot = self.routers.iter().filter(|router| router.config.hot_standby);
+            hot.map(|router| router.config.fast.probe_interval).fold(SHORTEST_PACE, Duration::max)
+        })
     }
 }
 
@@ -89,7 +91,7 @@ impl Kernel for Maps<'_> {
     }
 
     fn is_deaf(&mut self, on: InterfaceId, urgent: bool) -> bool {
-        let listen = self.listening(on);
+        let listen = if urgent { self.listening(on) } else { None };
         self.interfaces.is_deaf(on, urgent, listen, clock::now())
     }
 }

@@ -184,11 +184,8 @@ pub(super) fn run(results: &mut Results, works: &[Busy], runs: usize, progress: 
 }
 
 fn measure(peer: Peer, busy: Busy, learn: Duration) -> Result<super::scenario::Outcome> {
-    let mut stage = Stage::new(peer, true)?;
-    // Others have nothing to learn. What keeps the machine busy is no part of it: nobody knows that it will come.
-    if peer.is_ours() {
-        std::thread::sleep(learn);
-    }
+    // What keeps the machine busy is no part of what is learned: nobody knows that it will come.
+    let mut stage = Stage::learned(peer, true, learn)?;
     let mut work = Some(busy.start(&stage).with_context(|| busy.title())?);
     std::thread::sleep(BEFORE);
     let gate = Mutex::new(());

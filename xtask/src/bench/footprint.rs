@@ -4,7 +4,7 @@ use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use ha_tests::lab::{Daemon, Lab, Running, Usage, wait_for};
+use ha_tests::lab::{Lab, Running, Usage, wait_for};
 
 use super::peer::{Peer, Role, VIPS_NETWORK, vips};
 use super::progress::Progress;
@@ -91,7 +91,7 @@ fn measure(peer: Peer, count: u8, settle: Duration, time: Duration) -> Result<Va
     let read = || routers.iter().map(Running::usage).collect::<Result<Vec<Usage>>>();
     let before = read()?;
     let mut values = Vec::new();
-    let sleeper = (peer.daemon() == Daemon::Xvrrp).then(|| std::thread::spawn(move || sleeper(time)));
+    let sleeper = peer.is_ours().then(|| std::thread::spawn(move || sleeper(time)));
     if count == 1 {
         let target = lab.host("r1")?.spec().v4;
         let stream = lab.host("client")?.ping(target.into(), Duration::from_millis(1), time)?;

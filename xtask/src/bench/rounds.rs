@@ -9,7 +9,6 @@ use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use ha_tests::lab::Daemon;
 
 use super::peer::Peer;
 use super::progress::Progress;
@@ -67,10 +66,8 @@ fn round(peers: &[Peer], failovers: &[Failover], learn: Duration) -> Vec<(Peer, 
         let (gate, ready, over) = (&gate, &ready, &over);
         let start = |(peer, failover): (Peer, Failover)| {
             let thread = scope.spawn(move || {
-                let stage = Stage::new(peer, failover.starts_with_both());
-                if peer.daemon() == Daemon::Xvrrp && failover.starts_with_both() {
-                    std::thread::sleep(learn);
-                }
+                let both = failover.starts_with_both();
+                let stage = Stage::learned(peer, both, if both { learn } else { Duration::ZERO });
                 // Also when it failed, or the others would wait for ever.
                 ready.wait();
                 let (outcome, stage) = match stage {

@@ -55,6 +55,15 @@ impl Stage {
         Ok(stage)
     }
 
+    /// The same after a backup of ours has watched its master for so long. Others have nothing to learn.
+    pub(super) fn learned(peer: Peer, both: bool, learn: Duration) -> Result<Self> {
+        let stage = Self::new(peer, both)?;
+        if peer.is_ours() {
+            std::thread::sleep(learn);
+        }
+        Ok(stage)
+    }
+
     /// Starts the daemon of the master's host.
     pub(super) fn start_master(&mut self) -> Result<()> {
         self.master = Some(start(&self.lab, self.peer, Role::Master)?);

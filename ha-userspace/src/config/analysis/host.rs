@@ -354,7 +354,8 @@ fn link_local(address: IpAddr) -> bool {
     }
 }
 
-fn same_network(a: IpAddr, b: IpAddr, prefix: u8) -> bool {
+/// Whether two addresses are of one family and share a prefix of this length.
+pub(crate) fn same_network(a: IpAddr, b: IpAddr, prefix: u8) -> bool {
     let bits = |address: IpAddr| match address {
         IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32),
         IpAddr::V6(v6) => (u128::from(v6), 128),

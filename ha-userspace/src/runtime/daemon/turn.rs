@@ -73,9 +73,7 @@ impl Daemon {
     /// Lets the node do something, with the kernel to look at.
     pub(super) fn with_kernel<R>(&mut self, act: impl FnOnce(&mut Node, &mut Maps<'_>) -> R) -> R {
         let Self { node, interfaces, life, fast, routers, .. } = self;
-        let hot = routers.iter().filter(|router| router.config.hot_standby);
-        let pace = hot.map(|router| router.config.fast.probe_interval).max().unwrap_or_default();
-        act(node, &mut Maps { interfaces, handover: life.handover.as_ref(), fast, pace })
+        act(node, &mut Maps { interfaces, handover: life.handover.as_ref(), fast, routers })
     }
 
     /// Carries out what the node has decided since the last turn, before anything else is decided.

@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// Runs of each failover
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: u16,
+    /// All peers of a run at the same time: faster, and they disturb each other. Always with --quick
+    #[arg(long)]
+    together: bool,
     /// How long a backup of ours has watched its master before a failover, in seconds: its window follows from that. None
     /// with --quick
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
@@ -190,7 +193,7 @@ fn measure(args: &Args, progress: &mut Progress) -> Results {
     let failovers: Vec<_> = scenarios.iter().filter_map(|scenario| scenario.failover()).collect();
     if !failovers.is_empty() {
         progress.title("Failovers, as the client sees them");
-        rounds::run(&mut results, &failovers, args.quick, progress);
+        rounds::run(&mut results, &failovers, args.quick || args.together, progress);
     }
     // Too long for a quick run, unless asked for.
     if wanted(Scenario::Busy) && !(args.quick && args.scenarios.is_empty()) {
@@ -246,6 +249,9 @@ fn command(args: &Args) -> String {
     }
     if args.learn != 60 && !args.quick {
         text += &format!(" --learn {}", args.learn);
+    }
+    if args.together {
+        text += " --together";
     }
     if args.load_time != 20 {
         text += &format!(" --load-time {}", args.load_time);

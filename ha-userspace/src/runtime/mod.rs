@@ -139,21 +139,13 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     realtime::separate_memory();
     realtime::remember_original();
     realtime::prefer_this_thread();
-    // Children must not inherit what follows, and the script thread is one of them: it is started first.
     let lock = RunLock::acquire(&options.run_dir)?;
-    // The directory is ours by now, and nobody else's.
-    let place = Place::here();
-    let handover = Handover::take(&options.run_dir, &place);
-    let figures = Figures::take(&options.run_dir, &place);
     // What replaces an earlier run has not been shut down, and its role does not wait for long. A start by the service
     // manager is one, after a leave for a restart too: a restart of keepalived runs the script again as well.
     let replaces = std::env::var_os(program::REPLACES).is_some();
     if let Some(script) = config.global.startup.as_ref().filter(|_| !replaces) {
         once::run("startup_script", script, &config.global);
     }
-    let mut warnings = Vec::new();
-    let threads = Threads::start(&config, &mut warnings, &mut timeline)?;
-
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -161,6 +153,18 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
         .on_thread_start(realtime::prefer_this_thread)
         .build()
         .context("the event loop cannot be made")?;
+    // Whoever has taken over what an earlier run left behind must not end without it.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::new().context("signals cannot be handled")?
+    };
+    // The directory is ours by now, and nobody else's.
+    let place = Place::here();
+    let handover = Handover::take(&options.run_dir, &place);
+    let figures = Figures::take(&options.run_dir, &place);
+    let mut warnings = Vec::new();
+    let threads = Threads::start(&config, &mut warnings, &mut timeline)?;
+
     let (mut control, asker, calls) = Control::start(Server::bind(&options.run_dir)?)
         .context("the thread for the control socket cannot be started")?;
     threads.workers.metrics.ask(asker);
@@ -169,7 +173,7 @@ pub fn start(options: Options, config: Config) -> anyhow::Result<End> {
     let end = runtime.block_on(async {
         let life = Lifecycle::begin(clock::now(), handover, figures, holds);
         let (mut daemon, inputs) =
-            set_up(options, &config, threads, life, calls, warnings, &mut timeline).await?;
+            set_up(options, &config, threads, life, (calls, signals), warnings, &mut timeline).await?;
         daemon.begin(config, &mut timeline);
         daemon.shown.manager.ready();
         control.serve();
@@ -236,11 +240,10 @@ async fn set_up(
     config: &Config,
     threads: Threads,
     life: Lifecycle,
-    calls: Receiver<Call>,
+    (calls, signals): (Receiver<Call>, Signals),
     mut warnings: Vec<String>,
     timeline: &mut Timeline,
 ) -> anyhow::Result<(Daemon, Inputs)> {
-    let signals = Signals::new().context("signals cannot be handled")?;
     let marks = if std::env::var_os(UNMARKED).is_some() { Marks::Withheld } else { Marks::Used };
     let mut host = Host::open(&options.run_dir, marks).await?;
     if let Some(missing) = doctor::rights::without_addresses(realtime::capabilities()) {

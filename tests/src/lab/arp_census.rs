@@ -62,6 +62,12 @@ impl ArpCensus {
         self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The last question whose time for answers is over.
+    #[must_use]
+    pub fn latest(&self) -> Option<ArpSample> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).last().cloned()
+    }
+
     /// Questions from `from` on that more than one host answered.
     #[must_use]
     pub fn double_answers(&self, from: Moment) -> Vec<ArpSample> {

@@ -29,11 +29,13 @@ const COUNT: u8 = 255;
 /// Between two rounds in which the client asks all that have not answered.
 const PAUSE: Duration = Duration::from_micros(250);
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Until daemons that are both up know each other.
+const SETTLE: Duration = Duration::from_secs(3);
 
 pub(super) fn run(results: &mut Results, runs: usize, progress: &mut Progress) {
     for run in 1..=runs {
         for peer in results.peers.clone() {
-            match measure(peer) {
+            match measure(peer, results.learn) {
                 Ok(values) => {
                     let text: Vec<_> =
                         values.iter().map(|(metric, value)| format!("{metric} {value:.1}")).collect();
@@ -48,10 +50,11 @@ pub(super) fn run(results: &mut Results, runs: usize, progress: &mut Progress) {
     }
 }
 
-fn measure(peer: Peer) -> Result<Vec<(&'static str, f64)>> {
+fn measure(peer: Peer, learn: Duration) -> Result<Vec<(&'static str, f64)>> {
     let lab = Lab::new(topology())?;
     let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
-    let _routers = footprint::start(&lab, peer, COUNT, Duration::from_secs(3))?;
+    let settle = if peer.is_ours() { SETTLE.max(learn) } else { SETTLE };
+    let _routers = footprint::start(&lab, peer, COUNT, settle)?;
     let targets: Vec<IpAddr> = vips(COUNT).into_iter().map(IpAddr::from).collect();
     let client = lab.host("client")?;
     // The client learns where they are.
@@ -65,10 +68,12 @@ fn measure(peer: Peer) -> Result<Vec<(&'static str, f64)>> {
     let (first, last) = (answered[0], answered[answered.len() - 1]);
     let figures = [first.ms_after(died), last.ms_after(died), last.ms_after(first)];
     let mut values: Vec<_> = METRICS.into_iter().zip(figures).collect();
-    let there = wait_for(Duration::from_secs(2), || {
+    // A hot standby has them all the time.
+    let there = || {
         let added = |target: &IpAddr| addresses.taken(&wire, "r2", *target, died);
         in_order(targets.iter().map(added).collect())
-    });
+    };
+    let there = if peer == Peer::XvrrpHot { None } else { wait_for(Duration::from_secs(2), there) };
     values.extend(there.and_then(|there| Some((METRICS[3], there.last()?.ms_after(died)))));
     let announced = wait_for(Duration::from_secs(2), || {
         in_order(targets.iter().map(|target| wire.first_announcement("r2", *target, died)).collect())

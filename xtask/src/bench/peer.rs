@@ -16,6 +16,11 @@ pub(super) enum Peer {
     XvrrpTc,
     /// The same as `Xvrrp` with `hot_standby on`: the addresses are on the backup beforehand.
     XvrrpHot,
+    /// The same as `Xvrrp` with four probes a millisecond.
+    #[value(name = "xvrrp-250us")]
+    Xvrrp250us,
+    /// The same as `Xvrrp` with a window that does not adapt.
+    XvrrpFixed,
     /// The distribution's keepalived with the same files.
     Keepalived,
     /// The same keepalived, tuned to detect a failure as fast as its manual page allows.
@@ -47,9 +52,6 @@ const TUNED_GLOBAL: &str = "global_defs {
 }
 ";
 
-/// The line that [`Peer::XvrrpHot`] adds.
-const HOT: &str = "hot_standby on";
-
 impl Peer {
     /// What is compared unless something else is asked for.
     pub(super) const USUAL: [Self; 3] = [Self::Xvrrp, Self::Keepalived, Self::KeepalivedTuned];
@@ -59,6 +61,8 @@ impl Peer {
             Self::Xvrrp => "xvrrp",
             Self::XvrrpTc => "xvrrp-tc",
             Self::XvrrpHot => "xvrrp-hot",
+            Self::Xvrrp250us => "xvrrp-250us",
+            Self::XvrrpFixed => "xvrrp-fixed",
             Self::Keepalived => "keepalived",
             Self::KeepalivedTuned => "keepalived-tuned",
         }
@@ -66,8 +70,20 @@ impl Peer {
 
     pub(super) const fn daemon(self) -> Daemon {
         match self {
-            Self::Xvrrp | Self::XvrrpTc | Self::XvrrpHot => Daemon::Xvrrp,
+            Self::Xvrrp | Self::XvrrpTc | Self::XvrrpHot | Self::Xvrrp250us | Self::XvrrpFixed => {
+                Daemon::Xvrrp
+            }
             Self::Keepalived | Self::KeepalivedTuned => Daemon::Keepalived,
+        }
+    }
+
+    /// The line that it adds to each instance of the tutorial's files.
+    pub(super) const fn line(self) -> Option<&'static str> {
+        match self {
+            Self::XvrrpHot => Some("hot_standby on"),
+            Self::Xvrrp250us => Some("fast_probe_interval 250us"),
+            Self::XvrrpFixed => Some("fast_window 2.5ms fixed"),
+            Self::Xvrrp | Self::XvrrpTc | Self::Keepalived | Self::KeepalivedTuned => None,
         }
     }
 
@@ -77,12 +93,13 @@ impl Peer {
 
     /// The file of one router with one virtual address, [`VIP`].
     pub(super) fn config(self, role: Role) -> String {
-        match self {
-            Self::Xvrrp | Self::XvrrpTc | Self::Keepalived => TUTORIAL[role as usize].to_owned(),
-            Self::XvrrpHot => {
-                TUTORIAL[role as usize].replace("advert_int", &format!("{HOT}\n    advert_int"))
-            }
-            Self::KeepalivedTuned => format!("{TUNED_GLOBAL}{}", self.instance(role, 9, VIP)),
+        if self == Self::KeepalivedTuned {
+            return format!("{TUNED_GLOBAL}{}", self.instance(role, 9, VIP));
+        }
+        let file = TUTORIAL[role as usize];
+        match self.line() {
+            Some(line) => file.replace("advert_int", &format!("{line}\n    advert_int")),
+            None => file.to_owned(),
         }
     }
 
@@ -103,19 +120,18 @@ impl Peer {
             Role::Master => ("MASTER", 101),
             Role::Backup => ("BACKUP", 99),
         };
-        let (interval, authentication) = match self {
-            Self::Xvrrp | Self::XvrrpTc | Self::XvrrpHot | Self::Keepalived => {
-                ("1", "    authentication {\n        auth_type PASS\n        auth_pass 1111\n    }\n")
-            }
-            Self::KeepalivedTuned => ("0.01", ""),
+        let (interval, authentication) = if self == Self::KeepalivedTuned {
+            ("0.01", "")
+        } else {
+            ("1", "    authentication {\n        auth_type PASS\n        auth_pass 1111\n    }\n")
         };
-        let hot = if self == Self::XvrrpHot { format!("    {HOT}\n") } else { String::new() };
+        let line = self.line().map_or_else(String::new, |line| format!("    {line}\n"));
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = write!(
             text,
             "vrrp_instance VI_{vrid} {{\n    state {state}\n    interface ens160\n    virtual_router_id {vrid}\n    \
-             priority {priority}\n    advert_int {interval}\n{hot}{authentication}    virtual_ipaddress {{\n        \
+             priority {priority}\n    advert_int {interval}\n{line}{authentication}    virtual_ipaddress {{\n        \
              {vip}\n    }}\n}}\n"
         );
         text
@@ -142,7 +158,10 @@ mod tests {
         assert_eq!(text.matches("global_defs").count(), 1);
         assert!(!text.contains("auth_pass"));
         assert!(Peer::Xvrrp.config_of(Role::Backup, 2).contains("auth_pass 1111"));
-        assert_eq!(Peer::XvrrpHot.config_of(Role::Backup, 2).matches(HOT).count(), 2);
-        assert_eq!(Peer::XvrrpHot.config(Role::Master).matches(HOT).count(), 1);
+        for peer in [Peer::XvrrpHot, Peer::Xvrrp250us, Peer::XvrrpFixed] {
+            let line = peer.line().unwrap();
+            assert_eq!(peer.config_of(Role::Backup, 2).matches(line).count(), 2, "{line}");
+            assert_eq!(peer.config(Role::Master).matches(line).count(), 1, "{line}");
+        }
     }
 }

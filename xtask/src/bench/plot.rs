@@ -46,6 +46,8 @@ const fn colour(peer: Peer) -> &'static str {
         Peer::Xvrrp => "#0b6bcb",
         Peer::XvrrpTc => "#6d28d9",
         Peer::XvrrpHot => "#0f766e",
+        Peer::Xvrrp250us => "#a21caf",
+        Peer::XvrrpFixed => "#475569",
         Peer::Keepalived => "#c2410c",
         Peer::KeepalivedTuned => "#7c6f16",
     }

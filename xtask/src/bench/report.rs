@@ -54,8 +54,8 @@ fn page(results: &Results, drawn: impl Fn(&str) -> bool) -> String {
         text += "- **xvrrp-tc**: xvrrp where another XDP program has the interface of both routers, so that it reads through \
                  traffic control.\n";
     }
-    if results.peers.contains(&Peer::XvrrpHot) {
-        text += "- **xvrrp-hot**: xvrrp with `hot_standby on` added to both files.\n";
+    for (peer, line) in results.peers.iter().filter_map(|peer| Some((peer, peer.line()?))) {
+        let _ = writeln!(text, "- **{}**: xvrrp with `{line}` added to both files.", peer.name());
     }
     text.push('\n');
     let _ = write!(

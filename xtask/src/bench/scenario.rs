@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use ha_tests::lab::{ArpSample, Change, Echo, Gap, Moment, PingReport, Pinger, wait_for};
+use ha_tests::lab::{ArpCensus, ArpSample, Echo, Gap, Moment, PingReport, Pinger, wait_for};
 use nix::sys::signal::Signal;
 
-use super::peer::{Peer, VIP};
-use super::stage::{ADDRESS, Stage};
+use super::peer::VIP;
+use super::stage::{ADDRESS, Stage, serves_alone};
 
 /// What happens to the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -88,11 +88,12 @@ impl Failover {
             Self::Stop => stage.master()?.signal(Signal::SIGTERM),
             Self::Failback => stage.start_master(),
             Self::Restart => {
-                let peer = stage.peer;
+                let ours = stage.peer.is_ours();
                 let master = stage.master()?;
-                match peer {
-                    Peer::Xvrrp | Peer::XvrrpTc | Peer::XvrrpHot => master.leave_for_restart()?,
-                    Peer::Keepalived | Peer::KeepalivedTuned => master.signal(Signal::SIGTERM)?,
+                if ours {
+                    master.leave_for_restart()?;
+                } else {
+                    master.signal(Signal::SIGTERM)?;
                 }
                 // It polls every few milliseconds, as fast as a service manager.
                 wait_for(PATIENCE, || master.check_alive().is_err().then_some(()))
@@ -102,19 +103,17 @@ impl Failover {
         }
     }
 
-    fn is_over(self, stage: &Stage, pinger: &Pinger, since: Moment) -> bool {
-        let holders = stage.addresses.holders(ADDRESS);
-        let answered = |host: &str| {
-            let added = stage.addresses.first(host, Change::Added(ADDRESS), since);
-            added.is_some_and(|added| pinger.first_answer(added).is_some())
-        };
+    fn is_over(self, stage: &Stage, pinger: &Pinger, census: &ArpCensus, since: Moment) -> bool {
+        let alone = |host: &str| serves_alone(census, host);
+        let answered =
+            |host: &str| stage.taken(host, since).is_some_and(|taken| pinger.first_answer(taken).is_some());
         match self {
-            Self::Stop => holders == ["r2"] && answered("r2"),
-            Self::Failback => holders == ["r1"] && answered("r1"),
+            Self::Stop => alone("r2") && answered("r2"),
+            Self::Failback => alone("r1") && answered("r1"),
             // Long enough for the peer to have taken over if it was going to.
             Self::Restart => {
                 let quiet = Moment::now().since(since) > Duration::from_millis(1_500);
-                quiet && holders == ["r1"] && pinger.is_answered(ASK * 20)
+                quiet && alone("r1") && pinger.is_answered(ASK * 20)
             }
             _ => answered("r2"),
         }
@@ -147,7 +146,7 @@ impl Failover {
         let before = Moment::now();
         happen(stage)?;
         let end = before.plus(PATIENCE);
-        while !self.is_over(stage, &pinger, before) {
+        while !self.is_over(stage, &pinger, &census, before) {
             let now = Moment::now();
             if now > end {
                 anyhow::bail!("not over within {PATIENCE:?}\n{}", stage.lab.dossier());
@@ -215,7 +214,7 @@ impl Failover {
             let late = since.iter().filter(|sample| early.contains(&sample.asked) && answered(sample));
             outcome.push(("thawed answers ms", late.count() as f64 * ms(ASK)));
         }
-        let taken = stage.addresses.taken(&stage.wire, "r2", ADDRESS, before);
+        let taken = stage.taken("r2", before);
         if self == Self::Restart {
             outcome.push(("peer took over", if taken.is_some() { 1.0 } else { 0.0 }));
         }

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ha_tests::lab::{Addresses, HostSpec, Lab, Moment, Running, Topology, Wire, XDP_PASS, wait_for};
+use ha_tests::lab::{
+    Addresses, ArpCensus, HostSpec, Lab, Moment, Running, Topology, Wire, XDP_PASS, wait_for,
+};
 
 use super::peer::{Peer, Role, VIP};
 
@@ -48,9 +50,11 @@ impl Stage {
         let master = both.then(|| start(&lab, peer, Role::Master)).transpose()?;
         let backup = start(&lab, peer, Role::Backup)?;
         let stage = Self { master, backup, wire, addresses, peer, lab };
-        let holder = if both { "r1" } else { "r2" };
-        wait_for(PATIENCE, || (stage.addresses.holders(ADDRESS) == [holder]).then_some(()))
-            .with_context(|| format!("{holder} did not become master\n{}", stage.lab.dossier()))?;
+        let master = if both { "r1" } else { "r2" };
+        let census = stage.census()?;
+        wait_for(PATIENCE, || serves_alone(&census, master).then_some(()))
+            .with_context(|| format!("{master} did not become master\n{}", stage.lab.dossier()))?;
+        drop(census);
         std::thread::sleep(SETTLE);
         Ok(stage)
     }
@@ -62,6 +66,19 @@ impl Stage {
             std::thread::sleep(learn);
         }
         Ok(stage)
+    }
+
+    /// Who answers for the address. A router can have it without that: a standby, behind the fence.
+    pub(super) fn census(&self) -> Result<ArpCensus> {
+        self.lab.arp_census("witness", VIP, Duration::from_millis(20))
+    }
+
+    /// When `host` took the address over at or after `from`: had it, or where it has it all the time, announced it.
+    pub(super) fn taken(&self, host: &str, from: Moment) -> Option<Moment> {
+        match self.peer {
+            Peer::XvrrpHot => self.wire.first_announcement(host, ADDRESS, from),
+            _ => self.addresses.taken(&self.wire, host, ADDRESS, from),
+        }
     }
 
     /// Starts the daemon of the master's host.
@@ -87,6 +104,13 @@ impl Stage {
         });
         delivered.map(|seen| seen.at)
     }
+}
+
+/// Whether `host`, and no other, gave the last answer of `census`.
+pub(super) fn serves_alone(census: &ArpCensus, host: &str) -> bool {
+    census
+        .latest()
+        .is_some_and(|sample| !sample.answers.is_empty() && sample.answers.iter().all(|name| name == host))
 }
 
 /// Starts a daemon on the host of its role.

@@ -11,7 +11,7 @@ use ha_tests::rng::Rng;
 use super::peer::Role;
 use super::progress::Progress;
 use super::results::Results;
-use super::stage::{ADDRESS, Stage, start};
+use super::stage::{ADDRESS, Stage, serves_alone, start};
 
 /// Key of the results.
 pub(super) const NAME: &str = "stalls";
@@ -114,13 +114,10 @@ fn measure(stage: &mut Stage, stall: Stall) -> Result<[f64; 3]> {
     let end = during(stage, stall)?;
     let lasted = end.since(before);
     std::thread::sleep(AFTER);
-    let settled =
-        || (stage.addresses.holders(ADDRESS) == ["r1"] && pinger.is_answered(STREAM * 20)).then_some(());
+    let census = stage.census()?;
+    let settled = || (serves_alone(&census, "r1") && pinger.is_answered(STREAM * 20)).then_some(());
     wait_for(PATIENCE, settled).with_context(|| format!("not as before\n{}", stage.lab.dossier()))?;
-    let moved = ["r1", "r2"]
-        .into_iter()
-        .filter(|host| stage.addresses.first(host, ha_tests::lab::Change::Added(ADDRESS), before).is_some());
-    let moved = moved.count();
+    let moved = ["r1", "r2"].into_iter().filter(|host| stage.taken(host, before).is_some()).count();
     let report = pinger.stop();
     let gaps = report.gaps().into_iter().filter(|gap| gap.end.is_none_or(|end| end > before));
     let longest = gaps.filter_map(|gap| gap.length()).max().unwrap_or_default();

@@ -20,11 +20,13 @@ pub(super) enum Load {
     FifoHogs,
     TimerStorm,
     PingFlood,
+    /// The master's port stands still for 3 ms, every 2 s.
+    Microbursts,
 }
 
 impl Load {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Idle, Self::CpuHogs, Self::FifoHogs, Self::TimerStorm, Self::PingFlood];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Idle, Self::CpuHogs, Self::FifoHogs, Self::TimerStorm, Self::PingFlood, Self::Microbursts];
 
     /// Key of its results.
     pub(super) const fn name(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Load {
             Self::FifoHogs => "load fifo-hogs",
             Self::TimerStorm => "load timer-storm",
             Self::PingFlood => "load ping-flood",
+            Self::Microbursts => "load microbursts",
         }
     }
 
@@ -44,6 +47,7 @@ impl Load {
             Self::FifoHogs => "SCHED_FIFO hogs",
             Self::TimerStorm => "timer storm",
             Self::PingFlood => "ping flood",
+            Self::Microbursts => "microbursts of 3 ms",
         }
     }
 }
@@ -68,12 +72,35 @@ pub(super) fn run(results: &mut Results, loads: &[Load], time: Duration, progres
     }
 }
 
+/// The port of each master stands still for a moment, again and again until `end`.
+fn microbursts(stages: &[Stage], end: Moment) -> Result<()> {
+    const LENGTH: Duration = Duration::from_millis(3);
+    const BETWEEN: Duration = Duration::from_secs(2);
+    while Moment::now() < end {
+        std::thread::sleep(BETWEEN);
+        for stage in stages {
+            let switch = stage.lab.switch();
+            let begin = Moment::now();
+            switch.silence("r1")?;
+            // Each of the two takes effect at its end.
+            let cost = Moment::now().since(begin);
+            std::thread::sleep(LENGTH.saturating_sub(cost));
+            switch.restore("r1")?;
+        }
+    }
+    Ok(())
+}
+
 /// A healthy pair of each peer.
 fn build(results: &mut Results, load: Load, progress: &Progress) -> Vec<Stage> {
+    let learn = results.learn;
     let mut stages = Vec::new();
     std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            results.peers.iter().map(|&peer| (peer, scope.spawn(move || Stage::new(peer, true)))).collect();
+        let threads: Vec<_> = results
+            .peers
+            .iter()
+            .map(|&peer| (peer, scope.spawn(move || Stage::learned(peer, true, learn))))
+            .collect();
         for (peer, thread) in threads {
             let stage = thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("building the lab panicked")));
             match stage {
@@ -146,7 +173,7 @@ fn under(
         Load::CpuHogs => Some(Stress::cpu_hogs()?),
         Load::FifoHogs => Some(Stress::fifo_hogs()?),
         Load::TimerStorm => Some(Stress::timer_storm()?),
-        Load::Idle | Load::PingFlood => None,
+        Load::Idle | Load::PingFlood | Load::Microbursts => None,
     };
     let mut floods = Vec::new();
     for stage in stages.iter().filter(|_| load == Load::PingFlood) {
@@ -155,7 +182,11 @@ fn under(
             floods.push(stage.lab.host("witness")?.ping(target, FLOOD, time * 2)?);
         }
     }
-    std::thread::sleep(time);
+    if load == Load::Microbursts {
+        microbursts(stages, since.plus(time))?;
+    } else {
+        std::thread::sleep(time);
+    }
     let until = Moment::now();
     drop(floods);
     drop(_stress);

@@ -55,12 +55,7 @@ impl Daemon {
             }
             self.shown.turn(woke, clock::now());
             self.shown.manager.turn(self.node.routers().iter().map(|router| router.machine().state()));
-            // Packets that never end must not keep clients waiting.
-            let call = if packets { inputs.calls.try_recv().ok() } else { None };
-            let wake = match call {
-                Some(call) => Wake::Call(call),
-                None => self.wait(&mut inputs).await,
-            };
+            let wake = self.wait(&mut inputs, packets).await;
             woke = clock::now();
             packets = matches!(wake, Wake::Packets);
             if !matches!(wake, Wake::Turn | Wake::Packets) {
@@ -90,13 +85,16 @@ impl Daemon {
         }
     }
 
-    async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
+    /// The next reason to work. Packets come before all that can wait; right after packets they come last, so that those
+    /// that never end keep nothing else waiting, no signal, client, link or check.
+    async fn wait(&mut self, inputs: &mut Inputs, after_packets: bool) -> Wake {
         let Self { timer, interfaces, host, configuration, workers, shown, .. } = self;
         let Inputs { calls, reports, removals, signals } = inputs;
+        let readable = || poll_fn(|context| interfaces.poll_readable(context));
         tokio::select! {
             biased;
             _ = timer.expired() => Wake::Turn,
-            () = poll_fn(|context| interfaces.poll_readable(context)) => Wake::Packets,
+            () = readable(), if !after_packets => Wake::Packets,
             Some(report) = reports.recv() => Wake::Liveness(report),
             changes = host.monitor.changed() => match changes {
                 Ok(changes) => Wake::Links(changes),
@@ -112,6 +110,7 @@ impl Daemon {
             Some(call) = calls.recv() => Wake::Call(call),
             loaded = configuration.loaded() => Wake::Read(loaded.map(Box::new)),
             () = shown.manager.due() => Wake::Turn,
+            () = readable(), if after_packets => Wake::Packets,
         }
     }
 

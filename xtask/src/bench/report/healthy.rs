@@ -36,24 +36,28 @@ pub(super) fn steady(results: &Results) -> String {
 /// How the prober fared, which is a thread like any other.
 fn probes(results: &Results) -> String {
     let [sent, verdicts, median, p99, max, stalls] = steady::PROBES;
-    let head = ["the prober", "probes", "verdicts", "late µs, median", "p99", "max, ms", "above 1 ms, times"];
-    let mut table = Table::new(1, &head);
+    let head =
+        ["the prober", "", "probes", "verdicts", "late µs, median", "p99", "max, ms", "above 1 ms, times"];
+    let mut table = Table::new(2, &head);
     let mut any = false;
     for load in Load::ALL {
-        let value = |metric: &str| results.series(load.name(), Peer::Xvrrp, metric).pop();
-        let Some(probes) = value(sent) else { continue };
-        any = true;
-        let count = |metric: &str| value(metric).map_or(String::new(), figure_of_count);
-        let number = |metric: &str| value(metric).map_or(String::new(), figure);
-        table.row([
-            load.title().to_owned(),
-            figure_of_count(probes),
-            count(verdicts),
-            number(median),
-            number(p99),
-            number(max),
-            count(stalls),
-        ]);
+        for &peer in results.peers.iter().filter(|peer| peer.is_ours()) {
+            let value = |metric: &str| results.series(load.name(), peer, metric).pop();
+            let Some(probes) = value(sent) else { continue };
+            any = true;
+            let count = |metric: &str| value(metric).map_or(String::new(), figure_of_count);
+            let number = |metric: &str| value(metric).map_or(String::new(), figure);
+            table.row([
+                load.title().to_owned(),
+                peer.name().to_owned(),
+                figure_of_count(probes),
+                count(verdicts),
+                number(median),
+                number(p99),
+                number(max),
+                count(stalls),
+            ]);
+        }
     }
     if any { table.text() } else { String::new() }
 }

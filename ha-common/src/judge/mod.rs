@@ -381,11 +381,17 @@ impl PeerJudge {
         self.lateness.summary()
     }
 
-    /// How long a reply is waited for: 4 × the 99th percentile of the round trips, within bounds.
+    /// Whether a probe has been unanswered for the reply wait: no verdict yet, but one may follow.
+    #[must_use]
+    pub fn has_missed(&self, now: Time) -> bool {
+        self.missed_at().is_some_and(|at| at <= now)
+    }
+
+    /// How long a reply is waited for: twice the 99th percentile of the round trips, within bounds.
     #[must_use]
     pub fn reply_wait(&self) -> Span {
         let Settings { min_wait, max_wait, .. } = self.settings;
-        self.trips.p99().times(4).min(max_wait).max(min_wait.min(self.settings.burst_interval()))
+        self.trips.p99().times(2).min(max_wait).max(min_wait.min(self.settings.burst_interval()))
     }
 
     /// What was counted.

@@ -169,7 +169,7 @@ impl PeerJudge {
     }
 
     /// When the oldest witness has waited long enough: the next probes then follow faster.
-    fn missed_at(&self) -> Option<Time> {
+    pub(super) fn missed_at(&self) -> Option<Time> {
         if self.pace != Pace::Fast {
             return None;
         }

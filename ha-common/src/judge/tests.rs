@@ -406,7 +406,7 @@ fn the_reply_wait_follows_the_round_trips() {
         rig.judge.trips.record(Span::from_micros(500));
     }
     let wait = rig.judge.reply_wait();
-    assert!(wait >= Span::from_micros(2000) && wait < Span::from_micros(2600), "{wait:?}");
+    assert!(wait >= Span::from_micros(1000) && wait < Span::from_micros(1300), "{wait:?}");
 }
 
 #[test]

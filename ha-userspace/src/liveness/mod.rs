@@ -90,6 +90,11 @@ pub enum Report {
         /// What was known of it then.
         silence: Silence,
     },
+    /// A followed peer on this interface has missed a probe: a verdict may follow.
+    Missed {
+        /// The interface's index.
+        ifindex: u32,
+    },
     /// On this interface a known router probes again after a pause: it may have been master meanwhile.
     ProbesResumed {
         /// The interface's index.

@@ -26,6 +26,8 @@ pub(super) struct Prober {
     format: Option<u8>,
     /// Sequence of the reply that was fed last.
     fed: u64,
+    /// A probe is unanswered, and the main loop knows it.
+    missed: bool,
 }
 
 impl Prober {
@@ -33,7 +35,7 @@ impl Prober {
         spec.peers.configure(spec.index, spec.key.1, incarnation);
         let judge = judge(&spec, 0, clock::now());
         let mut prober =
-            Self { spec, incarnation, judge, frame: None, second: None, keys_since: 0, format: None, fed: 0 };
+            Self { spec, incarnation, judge, frame: None, second: None, keys_since: 0, format: None, fed: 0, missed: false };
         prober.write_frame(FORMAT);
         prober
     }
@@ -123,6 +125,13 @@ impl Prober {
         }
         self.settle_keys(now);
         let due = self.judge.tick(now);
+        let missed = self.judge.has_missed(now);
+        if missed && !self.missed {
+            let _ = reports.send(Report::Missed { ifindex: self.spec.key.0 });
+        }
+        self.missed = missed;
+        // What follows from a verdict does not wait for the next probe.
+        self.report(reports);
         if let Some(sequence) = due {
             self.choose_format(sequence);
         }
@@ -144,6 +153,11 @@ impl Prober {
                 }
             }
         }
+        self.report(reports);
+    }
+
+    /// Tells the main loop what the judge has to say.
+    fn report(&mut self, reports: &UnboundedSender<Report>) {
         let silence = Silence {
             unanswered: self.judge.unanswered(),
             last_reply: self.judge.latest().map(|reply| reply.at),

@@ -25,6 +25,9 @@ use crate::net::error::SocketError;
 use crate::net::monitor::Link;
 use crate::xdp::{AttachError, Attached, Variant, XdpInterface};
 
+/// How long it is believed that the program is attached: from a peer's first missed probe to the verdict.
+const FORESIGHT: Span = Span::from_millis(10);
+
 /// An interface of the configuration, whether or not it exists.
 #[derive(Debug)]
 pub(super) struct Interface {
@@ -336,20 +339,20 @@ impl Interface {
         listen: Option<Duration>,
         now: Time,
     ) -> bool {
-        // Its place changes just now.
         if self.rising.is_some() {
             return false;
         }
-        // An answer to an earlier question is of an earlier moment.
-        if urgent
-            && let Some(Ok(attached)) = self.inspection.take().map(|pending| pending.answer(false))
-            && !attached
-        {
-            return true;
+        let age = now.span_since(self.asked);
+        if urgent && let Some(pending) = self.inspection.take() {
+            // An answer to an earlier question is of an earlier moment: good news is believed while it is new.
+            match pending.answer(false) {
+                Ok(attached) if !attached || age <= FORESIGHT => return !attached,
+                Err(pending) if age <= FORESIGHT => self.inspection = pending,
+                Ok(_) | Err(_) => {}
+            }
         }
-        if self.inspection.is_none() && (urgent || now.span_since(self.asked) >= Span::SECOND) {
-            self.asked = now;
-            self.inspection = self.xdp().and_then(|xdp| inspector.ask(xdp));
+        if self.inspection.is_none() && (urgent || age >= Span::SECOND) {
+            self.inspect(inspector, now);
         }
         let mut answer = match (self.inspection.take(), listen) {
             (Some(pending), Some(_)) if urgent => Some(pending.answer_soon()),
@@ -370,6 +373,16 @@ impl Interface {
             }
             None => false,
         }
+    }
+
+    /// Asks whether the program is still attached.
+    pub(super) fn inspect(&mut self, inspector: &Inspector, now: Time) {
+        // Its place changes just now.
+        if self.rising.is_some() {
+            return;
+        }
+        self.asked = now;
+        self.inspection = self.xdp().and_then(|xdp| inspector.ask(xdp));
     }
 
     /// Takes down that a router would take over with this priority, and counts those that go before it.

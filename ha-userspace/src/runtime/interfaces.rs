@@ -136,6 +136,13 @@ impl Interfaces {
         interface.lost_program(&self.inspector, urgent, listen, now)
     }
 
+    /// A peer there has missed a probe: what a takeover will want to know is asked for now.
+    pub(super) fn foresee_loss(&mut self, ifindex: u32, now: Time) {
+        if let Some(at) = self.with_index(ifindex) {
+            self.list[at].inspect(&self.inspector, now);
+        }
+    }
+
     /// Somebody has detached the program of an interface.
     pub(super) fn found_deaf(&mut self, on: InterfaceId) {
         self.deaf.push(on);

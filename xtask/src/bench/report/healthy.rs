@@ -3,7 +3,6 @@
 use super::versus;
 use crate::bench::footprint;
 use crate::bench::many as takeovers;
-use crate::bench::peer::Peer;
 use crate::bench::results::{Results, Stats};
 use crate::bench::stalls;
 use crate::bench::steady::{self, Load};

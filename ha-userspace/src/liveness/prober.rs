@@ -34,8 +34,17 @@ impl Prober {
     pub(super) fn new(spec: PeerSpec, incarnation: NonZeroU64) -> Self {
         spec.peers.configure(spec.index, spec.key.1, incarnation);
         let judge = judge(&spec, 0, clock::now());
-        let mut prober =
-            Self { spec, incarnation, judge, frame: None, second: None, keys_since: 0, format: None, fed: 0, missed: false };
+        let mut prober = Self {
+            spec,
+            incarnation,
+            judge,
+            frame: None,
+            second: None,
+            keys_since: 0,
+            format: None,
+            fed: 0,
+            missed: false,
+        };
         prober.write_frame(FORMAT);
         prober
     }

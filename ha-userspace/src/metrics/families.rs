@@ -86,6 +86,7 @@ families! {
     HELD = "xvrrp_instance_held", Gauge, &["iname", "intf", "vrid", "kind"], "1 for what an operator holds it to: resigned, preferred, frozen.";
     STANDBY_READY = "xvrrp_instance_standby_ready", Gauge, ROUTER, "On a master: a standby would take over (1), or none (0). Absent where nobody can know, as backups of the RFC do not speak.";
     STANDBY_ABSENT = "xvrrp_instance_standby_absent_seconds", Gauge, ROUTER, "On a master: for how long there has been no standby.";
+    HOT_STANDBY = "xvrrp_instance_hot_standby", Gauge, ROUTER, "1 where hot standby works: the addresses are here behind the fence, or will be as soon as it is backup. 0 where it is impossible; the warnings of `status` say why. Only with hot_standby.";
     TAKEOVER = "xvrrp_instance_takeover_seconds", Gauge, ROUTER, "Within what time it would take over from a master that answers its probes.";
     WINDOW = "xvrrp_instance_window_seconds", Gauge, ROUTER, "fast_window: the most that the window of a master may be.";
     MASTER_DOWN = "xvrrp_instance_master_down_seconds", Gauge, ROUTER, "After so long without an advert it would take over, by the RFC.";

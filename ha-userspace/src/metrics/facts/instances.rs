@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use super::super::families::{
     ADVERT_AGE, ADVERTS_RECEIVED, ADVERTS_SENT, AUTH_FAILURE, AUTH_INVALID, AUTH_MISMATCH, BECOME_MASTER,
-    COMPETING, EXCLUDED_STATE, FOREIGN, Family, GARP_DELAY, GROUP_STATE, HELD, HMAC_REJECTED, INSTANCE_STATE,
-    INTERVAL_ERRORS, LENGTH_ERRORS, LIST_ERRORS, MASTER_DOWN, MISPLACED, PRESENT, PRIORITY,
+    COMPETING, EXCLUDED_STATE, FOREIGN, Family, GARP_DELAY, GROUP_STATE, HELD, HMAC_REJECTED, HOT_STANDBY,
+    INSTANCE_STATE, INTERVAL_ERRORS, LENGTH_ERRORS, LIST_ERRORS, MASTER_DOWN, MISPLACED, PRESENT, PRIORITY,
     PRIORITY_CONFIGURED, RELEASE_MASTER, STANDBY_ABSENT, STANDBY_READY, STATE, STATE_TIME, TAKEOVER,
     TRANSITIONS, TTL_ERRORS, TYPE_ERRORS, UNSIGNED, WINDOW, ZERO_RECEIVED, ZERO_SENT,
 };
@@ -152,6 +152,7 @@ fn failover(page: &mut Page, instances: &[Named<'_>]) {
         _ => None,
     });
     each(page, &STANDBY_ABSENT, instances, |of| Some(float(of.standby.as_ref()?.since_ms?) / 1000.0));
+    each(page, &HOT_STANDBY, instances, |of| Some(flag(of.hot_standby.as_ref()? != "impossible")));
     each(page, &TAKEOVER, instances, |of| Some(of.fast_takeover_ms? / 1000.0));
     each(page, &WINDOW, instances, |of| of.fast.then_some(of.measured.window_s));
     each(page, &MASTER_DOWN, instances, |of| Some(of.master_down_ms / 1000.0));

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{ArpCensus, Daemon, Host, Lab, Moment, RUN_DIR, Topology, wait_for};
+use ha_tests::lab::{ArpCensus, Daemon, Host, Lab, Moment, Pinger, RUN_DIR, Topology, XDP_PASS, wait_for};
 
 use super::cluster::{PING, Router, answered, outage, pair, stream};
 use crate::harness::Test;
@@ -18,6 +18,8 @@ pub(super) fn tests() -> Vec<Test> {
     };
     vec![
         new("host_death", host_death).timing(),
+        new("host_death_of_an_ipv6_master", host_death_v6).timing(),
+        new("host_death_through_tc", host_death_through_tc).timing(),
         new("planned", planned).timing(),
         new("a_killed_standby_is_silent", killed),
         new("nothing_is_said_of_them", unsaid).needs_tool("tcpdump"),
@@ -79,16 +81,21 @@ fn only(census: &ArpCensus, host: &str, from: Moment) -> Result<()> {
 }
 
 fn host_death(lab: &Lab) -> Result<()> {
-    let [_r1, r2] = hot(lab)?;
+    let routers = hot(lab)?;
     let census = lab.arp_census("client", VIP, ms(5))?;
     let begin = Moment::now();
     let pinger = stream(lab, PING)?;
     std::thread::sleep(ms(300));
     only(&census, "r1", begin)?;
+    dies(lab, &routers, &pinger)
+}
+
+/// The host of r1 dies: r2 serves soon, and nobody touches an address for that.
+fn dies(lab: &Lab, [_, r2]: &[Router; 2], pinger: &Pinger) -> Result<()> {
     let addresses = lab.watch_addresses()?;
     let died = Moment::now();
     lab.switch().silence("r1")?;
-    let gap = outage(&pinger, died, ms(6_000)).context("nobody took over")?;
+    let gap = outage(pinger, died, ms(6_000)).context("nobody took over")?;
     gap.print("host death with hot standby");
     within("the gap after host death", gap.gap.start, gap.gap.start.plus(gap.length), ms(100))?;
     r2.says("-> MASTER", ms(500))?;
@@ -96,6 +103,57 @@ fn host_death(lab: &Lab) -> Result<()> {
     ensure!(moved.is_empty(), "the takeover touched addresses: {moved:?}");
     ensure!(word(lab.host("r2")?)?.as_deref() == Some("master"), "{:?}", word(lab.host("r2")?));
     Ok(())
+}
+
+/// Neighbour solicitations and traffic for an IPv6 address are dropped by the standby, and answered after the takeover.
+fn host_death_v6(lab: &Lab) -> Result<()> {
+    let file = |priority: u8| conf(priority).named("VI_6", 26).vips([format!("{V6}/128")]).text();
+    let routers = pair(lab, [&file(101), &file(99)])?;
+    let (r2, client) = (lab.host("r2")?, lab.host("client")?);
+    wait_for(ms(3_000), || r2.holds(IpAddr::V6(V6)).ok()?.then_some(())).context("no IPv6 address on r2")?;
+    ensure!(word(r2)?.as_deref() == Some("standby"), "{:?}", word(r2)?);
+    // Asked anew, the client learns of one host only; told of the other, it gets no answer.
+    let mac_of = |host: &Host| host.output(&["cat", "/sys/class/net/ens160/address"]);
+    let known = || client.output(&["ip", "-6", "neigh", "show", &V6.to_string()]);
+    let ping = ["ping", "-6", "-c", "2", "-i", "0.2", "-W", "1", &V6.to_string()].map(str::to_owned);
+    let ping: Vec<_> = ping.iter().map(String::as_str).collect();
+    client.output(&ping)?;
+    let (r1_mac, r2_mac) = (mac_of(lab.host("r1")?)?, mac_of(r2)?);
+    ensure!(known()?.contains(r1_mac.trim()), "the client knows {}", known()?);
+    client.output(&[
+        "ip",
+        "-6",
+        "neigh",
+        "replace",
+        &V6.to_string(),
+        "lladdr",
+        r2_mac.trim(),
+        "dev",
+        "ens160",
+    ])?;
+    ensure!(!client.run(&ping)?.status.success(), "the standby answers a packet");
+    client.output(&["ip", "-6", "neigh", "del", &V6.to_string(), "dev", "ens160"])?;
+    let pinger = client.ping(IpAddr::V6(V6), PING, std::time::Duration::from_secs(60))?;
+    answered(&pinger)?;
+    std::thread::sleep(ms(300));
+    dies(lab, &routers, &pinger)
+}
+
+/// The same where another program has XDP.
+fn host_death_through_tc(lab: &Lab) -> Result<()> {
+    for name in ["r1", "r2"] {
+        lab.host(name)?.occupy_xdp(XDP_PASS)?;
+    }
+    let routers = hot(lab)?;
+    let status = stdout(&xvrrp(lab.host("r2")?, &["status", "--json", "--run-dir", RUN_DIR])?);
+    let status: serde_json::Value = serde_json::from_str(&status)?;
+    ensure!(status["interfaces"][0]["xdp"] == "tc", "{}", status["interfaces"][0]["xdp"]);
+    let census = lab.arp_census("client", VIP, ms(5))?;
+    let begin = Moment::now();
+    let pinger = stream(lab, PING)?;
+    std::thread::sleep(ms(300));
+    only(&census, "r1", begin)?;
+    dies(lab, &routers, &pinger)
 }
 
 /// A stop and a failback lose nothing, and nobody answers twice.

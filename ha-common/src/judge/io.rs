@@ -35,7 +35,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Between two probes after a first miss: the next ones confirm it.
+    /// The most between two probes after a late reply: the next ones confirm it. Less where the reply wait is.
     #[must_use]
     pub fn burst_interval(&self) -> Span {
         Span((self.interval.0 / 5).max(1))
@@ -44,8 +44,8 @@ impl Settings {
     /// How soon after its last reply a peer that answered at once can be found unreachable, whatever the window.
     #[must_use]
     pub fn quickest(&self) -> Span {
-        let (burst, wait) = (self.burst_interval(), self.min_wait.min(self.burst_interval()));
-        self.interval.plus(burst.times(u64::from(self.misses.max(1)) - 1)).plus(wait)
+        let wait = self.min_wait.min(self.burst_interval());
+        self.interval.plus(wait.times(u64::from(self.misses.max(1))))
     }
 }
 

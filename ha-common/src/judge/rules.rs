@@ -168,7 +168,7 @@ impl PeerJudge {
         }
     }
 
-    /// When the oldest witness has waited long enough: the next probes then follow faster.
+    /// When the oldest witness has waited long enough.
     pub(super) fn missed_at(&self) -> Option<Time> {
         if self.pace != Pace::Fast {
             return None;
@@ -176,16 +176,30 @@ impl PeerJudge {
         self.outstanding.nth(0).map(|sent| sent.after(self.reply_wait()))
     }
 
-    /// The same, while that would change anything.
-    fn hurry_at(&self) -> Option<Time> {
-        let sooner = self.next_send > self.last_send.after(self.settings.burst_interval());
-        self.missed_at().filter(|_| sooner)
+    /// When the oldest witness is later than most replies: the next probes then follow faster, which costs little where
+    /// the reply is on its way.
+    fn late_at(&self) -> Option<Time> {
+        if self.pace != Pace::Fast {
+            return None;
+        }
+        self.outstanding.nth(0).map(|sent| sent.after(Span(self.reply_wait().0 / 2)))
     }
 
-    /// After a first miss the next probes come in a burst.
+    /// The same, while that would change anything.
+    fn hurry_at(&self) -> Option<Time> {
+        let sooner = self.next_send > self.last_send.after(self.burst_interval());
+        self.late_at().filter(|_| sooner)
+    }
+
+    /// Between the probes of a burst: the reply to one would be there before the next.
+    fn burst_interval(&self) -> Span {
+        self.settings.burst_interval().min(self.reply_wait())
+    }
+
+    /// After a late reply the next probes come in a burst.
     pub(super) fn hurry(&mut self, now: Time) {
         if self.hurry_at().is_some_and(|at| at <= now) {
-            self.next_send = self.last_send.after(self.settings.burst_interval()).max(now);
+            self.next_send = self.last_send.after(self.burst_interval()).max(now);
         }
     }
 
@@ -205,9 +219,9 @@ impl PeerJudge {
                 now.after(gap)
             }
             Pace::Fast => {
-                let missed = self.missed_at().is_some_and(|at| at <= now);
-                let step = if missed {
-                    self.settings.burst_interval()
+                let late = self.late_at().is_some_and(|at| at <= now);
+                let step = if late {
+                    self.burst_interval()
                 } else {
                     Span(self.settings.interval.0.max(1))
                 };

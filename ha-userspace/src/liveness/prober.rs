@@ -122,6 +122,11 @@ impl Prober {
         self.judge.heard(at, clock::now());
     }
 
+    /// A probe of a peer that is followed is overdue: a verdict may be near.
+    pub(super) const fn has_missed(&self) -> bool {
+        self.missed
+    }
+
     pub(super) const fn next_deadline(&self) -> Time {
         self.judge.next_deadline()
     }

@@ -220,11 +220,7 @@ impl PeerJudge {
             }
             Pace::Fast => {
                 let late = self.late_at().is_some_and(|at| at <= now);
-                let step = if late {
-                    self.burst_interval()
-                } else {
-                    Span(self.settings.interval.0.max(1))
-                };
+                let step = if late { self.burst_interval() } else { Span(self.settings.interval.0.max(1)) };
                 // The phase is kept, but nothing is made up for.
                 let next = due.after(step);
                 if next > now { next } else { now.after(step) }

@@ -52,7 +52,7 @@ FIREWALL
 ok  rules  ens160: let protocol 112 through
 
 EXPECTED
-warn  ens160  native XDP, a dead master is noticed within 10.0 ms, 1.5 ms on a quiet network (after 3.6 s where it does not run xvrrp), fence not \
+warn  ens160  native XDP, a dead master is noticed within 10.0 ms, 1.3 ms on a quiet network (after 3.6 s where it does not run xvrrp), fence not \
 pinned; no fence when the daemon dies: it cannot be mounted
 
 degraded: it runs, with what the lines above say

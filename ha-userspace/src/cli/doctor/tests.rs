@@ -18,7 +18,7 @@ fn the_page_has_one_line_for_each_finding_and_ends_with_the_verdict() {
         mode: "native",
         fast_failover: true,
         detection_ms: Some(10.0),
-        detection_quiet_ms: Some(1.5),
+        detection_quiet_ms: Some(1.3),
         rfc_ms: 3609.375,
         fence: "not pinned",
         lost: vec![lost::Lost::FenceAfterDeath],

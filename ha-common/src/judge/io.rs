@@ -35,7 +35,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The most between two probes after a late reply: the next ones confirm it. Less where the reply wait is.
+    /// Between two probes after a late reply: the next ones confirm it. What holds up a frame holds up those behind it,
+    /// so they are not closer together.
     #[must_use]
     pub fn burst_interval(&self) -> Span {
         Span((self.interval.0 / 5).max(1))
@@ -44,8 +45,8 @@ impl Settings {
     /// How soon after its last reply a peer that answered at once can be found unreachable, whatever the window.
     #[must_use]
     pub fn quickest(&self) -> Span {
-        let wait = self.min_wait.min(self.burst_interval());
-        self.interval.plus(wait.times(u64::from(self.misses.max(1))))
+        let (burst, wait) = (self.burst_interval(), self.min_wait.min(self.burst_interval()));
+        self.interval.plus(burst.times(u64::from(self.misses.max(1)) - 1)).plus(wait)
     }
 }
 

@@ -178,7 +178,7 @@ impl PeerJudge {
 
     /// When the oldest witness is later than most replies: the next probes then follow faster, which costs little where
     /// the reply is on its way.
-    fn late_at(&self) -> Option<Time> {
+    pub(super) fn late_at(&self) -> Option<Time> {
         if self.pace != Pace::Fast {
             return None;
         }
@@ -187,19 +187,14 @@ impl PeerJudge {
 
     /// The same, while that would change anything.
     fn hurry_at(&self) -> Option<Time> {
-        let sooner = self.next_send > self.last_send.after(self.burst_interval());
+        let sooner = self.next_send > self.last_send.after(self.settings.burst_interval());
         self.late_at().filter(|_| sooner)
-    }
-
-    /// Between the probes of a burst: the reply to one would be there before the next.
-    fn burst_interval(&self) -> Span {
-        self.settings.burst_interval().min(self.reply_wait())
     }
 
     /// After a late reply the next probes come in a burst.
     pub(super) fn hurry(&mut self, now: Time) {
         if self.hurry_at().is_some_and(|at| at <= now) {
-            self.next_send = self.last_send.after(self.burst_interval()).max(now);
+            self.next_send = self.last_send.after(self.settings.burst_interval()).max(now);
         }
     }
 
@@ -220,7 +215,8 @@ impl PeerJudge {
             }
             Pace::Fast => {
                 let late = self.late_at().is_some_and(|at| at <= now);
-                let step = if late { self.burst_interval() } else { Span(self.settings.interval.0.max(1)) };
+                let step =
+                    if late { self.settings.burst_interval() } else { Span(self.settings.interval.0.max(1)) };
                 // The phase is kept, but nothing is made up for.
                 let next = due.after(step);
                 if next > now { next } else { now.after(step) }

@@ -122,9 +122,9 @@ impl Prober {
         self.judge.heard(at, clock::now());
     }
 
-    /// A probe of a peer that is followed is overdue: a verdict may be near.
-    pub(super) const fn has_missed(&self) -> bool {
-        self.missed
+    /// A reply is late: a verdict may be near.
+    pub(super) fn is_late(&self, now: Time) -> bool {
+        self.judge.is_late(now)
     }
 
     pub(super) const fn next_deadline(&self) -> Time {

@@ -77,7 +77,7 @@ impl Probing {
             for prober in &mut self.probers {
                 prober.work(&mut self.socket, &self.reports);
                 next = next.min(prober.next_deadline());
-                awake |= prober.has_missed();
+                awake |= prober.is_late(clock::now());
             }
             if !(awake && spin(next)) {
                 sleep(orders, next);
@@ -126,7 +126,7 @@ impl Probing {
     }
 }
 
-/// While a verdict is near, the processor is not given away for a moment as short as this: to wake up again takes tens of
+/// While a reply is late, the processor is not given away for a moment as short as this: to wake up again takes tens of
 /// microseconds, on a processor that has fallen asleep more than a hundred.
 const MOMENT: Span = Span::from_micros(250);
 

@@ -18,7 +18,7 @@ fn the_page_has_one_line_for_each_finding_and_ends_with_the_verdict() {
         mode: "native",
         fast_failover: true,
         detection_ms: Some(10.0),
-        detection_quiet_ms: Some(1.3),
+        detection_quiet_ms: Some(1.5),
         rfc_ms: 3609.375,
         fence: "not pinned",
         lost: vec![lost::Lost::FenceAfterDeath],
@@ -52,7 +52,7 @@ FIREWALL
 ok  rules  ens160: let protocol 112 through
 
 EXPECTED
-warn  ens160  native XDP, a dead master is noticed within 10.0 ms, 1.3 ms on a quiet network (after 3.6 s where it does not run xvrrp), fence not \
+warn  ens160  native XDP, a dead master is noticed within 10.0 ms, 1.5 ms on a quiet network (after 3.6 s where it does not run xvrrp), fence not \
 pinned; no fence when the daemon dies: it cannot be mounted
 
 degraded: it runs, with what the lines above say

@@ -47,7 +47,11 @@ impl Daemon {
         let now = clock::now();
         let (peer, event, order, silence) = match report {
             Report::Peer { peer, event, order, silence } => (peer, event, order, silence),
-            Report::Missed { ifindex } => return self.interfaces.foresee_loss(ifindex, now),
+            Report::Missed { ifindex } => {
+                self.interfaces.foresee_loss(ifindex, now);
+                self.fast.vigil.begin(now);
+                return;
+            }
             Report::ProbesResumed { ifindex } => {
                 if let Some(at) = self.interfaces.with_index(ifindex) {
                     self.node.probes_resumed(interface_id(at), now);

@@ -45,8 +45,9 @@ pub(super) fn alone(world: &mut World) -> Result<(), String> {
     for other in (0..world.hosts.len()).filter(|&other| other != host) {
         world.befall(Fault::Die { host: other, timed });
     }
-    // Whoever probed could have taken over.
-    pass(world, Span::from_millis(1_100))?;
+    // Whoever probed could have taken over, also a stranger that had made itself known before.
+    let probes = world.stranger.until.span_since(world.now);
+    pass(world, probes.plus(Span::from_millis(1_100)))?;
     let killed = world.rng.chance(50);
     world.befall(if killed { Fault::Kill { host, timed } } else { Fault::Freeze { host, timed } });
     world.check.serves = Some(host);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::lab::{Daemon, Frame, Lab, Moment, Running, wait_for};
+use nix::sys::signal::Signal;
 
 use super::frames::{Bad, V3, bad};
 use super::packets::Pair;
@@ -48,6 +49,12 @@ fn flood(lab: &Lab, mode: &str, cpu: f64) -> Result<()> {
     }
     let seconds = std::env::var("XVRRP_FLOOD_SECONDS").ok().and_then(|text| text.parse().ok());
     std::thread::sleep(Duration::from_secs(seconds.unwrap_or(4)));
+    // A signal does not wait for the end of the flood.
+    for (victim, daemon) in daemons {
+        daemon.signal(Signal::SIGHUP)?;
+        wait_for(ms(20_000), || daemon.log().contains("reload: nothing changed").then_some(()))
+            .with_context(|| format!("{victim} does not reload in the flood:\n{}", daemon.log()))?;
+    }
     let sent: Vec<_> = floods.iter().map(|flood| (flood.sent(), flood.cpu())).collect();
     drop(floods);
     let length = Moment::now().since(start);

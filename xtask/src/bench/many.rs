@@ -52,7 +52,7 @@ pub(super) fn run(results: &mut Results, runs: usize, progress: &mut Progress) {
 
 fn measure(peer: Peer, learn: Duration) -> Result<Vec<(&'static str, f64)>> {
     let lab = Lab::new(topology())?;
-    let (wire, addresses) = (lab.switch().watch()?, lab.watch_addresses()?);
+    let (wire, addresses) = (lab.switch().watch_sent()?, lab.watch_addresses()?);
     let settle = if peer.is_ours() { SETTLE.max(learn) } else { SETTLE };
     let _routers = footprint::start(&lab, peer, COUNT, settle)?;
     let targets: Vec<IpAddr> = vips(COUNT).into_iter().map(IpAddr::from).collect();

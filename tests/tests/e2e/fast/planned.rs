@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ha_tests::lab::{Daemon, Lab, Moment, RUN_DIR, Running};
+use ha_tests::lab::{Daemon, Lab, Moment, RUN_DIR, Running, wait_for};
 use nix::sys::signal::Signal;
 
 use super::cluster::{Router, files, pair, stream};
@@ -34,6 +34,7 @@ pub(super) fn tests() -> Vec<Test> {
     vec![
         new("graceful_stop", graceful_stop).needs([Daemon::Xvrrp]).timing(),
         new("planned_restarts", planned_restarts).needs([Daemon::Xvrrp]).timing(),
+        new("stopped_while_it_starts", stopped_while_it_starts).needs([Daemon::Xvrrp]),
         new("restarts_across_versions", across_versions).needs([Daemon::Xvrrp]).timing(),
         new("restarts_beside_keepalived", |lab| restarts_beside_keepalived(lab, true))
             .needs([Daemon::Xvrrp, Daemon::Keepalived])
@@ -83,6 +84,29 @@ fn graceful_stop(lab: &Lab) -> Result<()> {
     // The skew time of priority 99.
     within("r2 takes over", zero, first, INTERVAL * (256 - 99) / 256)?;
     ensure!(lost == 0, "{lost} packets lost");
+    Ok(())
+}
+
+/// Told to stop while it starts, a run takes away what the one before has left for it, or leaves it to the next.
+fn stopped_while_it_starts(lab: &Lab) -> Result<()> {
+    let files = slow();
+    let [mut r1, _r2] = pair(lab, [&files[0], &files[1]])?;
+    let host = lab.host("r1")?;
+    for after in [0, 10, 40, 100, 250] {
+        r1.running.leave_for_restart()?;
+        wait_for(ms(5_000), || r1.running.check_alive().is_err().then_some(()))
+            .context("r1 does not leave")?;
+        ensure!(host.holds(VIP.into())?, "r1 has left without its address");
+        let mut next = host.start(Daemon::Xvrrp, &files[0])?;
+        std::thread::sleep(ms(after));
+        next.stop()?.context("it did not end")?;
+        let left = host.run(&["test", "-e", &format!("{RUN_DIR}/restart")])?.status.success();
+        let held = host.holds(VIP.into())?;
+        println!("stopped after {after} ms: address there: {held}; left for the next run: {left}");
+        ensure!(left || !held, "stopped after {after} ms, it leaves the address for nobody:\n{}", next.log());
+        r1 = Router::start(lab, "r1", &files[0])?;
+        until(host, "VI_1", "MASTER", ms(8_000))?;
+    }
     Ok(())
 }
 

@@ -164,7 +164,7 @@ impl<'a> Quiet<'a> {
 }
 
 fn wait_for_end(running: &mut Running) -> Result<bool> {
-    Ok(ha_tests::lab::wait_for(ms(2_000), || running.check_alive().is_err().then_some(())).is_some())
+    Ok(wait_for(ms(2_000), || running.check_alive().is_err().then_some(())).is_some())
 }
 
 /// The peer probes, is told to wait, and waits.
@@ -180,7 +180,7 @@ fn planned_restarts(lab: &Lab) -> Result<()> {
     r2.probes()?;
     let died = Moment::now();
     r1.running.kill9()?;
-    let taken = ha_tests::lab::wait_for(ms(3_000), || quiet.wire.first_advert_from("r2", died))
+    let taken = wait_for(ms(3_000), || quiet.wire.first_advert_from("r2", died))
         .context("r2 does not take over after restarts")?;
     println!("killed after the restarts: r2 takes over after {:.1} ms", taken.ms_after(died));
     within("r2 takes over after kill -9", died, taken, ms(500)).map(drop)
@@ -218,7 +218,7 @@ fn restarts_beside_keepalived(lab: &Lab, fast: bool) -> Result<()> {
     let mut r1 = Router::start(lab, "r1", &config)?;
     r1.says("-> MASTER", ms(5_000))?;
     let mut r2 = lab.host("r2")?.start(Daemon::Keepalived, &slow()[1])?;
-    ha_tests::lab::wait_for(ms(3_000), || (r2.keepalived_state() == "BACKUP").then_some(()))
+    wait_for(ms(3_000), || (r2.keepalived_state() == "BACKUP").then_some(()))
         .context("keepalived is not BACKUP")?;
     let quiet = Quiet::new(lab)?;
     let before = r2.log().len();
@@ -250,7 +250,7 @@ fn restarts_without_xdp(lab: &Lab, peer: Daemon) -> Result<()> {
         Daemon::Keepalived => r2.keepalived_state() == "BACKUP",
         _ => r2.log().contains("answers probes"),
     };
-    ha_tests::lab::wait_for(ms(5_000), || ready().then_some(())).context("r2 does not follow r1")?;
+    wait_for(ms(5_000), || ready().then_some(())).context("r2 does not follow r1")?;
     let quiet = Quiet { announces: true, ..Quiet::new(lab)? };
     std::thread::sleep(ms(200));
     let before = r2.log().len();
@@ -282,13 +282,13 @@ fn slow_restart(lab: &Lab, peer: Daemon) -> Result<()> {
         Daemon::Keepalived => r2.keepalived_state() == "BACKUP",
         _ => r2.log().contains("answers probes"),
     };
-    ha_tests::lab::wait_for(ms(5_000), || ready().then_some(())).context("r2 does not follow r1")?;
+    wait_for(ms(5_000), || ready().then_some(())).context("r2 does not follow r1")?;
     let quiet = Quiet::new(lab)?;
     std::thread::sleep(ms(200));
     let begin = Moment::now();
     let output = xvrrp(host, &["restart", "--run-dir", RUN_DIR])?;
     ensure!(output.status.success(), "restart: {}", stderr(&output));
-    ha_tests::lab::wait_for(ms(20_000), || {
+    wait_for(ms(20_000), || {
         host.read("/run/lab/xvrrp.log").is_ok_and(|log| log.contains("is still MASTER")).then_some(())
     })
     .context("r1 does not go on with its role")?;

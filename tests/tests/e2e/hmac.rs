@@ -292,8 +292,8 @@ fn strangers(lab: &Lab) -> Result<()> {
     .context("no replay was counted on r2")?;
     // The very last one too, which the backup has just accepted.
     let recorded = record(client, 2)?;
-    lab.switch().silence("r1")?;
     let died = Moment::now();
+    lab.switch().silence("r1")?;
     let taken = wait_for(ms(5_000), || {
         let _ = replay(&recorded);
         std::thread::sleep(ms(20));

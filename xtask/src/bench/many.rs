@@ -61,8 +61,8 @@ fn measure(peer: Peer, learn: Duration) -> Result<Vec<(&'static str, f64)>> {
     let known = client.sweep(targets.clone(), PAUSE, PATIENCE)?.finish();
     anyhow::ensure!(known.answered.iter().all(Option::is_some), "not all addresses are answered by r1");
 
-    lab.switch().silence("r1")?;
     let died = Moment::now();
+    lab.switch().silence("r1")?;
     let swept = client.sweep(targets.clone(), PAUSE, PATIENCE)?.finish();
     let answered = in_order(swept.answered).context("not all addresses are answered by r2 within 20 s")?;
     let (first, last) = (answered[0], answered[answered.len() - 1]);

@@ -65,8 +65,8 @@ impl Stage<'_> {
         })?;
         self.watch(Duration::from_millis(2_500))?;
 
-        self.lab.switch().unplug("r1")?;
         let out = Moment::now();
+        self.lab.switch().unplug("r1")?;
         self.screen.say("the cable of r1 is out");
         let noticed =
             self.until(15, "r2 notices that r1 is dead", |s| s.wire.first_advert_from("r2", out))?;
@@ -78,8 +78,8 @@ impl Stage<'_> {
         self.screen.say(&format!("client answered again {:8.1} ms", answered.ms_after(out)));
         self.watch(Duration::from_millis(1_500))?;
 
-        self.lab.switch().plug("r1")?;
         let back = Moment::now();
+        self.lab.switch().plug("r1")?;
         self.screen.say("the cable of r1 is in again");
         let returned = self.until(15, "r1 takes the virtual address back", |stage| {
             stage.addresses.taken(&stage.wire, "r1", VIP, back)

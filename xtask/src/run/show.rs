@@ -72,7 +72,7 @@ impl Stage<'_> {
             self.until(15, "r2 notices that r1 is dead", |s| s.wire.first_advert_from("r2", out))?;
         let moved =
             self.until(5, "r2 has the virtual address", |s| s.addresses.taken(&s.wire, "r2", VIP, out))?;
-        let answered = self.until(5, "the client is answered again", |s| s.pinger.first_answer(out))?;
+        let answered = self.until(5, "the client is answered again", |s| s.pinger.first_answer(moved))?;
         self.screen.say(&format!("r2 noticed            {:8.1} ms after the pull", noticed.ms_after(out)));
         self.screen.say(&format!("r2 had {VIP}    {:8.1} ms", moved.ms_after(out)));
         self.screen.say(&format!("client answered again {:8.1} ms", answered.ms_after(out)));

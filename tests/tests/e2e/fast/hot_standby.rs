@@ -81,13 +81,17 @@ fn only(census: &ArpCensus, host: &str, from: Moment) -> Result<()> {
 }
 
 fn host_death(lab: &Lab) -> Result<()> {
-    let routers = hot(lab)?;
+    silent_until_it_dies(lab, &hot(lab)?)
+}
+
+/// The standby answers nothing before, and serves after.
+fn silent_until_it_dies(lab: &Lab, routers: &[Router; 2]) -> Result<()> {
     let census = lab.arp_census("client", VIP, ms(5))?;
     let begin = Moment::now();
     let pinger = stream(lab, PING)?;
     std::thread::sleep(ms(300));
     only(&census, "r1", begin)?;
-    dies(lab, &routers, &pinger)
+    dies(lab, routers, &pinger)
 }
 
 /// The host of r1 dies: r2 serves soon, and nobody touches an address for that.
@@ -148,12 +152,7 @@ fn host_death_through_tc(lab: &Lab) -> Result<()> {
     let status = stdout(&xvrrp(lab.host("r2")?, &["status", "--json", "--run-dir", RUN_DIR])?);
     let status: serde_json::Value = serde_json::from_str(&status)?;
     ensure!(status["interfaces"][0]["xdp"] == "tc", "{}", status["interfaces"][0]["xdp"]);
-    let census = lab.arp_census("client", VIP, ms(5))?;
-    let begin = Moment::now();
-    let pinger = stream(lab, PING)?;
-    std::thread::sleep(ms(300));
-    only(&census, "r1", begin)?;
-    dies(lab, &routers, &pinger)
+    silent_until_it_dies(lab, &routers)
 }
 
 /// A stop and a failback lose nothing, and nobody answers twice.

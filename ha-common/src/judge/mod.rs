@@ -381,12 +381,6 @@ impl PeerJudge {
         self.lateness.summary()
     }
 
-    /// Whether a probe has been unanswered for longer than most are: the next ones follow in a burst.
-    #[must_use]
-    pub fn is_late(&self, now: Time) -> bool {
-        self.late_at().is_some_and(|at| at <= now)
-    }
-
     /// Whether a probe has been unanswered for the reply wait: no verdict yet, but one may follow.
     #[must_use]
     pub fn has_missed(&self, now: Time) -> bool {

@@ -178,7 +178,7 @@ impl PeerJudge {
 
     /// When the oldest witness is later than most replies: the next probes then follow faster, which costs little where
     /// the reply is on its way.
-    pub(super) fn late_at(&self) -> Option<Time> {
+    fn late_at(&self) -> Option<Time> {
         if self.pace != Pace::Fast {
             return None;
         }

@@ -122,11 +122,6 @@ impl Prober {
         self.judge.heard(at, clock::now());
     }
 
-    /// A reply is late: a verdict may be near.
-    pub(super) fn is_late(&self, now: Time) -> bool {
-        self.judge.is_late(now)
-    }
-
     pub(super) const fn next_deadline(&self) -> Time {
         self.judge.next_deadline()
     }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
-use ha_common::time::{Span, Time};
+use ha_common::time::Time;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use tokio::sync::mpsc::UnboundedSender;
@@ -73,15 +73,13 @@ impl Probing {
             if !self.obey(orders) {
                 return;
             }
-            let (mut next, mut awake) = (Time::NEVER, false);
+            let mut next = Time::NEVER;
             for prober in &mut self.probers {
                 prober.work(&mut self.socket, &self.reports);
                 next = next.min(prober.next_deadline());
-                awake |= prober.is_late(clock::now());
             }
-            if !(awake && spin(next)) {
-                sleep(orders, next);
-            }
+            // Never awake meanwhile: what delivers the replies may need this processor.
+            sleep(orders, next);
         }
     }
 
@@ -124,21 +122,6 @@ impl Probing {
             self.probers.push(Prober::new(spec, incarnation));
         }
     }
-}
-
-/// While a reply is late, the processor is not given away for a moment as short as this: to wake up again takes tens of
-/// microseconds, on a processor that has fallen asleep more than a hundred.
-const MOMENT: Span = Span::from_micros(250);
-
-/// Waits until then without sleeping, if that is soon; whether it has.
-fn spin(until: Time) -> bool {
-    if until.span_since(clock::now()) > MOMENT {
-        return false;
-    }
-    while clock::now() < until {
-        std::hint::spin_loop();
-    }
-    true
 }
 
 /// Sleeps until then, or until there are orders.

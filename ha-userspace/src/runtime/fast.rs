@@ -16,7 +16,6 @@ use super::interfaces::Interfaces;
 use super::reasons::Judgement;
 use super::router::{Router, interface_id};
 use super::routers::Routers;
-use super::wake::Vigil;
 use crate::config::model::Fast as FastConfig;
 use crate::liveness::{Inquiry, LeaseSpec, Liveness, PeerKey, PeerSpec, judge_settings};
 use crate::net::neighbours::Neighbours;
@@ -35,8 +34,6 @@ pub(super) struct Fast {
     peers: Vec<Known>,
     /// The latest verdict on each of them, for whoever explains what followed.
     judgements: BTreeMap<IpAddr, Judgement>,
-    /// For a verdict that is near.
-    pub(super) vigil: Vigil,
 }
 
 /// A peer that was followed at some time: somebody's master, also one that is about to be preempted. It is kept when it

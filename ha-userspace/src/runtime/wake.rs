@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use ha_common::time::{Span, Time};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -12,7 +11,6 @@ use crate::config::Loaded;
 use crate::control::asker::Call;
 use crate::control::dump;
 use crate::liveness::Report;
-use crate::net::clock;
 use crate::net::monitor::Change;
 use crate::net::routing::Watch;
 use crate::signals;
@@ -41,52 +39,12 @@ pub(super) enum Wake {
     Clear,
 }
 
-/// A peer has missed a probe: the loop does not fall asleep until the verdict, or for that time at most. To wake up costs
-/// tens of microseconds, on a processor that has fallen asleep more than a hundred.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Vigil {
-    until: Time,
-    /// No other one before this.
-    next: Time,
-}
-
-impl Vigil {
-    /// From a first miss to a verdict, where the window allows one as soon as the witnesses do.
-    const LONGEST: Span = Span::from_micros(600);
-    /// On a network that loses much, what vigils in vain cost is bounded by this.
-    const PAUSE: Span = Span::from_millis(60);
-
-    pub(super) fn begin(&mut self, now: Time) {
-        if now >= self.next {
-            (self.until, self.next) = (now.after(Self::LONGEST), now.after(Self::PAUSE));
-        }
-    }
-
-    /// What is reported before it ends.
-    fn keep(&mut self, reports: &mut mpsc::UnboundedReceiver<Report>) -> Option<Report> {
-        while clock::now() < self.until {
-            if let Ok(report) = reports.try_recv() {
-                return Some(report);
-            }
-            std::hint::spin_loop();
-        }
-        None
-    }
-}
-
 /// What the loop listens to.
 pub(super) struct Inputs {
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
     pub(super) removals: Watch,
     pub(super) signals: Signals,
-}
-
-impl Inputs {
-    /// What is reported while `vigil` lasts.
-    pub(super) fn awaited(&mut self, vigil: &mut Vigil) -> Option<Wake> {
-        vigil.keep(&mut self.reports).map(Wake::Liveness)
-    }
 }
 
 /// Signals, as keepalived has them.

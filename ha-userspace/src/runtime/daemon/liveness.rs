@@ -47,11 +47,7 @@ impl Daemon {
         let now = clock::now();
         let (peer, event, order, silence) = match report {
             Report::Peer { peer, event, order, silence } => (peer, event, order, silence),
-            Report::Missed { ifindex } => {
-                self.interfaces.foresee_loss(ifindex, now);
-                self.fast.vigil.begin(now);
-                return;
-            }
+            Report::Missed { ifindex } => return self.interfaces.foresee_loss(ifindex, now),
             Report::ProbesResumed { ifindex } => {
                 if let Some(at) = self.interfaces.with_index(ifindex) {
                     self.node.probes_resumed(interface_id(at), now);

@@ -21,7 +21,6 @@
 //! - programs while it starts, if roles may go on: 5 s for each interface, after a planned restart as long as a role waits
 //!   ([`crate::runtime::loading`]). Nothing is advertised by this loop before, and [`crate::runtime::herald`] speaks for
 //!   it;
-//! - the verdict on a peer that has missed a probe: 600 µs at most, every 60 ms at most;
 //! - threads that end, at the stop and when it leaves for a restart: some seconds, when no advert is left to send.
 //!
 //! `status` shows the longest turn that there was.
@@ -89,9 +88,6 @@ impl Daemon {
     /// The next reason to work. Packets come before all that can wait; right after packets they come last, so that those
     /// that never end keep nothing else waiting, no signal, client, link or check.
     async fn wait(&mut self, inputs: &mut Inputs, after_packets: bool) -> Wake {
-        if let Some(wake) = inputs.awaited(&mut self.fast.vigil) {
-            return wake;
-        }
         let Self { timer, interfaces, host, configuration, workers, shown, .. } = self;
         let Inputs { calls, reports, removals, signals } = inputs;
         let readable = || poll_fn(|context| interfaces.poll_readable(context));

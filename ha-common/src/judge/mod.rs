@@ -384,7 +384,7 @@ impl PeerJudge {
     /// Whether a probe has been unanswered for the reply wait: no verdict yet, but one may follow.
     #[must_use]
     pub fn has_missed(&self, now: Time) -> bool {
-        self.missed_at().is_some_and(|at| at <= now)
+        self.unanswered_at(self.reply_wait()).is_some_and(|at| at <= now)
     }
 
     /// How long a reply is waited for: twice the 99th percentile of the round trips, within bounds.

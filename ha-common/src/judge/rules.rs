@@ -168,21 +168,15 @@ impl PeerJudge {
         }
     }
 
-    /// When the oldest witness has waited long enough.
-    pub(super) fn missed_at(&self) -> Option<Time> {
-        if self.pace != Pace::Fast {
-            return None;
-        }
-        self.outstanding.nth(0).map(|sent| sent.after(self.reply_wait()))
+    /// When the oldest witness has been unanswered for this long.
+    pub(super) fn unanswered_at(&self, wait: Span) -> Option<Time> {
+        self.outstanding.nth(0).filter(|_| self.pace == Pace::Fast).map(|sent| sent.after(wait))
     }
 
     /// When the oldest witness is later than most replies: the next probes then follow faster, which costs little where
     /// the reply is on its way.
     fn late_at(&self) -> Option<Time> {
-        if self.pace != Pace::Fast {
-            return None;
-        }
-        self.outstanding.nth(0).map(|sent| sent.after(Span(self.reply_wait().0 / 2)))
+        self.unanswered_at(Span(self.reply_wait().0 / 2))
     }
 
     /// The same, while that would change anything.

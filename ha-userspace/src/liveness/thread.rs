@@ -78,7 +78,8 @@ impl Probing {
                 prober.work(&mut self.socket, &self.reports);
                 next = next.min(prober.next_deadline());
             }
-            // Never awake meanwhile: what delivers the replies may need this processor.
+            // It never spins instead, not even before a verdict: replies are delivered by a softirq, which on a machine with
+            // one processor would not run.
             sleep(orders, next);
         }
     }

@@ -53,8 +53,7 @@ pub(super) fn run(results: &mut Results, runs: usize, progress: &mut Progress) {
 fn measure(peer: Peer, learn: Duration) -> Result<Vec<(&'static str, f64)>> {
     let lab = Lab::new(topology())?;
     let (wire, addresses) = (lab.switch().watch_sent()?, lab.watch_addresses()?);
-    let settle = if peer.is_ours() { SETTLE.max(learn) } else { SETTLE };
-    let _routers = footprint::start(&lab, peer, COUNT, settle)?;
+    let _routers = footprint::start(&lab, peer, COUNT, SETTLE.max(peer.learning(learn)))?;
     let targets: Vec<IpAddr> = vips(COUNT).into_iter().map(IpAddr::from).collect();
     let client = lab.host("client")?;
     // The client learns where they are.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use ha_tests::lab::Daemon;
@@ -89,6 +90,11 @@ impl Peer {
 
     pub(super) fn is_ours(self) -> bool {
         self.daemon() == Daemon::Xvrrp
+    }
+
+    /// How long its backup watches the master before a failover, where ours do for `learn`: others have nothing to learn.
+    pub(super) fn learning(self, learn: Duration) -> Duration {
+        if self.is_ours() { learn } else { Duration::ZERO }
     }
 
     /// The file of one router with one virtual address, [`VIP`].

@@ -59,12 +59,10 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The same after a backup of ours has watched its master for so long. Others have nothing to learn.
+    /// The same after a backup of ours has watched its master for so long ([`Peer::learning`]).
     pub(super) fn learned(peer: Peer, both: bool, learn: Duration) -> Result<Self> {
         let stage = Self::new(peer, both)?;
-        if peer.is_ours() {
-            std::thread::sleep(learn);
-        }
+        std::thread::sleep(peer.learning(learn));
         Ok(stage)
     }
 

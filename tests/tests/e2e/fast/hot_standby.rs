@@ -149,9 +149,9 @@ fn host_death_through_tc(lab: &Lab) -> Result<()> {
         lab.host(name)?.occupy_xdp(XDP_PASS)?;
     }
     let routers = hot(lab)?;
-    let status = stdout(&xvrrp(lab.host("r2")?, &["status", "--json", "--run-dir", RUN_DIR])?);
-    let status: serde_json::Value = serde_json::from_str(&status)?;
-    ensure!(status["interfaces"][0]["xdp"] == "tc", "{}", status["interfaces"][0]["xdp"]);
+    let status = lab.host("r2")?.xvrrp_status()?;
+    let through: Vec<_> = status.interfaces.iter().map(|interface| interface.xdp.as_deref()).collect();
+    ensure!(through == [Some("tc")], "{through:?}");
     silent_until_it_dies(lab, &routers)
 }
 

@@ -94,8 +94,7 @@ fn stopped_while_it_starts(lab: &Lab) -> Result<()> {
     let host = lab.host("r1")?;
     for after in [0, 10, 40, 100, 250] {
         r1.running.leave_for_restart()?;
-        wait_for(ms(5_000), || r1.running.check_alive().is_err().then_some(()))
-            .context("r1 does not leave")?;
+        ensure!(wait_for_end(&mut r1.running)?, "r1 does not leave");
         ensure!(host.holds(VIP.into())?, "r1 has left without its address");
         let mut next = host.start(Daemon::Xvrrp, &files[0])?;
         std::thread::sleep(ms(after));

@@ -40,8 +40,8 @@ fn master_without_xdp(lab: &Lab) -> Result<()> {
     ensure!(addresses.holders(VIP.into()) == ["r1"], "r2 took over from a live master:\n{}", r2.log());
     // ...and a daemon that is dead answers nobody: sooner than the RFC's 360 ms, later than XDP's 2.5 ms.
     let before = Moment::now();
-    let died = Moment::now();
     lab.switch().silence("r1")?;
+    let died = Moment::now();
     let taken =
         wait_for(ms(2_000), || wire.first_advert_from("r2", before)).context("r2 did not take over")?;
     println!("takeover {:.1} ms after the death of a master without XDP", taken.ms_after(died));

@@ -124,7 +124,7 @@ impl Node {
     pub fn attached(&mut self, on: InterfaceId, now: Time) {
         let apart = self.is_apart(on);
         if let Some(interface) = self.interface_mut(on) {
-            interface.lost = 0;
+            interface.lost = Some(0);
         }
         for router in self.routers.iter_mut().filter(|router| router.interface() == on) {
             router.lost = 0;

@@ -111,8 +111,8 @@ struct Interface {
     id: InterfaceId,
     /// None of its virtual routers takes part in fast failover: probes are told so.
     apart: bool,
-    /// Frames lost on the way to user space when it was last asked.
-    lost: u64,
+    /// Frames lost on the way to user space when it was last asked; those of an earlier run count too.
+    lost: Option<u64>,
     /// When a backup with addresses behind its fence looks for its program.
     look_at: Time,
 }
@@ -130,7 +130,12 @@ impl Node {
         self.next_id += 1;
         if !self.interfaces.iter().any(|interface| interface.id == settings.interface) {
             // What the program says before it was told anything is the driver's choice.
-            self.interfaces.push(Interface { id: settings.interface, apart: false, lost: 0, look_at: now });
+            self.interfaces.push(Interface {
+                id: settings.interface,
+                apart: false,
+                lost: None,
+                look_at: now,
+            });
         }
         self.routers.push(Router::new(id, settings, self.resuming, now));
         self.count_apart(settings.interface);

@@ -581,6 +581,44 @@ fn what_a_reload_adds_has_no_role_to_go_on_with() {
 }
 
 #[test]
+fn what_an_earlier_run_lost_postpones_nothing() {
+    let took = |lost: u64| {
+        let mut rig = Rig::new(&[settings(0, 1, false)], &[]);
+        rig.maps.lost = lost;
+        let mut rig = rig.start();
+        rig.turn();
+        rig.run_until(ms(2000));
+        assert_eq!(rig.states(), [State::Master]);
+        rig.node.routers()[0].machine().since()
+    };
+    assert_eq!(took(0), took(7));
+}
+
+/// The owner of the addresses was killed, and is started beside another owner, to whom it yields at once.
+#[test]
+fn what_an_earlier_run_left_goes_with_a_role_that_did_not_last_for_a_turn() {
+    let mut rig = Rig::new(&[settings(0, 1, false)], &[]);
+    let id = RouterId(0);
+    rig.there.insert(id);
+    let fit = Fitness {
+        fitness: Input::Ready(true),
+        waits: false,
+        priority: Priority::OWNER,
+        source: Some(peer(1)),
+    };
+    rig.node.set_fitness(id, fit, rig.now);
+    rig.node.settle_fitness(rig.now, &rig.maps);
+    rig.drain(true);
+    assert!(rig.node[id].presence().is_kept(), "the start leaves them where they are");
+    rig.node.end_start(rig.now);
+    rig.drain(true);
+    rig.advert(0, 2, 255);
+    rig.turn();
+    assert_eq!(rig.states(), [State::Backup]);
+    assert!(rig.there.is_empty());
+}
+
+#[test]
 fn what_was_lost_before_the_latest_sign_of_life_postpones_nothing() {
     let took = |lost_at: u64| {
         let mut rig = Rig::new(&[settings(0, 1, false)], &[]).start();

@@ -126,11 +126,12 @@ impl Node {
             let on = self.interfaces[n].id;
             let backup =
                 |router: &Router| router.interface() == on && router.machine.state() == State::Backup;
-            if !self.routers.iter().any(backup) {
+            if self.interfaces[n].lost.is_some() && !self.routers.iter().any(backup) {
                 continue;
             }
             let lost = kernel.frames_lost(on);
-            let before = core::mem::replace(&mut self.interfaces[n].lost, lost);
+            // What was lost before its first turn says nothing of the masters that it waits for.
+            let before = self.interfaces[n].lost.replace(lost).unwrap_or(lost);
             let mut told = false;
             for at in 0..self.routers.len() {
                 if !backup(&self.routers[at]) {
@@ -351,8 +352,10 @@ fn transition(router: &mut Router, from: State, to: State, now: Time) {
     match machine::Effect::of(from, to) {
         machine::Effect::TakeOver => {
             router.presence = match router.presence {
-                Presence::Absent | Presence::Leftover => Presence::Wanted { some: false },
-                Presence::Unwanted | Presence::Behind { all: false } => Presence::Wanted { some: true },
+                Presence::Absent => Presence::Wanted { some: false },
+                Presence::Leftover | Presence::Unwanted | Presence::Behind { all: false } => {
+                    Presence::Wanted { some: true }
+                }
                 Presence::Behind { all: true } => Presence::Opening,
                 Presence::Closing => Presence::Present,
                 wanted => wanted,

@@ -28,10 +28,11 @@ impl Daemon {
         if taken.is_empty() {
             return;
         }
-        self.reconsider();
+        // The fence knows of the addresses before anything else is done about them.
         for at in taken {
             self.node.attached(interface_id(at), now);
         }
         self.perform();
+        self.reconsider();
     }
 }

@@ -8,8 +8,7 @@
 use std::time::{Duration, Instant};
 
 use ha_tests::sim::fast::{self, FastStats};
-use ha_tests::sim::groups::{self, GroupStats};
-use ha_tests::sim::{self, Failure, Stats, many, windows};
+use ha_tests::sim::{Failure, Stats, groups, many, rfc, windows};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 10_000;
@@ -56,11 +55,11 @@ fn replay<S: std::fmt::Debug>(seed: u64, run: impl Fn(u64) -> Result<S, Box<Fail
 #[test]
 fn s38_s40_s41_clusters() {
     if let Some(seed) = number("XVRRP_SEED") {
-        return replay(seed, sim::run);
+        return replay(seed, rfc::run);
     }
     let first = number("XVRRP_FIRST_SEED").unwrap_or(0);
     let seeds = number("XVRRP_SEEDS").unwrap_or(SEEDS);
-    let total = clusters(first, seeds, sim::run, Stats::add);
+    let total = clusters(first, seeds, rfc::run, Stats::add);
     if seeds >= 1000 {
         assert!(
             total.takeovers > seeds && total.stalls > seeds / 2 && total.handovers > seeds / 4,
@@ -128,7 +127,7 @@ fn s38_clusters_with_sync_groups_reloads_and_restarts() {
     }
     let first = number("XVRRP_FIRST_SEED").unwrap_or(0);
     let seeds = number("XVRRP_GROUPS_SEEDS").unwrap_or(GROUPS_SEEDS);
-    let total = clusters(first, seeds, groups::run, GroupStats::add);
+    let total = clusters(first, seeds, groups::run, Stats::add);
     println!("{}", total.coverage.report());
     if seeds >= 1000 {
         let enough = [total.group_moves, total.resumed, total.reloads];
@@ -139,7 +138,7 @@ fn s38_clusters_with_sync_groups_reloads_and_restarts() {
 #[test]
 fn a_seed_tells_one_story() {
     for seed in 0..20 {
-        assert_eq!(sim::run(seed).ok(), sim::run(seed).ok());
+        assert_eq!(rfc::run(seed).ok(), rfc::run(seed).ok());
         assert_eq!(fast::run(seed).ok(), fast::run(seed).ok());
         assert_eq!(groups::run(seed).ok(), groups::run(seed).ok());
     }

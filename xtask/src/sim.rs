@@ -6,8 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use ha_tests::sim::fast::{self, FastStats};
-use ha_tests::sim::groups::{self, GroupStats};
-use ha_tests::sim::{self, Coverage, Failure, Stats, many, windows};
+use ha_tests::sim::{Coverage, Failure, Stats, groups, many, rfc, windows};
 
 use crate::sys;
 
@@ -56,7 +55,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let mut failed = 0;
     let mut coverage = Coverage::default();
     if wanted(Cluster::Rfc) {
-        let (failures, total) = cluster(args, "RFC timers", sim::run, Stats::add);
+        let (failures, total) = cluster(args, "RFC timers", rfc::run, Stats::add);
         failed += failures;
         coverage.add(&total.coverage);
     }
@@ -66,7 +65,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         coverage.add(&total.coverage);
     }
     if wanted(Cluster::Groups) {
-        let (failures, total) = cluster(args, "groups, reloads and restarts", groups::run, GroupStats::add);
+        let (failures, total) = cluster(args, "groups, reloads and restarts", groups::run, Stats::add);
         failed += failures;
         coverage.add(&total.coverage);
     }

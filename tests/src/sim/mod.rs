@@ -1,44 +1,37 @@
-//! A simulated cluster: real nodes, a model of the kernel around each, a bad network and a virtual clock.
+//! Simulated clusters: real nodes, a model of the kernel around each, a bad network and a virtual clock.
 //!
-//! One seed is one story: two to five routers of one virtual router, with random settings, live through a few
-//! rounds of trouble and calm. Everything random comes from the seed, so a failure is replayed by its number.
-//! After every step the invariants of `check` hold, or the run ends with a readable timeline.
+//! One seed is one story: hosts with random settings live through rounds of trouble and calm. Everything random comes from
+//! the seed, so a failure is replayed by its number. After every step invariants hold, or the story ends with a readable
+//! timeline; it is told again with fewer faults, as long as it still breaks the same rule (`shrink`).
 //!
-//! [`fast`] has clusters with probes and the fence, [`groups`] those with several virtual routers on each host. A story that
-//! fails is told again with fewer faults, as long as it still breaks the same rule (`shrink`).
+//! Every host has a `kernel` (programs and their maps, addresses, queues), and its adverts are bytes that the real rules judge
+//! (`letter`). [`rfc`] and [`groups`] tell stories of hosts whose timers are the RFC's (`cluster`), [`fast`] of hosts with probes and the
+//! fence.
 //!
-//! What must not live here: anything that decides. That is [`ha_common::node`]'s, as in the daemon; `driver` tells it what
-//! happens and carries out its effects. `tests/tests/sim.rs` and `cargo xtask sim` run it.
-//!
-//! # A round
-//!
-//! 1. *Trouble*: loss, duplication, delay and reordering; partitions; stalls of a daemon or of a whole host;
-//!    crashes, restarts, graceful stops, interfaces that go down, reloads. Always checked: statements 40 and 41,
-//!    the chain of transitions, addresses that follow the state, adverts that only a master sends.
-//! 2. *Calm*: everything heals, at least one router runs. Statement 38: after one master-down interval (of the
-//!    slowest router, with the longest interval that anybody ever advertised) there is a master at every instant,
-//!    and two at once only for as long as an advert needs from one process to the other.
-//! 3. *Steady*: once every preemption must be over, nothing changes its state any more and the best router is
-//!    master, if all may preempt; then one of: nothing happens; a backup is stalled, once or in a pattern
-//!    (statement 41); the master is stopped gracefully, during which somebody answers at every instant; the
-//!    master's interval is changed; the master dies and all backups are short of CPU.
+//! What must not live here: anything that decides. That is [`ha_common::node`]'s, as in the daemon; the simulation tells it
+//! what happens and carries out its effects. `tests/tests/sim.rs` and `cargo xtask sim` run it.
 
-mod agenda;
-mod check;
-mod driver;
+mod cluster;
 mod effects;
 pub mod fast;
 pub mod groups;
+mod kernel;
+mod letter;
+mod liveness;
 mod many;
-mod scenario;
+mod place;
+pub mod rfc;
 mod shrink;
-mod timeline;
 pub mod windows;
-mod world;
+
+use std::cell::Cell;
+
+use cluster::World;
+use ha_common::time::Span;
+use shrink::{Spared, shrink};
 
 pub use effects::Coverage;
 pub use many::many;
-pub use scenario::run;
 
 /// A broken invariant: the seed, what broke, and the events that led there.
 #[derive(Debug)]
@@ -68,12 +61,37 @@ impl std::fmt::Display for Failure {
     }
 }
 
+/// Lives through a story: `tell` has it end well or not, without the faults that it is spared, and writes the timeline if it
+/// is to.
+fn live(
+    seed: u64,
+    cluster: &'static str,
+    tell: impl Fn(Spared, bool) -> (Result<(), String>, World),
+) -> Result<Stats, Box<Failure>> {
+    let faults = Cell::new(0);
+    let story = |spared: &Spared, telling: bool| {
+        let (outcome, mut world) = tell(spared.clone(), telling);
+        faults.set(world.faults);
+        world.count_reached();
+        let at = millis(Span(world.now.0));
+        let failure = |what| Failure {
+            seed,
+            cluster,
+            what: format!("{what} (at {at} ms)"),
+            timeline: world.timeline(),
+        };
+        outcome.map_err(failure).map(|()| world.stats)
+    };
+    story(&Spared::default(), false)
+        .map_err(|failure| Box::new(shrink(failure, faults.get(), |spared| story(spared, true).err())))
+}
+
 /// What happened in a run: shows that the stories are worth telling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Events processed.
     pub steps: u64,
-    /// Changes of state.
+    /// Changes of state, but for the first after a start.
     pub transitions: u64,
     /// Times that a backup took over from a master that it believed dead.
     pub takeovers: u64,
@@ -81,6 +99,12 @@ pub struct Stats {
     pub stalls: u64,
     /// Planned stops of a master.
     pub handovers: u64,
+    /// Members of sync groups that became master.
+    pub group_moves: u64,
+    /// Roles that went on after a restart or a crash.
+    pub resumed: u64,
+    /// Files that came into force while the daemon ran.
+    pub reloads: u64,
     /// What was reached of the node.
     pub coverage: Coverage,
 }
@@ -93,6 +117,14 @@ impl Stats {
         self.takeovers += other.takeovers;
         self.stalls += other.stalls;
         self.handovers += other.handovers;
+        self.group_moves += other.group_moves;
+        self.resumed += other.resumed;
+        self.reloads += other.reloads;
         self.coverage.add(&other.coverage);
     }
+}
+
+/// Milliseconds with the nanoseconds behind the point.
+fn millis(span: Span) -> String {
+    format!("{}.{:06}", span.0 / 1_000_000, span.0 % 1_000_000)
 }

@@ -10,7 +10,8 @@ use ha_common::types::Priority;
 use super::OVERLAP;
 use super::host::Daemon;
 use super::world::{HOSTS, World};
-use crate::sim::timeline::millis;
+use crate::sim::kernel::Program;
+use crate::sim::millis;
 
 /// What a takeover from a dead host may take with default settings.
 const SLOW_NS: u64 = 3_000_000;
@@ -88,7 +89,7 @@ impl World {
     /// A daemon of this host is about to stop running: who watches it?
     pub(super) fn loses_head(&mut self, id: usize) {
         for (other, host) in self.hosts.iter().enumerate() {
-            let fast = host.daemon.as_ref().filter(|daemon| daemon.judges[id].is_fast());
+            let fast = host.daemon.as_ref().filter(|daemon| daemon.liveness.judges[id].is_fast());
             self.check.watched[id][other] = fast.map(|daemon| daemon.incarnation);
         }
     }
@@ -106,8 +107,9 @@ impl World {
             count += usize::from(answering[id]);
             // A lease is renewed for the last time when the main loop is as much later than it promised.
             let idle = |daemon: &Daemon| now > daemon.promised.after(lease::SLACK).after(host.lease);
-            let window = now < host.kernel.restart_until;
-            if answering[id] && !window && host.kernel.probed(now) && host.daemon.as_ref().is_some_and(idle) {
+            let probed = |program: &Program| now >= program.restart_until && program.probed(now);
+            let alone = host.program().is_some_and(probed) && host.daemon.as_ref().is_some_and(idle);
+            if answering[id] && alone {
                 return Err(format!("39: h{id} answers although its main loop stands still"));
             }
         }
@@ -161,8 +163,8 @@ impl World {
     fn headless(&self, id: usize, other: usize) -> bool {
         let watcher = self.hosts[other].daemon.as_ref().map(|daemon| daemon.incarnation);
         let known = watcher.is_some() && self.check.watched[id][other] == watcher;
-        let kernel = &self.hosts[id].kernel;
-        known && kernel.knows(other) && kernel.flags(self.now) & (ORPHANED | EXPIRED) != 0
+        let says = |program: &Program| program.flags(self.now) & (ORPHANED | EXPIRED) != 0;
+        known && self.hosts[id].program().is_some_and(|program| program.knows(other) && says(program))
     }
 
     /// A daemon runs here, and its main loop has the CPU.
@@ -171,18 +173,24 @@ impl World {
         self.hosts[id].daemon.as_ref().is_some_and(runs)
     }
 
+    /// Nobody vouches for the host, as its program sees it; without one nobody ever does.
+    fn is_headless(&self, id: usize) -> bool {
+        self.hosts[id].program().is_none_or(|program| program.guard().headless(self.now.0))
+    }
+
     /// The host's main loop can't read an advert at the moment, and its program does not take its place yet.
     fn is_deaf(&self, id: usize) -> bool {
         let host = &self.hosts[id];
         let stalled = |daemon: &Daemon| daemon.stopped || daemon.main_stalled > self.now;
-        host.daemon.as_ref().is_none_or(stalled) && !host.kernel.guard().headless(self.now.0)
+        host.daemon.as_ref().is_none_or(stalled) && !self.is_headless(id)
     }
 
     /// Who became master before the host lost its head was heard by nobody there: its next advert counts.
     fn until_next_advert(&self, id: usize, other: usize) -> Span {
         let (host, other) = (&self.hosts[id], &self.hosts[other]);
-        let headless_since = host.kernel.lease_until.max(host.kernel.restart_until);
-        if !host.kernel.guard().headless(self.now.0) {
+        let end = |program: &Program| program.lease_until.max(program.restart_until);
+        let headless_since = host.program().map_or(Time(0), end);
+        if !self.is_headless(id) {
             return Span::ZERO;
         }
         match other.daemon.as_ref().map(Daemon::machine) {
@@ -202,7 +210,7 @@ impl World {
     /// A host that cannot be told from a dead one.
     fn may_be_unreachable(&self, prober: usize, peer: usize) -> bool {
         let host = &self.hosts[peer];
-        let gone = !host.powered || !host.kernel.program || host.frozen_until > self.now;
+        let gone = !host.powered || host.program().is_none() || host.frozen_until > self.now;
         gone || self.check.silent[prober][peer] >= self.now
     }
 
@@ -248,8 +256,9 @@ impl World {
         if let Some(died) = self.check.died.take()
             && self.check.undisturbed(died, now)
         {
-            let ranked = tracked
-                .and_then(|master| Some(self.hosts[id].daemon.as_ref()?.judges[master].precedence().rank));
+            let ranked = tracked.and_then(|master| {
+                Some(self.hosts[id].daemon.as_ref()?.liveness.judges[master].precedence().rank)
+            });
             self.stats.timed += 1;
             let took = now.span_since(died).0;
             self.stats.slowest_ns = self.stats.slowest_ns.max(took);
@@ -263,7 +272,8 @@ impl World {
                 && self.weather.latency <= Span::from_micros(100)
                 && self.weather.late.1 <= Span::from_micros(100);
             // A hiccup that was seen widens the window, and that takes its time.
-            let narrow = tracked.and_then(|master| Some(host.daemon.as_ref()?.judges[master].window().span));
+            let narrow =
+                tracked.and_then(|master| Some(host.daemon.as_ref()?.liveness.judges[master].window().span));
             let quiet = narrow.is_some_and(|window| window <= host.settings.quickest());
             let prompt = host.params.interval > SOON && ranked == Some(0) && quiet;
             if host.settings == ordinary && host.priority >= Priority::DEFAULT && in_time && prompt {
@@ -274,7 +284,8 @@ impl World {
         }
         let Some(master) = tracked else { return Ok(()) };
         // What was unreachable for a while may have become headless before the main loop came to act.
-        let headless = self.hosts[master].kernel.flags(now) & (ORPHANED | EXPIRED) != 0;
+        let says = |program: &Program| program.flags(now) & (ORPHANED | EXPIRED) != 0;
+        let headless = self.hosts[master].program().is_some_and(says);
         if reason == Reason::MasterUnreachable && !headless && !self.may_be_unreachable(id, master) {
             return Err(format!("41: h{id} takes over from h{master}, which is alive"));
         }
@@ -291,14 +302,14 @@ impl World {
         let fit = |id: usize| {
             let host = &self.hosts[id];
             let daemon = host.daemon.as_ref()?;
-            let judge = &daemon.judges[peer];
+            let judge = &daemon.liveness.judges[peer];
             let able = host.powered
                 && host.frozen_until <= now
                 && !daemon.stopped
                 && daemon.main_stalled <= now
                 && daemon.live_stalled <= now
                 && judge.is_fast()
-                && self.hosts[peer].kernel.knows(id)
+                && self.hosts[peer].program().is_some_and(|program| program.knows(id))
                 && judge.verdict().is_none()
                 && judge.paused_until(now).is_none()
                 && self.check.silent[id][peer] < now

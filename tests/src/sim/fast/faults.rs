@@ -3,9 +3,10 @@
 use ha_common::time::{Span, Time};
 
 use super::OVERLAP;
-use super::kernel::Kernel;
+use super::host::Daemon;
 use super::switch::Port;
 use super::world::{Event, HOSTS, World};
+use crate::sim::kernel::Kernel;
 
 /// How long a dead process keeps the program array filled.
 const EMPTIED: Span = Span::from_millis(3);
@@ -86,17 +87,7 @@ impl World {
             self.check.last_fault = now;
         }
         match fault {
-            Fault::Die { host, timed } => {
-                let bound = self.bound(host).filter(|_| timed && self.hosts[host].answers(now));
-                let dead = &mut self.hosts[host];
-                (dead.powered, dead.daemon) = (false, None);
-                dead.kernel = Kernel::new();
-                dead.card.clear();
-                if let Some(bound) = bound {
-                    self.check.died = Some(now);
-                    self.push(now.after(bound), Event::Deadline { died: now, bound });
-                }
-            }
+            Fault::Die { host, timed } => self.die(host, timed),
             Fault::Boot { host } => {
                 if !self.hosts[host].powered {
                     self.hosts[host].powered = true;
@@ -104,96 +95,30 @@ impl World {
                 }
             }
             Fault::Kill { host, timed } => {
-                let bound = self.bound(host).filter(|_| timed && self.hosts[host].answers(now));
-                if self.kill(host)
-                    && let Some(bound) = bound
-                {
-                    let bound = bound.plus(EMPTIED);
-                    self.push(now.after(bound), Event::Deadline { died: now, bound });
-                }
-            }
-            Fault::Restart { host, start, takes } => {
-                // The daemon itself writes the window, while its lease holds.
-                let running = self.hosts[host].daemon.as_ref().is_some_and(|daemon| !daemon.stopped);
-                if running && now < self.hosts[host].kernel.lease_until {
-                    match self.hosts[host].leave(start, now) {
-                        Ok(output) => self.carry_out(host, output),
-                        Err(what) => self.check.wrong = Some(what),
-                    }
-                }
+                let bound = self.timed_bound(host, timed);
                 if self.kill(host) {
-                    self.push(now.after(takes), Event::Start { host });
+                    self.expect_successor(bound, EMPTIED);
                 }
             }
+            Fault::Restart { host, start, takes } => self.restart(host, start, takes),
             Fault::Start { host } => {
                 if self.hosts[host].powered && self.hosts[host].daemon.is_none() {
                     self.start(host);
                 }
             }
-            Fault::Stop { host } => {
-                if let Some(daemon) = &mut self.hosts[host].daemon {
-                    daemon.stop = true;
-                }
-                self.wake(host);
-            }
+            Fault::Stop { host } => self.tell(host, |daemon| daemon.stop = true),
             Fault::Weigh { host, minus } => {
                 self.hosts[host].minus = minus;
-                if let Some(daemon) = &mut self.hosts[host].daemon {
-                    daemon.reweigh = true;
-                }
-                self.wake(host);
+                self.tell(host, |daemon| daemon.reweigh = true);
             }
-            Fault::Freeze { host, timed } => {
-                let bound = self.bound(host).filter(|_| timed && self.hosts[host].answers(now));
-                self.loses_head(host);
-                let lease = self.hosts[host].lease;
-                if let Some(daemon) = &mut self.hosts[host].daemon {
-                    daemon.stopped = true;
-                    if let Some(bound) = bound {
-                        let bound = bound.plus(lease);
-                        self.push(now.after(bound), Event::Deadline { died: now, bound });
-                    }
-                }
-            }
-            Fault::Thaw { host } => {
-                if let Some(daemon) = &mut self.hosts[host].daemon {
-                    daemon.stopped = false;
-                }
-                self.wake(host);
-            }
+            Fault::Freeze { host, timed } => self.freeze(host, timed),
+            Fault::Thaw { host } => self.tell(host, |daemon| daemon.stopped = false),
             Fault::FreezeHost { host, span } => self.freeze_host(host, now.after(span)),
             Fault::StallMain { host, span } => self.stall(host, span, true, false),
             Fault::StallLive { host, span } => self.stall(host, span, false, true),
             Fault::Stall { host, span } => self.stall(host, span, true, true),
-            Fault::Cut { from, to, span } => {
-                let until = now.after(span);
-                let held = self.switch.ports.iter().map(|port| port.inward.over().max(port.outward.over()));
-                let held = held.max().unwrap_or(now);
-                self.reach.disturb(until.max(held));
-                self.links[from][to].cut_until = until;
-                self.check.excuse(from, to, self.at_peace(until));
-                for (a, b) in [(from, to), (to, from)] {
-                    self.check.silence(a, b, until.after(STALE));
-                }
-            }
-            Fault::Port { port, ways: [inward, outward], lost, span } => {
-                let until = now.after(span);
-                let Port { inward: into, outward: from } = &mut self.switch.ports[port];
-                for trouble in [inward.then_some(into), outward.then_some(from)].into_iter().flatten() {
-                    let end = if lost { &mut trouble.cut_until } else { &mut trouble.held_until };
-                    *end = until.max(*end);
-                }
-                if port < HOSTS {
-                    for other in (0..self.hosts.len()).filter(|&other| other != port) {
-                        self.check.excuse(port, other, self.at_peace(until));
-                        for (a, b) in [(port, other), (other, port)] {
-                            self.check.silence(a, b, until.after(STALE));
-                        }
-                    }
-                }
-                self.reach.delay(now, until);
-                self.reach.disturb(if lost { until } else { now });
-            }
+            Fault::Cut { from, to, span } => self.cut(from, to, now.after(span)),
+            Fault::Port { port, ways, lost, span } => self.stop_port(port, ways, lost, now.after(span)),
             Fault::Drop { span } => {
                 self.reach.disturb(now.after(span));
                 self.links.iter_mut().flatten().for_each(|link| {
@@ -203,20 +128,114 @@ impl World {
             Fault::Hold { span } => self.links.iter_mut().flatten().for_each(|link| {
                 link.held_until = link.held_until.max(now.after(span));
             }),
-            Fault::ClearUp => {
-                for host in (0..self.hosts.len()).filter(|&id| self.hosts[id].minus > 0).collect::<Vec<_>>() {
-                    self.strike(Fault::Weigh { host, minus: 0 });
-                }
-                if std::mem::take(&mut self.weather.loss) > 0 {
-                    self.reach.disturb(now);
+            Fault::ClearUp => self.clear_up(),
+        }
+    }
+
+    /// Tells a host's daemon something, if it runs, and wakes it.
+    fn tell(&mut self, host: usize, what: impl FnOnce(&mut Daemon)) {
+        if let Some(daemon) = &mut self.hosts[host].daemon {
+            what(daemon);
+        }
+        self.wake(host);
+    }
+
+    /// How soon somebody must answer in a host's place, if that is to be timed.
+    fn timed_bound(&self, host: usize, timed: bool) -> Option<Span> {
+        self.bound(host).filter(|_| timed && self.hosts[host].answers(self.now))
+    }
+
+    /// Somebody must answer by then, and by so much later as what happened takes to come about.
+    fn expect_successor(&mut self, bound: Option<Span>, later: Span) {
+        if let Some(bound) = bound {
+            let bound = bound.plus(later);
+            self.push(self.now.after(bound), Event::Deadline { died: self.now, bound });
+        }
+    }
+
+    fn die(&mut self, host: usize, timed: bool) {
+        let bound = self.timed_bound(host, timed);
+        let dead = &mut self.hosts[host];
+        (dead.powered, dead.daemon) = (false, None);
+        dead.kernel = Kernel::default();
+        dead.card.clear();
+        if bound.is_some() {
+            self.check.died = Some(self.now);
+        }
+        self.expect_successor(bound, Span::ZERO);
+    }
+
+    fn restart(&mut self, host: usize, start: Span, takes: Span) {
+        let now = self.now;
+        // The daemon itself writes the window, while its lease holds.
+        let running = self.hosts[host].daemon.as_ref().is_some_and(|daemon| !daemon.stopped);
+        let vouched = self.hosts[host].program().is_some_and(|program| now < program.lease_until);
+        if running && vouched {
+            match self.hosts[host].leave(start, now) {
+                Ok(output) => self.carry_out(host, output),
+                Err(what) => self.check.wrong = Some(what),
+            }
+        }
+        if self.kill(host) {
+            self.push(now.after(takes), Event::Start { host });
+        }
+    }
+
+    fn freeze(&mut self, host: usize, timed: bool) {
+        let bound = self.timed_bound(host, timed);
+        self.loses_head(host);
+        let lease = self.hosts[host].lease;
+        if let Some(daemon) = &mut self.hosts[host].daemon {
+            daemon.stopped = true;
+            self.expect_successor(bound, lease);
+        }
+    }
+
+    /// Frames from one host to another are lost until then.
+    fn cut(&mut self, from: usize, to: usize, until: Time) {
+        let held = self.switch.ports.iter().map(|port| port.inward.over().max(port.outward.over()));
+        let held = held.max().unwrap_or(self.now);
+        self.reach.disturb(until.max(held));
+        self.links[from][to].cut_until = until;
+        self.check.excuse(from, to, self.at_peace(until));
+        for (a, b) in [(from, to), (to, from)] {
+            self.check.silence(a, b, until.after(STALE));
+        }
+    }
+
+    /// A port stands still until then.
+    fn stop_port(&mut self, port: usize, [inward, outward]: [bool; 2], lost: bool, until: Time) {
+        let now = self.now;
+        let Port { inward: into, outward: from } = &mut self.switch.ports[port];
+        for trouble in [inward.then_some(into), outward.then_some(from)].into_iter().flatten() {
+            let end = if lost { &mut trouble.cut_until } else { &mut trouble.held_until };
+            *end = until.max(*end);
+        }
+        if port < HOSTS {
+            for other in (0..self.hosts.len()).filter(|&other| other != port) {
+                self.check.excuse(port, other, self.at_peace(until));
+                for (a, b) in [(port, other), (other, port)] {
+                    self.check.silence(a, b, until.after(STALE));
                 }
             }
+        }
+        self.reach.delay(now, until);
+        self.reach.disturb(if lost { until } else { now });
+    }
+
+    fn clear_up(&mut self) {
+        for host in (0..self.hosts.len()).filter(|&id| self.hosts[id].minus > 0).collect::<Vec<_>>() {
+            self.strike(Fault::Weigh { host, minus: 0 });
+        }
+        if std::mem::take(&mut self.weather.loss) > 0 {
+            self.reach.disturb(self.now);
         }
     }
 
     fn kill(&mut self, id: usize) -> bool {
         self.loses_head(id);
         let Some(daemon) = self.hosts[id].daemon.take() else { return false };
+        self.hosts[id].kernel.abandon();
         let late = self.noise.span(Span::ZERO, EMPTIED);
         self.push(self.now.after(late), Event::Emptied { host: id, incarnation: daemon.incarnation });
         true

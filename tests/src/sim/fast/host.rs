@@ -3,23 +3,46 @@
 //! What is decided is [`ha_common::node`]'s, as in the daemon; here its effects come about. The model keeps the contracts of
 //! the node and of [`ha_common::judge`].
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ha_common::judge::{Event as Judged, PeerJudge, Settings};
+use ha_common::announce;
+use ha_common::judge::Settings;
 use ha_common::machine::{Input, Machine, Params, Reason, State};
-use ha_common::node::{self, Effect, Event, Fitness, Heard, InterfaceId, Mark, Node, RouterId, Write, lease};
+use ha_common::node::{self, Effect, Event, Fitness, Heard, Mark, Node, RouterId};
+use ha_common::packet::Auth;
+use ha_common::probe::Secret;
 use ha_common::rank::bid;
 use ha_common::time::{Span, Time};
-use ha_common::types::Priority;
+use ha_common::types::{Family, Priority, Version, Vrid};
 
-use super::kernel::Kernel;
-use super::letter::{Letter, Ways, source};
 use super::switch::Mac;
-use super::world::{Frame, HOSTS};
+use super::world::Frame;
 use crate::sim::effects::Coverage;
+use crate::sim::kernel::{Arrival, Kernel, Program};
+use crate::sim::letter::{Description, Letter, OURS, Terms};
+use crate::sim::liveness::{Liveness, Looked};
+use crate::sim::place::{HOSTS, ON, Place, address_of, last_byte};
 
-/// The one interface of a host.
-pub(super) const ON: InterfaceId = InterfaceId(0);
+/// The virtual router of the cluster.
+pub(super) fn vrid() -> Vrid {
+    Vrid::new(25).expect("not zero")
+}
+
+/// How the routers of a cluster speak.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ways {
+    pub(super) version: Version,
+    pub(super) auth: Auth,
+    /// Only adverts of the cluster's hosts count (`check_source`).
+    pub(super) listed: bool,
+    /// What the key of probes comes from.
+    pub(super) secret: Option<Secret>,
+    /// Adverts and addresses have the virtual MAC address.
+    pub(super) virtual_mac: bool,
+    pub(super) garp: announce::Settings,
+    /// After a claim: the last burst comes so much later, and how many rounds each has.
+    pub(super) again: (Span, u32),
+}
 
 /// A host. Its address grows with its number.
 #[derive(Debug)]
@@ -50,10 +73,8 @@ pub(super) struct Host {
 pub(super) struct Daemon {
     node: Node,
     id: RouterId,
-    pub(super) judges: Vec<PeerJudge>,
+    pub(super) liveness: Liveness,
     pub(super) incarnation: u64,
-    /// What the liveness thread tells the main loop.
-    mail: Vec<(usize, Judged)>,
     /// It has been told to stop.
     pub(super) stop: bool,
     /// A tracker has changed.
@@ -69,13 +90,6 @@ pub(super) struct Daemon {
     pub(super) stopped: bool,
     /// When its program was attached.
     began: Time,
-    /// When the lease thread looks next, the latest resumption of probes that it has told, and the end of the lease of
-    /// which it has told that it ran out.
-    look_at: Time,
-    told: Time,
-    over: Time,
-    /// It has told the main loop.
-    resumed: bool,
 }
 
 impl Daemon {
@@ -93,21 +107,24 @@ impl Daemon {
 pub(super) struct Output {
     pub(super) adverts: Vec<u8>,
     pub(super) transitions: Vec<(State, State, Reason, Option<usize>)>,
-    pub(super) probes: Vec<(usize, u64)>,
-    pub(super) verdicts: Vec<(usize, Judged)>,
     /// One round of gratuitous ARP.
     pub(super) announce: bool,
     pub(super) wake_main: bool,
     pub(super) wake_live: bool,
 }
 
-pub(super) fn address(id: usize) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(172, 16, 1, source(id)))
+fn address(id: usize) -> IpAddr {
+    address_of(id, Family::V4)
 }
 
 /// The host with this address, if it is one of the cluster.
 fn number(from: IpAddr) -> Option<usize> {
     (0..HOSTS).find(|&id| address(id) == from)
+}
+
+/// Where the virtual router is.
+pub(super) fn place() -> Place {
+    (ON, Family::V4, vrid())
 }
 
 impl Host {
@@ -133,7 +150,7 @@ impl Host {
             powered: true,
             frozen_until: Time(0),
             card: Vec::new(),
-            kernel: Kernel::new(),
+            kernel: Kernel::default(),
             daemon: None,
             coverage: Coverage::default(),
         }
@@ -159,12 +176,12 @@ impl Host {
 
     /// What its probes say: as backup it would take over.
     pub(super) fn bid(&self) -> u64 {
-        let end = u32::from(source(self.id));
+        let end = u32::from(last_byte(self.id));
         if self.state() == State::Backup { bid(self.effective().get(), end) } else { 0 }
     }
 
     pub(super) fn answers(&self, now: Time) -> bool {
-        self.powered && self.frozen_until <= now && self.kernel.answers(now)
+        self.powered && self.frozen_until <= now && self.kernel.answers(place(), now)
     }
 
     /// Where its adverts, and what is sent for the virtual address, come from.
@@ -172,26 +189,20 @@ impl Host {
         if self.ways.virtual_mac { Mac::VIRTUAL } else { Mac(self.id) }
     }
 
+    /// Its program, if one is attached.
+    pub(super) fn program(&self) -> Option<&Program> {
+        self.kernel.program(ON)
+    }
+
+    /// How it speaks, and what it accepts.
+    pub(super) fn terms(&self) -> Terms {
+        let Ways { version, auth, listed, .. } = self.ways;
+        Terms { place: place(), version, interval: self.params.interval, auth, listed, address: OURS }
+    }
+
     /// Another router's advert comes in, whether or not somebody is there to judge it. True if the daemon is to be woken.
     pub(super) fn hear(&mut self, letter: Letter, now: Time) -> bool {
-        self.kernel.orphaned = !self.kernel.alive;
-        let judged_here = !self.kernel.guard().unattended(now.0);
-        if self.kernel.program
-            && self.kernel.held
-            && !judged_here
-            && letter.supersedes(self, &self.kernel.known, now)
-        {
-            self.kernel.superseded = true;
-        }
-        if self.daemon.is_none() {
-            return false;
-        }
-        if self.kernel.fingerprint == Some(letter) {
-            self.kernel.stamp = now;
-            return false;
-        }
-        self.kernel.hand_up(letter, now);
-        true
+        matches!(self.kernel.receive(letter, now), Arrival::Queued | Arrival::Lost)
     }
 
     fn settings(&self) -> node::Settings {
@@ -217,18 +228,15 @@ impl Host {
         peers: usize,
         now: Time,
     ) -> Result<(bool, Output), String> {
-        let kernel = &mut self.kernel;
-        kernel.begin(incarnation, now);
-        let told = kernel.resumed;
+        self.kernel.begin(std::iter::once(ON), incarnation, now);
         let mut output = Output::default();
         let mut node = Node::new();
         let id = node.add(self.settings(), now);
         let mut daemon = Daemon {
             node,
             id,
-            judges: (0..peers).map(|_| PeerJudge::new(self.settings, now)).collect(),
+            liveness: Liveness::new(ON, self.settings, self.lease, peers, &self.kernel, now),
             incarnation,
-            mail: Vec::new(),
             stop: false,
             reweigh: false,
             main_at: Time::NEVER,
@@ -238,10 +246,6 @@ impl Host {
             promised: now,
             stopped: false,
             began: now,
-            look_at: now,
-            told,
-            over: Time(0),
-            resumed: false,
         };
         let fit = self.fit();
         daemon.node.take_part(now, &self.kernel);
@@ -252,7 +256,8 @@ impl Host {
         self.perform(&mut daemon, now, &mut output)?;
         let resumes = daemon.node[id].is_resumed();
         // Leftovers of the earlier run.
-        self.kernel.addresses &= daemon.node[id].presence().is_kept();
+        let kept = daemon.node[id].presence().is_kept();
+        self.kernel.keep_addresses(|_| kept);
         daemon.node.end_start(now);
         self.perform(&mut daemon, now, &mut output)?;
         daemon.node.close_restart_windows();
@@ -280,22 +285,17 @@ impl Host {
         let mut output = Output::default();
         let Some(mut daemon) = self.daemon.take() else { return Ok(output) };
         let had_lease = daemon.node.needs_lease(ON);
-        let tracked = self.kernel.fingerprint.filter(|_| daemon.machine().state() == State::Backup);
-        if let Some(judge) = tracked.and_then(|letter| daemon.judges.get_mut(letter.sender())) {
-            judge.heard(self.kernel.stamp, now);
+        let is_backup = daemon.machine().state() == State::Backup;
+        if let Some((letter, at)) = self.kernel.tracked(place()).filter(|_| is_backup) {
+            daemon.liveness.heard(letter.sender(), at, now);
         }
         self.judge(&mut daemon, now);
         daemon.node.listen(now, &self.kernel);
         self.perform(&mut daemon, now, &mut output)?;
-        for (peer, event) in std::mem::take(&mut daemon.mail) {
-            let order = daemon.judges[peer].precedence();
-            daemon.node.report(ON, address(peer), event, order, now, &self.kernel);
+        while daemon.liveness.report(&mut daemon.node, &self.kernel, address, now) {
             self.perform(&mut daemon, now, &mut output)?;
         }
-        // A router that did not probe for a while may have taken the addresses meanwhile.
-        if std::mem::take(&mut daemon.resumed) {
-            daemon.node.probes_resumed(ON, now);
-        }
+        daemon.liveness.tell_resumption(&mut daemon.node, now);
         if std::mem::take(&mut daemon.reweigh) {
             let id = daemon.id;
             daemon.node.set_fitness(id, self.fit(), now);
@@ -312,11 +312,7 @@ impl Host {
             return Err(format!("40: h{}'s machine stands still", self.id));
         }
         let followed = daemon.node.followed().next().and_then(|master| number(master.peer));
-        for (peer, judge) in daemon.judges.iter_mut().enumerate() {
-            let before = judge.next_deadline();
-            judge.follow(followed == Some(peer), now);
-            output.wake_live |= judge.next_deadline() < before;
-        }
+        output.wake_live |= daemon.liveness.follow(followed, now);
         daemon.promised = daemon.node.next_deadline();
         // The thread that vouches is told of the lease.
         output.wake_live |= daemon.node.needs_lease(ON) && !had_lease;
@@ -325,21 +321,20 @@ impl Host {
             self.daemon = Some(daemon);
         } else {
             // A daemon that has left detaches its program.
-            self.kernel = Kernel::new();
+            self.kernel.end();
         }
         Ok(output)
     }
 
     /// Judges what is queued, and tells the node.
     fn judge(&mut self, daemon: &mut Daemon, now: Time) {
-        for (letter, at) in std::mem::take(&mut self.kernel.queue) {
-            let Some(judged) = letter.judged(self) else { continue };
-            if !self.kernel.known.contains(&letter.source) {
-                self.kernel.known.push(letter.source);
-            }
+        for (letter, at) in self.kernel.take_queue() {
+            let Some(judged) = letter.judged(&self.terms(), self.id) else { continue };
+            let fingerprint = self.kernel.accept(letter);
             let priority = judged.advert.priority;
-            if priority > 0 && letter.sender() < daemon.judges.len() {
-                daemon.judges[letter.sender()].heard(at, now);
+            let unheard = at < daemon.began;
+            if priority > 0 && !unheard {
+                daemon.liveness.heard(letter.sender(), at, now);
             }
             daemon.node.heard(Heard {
                 router: daemon.id,
@@ -348,111 +343,42 @@ impl Host {
                 priority,
                 interval: judged.advert.interval.span(),
                 at,
-                mark: Mark::Fingerprint(self.kernel.fingerprint_of(letter)),
-                unheard: at < daemon.began,
+                mark: Mark::Fingerprint(fingerprint),
+                unheard,
             });
         }
     }
 
     /// Carries out what the node wants done.
     fn perform(&mut self, daemon: &mut Daemon, now: Time, output: &mut Output) -> Result<(), String> {
-        // Only a router that has yielded says anything without being master.
-        let mut spoke = false;
+        let mut spoke = Vec::new();
         self.coverage.inputs(daemon.node.reached());
+        let description = Description { terms: self.terms(), id: self.id, priority: self.effective().get() };
         while let Some(effect) = daemon.node.poll_effect() {
             self.coverage.effect(&effect);
-            match effect {
-                Effect::Write(_, write) => {
-                    let claims = matches!(write, Write::Master(.., true)) && !self.kernel.master;
-                    if claims && (spoke || self.kernel.lease_until <= now) {
-                        return Err(format!("h{} is master before its fence knows", self.id));
-                    }
-                    self.kernel.write(write);
-                }
-                Effect::Track { mark: Mark::Fingerprint(print), at, .. } => self.kernel.track(print, at),
-                Effect::Track { .. } => return Err("an advert without a fingerprint is tracked".to_owned()),
-                Effect::Untrack(_) => self.kernel.fingerprint = None,
-                Effect::Advert { priority, .. } => {
-                    spoke |= priority > 0 && !self.kernel.master;
-                    output.adverts.push(priority);
-                }
-                Effect::AddBehind(_) => {
-                    if !self.kernel.standby {
-                        return Err(format!(
-                            "h{} adds addresses that its fence does not keep silent",
-                            self.id
-                        ));
-                    }
-                    self.kernel.addresses = true;
-                }
-                Effect::AddAddresses(_) => {
-                    if !self.kernel.held {
-                        return Err(format!("h{} adds addresses that its fence does not know", self.id));
-                    }
-                    self.kernel.addresses = true;
-                }
-                Effect::Announce { .. } => output.announce = true,
-                Effect::RemoveAddresses(_) => {
-                    if !self.kernel.held && !self.kernel.standby {
-                        return Err(format!("the fence of h{} opens before its addresses are gone", self.id));
-                    }
-                    self.kernel.addresses = false;
-                }
-                Effect::ForgetOthers(_, kept) => {
-                    if kept.is_empty() {
-                        self.kernel.forget();
-                    }
-                }
-                Effect::Event(Event::Transition { from, to, reason, master, .. }) => {
+            let done = self.kernel.carry_out(effect, &mut spoke, |_| Some(description), now);
+            match done.map_err(|what| format!("{what}: h{}", self.id))? {
+                Some(Effect::Advert { priority, .. }) => output.adverts.push(priority),
+                Some(Effect::Announce { .. }) => output.announce = true,
+                Some(Effect::Event(Event::Transition { from, to, reason, master, .. })) => {
                     output.transitions.push((from, to, reason, master.and_then(number)));
                 }
-                Effect::Event(Event::DuplicateAddress(_)) => {
-                    return Err(format!("h{} heard itself", self.id));
+                Some(Effect::Event(Event::DuplicateAddress(_))) => {
+                    return Err(format!("26: h{} heard itself", self.id));
                 }
-                Effect::Event(_) => {}
+                _ => {}
             }
         }
         Ok(())
     }
 
     /// The liveness thread has the CPU.
-    pub(super) fn live(&mut self, now: Time) -> Result<Output, String> {
-        let mut output = Output::default();
-        let Some(daemon) = &mut self.daemon else { return Ok(output) };
-        for (peer, judge) in daemon.judges.iter_mut().enumerate() {
-            if let Some(reply) = &self.kernel.replies[peer] {
-                judge.answered(reply, now);
-            }
-            if let Some(sequence) = judge.tick(now)
-                && self.probes
-            {
-                output.probes.push((peer, sequence));
-                judge.sent(sequence, now);
-            }
-            if judge.next_deadline() <= now {
-                return Err(format!("40: h{}'s judge of h{peer} stands still", self.id));
-            }
-            while let Some(event) = judge.poll_event() {
-                daemon.mail.push((peer, event));
-                output.verdicts.push((peer, event));
-                output.wake_main = true;
-            }
-        }
-        // Only a master's lease is looked after.
-        if daemon.look_at <= now && daemon.node.needs_lease(ON) {
-            daemon.look_at = now.after(lease::pace(self.lease));
-            if let Some(until) = lease::renewal(self.kernel.lease_until, self.lease, daemon.promised, now) {
-                self.kernel.lease_until = until;
-            }
-            if std::mem::replace(&mut daemon.told, self.kernel.resumed) != self.kernel.resumed {
-                (daemon.resumed, output.wake_main) = (true, true);
-            }
-            let until = self.kernel.lease_until;
-            if until <= now && std::mem::replace(&mut daemon.over, until) != until {
-                output.wake_main = true;
-            }
-        }
-        Ok(output)
+    pub(super) fn live(&mut self, now: Time) -> Result<Looked, String> {
+        let Some(Daemon { node, liveness, promised, .. }) = &mut self.daemon else {
+            return Ok(Looked::default());
+        };
+        let looked = liveness.look(node, &mut self.kernel, self.probes, *promised, now);
+        looked.map_err(|what| format!("{what}: h{}", self.id))
     }
 
     /// When the main loop wants the CPU.
@@ -462,10 +388,6 @@ impl Host {
 
     /// When the liveness thread wants the CPU.
     pub(super) fn live_due(&self, now: Time) -> Time {
-        self.daemon.as_ref().map_or(Time::NEVER, |daemon| {
-            let judges = daemon.judges.iter().map(PeerJudge::next_deadline).min().unwrap_or(Time::NEVER);
-            let look = if daemon.node.needs_lease(ON) { daemon.look_at.max(now) } else { Time::NEVER };
-            judges.min(look)
-        })
+        self.daemon.as_ref().map_or(Time::NEVER, |daemon| daemon.liveness.due(&daemon.node, now))
     }
 }

@@ -12,10 +12,12 @@ use ha_common::rank::bid;
 use ha_common::time::{Span, Time};
 use ha_common::types::{Centis, Version};
 
-use super::kernel::{Probed, proof, vrid};
-use super::letter::{Letter, Ways, source};
+use super::host::{Ways, vrid};
 use super::switch::{Mac, STRANGER, To};
-use super::world::{Event, Frame, HOSTS, World};
+use super::world::{Event, Frame, World};
+use crate::sim::kernel::{Probed, proof};
+use crate::sim::letter::Letter;
+use crate::sim::place::{ON, host_with, last_byte};
 
 /// Last byte of the stranger's own address.
 const UNKNOWN: u8 = 66;
@@ -118,9 +120,9 @@ impl World {
     }
 
     fn forge(&mut self, attack: Attack) -> Letter {
-        let ours = Letter::of(&self.hosts[0], 0);
+        let ours = Letter::of(&self.hosts[0].terms(), 0, 0);
         let priority = self.noise.pick(&[0, 1, 50, 100, 100, 150, 254, 255]);
-        let anybody = self.noise.pick(&[UNKNOWN, UNKNOWN, source(0), source(1)]);
+        let anybody = self.noise.pick(&[UNKNOWN, UNKNOWN, last_byte(0), last_byte(1)]);
         let theirs = Letter { priority, source: anybody, ..ours };
         match attack {
             Attack::WrongPassword => {
@@ -145,7 +147,7 @@ impl World {
     fn probe(&mut self, host: usize, of: Option<usize>) {
         let secret = self.hosts[host].ways.secret;
         let (from, format, key) = match of {
-            Some(of) => (source(of), FORMAT, secret.and_then(|secret| secret.key(FORMAT))),
+            Some(of) => (last_byte(of), FORMAT, secret.and_then(|secret| secret.key(FORMAT))),
             None => {
                 (UNKNOWN, self.noise.pick(&[FIRST_FORMAT, FORMAT]), self.noise.pick(&[None, Some([1, 2])]))
             }
@@ -153,8 +155,9 @@ impl World {
         let incarnation = |id: usize| self.hosts[id].daemon.as_ref().map(|daemon| daemon.incarnation);
         let prober = of.map_or(Some(self.stranger.incarnation), incarnation).unwrap_or(1);
         // What is replayed has been sent.
-        let sent =
-            |id: usize| self.hosts[id].daemon.as_ref().map_or(0, |daemon| daemon.judges[host].sequence());
+        let sent = |id: usize| {
+            self.hosts[id].daemon.as_ref().map_or(0, |daemon| daemon.liveness.judges[host].sequence())
+        };
         let sequence = (self.stranger.probes.len() as u64 + 1).min(of.map_or(u64::MAX, sent));
         if sequence == 0 {
             return;
@@ -163,7 +166,8 @@ impl World {
         if format == FIRST_FORMAT {
             masters = Masters::NONE;
         }
-        let addresses = Addresses::V4 { source: [172, 16, 1, from], destination: [172, 16, 1, source(host)] };
+        let addresses =
+            Addresses::V4 { source: [172, 16, 1, from], destination: [172, 16, 1, last_byte(host)] };
         let probe = Probe { slot: 0, sequence, prober, format, wanted: masters, priority: 0 };
         self.stranger.probes.push((probe.emit(key, &addresses), addresses));
         let probe = self.stranger.probes.len() - 1;
@@ -179,7 +183,7 @@ impl World {
             return;
         }
         let from = match addresses {
-            Addresses::V4 { source: [.., last], .. } => (0..HOSTS).find(|&id| source(id) == *last),
+            Addresses::V4 { source: [.., last], .. } => host_with(*last),
             Addresses::V6 { .. } => None,
         };
         let (sequence, prober) = (number(body, probe::AT_SEQUENCE), number(body, probe::AT_PROBER));
@@ -188,7 +192,8 @@ impl World {
         // A stranger would like to be the first.
         let bid = bid(u8::MAX, u32::MAX);
         let probed = Probed { from, proof, bid, sequence, prober };
-        if let Some(reply) = host.kernel.reflect(to, probed, self.now) {
+        if let Some(answer) = host.kernel.reflect(ON, probed, self.now) {
+            let reply = Frame::Reply { from: to, prober, answer };
             self.send(to, Mac(to), To::One(Mac(STRANGER)), reply);
         }
     }

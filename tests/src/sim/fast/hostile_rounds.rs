@@ -55,7 +55,7 @@ pub(super) fn alone(world: &mut World) -> Result<(), String> {
     pass(world, pause)?;
     let mut attacks = harmless(&ways);
     attacks.push(Attack::Probes { steady: true });
-    if !sealed && world.hosts[host].kernel.knows(STRANGER) {
+    if !sealed && world.hosts[host].program().is_some_and(|program| program.knows(STRANGER)) {
         attacks.retain(|attack| !matches!(attack, Attack::Probes { .. }));
     }
     let attack = world.rng.pick(&attacks);

@@ -30,7 +30,7 @@
 //! # What is around the hosts
 //!
 //! A `switch` that learns which port a MAC address is at, clients whose ARP caches are Linux's (`client`), and a stranger
-//! (`hostile`). Adverts are bytes that [`ha_common::validate`] judges (`letter`), announcements are
+//! (`hostile`). Announcements are
 //! [`ha_common::announce`]'s.
 
 mod check;
@@ -39,8 +39,6 @@ mod faults;
 mod host;
 mod hostile;
 mod hostile_rounds;
-mod kernel;
-mod letter;
 mod reach;
 mod stalls;
 mod story;

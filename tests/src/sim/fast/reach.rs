@@ -12,7 +12,7 @@ use ha_common::time::{Span, Time};
 use super::host::Host;
 use super::switch::CLIENTS;
 use super::world::{Event, HOSTS, World};
-use crate::sim::timeline::millis;
+use crate::sim::millis;
 
 /// Until then clients reach the master.
 const REACH: Span = Span::from_millis(50);

@@ -14,10 +14,8 @@ use ha_common::types::{Family, Priority, Version};
 use super::FastStats;
 use super::client::Client;
 use super::faults::Fault;
-use super::host::{Daemon, Host};
+use super::host::{Daemon, Host, Ways, vrid};
 use super::hostile::harmless;
-use super::kernel::vrid;
-use super::letter::Ways;
 use super::switch::CLIENTS;
 use super::world::{Event, Weather, World};
 use super::{hostile_rounds, stalls};
@@ -241,6 +239,7 @@ fn round(world: &mut World) -> Result<(), String> {
         5 => {
             // Whoever yielded has said so for the last time.
             pass(world, Span::SECOND)?;
+            let host = master(world);
             world.check.unchanged = true;
             // Within the patience that the RFC's timers have.
             let longest = Span(world.hosts[host].params.interval.0 * 3 / 2).min(Span::from_millis(900));
@@ -341,7 +340,9 @@ fn shortest_wait(world: &World) -> Span {
 
 fn judges(world: &World) -> impl Iterator<Item = (&Host, &PeerJudge)> {
     world.hosts.iter().flat_map(|host| {
-        host.daemon.iter().flat_map(move |daemon| daemon.judges.iter().map(move |judge| (host, judge)))
+        host.daemon
+            .iter()
+            .flat_map(move |daemon| daemon.liveness.judges.iter().map(move |judge| (host, judge)))
     })
 }
 

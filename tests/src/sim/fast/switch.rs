@@ -5,6 +5,7 @@
 use ha_common::time::{Span, Time};
 
 use super::world::HOSTS;
+use crate::sim::kernel::PROBERS;
 
 /// Clients, at most.
 pub(super) const CLIENTS: usize = 2;
@@ -14,6 +15,7 @@ pub(super) const STRANGER: usize = HOSTS + CLIENTS;
 
 /// Ports.
 pub(super) const PORTS: usize = STRANGER + 1;
+const _: () = assert!(PORTS <= PROBERS);
 
 /// An entry that was not used for so long is gone.
 const AGEING: Span = Span::from_secs(300);

@@ -5,9 +5,11 @@ use ha_common::probe::FORMAT;
 use ha_common::time::{Span, Time};
 
 use super::client::Arp;
-use super::kernel::{Probed, proof};
+use super::host::place;
 use super::switch::{CLIENTS, Mac, PORTS, To};
 use super::world::{Event, Frame, HOSTS, Weather, World};
+use crate::sim::kernel::{Probed, proof};
+use crate::sim::place::ON;
 
 /// Frames that the card of a frozen host holds.
 const CARD: usize = 256;
@@ -129,7 +131,8 @@ impl World {
             Frame::Probe { from, bid, sequence, prober } => {
                 let proof = proof(host.ways.secret, FORMAT);
                 let probed = Probed { from, proof, bid, sequence, prober };
-                if let Some(reply) = host.kernel.reflect(to, probed, now) {
+                if let Some(answer) = host.kernel.reflect(ON, probed, now) {
+                    let reply = Frame::Reply { from: to, prober, answer };
                     self.send(to, Mac(to), To::One(Mac(from)), reply);
                 }
             }
@@ -150,7 +153,7 @@ impl World {
             }
             Frame::Arp { .. } => {}
             Frame::Data { from, sent } => {
-                if host.kernel.takes(now) {
+                if host.kernel.takes(place(), now) {
                     self.reached(from, to, sent);
                 }
             }

@@ -12,19 +12,19 @@ use super::client::{Arp, Client};
 use super::faults::Fault;
 use super::host::{Host, Output};
 use super::hostile::Stranger;
-use super::letter::Letter;
 use super::reach::Reach;
 use super::switch::{Mac, PORTS, Switch, To};
 use super::wire::Link;
 use crate::rng::Rng;
+use crate::sim::letter::Letter;
+use crate::sim::millis;
 use crate::sim::shrink::Spared;
-use crate::sim::timeline::millis;
 
 /// Hosts in a cluster, at most.
 pub(super) const HOSTS: usize = 4;
 
 /// Lines of a failure's timeline.
-const KEEP: usize = 120;
+const KEEP: usize = 1200000;
 
 /// A frame on the wire.
 #[derive(Clone, Copy, Debug)]
@@ -256,8 +256,9 @@ impl World {
             Event::Live { host } => return self.live(host),
             Event::Emptied { host, incarnation } => {
                 let host = &mut self.hosts[host];
-                if host.daemon.is_none() && host.kernel.responder == incarnation {
-                    host.kernel.alive = false;
+                let same = host.program().is_some_and(|program| program.answers_for(incarnation));
+                if host.daemon.is_none() && same {
+                    host.kernel.empty();
                 }
             }
             Event::Start { host } => {
@@ -285,7 +286,7 @@ impl World {
     pub(super) fn start(&mut self, id: usize) {
         self.incarnations += 1;
         let (now, peers) = (self.now, self.hosts.len());
-        if !self.hosts[id].kernel.program {
+        if self.hosts[id].program().is_none() {
             // Until a probe that was sent in vain is a matter of the past.
             for prober in 0..peers {
                 self.check.silence(prober, id, now.after(Span::from_millis(40)));
@@ -334,18 +335,23 @@ impl World {
             return Ok(());
         }
         daemon.live_at = Time::NEVER;
-        let stalls =
-            |daemon: &super::host::Daemon| daemon.judges.iter().map(|j| j.counts().stalls).sum::<u64>();
-        let before = stalls(daemon);
-        let output = host.live(now)?;
-        if let Some(daemon) = &host.daemon {
-            self.stats.stalls += stalls(daemon) - before;
-        }
-        for &(peer, event) in &output.verdicts {
+        let stalls = |host: &Host| host.daemon.as_ref().map_or(0, |daemon| daemon.liveness.stalls());
+        let before = stalls(host);
+        let looked = host.live(now)?;
+        self.stats.stalls += stalls(host) - before;
+        for &(peer, event) in &looked.verdicts {
             self.note(format!("h{id} judges h{peer}: {event:?}"));
             self.judged(id, peer, event)?;
         }
-        self.carry_out(id, output);
+        let prober = self.hosts[id].daemon.as_ref().map_or(0, |daemon| daemon.incarnation);
+        let bid = self.hosts[id].bid();
+        for (to, sequence) in looked.probes {
+            self.stats.probes += 1;
+            self.send(id, Mac(id), To::One(Mac(to)), Frame::Probe { from: id, bid, sequence, prober });
+        }
+        if looked.wake_main {
+            self.wake_main(id);
+        }
         let due = self.hosts[id].live_due(now);
         self.wake_live_at(id, due);
         Ok(())
@@ -354,7 +360,7 @@ impl World {
     pub(super) fn carry_out(&mut self, id: usize, output: Output) {
         let mac = self.hosts[id].mac();
         for priority in output.adverts {
-            let letter = Letter::of(&self.hosts[id], priority);
+            let letter = Letter::of(&self.hosts[id].terms(), id, priority);
             self.send(id, mac, To::All, Frame::Advert { letter });
         }
         if output.announce {
@@ -363,12 +369,6 @@ impl World {
             for _ in 0..2 {
                 self.send(id, mac, To::All, Frame::Arp { kind: Arp::Gratuitous, from: id, mac });
             }
-        }
-        let prober = self.hosts[id].daemon.as_ref().map_or(0, |daemon| daemon.incarnation);
-        let bid = self.hosts[id].bid();
-        for (to, sequence) in output.probes {
-            self.stats.probes += 1;
-            self.send(id, Mac(id), To::One(Mac(to)), Frame::Probe { from: id, bid, sequence, prober });
         }
         for (from, to, reason, tracked) in output.transitions {
             self.check.transitions.push((id, from, to, reason, tracked));

@@ -1,63 +1,15 @@
-//! Who the routers are, and what their files say.
+//! Who the hosts are, and what their files say.
 
 use ha_common::machine::Params;
-use ha_common::node::{InterfaceId, Settings};
+use ha_common::node::InterfaceId;
 use ha_common::time::Span;
 use ha_common::types::{Family, Priority, Version, Vrid};
-use ha_common::{announce, judge};
 
 use crate::rng::Rng;
+use crate::sim::cluster::Instance;
 
 /// Hosts in a cluster, at most.
-pub(super) const HOSTS: usize = 4;
-/// Interfaces of a host.
-pub(super) const INTERFACES: usize = 2;
-
-/// Where a virtual router is.
-pub(super) type Place = (InterfaceId, Family, Vrid);
-
-/// A virtual router as the file of a host has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Instance {
-    pub(super) on: InterfaceId,
-    pub(super) params: Params,
-    pub(super) priority: Priority,
-    pub(super) fast: bool,
-    pub(super) virtual_mac: bool,
-    pub(super) hot_standby: bool,
-    /// Its sync group.
-    pub(super) group: Option<u32>,
-    /// Stands for what only the judgement of adverts knows: adverts with another one are not accepted.
-    pub(super) password: u8,
-}
-
-impl Instance {
-    pub(super) const fn place(&self) -> Place {
-        (self.on, self.params.family, self.params.vrid)
-    }
-
-    /// What the node is told.
-    pub(super) fn settings(&self) -> Settings {
-        Settings {
-            interface: self.on,
-            params: self.params,
-            priority: self.priority,
-            fast: self.fast,
-            judge: judge::Settings::default(),
-            lease: Span::from_millis(100),
-            announce: announce::Settings {
-                repeat: 1,
-                delay: Span::ZERO,
-                refresh: Span::from_millis(700),
-                refresh_repeat: 1,
-            },
-            again: (Span::ZERO, 1),
-            virtual_mac: self.virtual_mac,
-            hot_standby: self.hot_standby,
-            owner_ignores_adverts: false,
-        }
-    }
-}
+const HOSTS: usize = 4;
 
 /// The files of a cluster: two groups at most, over two interfaces, and what is in none.
 pub(super) fn files(rng: &mut Rng) -> Vec<Vec<Instance>> {
@@ -76,7 +28,7 @@ pub(super) fn files(rng: &mut Rng) -> Vec<Vec<Instance>> {
         let params = Params { interval, preempt, ..Params::new(number, family, Version::V3) };
         let fast = if rng.chance(10) { !fast } else { fast };
         let priority = Priority::DEFAULT;
-        shared.push(Instance { on, params, priority, fast, virtual_mac, hot_standby, group, password: 0 });
+        shared.push(Instance { on, params, priority, fast, virtual_mac, hot_standby, group, address: 0 });
     }
     // Each has the same order of its hosts in all virtual routers; nobody has two that wait for each other.
     let equal = rng.chance(15);

@@ -1,14 +1,12 @@
 //! The story of a seed.
 
-use ha_common::node::HoldKind;
+use ha_common::node::{HoldKind, InterfaceId};
 use ha_common::time::Span;
 
-use super::cast::{INTERFACES, files};
-use super::faults::{Change, Fault};
-use super::host::{Host, Tracked};
-use super::world::World;
+use super::cast::files;
 use crate::rng::Rng;
-use crate::sim::check::Expect;
+use crate::sim::cluster::{Change, Expect, Fault, Host, Tracked, Weather, World};
+use crate::sim::place::INTERFACES;
 use crate::sim::shrink::Spared;
 
 /// Rounds of trouble and calm.
@@ -26,7 +24,7 @@ pub(super) fn cluster(seed: u64, spared: Spared, telling: bool) -> World {
 
 /// Lives through it.
 pub(super) fn tell(world: &mut World) -> Result<(), String> {
-    world.note(|| "== start".to_owned());
+    world.phase(Expect::Anything, "start");
     for host in 0..world.hosts.len() {
         let at = world.now.after(world.rng.span(Span::ZERO, patience(world)));
         world.plan_end(at, Fault::Start { host });
@@ -35,9 +33,6 @@ pub(super) fn tell(world: &mut World) -> Result<(), String> {
         trouble(world)?;
         calm(world)?;
         steady(world)?;
-    }
-    for host in 0..world.hosts.len() {
-        world.strike(Fault::Kill { host })?;
     }
     Ok(())
 }
@@ -88,12 +83,15 @@ fn misfortune(world: &mut World) -> Fault {
         11 => Fault::Stall { host, span: rng.span(Span::from_millis(1), patience) },
         12 => Fault::Freeze { host, span: rng.span(Span::from_millis(1), patience) },
         13 | 14 => Fault::Partition { on, sides: rng.next().to_le_bytes()[0] },
-        15 => Fault::Weather { loss: rng.below(60), delay: rng.span(Span::ZERO, interval) },
+        15 => {
+            let (loss, delay) = (rng.below(60), rng.span(Span::ZERO, interval));
+            Fault::Weather(Weather { loss, delay, duplication: rng.below(30) })
+        }
         16 | 17 => {
             let kind = rng.pick(&[HoldKind::Resigned, HoldKind::Preferred, HoldKind::Frozen]);
             Fault::Hold { host, kind: Some(kind), span: rng.span(Span::from_millis(1), patience) }
         }
-        _ => Fault::Detach { host, on },
+        _ => Fault::Detach { host, on: InterfaceId(u32::from(on == 1)) },
     }
 }
 
@@ -105,7 +103,7 @@ fn change(rng: &mut Rng, interval: Span, instances: usize) -> Change {
         4 => Change::Priority(rng.pick(&[1, 50, 100, 200, 254])),
         5 => Change::Preempt(rng.chance(50)),
         6 => Change::Fast(rng.chance(50)),
-        7 => Change::Password(rng.pick(&[0, 1])),
+        7 => Change::Address(rng.pick(&[0, 1])),
         8 => Change::Without(rng.index(instances)),
         _ => Change::Ungrouped,
     }
@@ -117,7 +115,7 @@ fn end(world: &World, fault: Fault) -> Option<Fault> {
         Fault::Stop { host } | Fault::Kill { host } | Fault::Die { host } => Fault::Start { host },
         Fault::Carrier { host, on, .. } => Fault::Carrier { host, on, up: true },
         Fault::Partition { on, .. } => Fault::Partition { on, sides: 0 },
-        Fault::Weather { .. } => Fault::Weather { loss: 0, delay: Span::ZERO },
+        Fault::Weather(_) => Fault::Weather(Weather::default()),
         Fault::Track { host, place, .. } => Fault::Track { host, place, tracked: Tracked::Good },
         Fault::Reload { host, .. } if world.now.0.is_multiple_of(2) => {
             Fault::Reload { host, change: Change::Back }
@@ -130,7 +128,7 @@ fn end(world: &World, fault: Fault) -> Option<Fault> {
 fn calm(world: &mut World) -> Result<(), String> {
     world.pass(patience(world).times(2))?;
     world.phase(Expect::Anything, "healed");
-    world.strike(Fault::Weather { loss: 0, delay: Span::ZERO })?;
+    world.strike(Fault::Weather(Weather::default()))?;
     let places: Vec<_> = world.places().map(|(place, _)| place).collect();
     for on in 0..INTERFACES {
         world.strike(Fault::Partition { on, sides: 0 })?;
@@ -184,7 +182,7 @@ fn steady(world: &mut World) -> Result<(), String> {
         0 => world.befall(Fault::Reload { host, change: Change::Nothing })?,
         1 => {
             // Whoever has the same priority and a higher address goes on where it is.
-            let change = Change::Password(0);
+            let change = Change::Address(0);
             world.befall(Fault::Reload { host: master, change })?;
         }
         2 => {

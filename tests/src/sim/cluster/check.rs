@@ -4,6 +4,9 @@ use ha_common::machine::Params;
 use ha_common::time::{Span, Time};
 use ha_common::types::Version;
 
+use crate::sim::letter::Letter;
+use crate::sim::millis;
+
 /// What a network card told a router, whether or not its daemon ever ran: the witness for statement 41.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Witness {
@@ -20,7 +23,8 @@ pub(super) struct Witness {
 #[derive(Clone, Copy, Debug)]
 struct Heard {
     at: Time,
-    from: usize,
+    /// Nobody whose resignation is waited for, if it yielded to nobody.
+    from: Option<u8>,
     priority: u8,
     interval: Span,
 }
@@ -31,29 +35,30 @@ impl Witness {
         *self = Self { started: now, heard: None, resigned: None, taught: None };
     }
 
+    /// The router is no longer master, and knows of no other: whoever resigns now is believed.
+    pub(super) fn yields_to_nobody(&mut self) {
+        if let Some(heard) = &mut self.heard {
+            heard.from = None;
+        }
+    }
+
     /// An advert arrived. `lost` where the queue had no room for it: it is evidence, but teaches no interval.
-    pub(super) fn arrived(
-        &mut self,
-        from: usize,
-        priority: u8,
-        interval: Span,
-        at: Time,
-        lost: bool,
-        ours: (u8, &Params),
-    ) {
+    pub(super) fn arrived(&mut self, letter: &Letter, at: Time, lost: bool, ours: (u8, Params)) {
         let (own_priority, params) = ours;
+        let (from, priority, interval) = (letter.source, letter.priority, letter.interval.span());
         if priority == 0 {
             // A router whose priority has risen above its master's watches nobody in particular, and one that
             // holds back its preemption may watch somebody whom it need not respect.
             let delays = params.preempt_delay > Span::ZERO;
             let free = |heard: &Heard| params.preempt && (heard.priority < own_priority || delays);
-            let about = |heard: Heard| heard.from == from || free(&heard);
+            let about = |heard: Heard| heard.from.is_none_or(|of| of == from) || free(&heard);
             if self.heard.is_none_or(about) && !lost {
                 self.resigned.get_or_insert(at);
             }
         } else if priority >= own_priority || !params.preempt {
             let known = self.heard.map_or(params.interval, |heard| heard.interval);
-            self.heard = Some(Heard { at, from, priority, interval: if lost { known } else { interval } });
+            self.heard =
+                Some(Heard { at, from: Some(from), priority, interval: if lost { known } else { interval } });
             self.resigned = None;
             self.taught = None;
         } else if params.preempt_delay > Span::ZERO {
@@ -83,18 +88,14 @@ impl Witness {
         let needed = 3 * interval.0 + skew;
         let silent = now.span_since(since);
         (silent.0 < needed).then(|| {
-            format!(
-                "41: took over after {} ms of silence, {} ms needed",
-                super::timeline::millis(silent),
-                super::timeline::millis(Span(needed))
-            )
+            format!("took over after {} ms of silence, {} ms needed", millis(silent), millis(Span(needed)))
         })
     }
 }
 
 /// What the world must look like at the moment, beyond what always holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expect {
+pub(in crate::sim) enum Expect {
     /// Trouble, or just after it.
     Anything,
     /// Statement 38: a master at every instant, two only while an advert is under way.

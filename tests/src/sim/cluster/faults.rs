@@ -1,16 +1,19 @@
 //! What befalls a cluster.
 
-use ha_common::node::{Hold, HoldKind};
+use ha_common::node::{Hold, HoldKind, InterfaceId};
 use ha_common::time::Span;
 use ha_common::types::Priority;
 
-use super::cast::Place;
-use super::host::{Host, Told, Tracked};
+pub(in crate::sim) use super::host::Tracked;
+pub(in crate::sim) use super::wire::Weather;
+
+use super::host::{Host, Told};
 use super::world::World;
+use crate::sim::place::Place;
 
 /// What is changed in a host's file before it is told to reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(in crate::sim) enum Change {
     Nothing,
     /// Back to what all files say.
     Back,
@@ -18,7 +21,7 @@ pub(super) enum Change {
     Priority(u8),
     Preempt(bool),
     Fast(bool),
-    Password(u8),
+    Address(u8),
     /// The n-th instance is gone.
     Without(usize),
     /// No sync groups.
@@ -27,7 +30,7 @@ pub(super) enum Change {
 
 /// One fault. Hosts by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::sim) enum Fault {
     Start {
         host: usize,
     },
@@ -74,10 +77,7 @@ pub(super) enum Fault {
         on: usize,
         sides: u8,
     },
-    Weather {
-        loss: u64,
-        delay: Span,
-    },
+    Weather(Weather),
     /// Its operator holds all of its virtual routers, or lets them go.
     Hold {
         host: usize,
@@ -87,13 +87,13 @@ pub(super) enum Fault {
     /// Somebody takes the program off an interface.
     Detach {
         host: usize,
-        on: usize,
+        on: InterfaceId,
     },
 }
 
 impl World {
     /// Does it, unless the cluster is to be spared it.
-    pub(super) fn befall(&mut self, fault: Fault) -> Result<(), String> {
+    pub(in crate::sim) fn befall(&mut self, fault: Fault) -> Result<(), String> {
         let number = self.faults;
         self.faults += 1;
         if self.spared.contains(number) {
@@ -104,87 +104,84 @@ impl World {
     }
 
     /// Does it, whatever is to be spared: what ends a fault is none.
-    pub(super) fn strike(&mut self, fault: Fault) -> Result<(), String> {
+    pub(in crate::sim) fn strike(&mut self, fault: Fault) -> Result<(), String> {
         let now = self.now;
-        match fault {
-            Fault::Start { host } => {
-                let frozen = self.hosts[host].frozen_until > now;
-                if self.hosts[host].daemon.is_none() && !frozen {
-                    self.hosts[host].powered = true;
-                    self.act(host, Host::start)?;
-                    self.wake_soon(host);
-                }
-                return Ok(());
-            }
-            Fault::Stop { host } => self.hosts[host].tell(Told::Stop),
+        let woken = match fault {
+            Fault::Start { host } => self.start(host)?.then_some(host),
+            Fault::Stop { host } => Some(self.tell(host, Told::Stop)),
             Fault::Kill { host } => {
-                return self.act(host, |host, sinks| {
-                    host.kill(sinks);
-                    Ok(())
-                });
+                self.act(host, Host::kill)?;
+                None
             }
             Fault::Die { host } => {
-                return self.act(host, |host, sinks| {
-                    host.die(sinks);
-                    Ok(())
-                });
+                self.act(host, Host::die)?;
+                None
             }
             Fault::Restart { host, takes } => {
-                let stands = self.hosts[host].frozen_until.max(self.hosts[host].stalled_until) > now;
-                if self.hosts[host].daemon.is_some() && !stands {
+                if self.hosts[host].daemon.is_some() && !self.hosts[host].stands_still(now) {
                     self.act(host, Host::leave)?;
                     self.plan_end(now.after(takes), Fault::Start { host });
                 }
-                return Ok(());
+                None
             }
             Fault::Reload { host, change } => {
                 self.change(host, change);
                 self.stats.reloads += 1;
-                self.hosts[host].tell(Told::Reload);
+                Some(self.tell(host, Told::Reload))
             }
             Fault::Carrier { host, on, up } => {
                 self.hosts[host].carrier[on] = up;
-                self.hosts[host].tell(Told::Reconsider);
+                Some(self.tell(host, Told::Reconsider))
             }
             Fault::Track { host, place, tracked } => {
                 self.hosts[host].tracked.insert(place, tracked);
-                self.hosts[host].tell(Told::Reconsider);
+                Some(self.tell(host, Told::Reconsider))
             }
             Fault::Stall { host, span } => {
                 self.hosts[host].stalled_until = self.hosts[host].stalled_until.max(now.after(span));
+                Some(host)
             }
             Fault::Freeze { host, span } => {
-                let until = now.after(span);
-                self.hosts[host].frozen_until = self.hosts[host].frozen_until.max(until);
-                self.thaw_at(host, until.after(Span(1)));
-                return Ok(());
+                self.freeze(host, span);
+                None
             }
             Fault::Partition { on, sides } => {
-                self.sides[on] = sides;
-                return Ok(());
+                self.wires.sides[on] = sides;
+                None
             }
-            Fault::Weather { loss, delay } => {
-                (self.loss, self.delay) = (loss, delay);
-                return Ok(());
+            Fault::Weather(weather) => {
+                self.wires.weather = weather;
+                None
             }
             Fault::Hold { host, kind, span } => {
                 let hold = kind.map(|kind| Hold { kind, until: now.after(span) });
-                self.hosts[host].tell(Told::Hold(hold));
+                Some(self.tell(host, Told::Hold(hold)))
             }
-            Fault::Detach { host, on } => self.hosts[host].kernel.detach(Self::interface(on)),
-        }
-        let (Fault::Stop { host }
-        | Fault::Reload { host, .. }
-        | Fault::Carrier { host, .. }
-        | Fault::Track { host, .. }
-        | Fault::Stall { host, .. }
-        | Fault::Hold { host, .. }
-        | Fault::Detach { host, .. }) = fault
-        else {
-            return Ok(());
+            Fault::Detach { host, on } => {
+                self.hosts[host].kernel.detach(on);
+                Some(host)
+            }
         };
-        self.wake_soon(host);
+        if let Some(host) = woken {
+            self.wake_soon(host);
+        }
         Ok(())
+    }
+
+    /// Starts a host's daemon, unless it runs or the host stands still. Whether it was started.
+    fn start(&mut self, host: usize) -> Result<bool, String> {
+        let able = self.hosts[host].daemon.is_none() && self.hosts[host].frozen_until <= self.now;
+        if able {
+            self.hosts[host].powered = true;
+            self.act(host, Host::start)?;
+        }
+        Ok(able)
+    }
+
+    /// Tells a host's daemon something; it reads that when it has the CPU.
+    fn tell(&mut self, host: usize, what: Told) -> usize {
+        self.hosts[host].tell(what);
+        host
     }
 
     fn change(&mut self, host: usize, change: Change) {
@@ -199,7 +196,7 @@ impl World {
             }
             Change::Preempt(preempt) => file.iter_mut().for_each(|of| of.params.preempt = preempt),
             Change::Fast(fast) => file.iter_mut().for_each(|of| of.fast = fast),
-            Change::Password(password) => file.iter_mut().for_each(|of| of.password = password),
+            Change::Address(address) => file.iter_mut().for_each(|of| of.address = address),
             Change::Without(n) => {
                 if n < file.len() && file.len() > 1 {
                     file.remove(n);

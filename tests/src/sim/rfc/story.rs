@@ -1,89 +1,19 @@
 //! The story of a seed: who the routers are, what befalls them, and what is expected when.
 
-use std::cell::Cell;
-
-use ha_common::machine::{Input, Params, State};
+use ha_common::machine::{Params, State};
 use ha_common::time::{Span, Time};
 use ha_common::types::{Family, Priority, Version, Vrid};
 
-use super::check::Expect;
-use super::driver::{Node, ROUTERS};
-use super::shrink::{Spared, shrink};
-use super::world::{Weather, World};
-use super::{Failure, Stats};
 use crate::rng::Rng;
+use crate::sim::cluster::{Change, Expect, Fault, Host, Instance, Weather, World};
+use crate::sim::place::{HOSTS, ON, Place};
+use crate::sim::shrink::Spared;
 
 /// Rounds of trouble and calm.
 const ROUNDS: u32 = 3;
 
-/// Something that befalls the cluster.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Fault {
-    Stall {
-        node: usize,
-        span: Span,
-        whole_host: bool,
-    },
-    Crash {
-        node: usize,
-    },
-    Start {
-        node: usize,
-    },
-    Stop {
-        node: usize,
-    },
-    LinkDown {
-        node: usize,
-    },
-    LinkUp {
-        node: usize,
-    },
-    Partition {
-        sides: u8,
-    },
-    Weather(Weather),
-    SetPriority {
-        node: usize,
-        priority: Priority,
-    },
-    /// All routers for VRRPv2, where intervals must agree.
-    SetInterval {
-        node: Option<usize>,
-        interval: Span,
-    },
-    SetPreempt {
-        node: usize,
-        preempt: bool,
-    },
-}
-
-/// Runs one seed to its end.
-///
-/// # Errors
-///
-/// The first broken invariant, with the fewest faults that break it.
-pub fn run(seed: u64) -> Result<Stats, Box<Failure>> {
-    let faults = Cell::new(0);
-    let told = |spared: &Spared| {
-        let mut story = Story::new(seed, spared.clone());
-        let outcome = story.tell();
-        faults.set(story.world.planned());
-        let failure = |what| {
-            let what = format!("{what} (at {} ms)", super::timeline::millis(Span(story.world.now.0)));
-            Failure { seed, cluster: "rfc", what, timeline: story.cast() + &story.world.log.text() }
-        };
-        outcome.map_err(failure)?;
-        let mut stats = story.world.stats;
-        story.world.nodes.iter().for_each(|node| stats.coverage.add(&node.coverage));
-        Ok(stats)
-    };
-    told(&Spared::default())
-        .map_err(|failure| Box::new(shrink(failure, faults.get(), |spared| told(spared).err())))
-}
-
-struct Story {
-    world: World,
+pub(super) struct Story {
+    pub(super) world: World,
     version: Version,
     /// Intervals that the routers use.
     intervals: Vec<Span>,
@@ -92,7 +22,7 @@ struct Story {
 }
 
 impl Story {
-    fn new(seed: u64, spared: Spared) -> Self {
+    pub(super) fn new(seed: u64, spared: Spared, telling: bool) -> Self {
         let mut rng = Rng::new(seed);
         let version = if rng.chance(25) { Version::V2 } else { Version::V3 };
         let base = match version {
@@ -109,8 +39,8 @@ impl Story {
         let equal = rng.chance(15);
         let delayed = rng.chance(20);
         let mut longest = Span::ZERO;
-        let mut nodes = Vec::new();
-        for id in 0..2 + rng.index(ROUTERS - 1) {
+        let mut hosts = Vec::new();
+        for id in 0..2 + rng.index(HOSTS - 1) {
             let priority = any_priority(&mut rng, equal);
             let delay = if delayed && rng.chance(60) { rng.span(base, base.times(12)) } else { Span::ZERO };
             longest = longest.max(delay);
@@ -124,29 +54,36 @@ impl Story {
                 higher_prio_send_advert: rng.chance(10),
                 ..Params::new(vrid, Family::V4, version)
             };
-            let xdp = rng.chance(60);
-            nodes.push(Node::new(id, params, priority, xdp));
+            let instance = Instance {
+                on: ON,
+                params,
+                priority,
+                fast: false,
+                virtual_mac: false,
+                hot_standby: false,
+                group: None,
+                address: 0,
+            };
+            hosts.push(Host::new(id, vec![instance], rng.chance(60)));
         }
-        Self { world: World::new(rng, nodes, spared), version, intervals, delay: longest }
+        Self { world: World::new(rng, hosts, spared, telling), version, intervals, delay: longest }
     }
 
-    /// The settings, for a failure's report.
-    fn cast(&self) -> String {
-        let line = |node: &Node| {
-            let way = if node.xdp { "XDP" } else { "socket" };
-            let now = if node.running() { node.state.word() } else { "not running" };
-            let p = &node.params;
-            format!(
-                "  r{}: {way}, v{}, priority {}, {} ms, preempt {} after {} ms: {now}\n",
-                node.id,
-                p.version.number(),
-                node.priority,
-                p.interval.0 / 1_000_000,
-                p.preempt,
-                p.preempt_delay.0 / 1_000_000
-            )
-        };
-        self.world.nodes.iter().map(line).collect()
+    /// The one virtual router.
+    fn place(&self) -> Place {
+        self.world.files[0][0].place()
+    }
+
+    /// What a router's file says now.
+    fn instance(&self, id: usize) -> &Instance {
+        &self.world.hosts[id].file[0]
+    }
+
+    /// Routers that take part.
+    fn running(&self) -> impl Iterator<Item = usize> {
+        let place = self.place();
+        let runs = move |host: &&Host| host.daemon.is_some() && host.state(place) != State::Fault;
+        self.world.hosts.iter().filter(runs).map(|host| host.id)
     }
 
     fn longest_interval(&self) -> Span {
@@ -160,14 +97,14 @@ impl Story {
     }
 
     fn pass(&mut self, span: Span) -> Result<(), String> {
-        self.world.run_until(self.world.now.after(span))
+        self.world.pass(span)
     }
 
-    fn tell(&mut self) -> Result<(), String> {
-        for node in 0..self.world.nodes.len() {
+    pub(super) fn tell(&mut self) -> Result<(), String> {
+        for host in 0..self.world.hosts.len() {
             let within = self.patience();
             let at = self.world.now.after(self.world.rng.span(Span::ZERO, within));
-            self.world.plan(at, Fault::Start { node });
+            self.world.plan_end(at, Fault::Start { host });
         }
         for _ in 0..ROUNDS {
             self.trouble()?;
@@ -185,38 +122,39 @@ impl Story {
             let at = start.after(self.world.rng.span(Span::ZERO, length));
             self.misfortune(at);
         }
-        self.world.run_until(start.after(length))
+        self.pass(length)
     }
 
     /// One fault, and for some of them its end.
     fn misfortune(&mut self, at: Time) {
         let patience = self.patience();
         let interval = self.longest_interval();
+        let version = self.version;
         let world = &mut self.world;
-        let node = world.rng.index(world.nodes.len());
+        let host = world.rng.index(world.hosts.len());
         let later = at.after(world.rng.span(Span(1), patience.times(2)));
         match world.rng.below(12) {
             0 | 1 => {
                 let span = world.rng.span(Span::from_millis(1), patience.times(2));
                 let whole_host = world.rng.chance(40);
-                world.plan(at, Fault::Stall { node, span, whole_host });
+                world.plan(at, stall(host, span, whole_host));
             }
             2 => {
-                world.plan(at, Fault::Crash { node });
-                world.plan(later, Fault::Start { node });
+                world.plan(at, Fault::Kill { host });
+                world.plan_end(later, Fault::Start { host });
             }
             3 => {
-                world.plan(at, Fault::Stop { node });
-                world.plan(later, Fault::Start { node });
+                world.plan(at, Fault::Stop { host });
+                world.plan_end(later, Fault::Start { host });
             }
             4 => {
-                world.plan(at, Fault::LinkDown { node });
-                world.plan(later, Fault::LinkUp { node });
+                world.plan(at, Fault::Carrier { host, on: 0, up: false });
+                world.plan_end(later, Fault::Carrier { host, on: 0, up: true });
             }
             5 | 6 => {
                 let sides = world.rng.next().to_le_bytes()[0];
-                world.plan(at, Fault::Partition { sides });
-                world.plan(later, Fault::Partition { sides: 0 });
+                world.plan(at, Fault::Partition { on: 0, sides });
+                world.plan_end(later, Fault::Partition { on: 0, sides: 0 });
             }
             7 | 8 => {
                 let weather = Weather {
@@ -227,17 +165,20 @@ impl Story {
                 world.plan(at, Fault::Weather(weather));
             }
             9 => {
-                let priority = any_priority(&mut world.rng, false);
-                world.plan(at, Fault::SetPriority { node, priority });
+                let change = Change::Priority(any_priority(&mut world.rng, false).get());
+                world.plan(at, Fault::Reload { host, change });
             }
             10 => {
-                let interval = world.rng.pick(&self.intervals);
-                let node = (self.version == Version::V3).then_some(node);
-                world.plan(at, Fault::SetInterval { node, interval });
+                let change = Change::Interval(world.rng.pick(&self.intervals));
+                // VRRPv2 has one for all.
+                let all = 0..world.hosts.len();
+                for host in all.filter(|id| version == Version::V2 || *id == host) {
+                    world.plan(at, Fault::Reload { host, change });
+                }
             }
             _ => {
-                let preempt = world.rng.chance(70);
-                world.plan(at, Fault::SetPreempt { node, preempt });
+                let change = Change::Preempt(world.rng.chance(70));
+                world.plan(at, Fault::Reload { host, change });
             }
         }
     }
@@ -248,13 +189,13 @@ impl Story {
         let rest = self.patience().times(3).plus(self.longest_interval()).plus(Span::from_millis(100));
         self.pass(rest)?;
         let world = &mut self.world;
-        world.weather = Weather::default();
-        world.partition = 0;
-        for id in 0..world.nodes.len() {
-            let stays_away = id > 0 && world.rng.chance(20);
-            world.befall(Fault::LinkUp { node: id });
+        world.strike(Fault::Weather(Weather::default()))?;
+        world.strike(Fault::Partition { on: 0, sides: 0 })?;
+        for host in 0..world.hosts.len() {
+            let stays_away = host > 0 && world.rng.chance(20);
+            world.strike(Fault::Carrier { host, on: 0, up: true })?;
             if !stays_away {
-                world.befall(Fault::Start { node: id });
+                world.strike(Fault::Start { host })?;
             }
         }
         world.phase(Expect::Anything, "healed");
@@ -268,17 +209,15 @@ impl Story {
     }
 
     fn steady(&mut self) -> Result<(), String> {
-        let masters: Vec<usize> = self.world.masters().map(|node| node.id).collect();
+        let masters: Vec<usize> = self.world.masters(self.place()).collect();
         let &[master] = masters.as_slice() else { return Err(format!("38: masters {masters:?}")) };
-        let running = |node: &&Node| node.running() && node.state != State::Fault;
-        let all_preempt = self.world.nodes.iter().filter(running).all(|node| node.params.preempt);
-        let best = self.world.nodes.iter().filter(running).map(|node| node.priority).max();
-        if all_preempt && best != Some(self.world.nodes[master].priority) {
-            return Err(format!("38: r{master} is master, and a better router may preempt"));
+        let all_preempt = self.running().all(|id| self.instance(id).params.preempt);
+        let best = self.running().map(|id| self.instance(id).priority).max();
+        if all_preempt && best != Some(self.instance(master).priority) {
+            return Err(format!("38: h{master} is master, and a better router may preempt"));
         }
         self.world.phase(Expect::Unchanged, "steady");
-        let backups: Vec<usize> =
-            self.world.nodes.iter().filter(running).map(|node| node.id).filter(|&id| id != master).collect();
+        let backups: Vec<usize> = self.running().filter(|&id| id != master).collect();
         self.pass(self.longest_interval().times(4))?;
         if backups.is_empty() {
             return Ok(());
@@ -298,8 +237,8 @@ impl Story {
     /// A reload of the master's interval reaches the backups before their patience ends.
     fn another_interval(&mut self, master: usize) -> Result<(), String> {
         if self.version == Version::V3 {
-            let interval = self.world.rng.pick(&self.intervals);
-            self.world.plan(self.world.now, Fault::SetInterval { node: Some(master), interval });
+            let change = Change::Interval(self.world.rng.pick(&self.intervals));
+            self.world.plan(self.world.now, Fault::Reload { host: master, change });
         }
         self.pass(self.patience().times(2))
     }
@@ -307,23 +246,23 @@ impl Story {
     /// Backups that never have the CPU for as long as a grace still find out that their master is dead.
     fn death_among_the_starved(&mut self, master: usize, backups: &[usize]) -> Result<(), String> {
         self.world.phase(Expect::Anything, "starvation");
-        self.world.plan(self.world.now, Fault::Crash { node: master });
+        self.world.plan(self.world.now, Fault::Kill { host: master });
         let (span, run) = (Span::from_millis(40), Span::from_millis(4).plus(Span::from_micros(500)));
         let end = self.world.now.after(self.patience()).after(span.plus(run).times(6));
         while self.world.now < end {
-            for &node in backups {
-                self.world.plan(self.world.now, Fault::Stall { node, span, whole_host: false });
+            for &host in backups {
+                self.world.plan(self.world.now, Fault::Stall { host, span });
             }
             self.pass(span.plus(run))?;
         }
-        match self.world.masters().next() {
+        match self.world.masters(self.place()).next() {
             Some(_) => Ok(()),
             None => Err("38: nobody noticed a death".into()),
         }
     }
 
     /// Statement 41: the master's adverts arrive, the backup gets no CPU: nothing changes.
-    fn stall_a_backup(&mut self, node: usize) -> Result<(), String> {
+    fn stall_a_backup(&mut self, host: usize) -> Result<(), String> {
         let patience = self.patience();
         let whole_host = self.world.rng.chance(40);
         let (times, run) = if self.world.rng.chance(50) {
@@ -336,8 +275,7 @@ impl Story {
             _ => Span::from_millis(50).times(1 + self.world.rng.below(3)),
         };
         for _ in 0..times {
-            let at = self.world.now;
-            self.world.plan(at, Fault::Stall { node, span, whole_host });
+            self.world.plan(self.world.now, stall(host, span, whole_host));
             self.pass(span.plus(run))?;
             self.world.stats.stalls += 1;
         }
@@ -345,13 +283,17 @@ impl Story {
     }
 
     /// The master resigns, and somebody answers at every instant.
-    fn planned_stop(&mut self, node: usize) -> Result<(), String> {
+    fn planned_stop(&mut self, host: usize) -> Result<(), String> {
         self.world.phase(Expect::Answered, "planned stop");
-        let at = self.world.now;
-        self.world.plan(at, Fault::Stop { node });
+        self.world.plan(self.world.now, Fault::Stop { host });
         self.world.stats.handovers += 1;
         self.pass(self.patience().times(2))
     }
+}
+
+/// No CPU for a router's daemon, or for its whole host.
+fn stall(host: usize, span: Span, whole_host: bool) -> Fault {
+    if whole_host { Fault::Freeze { host, span } } else { Fault::Stall { host, span } }
 }
 
 fn any_priority(rng: &mut Rng, equal: bool) -> Priority {
@@ -366,47 +308,4 @@ fn any_priority(rng: &mut Rng, equal: bool) -> Priority {
         }
     };
     u8::try_from(value).ok().and_then(Priority::new).unwrap_or(Priority::DEFAULT)
-}
-
-impl World {
-    /// Does it.
-    pub(super) fn befall(&mut self, fault: Fault) {
-        match fault {
-            Fault::Stall { node, span, whole_host } => self.stall(node, span, whole_host),
-            Fault::Crash { node } => self.nodes[node].crash(),
-            Fault::Start { node } => {
-                if !self.nodes[node].running() {
-                    self.nodes[node].start(self.now);
-                    self.wake_soon(node);
-                }
-            }
-            Fault::Stop { node } => self.tell(node, Input::Stop),
-            Fault::LinkDown { node } => self.link(node, false),
-            Fault::LinkUp { node } => self.link(node, true),
-            Fault::Partition { sides } => self.partition = sides,
-            Fault::Weather(weather) => self.weather = weather,
-            Fault::SetPriority { node, priority } => {
-                self.nodes[node].priority = priority;
-                self.tell(node, Input::SetPriority(priority));
-            }
-            Fault::SetInterval { node, interval } => {
-                let only = |id: &usize| node.is_none_or(|node| node == *id);
-                for id in (0..self.nodes.len()).filter(only) {
-                    self.nodes[id].params.interval = interval;
-                    self.tell(id, Input::Reconfigure(self.nodes[id].params));
-                }
-            }
-            Fault::SetPreempt { node, preempt } => {
-                self.nodes[node].params.preempt = preempt;
-                self.tell(node, Input::Reconfigure(self.nodes[node].params));
-            }
-        }
-    }
-
-    fn link(&mut self, node: usize, up: bool) {
-        if self.nodes[node].link_up != up {
-            self.nodes[node].link_up = up;
-            self.tell(node, Input::Ready(up));
-        }
-    }
 }

@@ -24,7 +24,7 @@ enum Cluster {
 /// Arguments of `cargo xtask sim`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which clusters; both by default
+    /// Which clusters; all by default
     #[arg(long, value_enum)]
     cluster: Option<Cluster>,
     /// Replay one seed, and tell its story if something fails

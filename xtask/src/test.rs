@@ -54,8 +54,8 @@ struct Step {
     slowest: Vec<String>,
     /// Attempts that were repeated because the machine stood still meanwhile.
     void: u32,
-    /// What failed beside other tests and was judged by an attempt alone: which, and why.
-    beside: Vec<String>,
+    /// What failed and was judged by another attempt: where, which, and why.
+    judged_again: Vec<String>,
     /// What went wrong besides failed tests: a build error, a crash.
     broken: Option<String>,
 }
@@ -206,7 +206,7 @@ fn tests(name: &'static str, args: &Args, cargo_args: &[&str], daemon: Option<&P
             Line::Result(more) => step.counts += more,
             Line::Took(test) => step.slowest.push(test),
             Line::Void => step.void += 1,
-            Line::Beside(told) => step.beside.push(shortened(&told)),
+            Line::JudgedAgain(told) => step.judged_again.push(shortened(&told)),
             _ => {}
         }
     });
@@ -257,18 +257,18 @@ fn summary(steps: &[Step]) -> Counts {
             (Some(why), true) => format!("{}; {why}", step.counts),
         };
         let void = if step.void > 0 { format!("; {} attempts void", step.void) } else { String::new() };
-        let beside = match step.beside.len() {
+        let again = match step.judged_again.len() {
             0 => String::new(),
-            count => format!("; {count} failed beside others, see below"),
+            count => format!("; {count} judged by another run, see below"),
         };
-        println!("  {:<12} {:>12}   {text}{void}{beside}", step.name, sys::seconds(step.took));
+        println!("  {:<12} {:>12}   {text}{void}{again}", step.name, sys::seconds(step.took));
         total += step.counts;
         total.failed += u64::from(step.broken.is_some());
     }
     let took = steps.iter().map(|step| step.took).sum();
     println!("  {:<12} {:>12}\n", "total", sys::seconds(took));
-    for told in steps.iter().flat_map(|step| &step.beside) {
-        println!("failed beside others, judged by a run alone: {told}");
+    for told in steps.iter().flat_map(|step| &step.judged_again) {
+        println!("failed {told}");
     }
     for step in steps {
         print!("{}", step.failures);

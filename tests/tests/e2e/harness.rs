@@ -83,9 +83,10 @@ impl Test {
     /// Runs the test, beside others unless it wants the machine alone. An attempt that fails while the machine itself
     /// stopped, or had no processor for ordinary work, is void: it is told in full, and repeated with nothing beside it.
     /// One that fails beside others is told in full as well, and is judged by another one alone: what else is tested at
-    /// that moment is no part of what a test shows. There are few of them in a run, or it fails.
+    /// that moment is no part of what a test shows. So is one of a few that fail alone: a machine is shared with others that
+    /// nobody sees. There are few of both in a run, or it fails.
     fn run(&self) -> Result<()> {
-        let mut beside = !self.timing;
+        let (mut beside, mut again) = (!self.timing, false);
         for number in 1..=ATTEMPTS {
             let _turn = Turn::take(!beside);
             lab::forget_stalls();
@@ -101,6 +102,14 @@ impl Test {
                     if beside && DISTURBED.fetch_add(1, Ordering::Relaxed) < MOST_DISTURBED =>
                 {
                     println!("beside others: {}: {:#}\n{error}", self.name, error.root_cause());
+                }
+                (Err(error), None)
+                    if !beside
+                        && number < ATTEMPTS
+                        && !std::mem::replace(&mut again, true)
+                        && AGAIN.fetch_add(1, Ordering::Relaxed) < MOST_AGAIN =>
+                {
+                    println!("alone: {}: {:#}\n{error}", self.name, error.root_cause());
                 }
                 (result, _) => return result,
             }
@@ -126,6 +135,9 @@ const ATTEMPTS: usize = 3;
 /// So many failures beside others are looked at once more: one in twenty tests, as on a machine that does other work too.
 const MOST_DISTURBED: usize = 16;
 static DISTURBED: AtomicUsize = AtomicUsize::new(0);
+/// So many that fail alone are.
+const MOST_AGAIN: usize = 3;
+static AGAIN: AtomicUsize = AtomicUsize::new(0);
 /// Where ordinary work waited for this part of an attempt, programs start seconds late.
 const STARVED: f64 = 0.25;
 

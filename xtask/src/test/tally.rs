@@ -42,8 +42,8 @@ pub(super) enum Line {
     Took(String),
     /// An attempt that was repeated because the machine stood still.
     Void,
-    /// A test that failed beside others and was judged by an attempt alone: its name and the cause.
-    Beside(String),
+    /// A test that failed and was judged by another attempt: where, its name and the cause.
+    JudgedAgain(String),
     /// Anything else, without colours.
     Other(String),
 }
@@ -67,7 +67,10 @@ pub(super) fn read_line(line: &str) -> Line {
         return Line::Void;
     }
     if let Some(told) = plain.strip_prefix("beside others: ") {
-        return Line::Beside(told.to_owned());
+        return Line::JudgedAgain(format!("beside others, judged by a run alone: {told}"));
+    }
+    if let Some(told) = plain.strip_prefix("alone: ") {
+        return Line::JudgedAgain(format!("alone, judged by a second run: {told}"));
     }
     let verdict = plain.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
     match verdict {
@@ -131,7 +134,7 @@ impl Failures {
             Line::Result(_) => self.reading = None,
             Line::Other(text) if ASIDES.iter().any(|aside| text.starts_with(aside)) => self.reading = None,
             Line::Other(text) => self.cause(text),
-            Line::Took(_) | Line::Void | Line::Beside(_) => {}
+            Line::Took(_) | Line::Void | Line::JudgedAgain(_) => {}
         }
     }
 

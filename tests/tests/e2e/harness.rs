@@ -86,7 +86,7 @@ impl Test {
     /// that moment is no part of what a test shows. So is one of a few that fail alone: a machine is shared with others that
     /// nobody sees. There are few of both in a run, or it fails.
     fn run(&self) -> Result<()> {
-        let (mut beside, mut again) = (!self.timing, false);
+        let mut beside = !self.timing;
         for number in 1..=ATTEMPTS {
             let _turn = Turn::take(!beside);
             lab::forget_stalls();
@@ -104,10 +104,7 @@ impl Test {
                     println!("beside others: {}: {:#}\n{error}", self.name, error.root_cause());
                 }
                 (Err(error), None)
-                    if !beside
-                        && number < ATTEMPTS
-                        && !std::mem::replace(&mut again, true)
-                        && AGAIN.fetch_add(1, Ordering::Relaxed) < MOST_AGAIN =>
+                    if !beside && number < ATTEMPTS && AGAIN.fetch_add(1, Ordering::Relaxed) < MOST_AGAIN =>
                 {
                     println!("alone: {}: {:#}\n{error}", self.name, error.root_cause());
                 }
@@ -135,8 +132,8 @@ const ATTEMPTS: usize = 3;
 /// So many failures beside others are looked at once more: one in twenty tests, as on a machine that does other work too.
 const MOST_DISTURBED: usize = 16;
 static DISTURBED: AtomicUsize = AtomicUsize::new(0);
-/// So many that fail alone are.
-const MOST_AGAIN: usize = 3;
+/// So many failures alone are.
+const MOST_AGAIN: usize = 4;
 static AGAIN: AtomicUsize = AtomicUsize::new(0);
 /// Where ordinary work waited for this part of an attempt, programs start seconds late.
 const STARVED: f64 = 0.25;

@@ -70,7 +70,7 @@ pub(super) fn read_line(line: &str) -> Line {
         return Line::JudgedAgain(format!("beside others, judged by a run alone: {told}"));
     }
     if let Some(told) = plain.strip_prefix("alone: ") {
-        return Line::JudgedAgain(format!("alone, judged by a second run: {told}"));
+        return Line::JudgedAgain(format!("alone, judged by another run: {told}"));
     }
     let verdict = plain.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
     match verdict {

@@ -286,13 +286,13 @@ impl Host {
         self.held.clear();
     }
 
-    /// Statement 41: why no timer may make a backup master now.
-    pub(super) fn objection(&self, router: &Router, now: Time) -> Option<String> {
+    /// Statement 41: why no timer may make a backup of this priority master now.
+    pub(super) fn objection(&self, router: &Router, priority: Priority, now: Time) -> Option<String> {
         let (place, machine) = (place_of(router), router.machine());
         if self.held.get(&place).is_some_and(|held| *held > 0) {
             return Some("took over while its card held the master's adverts".to_owned());
         }
-        self.witnesses.get(&place)?.objection(machine.priority().get(), machine.params(), now)
+        self.witnesses.get(&place)?.objection(priority.get(), machine.params(), now)
     }
 
     /// For how long it was silent before its daemon was started, and its interval; none within a restart's window.
@@ -454,6 +454,11 @@ impl Host {
             };
             let priority = instance.priority.get().saturating_sub(minus).max(1);
             let priority = Priority::new(priority).unwrap_or(Priority::DEFAULT);
+            let lower = daemon.node.router(id).is_some_and(|router| priority < router.machine().priority());
+            if instance.group.is_some() && lower {
+                // It may have been due by the old one, and kept from it by its group alone.
+                self.witnesses.remove(&instance.place());
+            }
             let source = Some(address_of(self.id, instance.params.family));
             daemon.node.set_fitness(id, Fitness { fitness, waits: false, priority, source }, sinks.now);
         }

@@ -3,6 +3,7 @@
 use ha_common::machine::{Reason, State};
 use ha_common::node::{Effect, Event, HoldKind, RouterId, lease};
 use ha_common::time::Span;
+use ha_common::types::Priority;
 
 use super::file::Instance;
 use super::host::{Daemon, Host, Sinks};
@@ -54,7 +55,7 @@ impl Host {
     fn event(&mut self, daemon: &mut Daemon, event: Event, sinks: &mut Sinks<'_>) -> Result<(), String> {
         let me = self.id;
         match event {
-            Event::Transition { router, from, to, reason, .. } => {
+            Event::Transition { router, from, to, reason, priority, .. } => {
                 let place = daemon.instances.get(&router).map(Instance::place).ok_or("nobody changes")?;
                 sinks.note(|| format!("h{me} {} {from} -> {to}: {reason}", label(place)));
                 // A start alone changes nothing for anybody.
@@ -68,7 +69,7 @@ impl Host {
                 if to == State::Master {
                     daemon.mastered.insert(router);
                 }
-                self.change(daemon, router, (from, to), reason, sinks)
+                self.change(daemon, router, (from, to), (reason, priority), sinks)
                     .map_err(|what| format!("{what}: h{me} {}, {reason}", label(place)))
             }
             Event::Resumed(id) => {
@@ -100,7 +101,7 @@ impl Host {
         daemon: &Daemon,
         id: RouterId,
         (from, to): (State, State),
-        reason: Reason,
+        (reason, priority): (Reason, Priority),
         sinks: &mut Sinks<'_>,
     ) -> Result<(), String> {
         let (now, router) = (sinks.now, &daemon.node[id]);
@@ -127,7 +128,7 @@ impl Host {
                 if !matches!(reason, Reason::Owner | Reason::Group) && !wanted(HoldKind::Preferred) =>
             {
                 sinks.stats.takeovers += 1;
-                if let Some(why) = self.objection(router, now) {
+                if let Some(why) = self.objection(router, priority, now) {
                     return Err(format!("41: {why}"));
                 }
             }

@@ -229,11 +229,6 @@ impl Kernel {
         self.program(place.0).is_none_or(|program| program.apart || self.slot(place).is_some_and(knows))
     }
 
-    /// Whether a program is attached.
-    pub(super) fn has_program(&self, on: InterfaceId) -> bool {
-        self.program(on).is_some()
-    }
-
     /// Whether the program keeps the addresses of a virtual router silent.
     pub(super) fn is_silent(&self, place: Place) -> bool {
         self.slot(place).is_some_and(|slot| slot.standby)

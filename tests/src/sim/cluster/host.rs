@@ -66,7 +66,7 @@ pub(in crate::sim) struct Host {
     pub(super) sent: BTreeMap<Place, (Time, Span)>,
     /// The same when its daemon was last started, with the longer of that interval and the new one, and when that was.
     silent: BTreeMap<Place, (Time, Span)>,
-    started: Time,
+    pub(super) started: Time,
     /// How often its daemon has been started.
     pub(super) incarnation: u64,
 }
@@ -299,11 +299,6 @@ impl Host {
     pub(super) fn silence(&self, place: Place) -> Option<(Span, Span)> {
         let (at, interval) = self.silent.get(&place).copied().unwrap_or_default();
         (self.started >= self.window).then_some((self.started.span_since(at), interval))
-    }
-
-    /// When its daemon was started.
-    pub(super) const fn started(&self) -> Time {
-        self.started
     }
 
     /// Starts the daemon.

@@ -82,7 +82,7 @@ impl Host {
                 interval: judged.advert.interval.span(),
                 at,
                 mark: if self.xdp { Mark::Fingerprint(fingerprint) } else { Mark::None },
-                unheard: at < self.started(),
+                unheard: at < self.started,
             });
         }
     }
@@ -139,7 +139,7 @@ impl Host {
             if !router.is_retired() && there != (behind || state.holds_addresses()) {
                 return Err(format!("36: {}, addresses: {there}", me()));
             }
-            if behind != self.kernel.is_silent(place) && self.kernel.has_program(place.0) {
+            if behind != self.kernel.is_silent(place) && self.kernel.program(place.0).is_some() {
                 return Err(format!("36: {}, behind its fence: {behind}", me()));
             }
             let told = daemon.states.get(&router.id()).copied().unwrap_or(State::Init);

@@ -92,17 +92,13 @@ impl World {
             planned: Vec::new(),
             two_since: None,
         };
-        if world.instances().any(|of| of.fast) {
+        if world.files.iter().flatten().any(|of| of.fast) {
             for host in 0..world.hosts.len() {
                 let phase = world.rng.span(Span::ZERO, RENEW);
                 world.push(world.now.after(phase), Event::Renew { host });
             }
         }
         world
-    }
-
-    fn instances(&self) -> impl Iterator<Item = &Instance> {
-        self.files.iter().flatten()
     }
 
     pub(super) fn note(&mut self, what: impl FnOnce() -> String) {

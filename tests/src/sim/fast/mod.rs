@@ -30,8 +30,7 @@
 //! # What is around the hosts
 //!
 //! A `switch` that learns which port a MAC address is at, clients whose ARP caches are Linux's (`client`), and a stranger
-//! (`hostile`). Announcements are
-//! [`ha_common::announce`]'s.
+//! (`hostile`). Announcements are [`ha_common::announce`]'s.
 
 mod check;
 mod client;

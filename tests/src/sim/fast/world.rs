@@ -24,7 +24,7 @@ use crate::sim::shrink::Spared;
 pub(super) const HOSTS: usize = 4;
 
 /// Lines of a failure's timeline.
-const KEEP: usize = 1200000;
+const KEEP: usize = 120;
 
 /// A frame on the wire.
 #[derive(Clone, Copy, Debug)]
